@@ -1,9 +1,8 @@
-"""Retrain the miniature and its scorer from a fixed seed: ``python -m tuner.models.miniature.train``.
+"""Retrain the miniature and its scorer: ``python -m tuner.models.miniature.train``.
 
-Four stages, each kept in the work folder when it ends and skipped when it is found there: the
-autoencoder and the scorer on drawn pictures, the text encoder on the meaning of captions (which
-words belong together), and the U-Net on latents that are encoded once. The U-Net stage saves a
-checkpoint now and then and continues from it.
+Four stages from a fixed seed, each kept in the work folder when it ends and skipped when it is
+found there: the autoencoder and the scorer on drawn pictures, the text encoder on the meaning of
+captions (which words belong together), and the U-Net on latents that are encoded once.
 """
 
 import argparse
@@ -14,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -21,8 +22,12 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.trainers import BpeTrainer
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tuner.models.miniature import world
@@ -41,9 +46,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stage", choices=["all", *STAGES], default="all")
     parser.add_argument("--vae-steps", type=int, default=1500)
-    parser.add_argument("--scorer-steps", type=int, default=3000)
-    parser.add_argument("--text-steps", type=int, default=1500)
-    parser.add_argument("--unet-steps", type=int, default=12000)
+    parser.add_argument("--scorer-steps", type=int, default=2000)
+    parser.add_argument("--text-steps", type=int, default=5000)
+    parser.add_argument("--unet-steps", type=int, default=8500)
     parser.add_argument("--pictures", type=int, default=20000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--device", default="cpu")
@@ -57,24 +62,28 @@ def main() -> None:
 
 def tokenizer() -> CLIPTokenizer:
     """A CLIP tokenizer of the world's words, each of which is one token."""
-    specials = ["<|startoftext|>"]
-    pieces: dict[str, None] = {}
-    merges: dict[tuple[str, str], None] = {}
-    for letter in "abcdefghijklmnopqrstuvwxyz":
-        pieces[letter] = pieces[letter + "</w>"] = None
-    for word in world.WORDS:
-        parts = [*word[:-1], word[-1] + "</w>"]
-        while len(parts) > 1:
-            merges[parts[0], parts[1]] = None
-            parts[:2] = [parts[0] + parts[1]]
-            pieces[parts[0]] = None
+    learner = Tokenizer(BPE(end_of_word_suffix="</w>"))
+    trainer = BpeTrainer(
+        vocab_size=1000,
+        end_of_word_suffix="</w>",
+        initial_alphabet=list(ascii_lowercase),
+        show_progress=False,
+    )
+    learner.pre_tokenizer = Whitespace()
+    learner.train_from_iterator([" ".join(world.WORDS)], trainer)
+    learned = json.loads(learner.to_str())["model"]
+    alphabet = [letter + end for letter in ascii_lowercase for end in ("", "</w>")]
+    pieces = dict.fromkeys([*alphabet, *learned["vocab"]])
     # The end token has the highest number: open_clip finds it with argmax.
-    names = [*specials, *pieces, "<|endoftext|>"]
-    return CLIPTokenizer(
+    names = ["<|startoftext|>", *pieces, "<|endoftext|>"]
+    words = CLIPTokenizer(
         vocab={name: index for index, name in enumerate(names)},
-        merges=list(merges),
+        merges=[tuple(pair) for pair in learned["merges"]],
         model_max_length=CONTEXT,
     )
+    split = [word for word in world.WORDS if len(words.tokenize(word)) != 1]
+    assert not split, f"these words are more than one token: {split}"
+    return words
 
 
 def tokenize(words: CLIPTokenizer, captions: list[str]) -> Tensor:
@@ -121,7 +130,7 @@ def optimise(
             group["lr"] = learning_rate(step, steps, peak)
         loss = loss_of(step)
         adam.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 1.0)
         adam.step()
         smooth = loss.item() if step == 0 else 0.98 * smooth + 0.02 * loss.item()
@@ -155,12 +164,15 @@ def train_vae(args: argparse.Namespace) -> None:
             latent = vae.encode(batch).latent_dist
             rebuilt = vae.decode(latent.sample()).sample.float()
         error = (rebuilt - batch).abs().mean() + 2 * (rebuilt - batch).square().mean()
-        return error + 3e-4 * latent.kl().float().mean() / latent.mean[0].numel()
+        loss: Tensor = error + 3e-4 * latent.kl().float().mean() / latent.mean[0].numel()
+        return loss
 
     for _ in optimise(list(vae.parameters()), args.vae_steps, 2e-3, loss_of, "vae"):
         pass
     with torch.no_grad():
-        latents = torch.cat([vae.encode(part).latent_dist.mean for part in drawn[:1000].split(50)])
+        latents = torch.cat(
+            [vae.encode(part).latent_dist.mean for part in torch.split(drawn[:1000], 50)]
+        )
     vae.register_to_config(scaling_factor=1 / latents.std().item())
     vae.save_pretrained(folder)
 
@@ -213,7 +225,9 @@ def train_scorer(args: argparse.Namespace) -> None:
         ids = torch.tensor([scene_ids.setdefault(scene, len(scene_ids)) for scene in batch])
         target = (ids[:, None] == ids[None, :]).float().to(args.device)
         target = target / target.sum(1, keepdim=True)
-        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        return (
+            functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)
+        ) / 2
 
     scene_ids: dict[Scene, int] = {}
     for _ in optimise(list(model.parameters()), args.scorer_steps, 1e-3, loss_of, "scorer", 0.05):
@@ -227,7 +241,9 @@ def train_scorer(args: argparse.Namespace) -> None:
 
 def roughen(images: Tensor) -> Tensor:
     """Blur some pictures a little and add noise, as a diffusion model might draw them."""
-    blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    blurred = functional.avg_pool2d(
+        functional.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1
+    )
     share = torch.rand(len(images), 1, 1, 1) * (torch.rand(len(images), 1, 1, 1) < 0.5)
     noise = torch.randn_like(images) * 0.15 * torch.rand(len(images), 1, 1, 1)
     return (images + (blurred - images) * share + noise).clamp(-1, 1)
@@ -269,9 +285,9 @@ def train_text(args: argparse.Namespace) -> None:
         logits = head(whole).unflatten(1, (6, len(labels)))
         last = head(tokens[:, -1]).unflatten(1, (6, len(labels)))
         target = meaning.to(args.device)
-        return F.cross_entropy(logits.flatten(0, 1), target.flatten()) + F.cross_entropy(
-            last.flatten(0, 1), target.flatten()
-        )
+        return functional.cross_entropy(
+            logits.flatten(0, 1), target.flatten()
+        ) + functional.cross_entropy(last.flatten(0, 1), target.flatten())
 
     parameters = [*text.parameters(), *head.parameters()]
     for _ in optimise(parameters, args.text_steps, 1e-3, loss_of, "text"):
@@ -302,6 +318,8 @@ def train_unet(args: argparse.Namespace) -> None:
     scheduler = new_scheduler()
     models = nn.ModuleDict({"unet": unet, "text": text})
     average = deepcopy(models).requires_grad_(False)
+    slow_unet: Any = average["unet"]
+    slow_text: Any = average["text"]
     unet.set_attn_processor(AttnProcessor())  # fused attention trains slowly on a CPU
 
     def loss_of(step: int) -> Tensor:
@@ -314,7 +332,7 @@ def train_unet(args: argparse.Namespace) -> None:
         with torch.autocast(args.device, torch.bfloat16):
             states = text(caption).last_hidden_state
             velocity = unet(scheduler.add_noise(clean, noise, t), t, states).sample
-        return F.mse_loss(velocity.float(), scheduler.get_velocity(clean, noise, t))
+        return functional.mse_loss(velocity.float(), scheduler.get_velocity(clean, noise, t))
 
     checkpoint = args.work / "unet.safetensors"
     for step in optimise(list(models.parameters()), args.unet_steps, 1.5e-3, loss_of, "unet"):
@@ -325,8 +343,8 @@ def train_unet(args: argparse.Namespace) -> None:
         if step % 500 == 0:
             save_file(average.state_dict(), checkpoint)
             (args.work / "unet.step").write_text(str(step))
-    average["text"].save_pretrained(args.work / "text_encoder_trained")
-    average["unet"].save_pretrained(folder)
+    slow_text.save_pretrained(args.work / "text_encoder_trained")
+    slow_unet.save_pretrained(folder)
 
 
 def new_unet() -> UNet2DConditionModel:
@@ -350,6 +368,7 @@ def new_scheduler() -> DDIMScheduler:
         beta_end=0.02,
         beta_schedule="linear",
         clip_sample=False,
+        steps_offset=1,
         prediction_type="v_prediction",
         timestep_spacing="trailing",
     )

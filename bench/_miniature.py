@@ -1,0 +1,47 @@
+"""What the benchmarks on the miniature share."""
+
+import os
+import platform
+from typing import Any
+
+import torch
+
+from tuner import registry
+from tuner.measure.device import describe, versions
+from tuner.models._load import load, model_named
+from tuner.prompts.miniature import component as prompts
+
+MODEL = model_named("miniature")
+
+
+def quiet() -> None:
+    """Keep the libraries' chatter out of a table."""
+    from tuner.cli import quiet as silence
+
+    silence()
+
+
+def conditions() -> str:
+    """The machine and the versions under which a table was made."""
+    about = describe("cpu")
+    packages = ", ".join(f"{k} {v}" for k, v in versions().items() if k in ("torch", "diffusers"))
+    load_1 = os.getloadavg()[0]
+    return (
+        f"{about['device']}, {torch.get_num_threads()} of {os.cpu_count()} threads, load "
+        f"{load_1:.1f}, Python {platform.python_version()}, {packages}"
+    )
+
+
+def pipeline(scheduler: str) -> Any:
+    """The miniature on the CPU."""
+    return load("miniature", scheduler=scheduler, device="cpu")
+
+
+def scorer() -> Any:
+    """The miniature's CLIP, as `tuner run` loads it."""
+    return registry.component("metrics", MODEL.metric)(device="cpu", **MODEL.metric_options)
+
+
+def captions(pool: str, count: int) -> list[str]:
+    """Held-out captions of a pool."""
+    return prompts.load(count, pool)

@@ -1,0 +1,93 @@
+"""Applying several accelerators to one pipeline, and undoing them completely."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from weakref import WeakSet
+
+from tuner.accelerators import Accelerator, Call, Generation
+from tuner.errors import UnfitError, UsageError
+
+Generate = Callable[..., Any]
+
+_in_use: WeakSet[Any] = WeakSet()  # the denoisers that are patched now
+
+
+@contextmanager
+def applied(
+    pipeline: Any, accelerators: Sequence[Accelerator], *, seed: int = 0
+) -> Iterator[Generate]:
+    """Apply accelerators for the length of a ``with`` block; gives back `generate`.
+
+    `generate` takes the pipeline's own arguments. Each call begins from nothing: no feature, no
+    random state and no attention of an earlier call is seen. `seed` fixes what an accelerator
+    draws at random (ToMe's choice of tokens), so that a picture does not depend on what ran
+    before, nor on the batch it stood in.
+
+    Raises `UnfitError` where an accelerator does not fit the pipeline, its scheduler or a call,
+    and `UsageError` where the pipeline is patched already.
+    """
+    check(pipeline, accelerators)
+    denoiser = pipeline.unet
+    if denoiser in _in_use or _is_patched(denoiser):
+        raise UsageError(
+            "this pipeline is accelerated already; leave that `with` block (or call its undo) first"
+        )
+    generation = Generation(seed=seed)
+    for one in accelerators:
+        generation.full_steps |= one.full_steps()
+    call = Call(function=pipeline, extra={})
+    _in_use.add(denoiser)
+    with ExitStack() as undo:
+        undo.callback(_in_use.discard, denoiser)
+        undo.callback(denoiser.register_forward_pre_hook(_counter(generation)).remove)
+        ordered = sorted(accelerators, key=lambda one: one.order)
+        forget = [undo.enter_context(one.applied(pipeline, generation, call)) for one in ordered]
+
+        def generate(*args: Any, **kwargs: Any) -> Any:
+            for one in ordered:
+                one.check_call(kwargs)
+            check_scheduler(pipeline, ordered)
+            generation.step = -1
+            for forget_one in forget:
+                forget_one()
+            try:
+                return call.function(*args, **call.extra, **kwargs)
+            finally:
+                for forget_one in forget:
+                    forget_one()
+
+        yield generate
+
+
+def check(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
+    """Raise `UnfitError`, in one line, where one of the accelerators does not fit."""
+    for one in accelerators:
+        one.check(pipeline)
+    check_scheduler(pipeline, accelerators)
+
+
+def check_scheduler(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
+    """Refuse schedulers that call the denoiser more than once a step or repeat a timestep."""
+    name = type(pipeline.scheduler).__name__
+    if accelerators and (pipeline.scheduler.order != 1 or name == "PNDMScheduler"):
+        names = "+".join(one.name for one in accelerators)
+        raise UnfitError(
+            f"{names} counts denoising steps and {name} takes several passes for one; "
+            "use DDIM, DPM-Solver++ or UniPC"
+        )
+
+
+def _counter(generation: Generation) -> Callable[..., None]:
+    def count(module: Any, args: Any) -> None:
+        generation.step += 1
+
+    return count
+
+
+def _is_patched(denoiser: Any) -> bool:
+    """Whether someone else's accelerator is on: an instance's own forward, or ToMe's class."""
+    return any(
+        "forward" in module.__dict__ or type(module).__name__ == "ToMeBlock"
+        for module in denoiser.modules()
+    )

@@ -1,0 +1,100 @@
+"""DeepCache, through the package DeepCache."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tuner.accelerators import Accelerator, Call, Generation, Value, knob
+from tuner.errors import UnfitError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepCache(Accelerator):
+    """Reuse the U-Net's deep features between full passes (Ma et al., 2023, arXiv 2312.00858).
+
+    A longer interval is faster and drifts further from the baseline's picture; a deeper branch
+    keeps more of the U-Net live, which is slower and drifts less.
+    """
+
+    name: ClassVar[str] = "deepcache"
+    paper: ClassVar[str] = "arXiv 2312.00858"
+    occupies: ClassVar[frozenset[str]] = frozenset({"block outputs"})
+    order: ClassVar[int] = 0
+    known_good: ClassVar[tuple[dict[str, Value], ...]] = (
+        {"cache_interval": 3, "cache_branch_id": 0},
+        {"cache_interval": 2, "cache_branch_id": 0},
+        {"cache_interval": 5, "cache_branch_id": 0},
+    )
+
+    cache_interval: int = knob(
+        (2, 3, 4, 5), low=1, high=1000, off=1, help="steps from one full pass to the next"
+    )
+    cache_branch_id: int = knob(
+        (0, 1, 2, 3), low=0, high=11, help="skip branch where the cache enters; 0 is shallowest"
+    )
+
+    @classmethod
+    def check(cls, pipeline: Any) -> None:
+        """DeepCache needs a U-Net with skip branches."""
+        from diffusers import UNet2DConditionModel
+
+        if not isinstance(getattr(pipeline, "unet", None), UNet2DConditionModel):
+            raise UnfitError(
+                f"deepcache needs a U-Net with skip branches; {type(pipeline).__name__} has none"
+            )
+
+    @contextmanager
+    def applied(
+        self, pipeline: Any, generation: Generation, call: Call
+    ) -> Iterator[Callable[[], None]]:
+        """Wrap the U-Net and its blocks; undone on exit."""
+        blocks = len(pipeline.unet.down_blocks)
+        layers = len(pipeline.unet.down_blocks[0].resnets) + 1
+        if layers != 3 or self.cache_branch_id >= 3 * blocks:
+            raise UnfitError(
+                f"deepcache.cache_branch_id = {self.cache_branch_id} does not exist in this "
+                f"U-Net; it has {3 * blocks if layers == 3 else 0} branches"
+            )
+        helper = _helper(pipeline, generation)
+        helper.set_params(cache_interval=self.cache_interval, cache_branch_id=self.cache_branch_id)
+        helper.enable()
+
+        def forget() -> None:
+            helper.start_timestep = None
+            helper.cached_output.clear()
+
+        try:
+            yield forget
+        finally:
+            helper.disable()
+            for module in pipeline.unet.modules():
+                # The package puts the bound method back as an attribute; the class has it anyway.
+                module.__dict__.pop("forward", None)
+
+
+def _helper(pipeline: Any, generation: Generation) -> Any:
+    """The package's helper, which here is told the step instead of looking it up.
+
+    Looking the timestep up in the scheduler's list mistakes the step where a timestep occurs
+    twice, and each comparison waits for the GPU.
+    """
+    from DeepCache import DeepCacheSDHelper
+
+    class Helper(DeepCacheSDHelper):  # type: ignore[misc]
+        def wrap_unet_forward(self) -> None:
+            forward = self.function_dict["unet_forward"] = pipeline.unet.forward
+
+            def wrapped(*args: Any, **kwargs: Any) -> Any:
+                self.cur_timestep = generation.step
+                if generation.step in generation.full_steps:
+                    self.start_timestep = None
+                    self.cached_output.clear()
+                return forward(*args, **kwargs)
+
+            pipeline.unet.forward = wrapped
+
+    return Helper(pipe=pipeline)
+
+
+component = DeepCache

@@ -1,0 +1,156 @@
+"""ToMe for Stable Diffusion, through the package tomesd."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from math import ceil, sqrt
+from typing import Any, ClassVar
+
+from tuner.accelerators import Accelerator, Call, Generation, Value, knob
+from tuner.errors import UnfitError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToMe(Accelerator):
+    """Merge similar tokens around self-attention (Bolya and Hoffman, 2023, arXiv 2303.17604).
+
+    A higher ratio merges more tokens: faster attention, less detail. A higher `max_downsample`
+    merges in the U-Net's lower-resolution layers too. Fused attention leaves little to gain.
+    """
+
+    name: ClassVar[str] = "tome"
+    paper: ClassVar[str] = "arXiv 2303.17604"
+    occupies: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    order: ClassVar[int] = 1
+    known_good: ClassVar[tuple[dict[str, Value], ...]] = (
+        {"ratio": 0.5, "max_downsample": 1},
+        {"ratio": 0.3, "max_downsample": 1},
+    )
+
+    ratio: float = knob(
+        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+        low=0.0,
+        high=1.0,
+        off=0.0,
+        help="share of tokens to merge; more than 0.75 merges 0.75",
+    )
+    max_downsample: int = knob(
+        (1, 2, 3, 4), low=1, high=8, help="merge in layers with at most this downsampling"
+    )
+
+    @classmethod
+    def check(cls, pipeline: Any) -> None:
+        """ToMe needs transformer blocks over an image grid, in a U-Net."""
+        from diffusers import UNet2DConditionModel
+
+        if not isinstance(getattr(pipeline, "unet", None), UNet2DConditionModel):
+            raise UnfitError(f"tome needs a U-Net; {type(pipeline).__name__} has none")
+
+    @contextmanager
+    def applied(
+        self, pipeline: Any, generation: Generation, call: Call
+    ) -> Iterator[Callable[[], None]]:
+        """Hook the self-attentions' projections; undone on exit.
+
+        tomesd's own patch unmerges around the whole attention module, so that T-GATE would keep
+        merged tokens and later unmerge them with another map, and it drops its random choice
+        for odd batches. Here tokens are merged before the query, key and value projections and
+        unmerged after the output projection: the same arithmetic, and whatever keeps an
+        attention's output keeps it unmerged.
+        """
+        from diffusers.models.attention import BasicTransformerBlock
+
+        merging = _Merging(self.ratio, self.max_downsample)
+        with ExitStack() as hooks:
+
+            def hold(handle: Any) -> None:
+                hooks.callback(handle.remove)
+
+            hold(pipeline.unet.register_forward_pre_hook(merging.see_unet))
+            for block in pipeline.unet.modules():
+                if isinstance(block, BasicTransformerBlock):
+                    layer = _Layer(merging)
+                    attention = block.attn1
+                    hold(block.register_forward_pre_hook(layer.see_block))
+                    for projection in (attention.to_q, attention.to_k, attention.to_v):
+                        hold(projection.register_forward_pre_hook(layer.merge))
+                    hold(attention.to_out[-1].register_forward_hook(layer.unmerge))
+            yield lambda: merging.restart(generation.seed)
+
+
+class _Merging:
+    """What all layers of one application share: the arguments, the image's size, the chance."""
+
+    def __init__(self, ratio: float, max_downsample: int) -> None:
+        self.ratio = ratio
+        self.max_downsample = max_downsample
+        self.size = (0, 0)
+        self.seed = 0
+        self.generator: Any = None
+
+    def restart(self, seed: int) -> None:
+        """Draw the same choices again, whatever ran before."""
+        self.seed = seed
+        self.generator = None
+
+    def see_unet(self, module: Any, args: tuple[Any, ...]) -> None:
+        """Remember the latent's height and width."""
+        self.size = (args[0].shape[2], args[0].shape[3])
+
+    def matching(self, tokens: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]] | None:
+        """Functions that merge and unmerge, or None where this layer's tokens stay."""
+        import torch
+        from tomesd.merge import bipartite_soft_matching_random2d
+
+        height, width = self.size
+        downsample = ceil(sqrt(height * width // tokens.shape[1]))
+        merged = int(tokens.shape[1] * self.ratio)
+        if downsample > self.max_downsample or merged == 0:
+            return None
+        if self.generator is None:
+            self.generator = torch.Generator(tokens.device).manual_seed(self.seed)
+        merge, unmerge = bipartite_soft_matching_random2d(
+            tokens,
+            ceil(width / downsample),
+            ceil(height / downsample),
+            2,
+            2,
+            merged,
+            generator=self.generator,
+        )
+        return merge, unmerge
+
+
+class _Layer:
+    """One transformer block: its tokens are matched when its self-attention projects them."""
+
+    def __init__(self, merging: _Merging) -> None:
+        self.merging = merging
+        self.metric: Any = None
+        self.functions: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None
+        self.merged: tuple[Any, Any] | None = None  # the projections' input and its merged form
+
+    def see_block(self, module: Any, args: tuple[Any, ...]) -> None:
+        """Keep the block's input, by which tokens are matched."""
+        self.metric = args[0]
+
+    def merge(self, module: Any, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Merge the input of a projection, once for query, key and value."""
+        (tokens,) = args
+        if self.metric is not None:
+            self.functions = self.merging.matching(self.metric)
+            self.metric = None
+            self.merged = None
+        if self.functions is None:
+            return None
+        if self.merged is None or self.merged[0] is not tokens:
+            self.merged = (tokens, self.functions[0](tokens))
+        return (self.merged[1],)
+
+    def unmerge(self, module: Any, args: tuple[Any, ...], output: Any) -> Any:
+        """Give every token its own place again, and let go of the tensors."""
+        functions, self.functions, self.merged = self.functions, None, None
+        return output if functions is None else functions[1](output)
+
+
+component = ToMe

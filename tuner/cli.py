@@ -1,0 +1,179 @@
+"""The command line: arguments to calls, no logic."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tuner.errors import TunerError, UnreachedError, UsageError
+
+STORAGE = "sqlite:///tuner.db"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; gives back the exit code: 0 done, 1 not reached, 2 wrong input."""
+    args = _parser().parse_args(arguments)
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    try:
+        args.command(args, console)
+    except UnreachedError as error:
+        print(f"tuner: {error}", file=sys.stderr)
+        return 1
+    except TunerError as error:
+        if args.debug:
+            raise
+        print(f"tuner: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("tuner: interrupted; the same command continues", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tuner",
+        description="Find the fastest accelerator settings of a diffusion model that keep its "
+        "pictures as good.",
+    )
+    parser.add_argument("--debug", action="store_true", help="show a traceback for errors")
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+    _add_run(commands)
+    for name, help_text, command in (
+        ("show", "print the front of a study", _show),
+        ("export", "write search_params.json", _export),
+        ("dashboard", "open optuna-dashboard on the studies, on this machine", _dashboard),
+    ):
+        sub = commands.add_parser(name, help=help_text, description=help_text)
+        sub.add_argument("--storage", default=STORAGE, help=f"database (default: {STORAGE})")
+        if name != "dashboard":
+            sub.add_argument("--study", action="append", help="a study's name (default: all)")
+        if name == "export":
+            sub.add_argument("-o", "--output", type=Path, default=Path("search_params.json"))
+        if name == "dashboard":
+            sub.add_argument("--port", type=int, default=8080)
+        sub.set_defaults(command=command)
+    return parser
+
+
+def _add_run(commands: Any) -> None:
+    run = commands.add_parser(
+        "run",
+        help="search, or go on searching",
+        description="Search for the best settings of each study. The same command goes on where "
+        "the last one stopped. Flags outweigh the study file.",
+    )
+    run.add_argument("study_file", nargs="?", type=Path, help="a TOML file, as in studies/")
+    run.add_argument("--pipe", help="SD1.5, SD2.1, SDXL or miniature; several with commas")
+    run.add_argument("--sched", help="DDIM, DPM-Solver++ or UniPC; several with commas")
+    run.add_argument("--steps", help="denoising steps; several with commas")
+    run.add_argument("--search-targets", help="accelerators that may be on, with commas")
+    run.add_argument("--num-samples", type=int, help="prompts for each setting (default: 32)")
+    run.add_argument("--batch-size", type=int, help="pictures at once (default: 4)")
+    run.add_argument("--seed", type=int, help="of noise, chance and sampler (default: 42)")
+    run.add_argument("--req-time", type=float, help="stop at this many seconds per image")
+    run.add_argument("--req-speedup", type=float, help="stop at this speedup")
+    run.add_argument("--req-score-loss", type=float, help="limit of the loss (default: 0.02)")
+    run.add_argument("--trials", type=int, help="the total to reach (default: 100)")
+    run.add_argument("--timeout", type=float, help="seconds of searching at most")
+    run.add_argument("--sampler", help="tpe, nsga2 or random (default: tpe)")
+    run.add_argument("--storage", help=f"database (default: {STORAGE})")
+    run.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best present)")
+    run.add_argument("--dtype", help="float32, float16 or bfloat16 (default: by device)")
+    run.add_argument("--prompts", help="coco, miniature, or a text file with a prompt a line")
+    run.add_argument("--model", help="hub id or folder that replaces the known model's weights")
+    run.add_argument("--guidance-scale", type=float, help="default: the model's")
+    run.add_argument("--resolution", type=int, help="pixels a side (default: the model's)")
+    run.add_argument("--pictures", default="pictures", help="folder for pictures, or 'none'")
+    run.set_defaults(command=_run)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Takes the old script's spellings: a flag's underscores are dashes."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        given = sys.argv[1:] if args is None else list(args)
+        return super().parse_args([_dashed(one) for one in given], namespace)
+
+    def error(self, message: str) -> Any:
+        self.exit(2, f"{self.prog}: {message}; `{self.prog} --help` lists what there is\n")
+
+
+def _dashed(argument: str) -> str:
+    if not argument.startswith("--"):
+        return argument
+    flag, equals, value = argument.partition("=")
+    return flag.replace("_", "-") + equals + value
+
+
+def _run(args: argparse.Namespace, console: Console) -> None:
+    from tuner import spec as specs
+
+    flags = {
+        name: value
+        for name, value in vars(args).items()
+        if name not in ("study_file", "command", "name", "debug", "pictures")
+    }
+    asked = specs.read_specs(args.study_file, flags)
+    quiet()
+    from tuner import launch
+
+    pictures = None if args.pictures == "none" else Path(args.pictures)
+    launch.run_all(asked, console, pictures)
+
+
+def _show(args: argparse.Namespace, console: Console) -> None:
+    from tuner import launch
+
+    launch.show(_studies(args), console)
+
+
+def _export(args: argparse.Namespace, console: Console) -> None:
+    from tuner.report import export
+
+    studies = _studies(args)
+    export.write(args.output, export.document(studies))
+    console.print(f"wrote {args.output} ({len(studies)} studies)", highlight=False)
+
+
+def _dashboard(args: argparse.Namespace, console: Console) -> None:
+    from tuner.report import dashboard
+    from tuner.storage import Storage
+
+    storage = Storage(args.storage, create=False)
+    console.print(f"http://127.0.0.1:{args.port}/ shows {args.storage}; Ctrl-C ends it")
+    dashboard.serve(storage, args.port)
+
+
+def _studies(args: argparse.Namespace) -> list[Any]:
+    from tuner.storage import Storage
+
+    quiet()
+    storage = Storage(args.storage, create=False)
+    names = args.study or storage.study_names()
+    if not names:
+        raise UsageError(f"{args.storage} holds no study; `tuner run` makes one")
+    return [storage.study(name) for name in names]
+
+
+def quiet() -> None:
+    """Keep the libraries' own chatter off the terminal."""
+    import logging
+    import warnings
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    import diffusers
+    import transformers
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()

@@ -1,0 +1,1 @@
+"""One trial: apply a setting, generate, time, score. Knows nothing of studies."""

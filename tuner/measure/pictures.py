@@ -1,0 +1,33 @@
+"""What pictures must be before a metric may judge them, and telling equal ones."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from tuner.errors import BadPictureError
+
+
+def checked(tensor: Any) -> list[Any]:
+    """PIL pictures from a pipeline's output, shape (batch, 3, height, width) in [0, 1].
+
+    Raises `BadPictureError` where one is not a number, black or constant: a metric may well give
+    such a picture a good score.
+    """
+    from PIL import Image
+
+    array = tensor.detach().float().cpu().numpy()
+    for index, picture in enumerate(array):
+        if not np.isfinite(picture).all():
+            raise BadPictureError(f"picture {index} of the batch holds values that are not numbers")
+        if picture.max() <= 1 / 255:
+            raise BadPictureError(f"picture {index} of the batch is black")
+        if picture.max() - picture.min() <= 1 / 255:
+            raise BadPictureError(f"picture {index} of the batch is one constant colour")
+    pixels = (array.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8)
+    return [Image.fromarray(picture) for picture in pixels]
+
+
+def digest(image: Any) -> str:
+    """A short digest of a picture's pixels."""
+    return hashlib.sha256(image.tobytes()).hexdigest()[:12]

@@ -1,0 +1,61 @@
+"""CLIP score, through open_clip (Hessel et al., 2021, arXiv 2104.08718)."""
+
+from typing import Any, ClassVar
+
+from tuner.errors import UsageError
+
+MODEL, PRETRAINED = "ViT-g-14", "laion2b_s34b_b88k"
+
+
+class ClipScore:
+    """100 times the cosine between the embeddings of a picture and of its prompt."""
+
+    def __init__(self, *, device: str, model: str = MODEL, pretrained: str = PRETRAINED) -> None:
+        """Load the model; `local-dir:FOLDER` reads open_clip's config and weights from a folder.
+
+        Raises `UsageError` where the weights cannot be had.
+        """
+        import open_clip
+
+        try:
+            self._model, _, self._preprocess = open_clip.create_model_and_transforms(
+                model, pretrained=pretrained or None, device=device
+            )
+            self._tokenize = open_clip.get_tokenizer(model)
+        except Exception as error:  # hub, config and weight errors come in many kinds
+            reason = str(error).strip().splitlines()[0] or type(error).__name__
+            raise UsageError(
+                f"cannot load the CLIP model {model!r} with weights {pretrained!r}: {reason}; "
+                "connect to the hub, or put the weights into its cache (HF_HOME) first"
+            ) from error
+        self._model.eval()
+        self._device = device
+        # A folder's own name says enough: the same weights may lie elsewhere on another machine.
+        place = model.rsplit("/", 1)[-1] if model.startswith("local-dir:") else model
+        self.identity = f"clip {place} {pretrained}".strip()
+
+    def score(self, images: list[Any], prompts: list[str]) -> list[float]:
+        """CLIP score of each picture with its prompt, in points (100 is a perfect match)."""
+        import torch
+        from torch.nn.functional import cosine_similarity
+
+        with torch.inference_mode():
+            pixels = torch.stack([self._preprocess(image) for image in images]).to(self._device)
+            tokens = self._tokenize(prompts).to(self._device)
+            similarity = cosine_similarity(
+                self._model.encode_image(pixels).float(), self._model.encode_text(tokens).float()
+            )
+        scores: list[float] = (100 * similarity).tolist()
+        return scores
+
+
+class _Component:
+    """Names the metric without importing what it needs."""
+
+    name: ClassVar[str] = "clip"
+
+    def __call__(self, **options: Any) -> ClipScore:
+        return ClipScore(**options)
+
+
+component = _Component()

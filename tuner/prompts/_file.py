@@ -1,0 +1,44 @@
+"""Prompts from a text file of the user's, and choosing between files and known sets."""
+
+from pathlib import Path
+
+from tuner import registry
+from tuner.errors import UsageError
+from tuner.prompts import PromptSet, enough
+
+
+class PromptFile:
+    """One prompt a line; empty lines are skipped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = str(path)
+
+    def load(self, count: int, pool: str = "search") -> list[str]:
+        """The first `count` prompts; for verifying, those that follow the first half."""
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise UsageError(
+                f"cannot read the prompt file {self.path}: {error.strerror}"
+            ) from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"the prompt file {self.path} is not UTF-8 text") from error
+        prompts = [line.strip() for line in lines if line.strip()]
+        if not prompts:
+            raise UsageError(f"the prompt file {self.path} is empty; write one prompt a line")
+        if pool != "search":
+            prompts = prompts[len(prompts) // 2 :]
+        return enough(prompts, count, f"the prompt file {self.path}")
+
+
+def prompt_set(name: str) -> PromptSet:
+    """A known set by its name, or else a text file."""
+    known = registry.components("prompts")
+    for key, found in known.items():
+        if registry.plain(key) == registry.plain(name):
+            chosen: PromptSet = found
+            return chosen
+    if not Path(name).exists() and "/" not in name and "." not in name:
+        raise UsageError(f"unknown prompt set {name!r}; known: {', '.join(known)}, or a text file")
+    return PromptFile(Path(name))

@@ -1,0 +1,35 @@
+"""COCO 2017: the first caption of each entry of the validation split, through `datasets`."""
+
+from typing import ClassVar
+
+from tuner.errors import UsageError
+from tuner.prompts import enough
+
+SOURCE = "phiyodr/coco2017"
+POOLS = {"search": 0, "verify": 2500}  # where each pool begins among the 5,000
+
+
+class Coco:
+    """Captions only: the split is streamed, so that neither pictures nor training data are read."""
+
+    name: ClassVar[str] = "coco"
+
+    def load(self, count: int, pool: str = "search", source: str = SOURCE) -> list[str]:
+        """The first `count` captions of the pool, in the data set's order."""
+        from datasets import load_dataset
+
+        start = POOLS.get(pool, 0)
+        try:
+            split = load_dataset(source, split="validation", streaming=True)
+            rows = split.select_columns(["captions"]).skip(start).take(count)
+            captions = [row["captions"][0] for row in rows]
+        except Exception as error:  # datasets raises many kinds when a hub is out of reach
+            reason = str(error).strip().splitlines()[0] or type(error).__name__
+            raise UsageError(
+                f"cannot read the captions of {source!r}: {reason}; "
+                "give --prompts a text file with one prompt a line"
+            ) from error
+        return enough(captions, count, f"the {pool} pool of {source}")
+
+
+component = Coco()

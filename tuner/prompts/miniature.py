@@ -1,0 +1,26 @@
+"""The miniature's prompts: captions of scenes that its training never saw."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from tuner.errors import UsageError
+from tuner.prompts import enough
+
+FOLDER = Path(__file__).parent.parent / "models" / "miniature" / "captions"
+
+
+class Miniature:
+    """Three disjoint pools: for searching, for verifying and for the truth."""
+
+    name: ClassVar[str] = "miniature"
+
+    def load(self, count: int, pool: str = "search") -> list[str]:
+        """The first `count` captions of the pool."""
+        pools = sorted(path.stem for path in FOLDER.glob("*.txt"))
+        if pool not in pools:
+            raise UsageError(f"unknown pool {pool!r}; known: {', '.join(pools)}")
+        captions = (FOLDER / f"{pool}.txt").read_text().splitlines()
+        return enough(captions, count, f"the miniature's {pool} pool")
+
+
+component = Miniature()

@@ -1,0 +1,88 @@
+"""`search_params.json`: what a study found, in the form that a pipeline applies."""
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from tuner.errors import UsageError
+from tuner.search import record
+from tuner.search.record import Result
+
+SCHEMA = Path(__file__).with_name("search_params.schema.json")
+
+
+def document(studies: list[optuna.Study]) -> dict[str, Any]:
+    """The whole file for these studies."""
+    return {"schema": 1, "studies": {one.study_name: entry(one) for one in studies}}
+
+
+def entry(study: optuna.Study) -> dict[str, Any]:
+    """One study: what it was, its baseline, its best points and its front."""
+    kept = study.user_attrs
+    if "baseline" not in kept:
+        raise UsageError(
+            f"the study {study.study_name!r} has no baseline yet; `tuner run` makes it"
+        )
+    asked = kept["request"]
+    limit = asked["req_score_loss"]
+    found = [one for one in record.results(study.trials) if one.setting.accelerators]
+    combinations: dict[str, list[Result]] = {}
+    for one in found:
+        combinations.setdefault(one.setting.combination, []).append(one)
+    best_of = {name: record.best(many, limit) for name, many in sorted(combinations.items())}
+    best = record.best(found, limit)
+    return {
+        "pipe": asked["pipe"],
+        "sched": asked["sched"],
+        "steps": asked["steps"],
+        "pipeline": kept["pipeline"],
+        "evaluation": kept["evaluation"],
+        "versions": kept["versions"],
+        "baseline": kept["baseline"],
+        "goal": {name: asked[name] for name in ("req_score_loss", "req_speedup", "req_time")},
+        "best": None if best is None else point(best, limit),
+        "by_combination": {k: point(v, limit) for k, v in best_of.items() if v is not None},
+        "pareto": [point(one, limit) for one in record.front(found)],
+    }
+
+
+def point(result: Result, limit: float) -> dict[str, Any]:
+    """One result, as the schema has it."""
+    return {
+        "params": result.setting.params,
+        "latency_s": result.latency_s,
+        "speedup": result.speedup.value,
+        "speedup_ci": _interval(result.speedup.low, result.speedup.high),
+        "score": result.score,
+        "score_loss": result.score_loss.value,
+        "score_loss_ci": _interval(result.score_loss.low, result.score_loss.high),
+        "feasible": result.feasible(limit),
+        "num_samples": result.prompts,
+        "verified": None,
+        "trial": result.trial,
+    }
+
+
+def write(path: Path, contents: dict[str, Any]) -> None:
+    """Write the file in one go: a reader sees the old one or the new one, never half of it.
+
+    Raises `UsageError` where the folder cannot be written to.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(contents, file, indent=2)
+            file.write("\n")
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; give -o another place") from error
+
+
+def _interval(low: float, high: float) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in (low, high)]

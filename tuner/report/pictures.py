@@ -1,0 +1,62 @@
+"""Picture strips: the first batch of the baseline and of each trial, and the front beside them."""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+MAX_SIDE = 256  # pixels of one picture in a strip
+
+
+class PictureFolder:
+    """Keeps strips in ``<root>/<study>/``; without a root it keeps nothing."""
+
+    def __init__(self, root: Path | None, study: str) -> None:
+        self.folder = None if root is None else root / study.replace("/", "_").replace(" ", "_")
+
+    def saver(self, name: str) -> Any:
+        """A function for `Evaluation.measure` that keeps the first batch as ``<name>.png``."""
+
+        def save(batch: int, images: list[Any]) -> None:
+            if self.folder is not None and batch == 0:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                row([small(image) for image in images]).save(self.folder / f"{name}.png")
+
+        return save
+
+    def compare(self, names: list[str]) -> Path | None:
+        """Stack the baseline's strip over others as ``front.png``; None without pictures."""
+        if self.folder is None:
+            return None
+        files = [self.folder / f"{name}.png" for name in ("baseline", *names)]
+        strips = [Image.open(file) for file in files if file.is_file()]
+        if not strips:
+            return None
+        height = sum(strip.height + 4 for strip in strips)
+        sheet = Image.new("RGB", (max(strip.width for strip in strips), height), "white")
+        top = 0
+        for strip in strips:
+            sheet.paste(strip, (0, top))
+            top += strip.height + 4
+        path = self.folder / "front.png"
+        sheet.save(path)
+        return path
+
+
+def row(images: list[Any]) -> Image.Image:
+    """Pictures side by side."""
+    sheet = Image.new("RGB", (sum(i.width + 4 for i in images), images[0].height), "white")
+    left = 0
+    for image in images:
+        sheet.paste(image, (left, 0))
+        left += image.width + 4
+    return sheet
+
+
+def small(image: Any) -> Any:
+    """At most `MAX_SIDE` pixels a side."""
+    if max(image.size) <= MAX_SIDE:
+        return image
+    copy = image.copy()
+    copy.thumbnail((MAX_SIDE, MAX_SIDE))
+    return copy

@@ -1,0 +1,86 @@
+"""The progress display of ``tuner run``: the trial at work, how far, and the best so far."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tuner.search.goal import Goal
+from tuner.search.loop import Watch
+from tuner.search.record import Result
+from tuner.setting import Setting
+
+
+class Display(Watch):
+    """Shows a study at work on a terminal; without one, a line a trial."""
+
+    def __init__(self, console: Console, goal: Goal, trials: int, prompts: int) -> None:
+        self._console = console
+        self._goal = goal
+        self._prompts = prompts
+        self._best: Result | None = None
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._study = self._progress.add_task("study", total=trials, note="")
+        self._trial = self._progress.add_task("baseline", total=None, note="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def baseline_went_on(self, done: int, batches: int) -> None:
+        """One batch of the baseline was measured."""
+        self._progress.update(self._trial, description="baseline", total=batches, completed=done)
+
+    def trial_began(self, number: int, setting: Setting) -> None:
+        """Name the setting."""
+        self._progress.update(self._study, completed=number)
+        self._progress.update(
+            self._trial,
+            description=f"trial {number}",
+            total=self._prompts,
+            completed=0,
+            note=str(setting),
+        )
+
+    def trial_went_on(self, number: int, measured: Any) -> None:
+        """Show the figures so far."""
+        note = f"{measured.speedup.value:.2f}×, loss {measured.score_loss.value:.2%}"
+        self._progress.update(self._trial, completed=measured.prompts, note=note)
+
+    def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
+        """Print a line, and keep the best."""
+        self._progress.update(self._study, completed=number + 1)
+        if result is None:
+            self._console.print(f"trial {number:3d}  {state}: {reason}", highlight=False)
+            return
+        feasible = result.feasible(self._goal.limit)
+        faster = self._best is None or result.speedup.value > self._best.speedup.value
+        if feasible and faster:
+            self._best = result
+            note = f"best {result.speedup.value:.2f}× at {result.score_loss.value:.2%}"
+            self._progress.update(self._study, note=note)
+        self._console.print(
+            f"trial {number:3d}  {result.speedup.value:5.2f}×  "
+            f"loss {result.score_loss.value:7.2%}  "
+            f"{'' if feasible else 'over the limit  '}{result.setting}"
+            f"{'' if state == 'COMPLETE' else f'  ({state})'}",
+            style="bold" if feasible and faster else ("" if feasible else "dim"),
+            highlight=False,
+        )

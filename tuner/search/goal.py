@@ -1,0 +1,47 @@
+"""What a search is after, and whether a result is it."""
+
+from dataclasses import dataclass
+
+from tuner.search.record import Result, best
+from tuner.spec import StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """Fastest under the limit, or the first that meets a target as well."""
+
+    limit: float
+    speedup: float | None = None
+    latency_s: float | None = None
+
+    @classmethod
+    def of(cls, spec: StudySpec) -> "Goal":
+        """The goal that a study asks for."""
+        return cls(limit=spec.req_score_loss, speedup=spec.req_speedup, latency_s=spec.req_time)
+
+    @property
+    def has_target(self) -> bool:
+        """Whether the search stops at the first result that is good enough."""
+        return self.speedup is not None or self.latency_s is not None
+
+    def met_by(self, result: Result) -> bool:
+        """Feasible, and as fast as asked in every respect."""
+        return (
+            result.feasible(self.limit)
+            and (self.speedup is None or result.speedup.value >= self.speedup)
+            and (self.latency_s is None or result.latency_s <= self.latency_s)
+        )
+
+    def reached(self, found: list[Result]) -> Result | None:
+        """The fastest result that meets the goal."""
+        return best([one for one in found if self.met_by(one)], self.limit)
+
+    def __str__(self) -> str:
+        """For people: 'speedup ≥ 2 and loss under 2 %'."""
+        parts = []
+        if self.speedup is not None:
+            parts.append(f"speedup ≥ {self.speedup:g}")
+        if self.latency_s is not None:
+            parts.append(f"latency ≤ {self.latency_s:g} s")
+        parts.append(f"score loss under {self.limit:.1%}")
+        return " and ".join(parts)

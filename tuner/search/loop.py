@@ -1,0 +1,150 @@
+"""The loop: ask the sampler, measure, record; a crash loses at most the trial in flight."""
+
+import traceback
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import optuna
+from optuna.trial import TrialState
+
+from tuner.errors import BadPictureError, TrialError, UsageError
+from tuner.search import record
+from tuner.search.goal import Goal
+from tuner.search.record import Result
+from tuner.search.space import Space
+from tuner.setting import Setting
+from tuner.storage import WORKER, Storage, retry, worker_name
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+class Measure(Protocol):
+    """The measuring half, as this half sees it."""
+
+    def __call__(self, setting: Setting, trial: int) -> Iterator[Any]:
+        """Yield a `Measurement` after each block of prompts."""
+
+
+class Watch:
+    """What a progress display is told; this one shows nothing."""
+
+    def trial_began(self, number: int, setting: Setting) -> None:
+        """A setting was chosen."""
+
+    def trial_went_on(self, number: int, measured: Any) -> None:
+        """A block of prompts was evaluated."""
+
+    def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
+        """A trial was recorded."""
+
+
+def search(
+    *,
+    study: optuna.Study,
+    storage: Storage,
+    space: Space,
+    goal: Goal,
+    measure: Measure,
+    trials: int,
+    timeout: float | None = None,
+    watch: Watch | None = None,
+) -> None:
+    """Run trials until the study has `trials` finished ones, the goal is met or time is up.
+
+    Running it again continues: a trial whose process died is failed and tried again.
+    """
+    watch = watch or Watch()
+    storage.bury_dead_trials(study)
+    storage.judge_again(study, goal.limit)
+    if not study.trials:
+        for setting in space.known_good():
+            study.enqueue_trial(space.flat(setting))
+    if goal.has_target and goal.reached(record.results(study.trials)):
+        return
+    done = sum(one.state in FINISHED for one in study.get_trials(deepcopy=False))
+    if done >= trials:
+        return
+
+    def objective(trial: optuna.Trial) -> tuple[float, float]:
+        return _run_trial(trial, study, space, goal, measure, watch)
+
+    def stop_when_done(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        found = study.get_trials(deepcopy=False)
+        if sum(one.state in FINISHED for one in found) >= trials:
+            study.stop()
+        complete = trial.state == TrialState.COMPLETE
+        if complete and goal.has_target and goal.met_by(record.result(trial)):
+            study.stop()
+
+    study.optimize(
+        objective,
+        timeout=timeout,
+        callbacks=[stop_when_done],
+        catch=(TrialError, RuntimeError, ValueError, ArithmeticError, MemoryError),
+    )
+
+
+def _run_trial(
+    trial: optuna.Trial,
+    study: optuna.Study,
+    space: Space,
+    goal: Goal,
+    measure: Measure,
+    watch: Watch,
+) -> tuple[float, float]:
+    trial.set_user_attr(WORKER, worker_name())
+    setting = space.suggest(trial)
+    trial.set_user_attr("setting", setting.params)
+    trial.set_user_attr("combination", setting.combination)
+    watch.trial_began(trial.number, setting)
+    measured = None
+    try:
+        earlier = _measured_before(study, setting)
+        if earlier is not None:
+            _copy(trial, earlier, goal.limit)
+        else:
+            for measured in measure(setting, trial.number):
+                watch.trial_went_on(trial.number, measured)
+            assert measured is not None
+            record.write(trial, measured, goal.limit)
+    except UsageError:
+        raise
+    except KeyboardInterrupt:
+        trial.set_user_attr("reason", "interrupted")
+        retry(study, _frozen(study, trial))
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        trial.set_user_attr("reason", reason)
+        if not isinstance(error, TrialError):
+            trial.set_user_attr("traceback", traceback.format_exc()[-4000:])
+        if not isinstance(error, BadPictureError):
+            retry(study, _frozen(study, trial))
+        watch.trial_ended(trial.number, "FAIL", None, reason)
+        raise
+    kept = trial.user_attrs
+    values = (float(kept["speedup"]), float(kept["score_loss"]))
+    state = "COMPLETE" if earlier is None else f"same as trial {earlier.number}"
+    watch.trial_ended(trial.number, state, record.from_attributes(trial.number, kept), "")
+    return values
+
+
+def _frozen(study: optuna.Study, trial: optuna.Trial) -> optuna.trial.FrozenTrial:
+    return study.get_trials(deepcopy=False)[trial.number]
+
+
+def _measured_before(study: optuna.Study, setting: Setting) -> optuna.trial.FrozenTrial | None:
+    """A COMPLETE trial of the same setting, whose numbers can be used again."""
+    for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        if one.user_attrs.get("setting") == setting.params:
+            return one
+    return None
+
+
+def _copy(trial: optuna.Trial, earlier: optuna.trial.FrozenTrial, limit: float) -> None:
+    for name, value in earlier.user_attrs.items():
+        if name not in (WORKER, "tries"):
+            trial.set_user_attr(name, value)
+    trial.set_user_attr("same_as", earlier.number)
+    loss = float(earlier.user_attrs["score_loss"])
+    record.set_constraint(trial, loss, limit)

@@ -1,0 +1,103 @@
+"""A finished trial as this project reads it, and how it is written."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from tuner.measure.statistics import Estimate
+from tuner.setting import Setting
+from tuner.storage import constraint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a trial found."""
+
+    trial: int
+    setting: Setting
+    speedup: Estimate
+    score_loss: Estimate
+    latency_s: float
+    score: float
+    prompts: int
+    same_pictures: bool
+
+    def feasible(self, limit: float) -> bool:
+        """Strictly under the limit."""
+        return self.score_loss.value < limit
+
+
+def write(trial: Trial, measured: Any, limit: float) -> None:
+    """Keep a `Measurement` with its trial; per-prompt scores as one compact attribute."""
+    attributes = {
+        "score_loss": measured.score_loss.value,
+        "score_loss_ci": [measured.score_loss.low, measured.score_loss.high],
+        "speedup": measured.speedup.value,
+        "speedup_ci": [measured.speedup.low, measured.speedup.high],
+        "latency_s": measured.latency_s,
+        "score": measured.score,
+        "prompts": measured.prompts,
+        "scores": " ".join(f"{score:.4f}" for score in measured.scores),
+        "memory_gib": measured.memory_gib,
+        "same_pictures": measured.same_pictures,
+    }
+    for name, value in attributes.items():
+        trial.set_user_attr(name, value)
+    if measured.same_pictures:
+        trial.set_user_attr("note", "the pictures are the baseline's, byte for byte")
+    elif measured.speedup.value < 1:
+        trial.set_user_attr("note", "slower than the baseline")
+    set_constraint(trial, measured.score_loss.value, limit)
+
+
+def set_constraint(trial: Trial, loss: float, limit: float) -> None:
+    """Say whether a trial is feasible, in the form that the dashboard and every sampler read."""
+    trial.storage.set_trial_system_attr(trial._trial_id, "constraints", [constraint(loss, limit)])
+
+
+def results(trials: list[FrozenTrial]) -> list[Result]:
+    """The COMPLETE trials, in the order of their numbers."""
+    return [result(one) for one in trials if one.state == TrialState.COMPLETE]
+
+
+def result(trial: FrozenTrial) -> Result:
+    """One COMPLETE trial."""
+    return from_attributes(trial.number, trial.user_attrs)
+
+
+def from_attributes(number: int, kept: dict[str, Any]) -> Result:
+    """A result from what `write` kept."""
+    return Result(
+        trial=number,
+        setting=Setting.of(kept["setting"]),
+        speedup=_estimate(kept["speedup"], kept["speedup_ci"]),
+        score_loss=_estimate(kept["score_loss"], kept["score_loss_ci"]),
+        latency_s=kept["latency_s"],
+        score=kept["score"],
+        prompts=kept["prompts"],
+        same_pictures=kept["same_pictures"],
+    )
+
+
+def front(found: list[Result]) -> list[Result]:
+    """The Pareto front: no other is at least as fast and loses no more; sorted by speedup."""
+    best: list[Result] = []
+    seen: set[Setting] = set()
+    least = float("inf")
+    for one in sorted(found, key=lambda r: (-r.speedup.value, r.score_loss.value, r.trial)):
+        if one.score_loss.value < least and one.setting not in seen:
+            best.append(one)
+            seen.add(one.setting)
+            least = one.score_loss.value
+    return best[::-1]
+
+
+def best(found: list[Result], limit: float) -> Result | None:
+    """The fastest feasible one that accelerates anything."""
+    feasible = [one for one in found if one.feasible(limit) and one.setting.accelerators]
+    return max(feasible, key=lambda one: one.speedup.value, default=None)
+
+
+def _estimate(value: float, interval: list[float]) -> Estimate:
+    return Estimate(value=value, low=interval[0], high=interval[1])

@@ -1,0 +1,110 @@
+"""The flat space of a study: one number for each knob, and "off" is a value of each first knob."""
+
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.trial import BaseTrial
+
+from tuner.accelerators import Accelerator, Knob, Value
+from tuner.setting import Setting
+from tuner.spec import StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """What a study may try: for each accelerator its knobs and their values, "off" included."""
+
+    parts: tuple[tuple[type[Accelerator], tuple[tuple[Knob, tuple[Value, ...]], ...]], ...]
+
+    @classmethod
+    def of(cls, spec: StudySpec) -> "Space":
+        """The space that a study asks for."""
+        parts = []
+        for accelerator in spec.accelerators:
+            values = spec.values(accelerator)
+            parts.append((accelerator, tuple((k, values[k.name]) for k in accelerator.knobs())))
+        return cls(parts=tuple(parts))
+
+    def distributions(self) -> dict[str, FloatDistribution | IntDistribution]:
+        """The flat encoding: 'deepcache.cache_interval' and so on."""
+        return {name: _distribution(values) for name, values in self._offered()}
+
+    def suggest(self, trial: BaseTrial) -> Setting:
+        """Ask a trial for every number; the setting that they stand for.
+
+        A study keeps one kind of distribution for each number, so where the offered values leave
+        gaps, what the sampler names is moved to the nearest one.
+        """
+        flat: dict[str, Value] = {}
+        for name, values in self._offered():
+            asked = _distribution(values)
+            number: Value
+            if isinstance(asked, IntDistribution):
+                number = trial.suggest_int(name, asked.low, asked.high, step=asked.step)
+            else:
+                number = trial.suggest_float(name, asked.low, asked.high, step=asked.step)
+            flat[name] = min(values, key=lambda value: abs(value - number))
+        return self.setting(flat)
+
+    def _offered(self) -> list[tuple[str, tuple[Value, ...]]]:
+        """Each number's name and every value of it, "off" included."""
+        return [
+            (
+                f"{accelerator.name}.{knob.name}",
+                tuple(sorted({*values, *(() if knob.off is None else (knob.off,))})),
+            )
+            for accelerator, knobs in self.parts
+            for knob, values in knobs
+        ]
+
+    def setting(self, flat: dict[str, Value]) -> Setting:
+        """The setting that flat numbers stand for; accelerators that are off are left out."""
+        params = {}
+        for accelerator, knobs in self.parts:
+            first = knobs[0][0]
+            if flat[f"{accelerator.name}.{first.name}"] != first.off:
+                params[accelerator.name] = {
+                    knob.name: flat[f"{accelerator.name}.{knob.name}"] for knob, _ in knobs
+                }
+        return Setting.of(params)
+
+    def flat(self, setting: Setting) -> dict[str, Value]:
+        """The numbers of a setting; knobs of an accelerator that is off get their first value."""
+        on = setting.params
+        found: dict[str, Value] = {}
+        for accelerator, knobs in self.parts:
+            for index, (knob, values) in enumerate(knobs):
+                chosen = on.get(accelerator.name, {}).get(knob.name)
+                if chosen is None:
+                    chosen = knob.off if index == 0 and knob.off is not None else values[0]
+                found[f"{accelerator.name}.{knob.name}"] = chosen
+        return found
+
+    def known_good(self) -> list[Setting]:
+        """Settings from the papers, alone and together, as far as they lie in this space."""
+        alone = [[Setting.of({a.name: values}) for values in a.known_good] for a, _ in self.parts]
+        found = [settings[0] for settings in alone if settings]
+        for count in range(2, len(alone) + 1):
+            for chosen in combinations(alone, count):
+                parts = tuple(part for one in chosen for part in one[0].accelerators)
+                found.append(Setting(accelerators=parts))
+        found += [setting for settings in alone for setting in settings[1:]]
+        return [setting for setting in found if self.holds(setting)]
+
+    def holds(self, setting: Setting) -> bool:
+        """Whether every value of the setting is among those of this space."""
+        allowed = {a.name: {k.name: values for k, values in knobs} for a, knobs in self.parts}
+        return all(
+            value in allowed.get(name, {}).get(knob, ())
+            for name, values in setting.params.items()
+            for knob, value in values.items()
+        )
+
+
+def _distribution(values: tuple[Value, ...]) -> FloatDistribution | IntDistribution:
+    steps = {round(b - a, 6) for a, b in pairwise(values)}
+    even = steps.pop() if len(steps) == 1 else None
+    if all(isinstance(value, int) for value in values):
+        return IntDistribution(int(values[0]), int(values[-1]), step=int(even or 1))
+    return FloatDistribution(values[0], values[-1], step=even)

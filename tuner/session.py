@@ -1,0 +1,170 @@
+"""From a `StudySpec` to a searched study: puts the measuring and the searching half together."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from tuner import registry
+from tuner.accelerators._applied import check
+from tuner.measure.device import versions
+from tuner.measure.evaluation import Evaluation, Measurement
+from tuner.metrics import Metric
+from tuner.models._load import device_named, dtype_named, load, model_named
+from tuner.prompts._file import prompt_set
+from tuner.report.pictures import PictureFolder
+from tuner.schedulers import set_scheduler
+from tuner.search import record
+from tuner.search.goal import Goal
+from tuner.search.loop import Watch, search
+from tuner.search.record import Result
+from tuner.search.samplers import sampler
+from tuner.search.space import Space
+from tuner.setting import Setting
+from tuner.spec import StudySpec
+from tuner.storage import Storage, check_address
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a run leaves: the study, its results, and whether the goal was reached."""
+
+    study: optuna.Study
+    goal: Goal
+    results: list[Result]
+
+    @property
+    def best(self) -> Result | None:
+        """The fastest feasible result; with a target, the fastest that meets it."""
+        return self.goal.reached(self.results)
+
+    @property
+    def front(self) -> list[Result]:
+        """The Pareto front of speedup and score loss."""
+        return record.front(self.results)
+
+
+class Session:
+    """Runs studies one after another, loading each model and each metric once."""
+
+    def __init__(self, pictures: Path | None = None) -> None:
+        """`pictures`: the folder for picture strips; none are kept when None."""
+        self._pictures = pictures
+        self._pipelines: dict[tuple[Any, ...], Any] = {}
+        self._metrics: dict[tuple[Any, ...], Metric] = {}
+
+    def evaluation(self, spec: StudySpec, pool: str = "search") -> Evaluation:
+        """How a spec's settings are evaluated; loads what is not loaded yet.
+
+        Raises `UsageError` for whatever cannot be loaded or does not fit; writes nothing.
+        """
+        model = model_named(spec.pipe)
+        device = device_named(spec.device)
+        prompts = prompt_set(spec.prompts or model.prompts).load(spec.num_samples, pool)
+        dtype = dtype_named(spec.dtype or model.dtype[device.split(":")[0]])
+        where = (spec.pipe, spec.model, device, dtype)
+        if where not in self._pipelines:
+            self._pipelines.clear()  # one model in memory at a time
+            self._pipelines[where] = load(spec.pipe, device=device, dtype=dtype, source=spec.model)
+        pipeline = self._pipelines[where]
+        set_scheduler(pipeline, spec.sched)
+        for accelerator in spec.accelerators:
+            accelerator.check(pipeline)
+        check(pipeline, ())
+        judge = (model.metric, device, *sorted(model.metric_options.items()))
+        if judge not in self._metrics:
+            make = registry.component("metrics", model.metric)
+            self._metrics[judge] = make(device=device, **model.metric_options)
+        return Evaluation(
+            pipeline=pipeline,
+            device=device,
+            steps=spec.steps,
+            prompts=prompts,
+            metric=self._metrics[judge],
+            resolution=spec.resolution or model.resolution,
+            guidance_scale=spec.guidance_scale or model.guidance_scale,
+            batch_size=spec.batch_size,
+            seed=spec.seed,
+        )
+
+    def run(
+        self,
+        spec: StudySpec,
+        watch: Watch | None = None,
+        on_baseline: Callable[[int, int], None] | None = None,
+    ) -> Outcome:
+        """Search until the study has its trials, its goal is met or its time is up."""
+        check_address(spec.storage)
+        strategy = sampler(spec.sampler, spec.seed)
+        evaluation = self.evaluation(spec)
+        storage = Storage(spec.storage)  # only now, when nothing can be wrong any more
+        study = storage.open_study(spec.triple, identity(evaluation), strategy)
+        study.set_user_attr("request", request(spec))
+        study.set_user_attr("pipeline", type(evaluation.pipeline).__name__)
+        study.set_user_attr("versions", versions())
+        strips = PictureFolder(self._pictures, study.study_name)
+        scores, latency = evaluation.baseline(storage, on_baseline, strips.saver("baseline"))
+        study.set_user_attr(
+            "baseline",
+            {
+                "latency_s": latency.latency_s,
+                "score": sum(scores.scores) / len(scores.scores),
+                "num_samples": len(scores.scores),
+            },
+        )
+
+        def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
+            return evaluation.measure(setting, storage, strips.saver(f"trial-{trial:04d}"))
+
+        goal = Goal.of(spec)
+        search(
+            study=study,
+            storage=storage,
+            space=Space.of(spec),
+            goal=goal,
+            measure=measure,
+            trials=spec.trials,
+            timeout=spec.timeout,
+            watch=watch,
+        )
+        outcome = Outcome(study=study, goal=goal, results=record.results(study.trials))
+        strips.compare([f"trial-{one.trial:04d}" for one in outcome.front])
+        return outcome
+
+
+def run(spec: StudySpec, watch: Watch | None = None) -> Outcome:
+    """What ``tuner run`` does for one study."""
+    return Session().run(spec, watch)
+
+
+def identity(evaluation: Evaluation) -> dict[str, Any]:
+    """What tells one way of evaluating a triple from another, in a few readable values."""
+    scores, latency = evaluation.score_parts, evaluation.latency_parts
+    return {
+        "weights": scores["weights"],
+        "guidance": scores["guidance_scale"],
+        "resolution": scores["resolution"],
+        "dtype": scores["dtype"],
+        "prompts": scores["prompts"],
+        "seed": scores["seed"],
+        "metric": scores["metric"],
+        "device": latency["device"],
+        "batch": latency["batch_size"],
+    }
+
+
+def request(spec: StudySpec) -> dict[str, Any]:
+    """What a study was last asked for, as its export and its report need it."""
+    return {
+        "pipe": spec.pipe,
+        "sched": spec.sched,
+        "steps": spec.steps,
+        "search_targets": list(spec.search_targets),
+        "req_score_loss": spec.req_score_loss,
+        "req_speedup": spec.req_speedup,
+        "req_time": spec.req_time,
+        "batch_size": spec.batch_size,
+        "seed": spec.seed,
+    }

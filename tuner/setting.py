@@ -1,0 +1,56 @@
+"""A setting: values for every accelerator's knobs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+from tuner import registry
+from tuner.accelerators import Accelerator, Value
+from tuner.errors import UsageError
+
+Params = Mapping[str, Mapping[str, Value]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """The accelerators that are on, each with its knobs; empty is the baseline."""
+
+    accelerators: tuple[Accelerator, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse two accelerators that occupy the same part of the model."""
+        for one, other in combinations(self.accelerators, 2):
+            shared = one.occupies & other.occupies
+            if shared or one.name == other.name:
+                raise UsageError(
+                    f"{one.name} and {other.name} cannot be combined: "
+                    f"both occupy {', '.join(sorted(shared)) or 'the same name'}"
+                )
+
+    @classmethod
+    def of(cls, params: Params) -> "Setting":
+        """From accelerator → knob → value; a `UsageError` names what is unknown or missing."""
+        known = registry.components("accelerators")
+        parts = [
+            registry.pick("accelerator", name, known).from_values(dict(values))
+            for name, values in params.items()
+        ]
+        return cls(accelerators=tuple(sorted(parts, key=lambda part: part.order)))
+
+    @property
+    def params(self) -> dict[str, dict[str, Value]]:
+        """Accelerator → knob → value, as `search_params.json` writes it."""
+        return {part.name: part.values() for part in self.accelerators}
+
+    @property
+    def combination(self) -> str:
+        """The names of the accelerators that are on: 'deepcache+tome', or 'baseline'."""
+        return "+".join(part.name for part in self.accelerators) or "baseline"
+
+    def __str__(self) -> str:
+        """Short, for people: 'deepcache 3/0 + tgate 10/5/1/2'."""
+        parts = [
+            f"{part.name} {'/'.join(f'{value:g}' for value in part.values().values())}"
+            for part in self.accelerators
+        ]
+        return " + ".join(parts) or "baseline"

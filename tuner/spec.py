@@ -1,0 +1,178 @@
+"""What a study is asked to do, from a TOML file and flags."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from tuner import registry
+from tuner.accelerators import Accelerator, Value
+from tuner.errors import UsageError
+from tuner.schedulers import name_of
+
+MANY = ("pipe", "sched", "steps")  # several values of these make several studies
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySpec:
+    """One study: a model, a scheduler, a number of steps, and how to search."""
+
+    pipe: str = "SD1.5"
+    sched: str = "DDIM"
+    steps: int = 50
+    search_targets: tuple[str, ...] = ("deepcache", "tome", "tgate")
+    num_samples: int = 32
+    batch_size: int = 4
+    seed: int = 42
+    req_time: float | None = None  # seconds per image
+    req_speedup: float | None = None
+    req_score_loss: float = 0.02
+    trials: int = 100  # the total that the study should reach
+    timeout: float | None = None  # seconds of searching
+    sampler: str = "tpe"
+    storage: str = "sqlite:///tuner.db"
+    device: str | None = None
+    dtype: str | None = None
+    prompts: str | None = None  # a known set or a text file; the model's own when None
+    model: str | None = None  # a hub id or folder that replaces the known model's weights
+    guidance_scale: float | None = None
+    resolution: int | None = None
+    knobs: Mapping[str, Mapping[str, tuple[Value, ...]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check every value; a `UsageError` names the first that is wrong."""
+        set_ = object.__setattr__
+        set_(self, "pipe", registry.component("models", self.pipe).name)
+        set_(self, "sched", name_of(self.sched))
+        known = registry.components("accelerators")
+        targets = [registry.pick("accelerator", name, known) for name in self.search_targets]
+        if not targets:
+            raise UsageError(f"search_targets is empty; known: {', '.join(known)}")
+        targets.sort(key=lambda one: one.order)
+        set_(self, "search_targets", tuple(dict.fromkeys(one.name for one in targets)))
+        for name, low in (("steps", 1), ("num_samples", 2), ("batch_size", 1), ("trials", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < low:
+                raise UsageError(f"{name} must be a whole number of at least {low}, not {value!r}")
+        if not 0 < self.req_score_loss < 1:
+            raise UsageError(
+                f"req_score_loss must lie between 0 and 1 (0.02 is 2 %), not {self.req_score_loss}"
+            )
+        for name in ("req_time", "req_speedup", "timeout", "guidance_scale", "resolution"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise UsageError(f"{name} must be above 0, not {value}")
+        set_(self, "knobs", _checked_knobs(self.knobs, known))
+
+    @property
+    def triple(self) -> str:
+        """The study's name: 'SD1.5/DDIM/50'."""
+        return f"{self.pipe}/{self.sched}/{self.steps}"
+
+    @property
+    def accelerators(self) -> list[type[Accelerator]]:
+        """The accelerators that may be on, in their order."""
+        return [registry.component("accelerators", name) for name in self.search_targets]
+
+    def values(self, accelerator: type[Accelerator]) -> dict[str, tuple[Value, ...]]:
+        """What the search may give to each knob."""
+        chosen = self.knobs.get(accelerator.name, {})
+        return {one.name: tuple(chosen.get(one.name, one.values)) for one in accelerator.knobs()}
+
+
+def read_specs(path: Path | None, flags: Mapping[str, Any]) -> list[StudySpec]:
+    """Every study that a file and flags ask for; a flag outweighs the file.
+
+    Raises `UsageError` for a file that cannot be read, unknown keys and wrong values.
+    """
+    values: dict[str, Any] = {} if path is None else _read(path)
+    values |= {name: value for name, value in flags.items() if value is not None}
+    known = {one.name for one in fields(StudySpec)}
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+            raise UsageError(f"unknown key {name!r} in {path}; {hint}")
+    if "search_targets" in values:
+        values["search_targets"] = tuple(_listed(values["search_targets"]))
+    choices = [_listed(values.pop(name)) if name in values else None for name in MANY]
+    present = [(name, found) for name, found in zip(MANY, choices, strict=True) if found]
+    specs = []
+    for chosen in product(*(found for _, found in present)):
+        named = dict(zip((name for name, _ in present), chosen, strict=True))
+        if "steps" in named:
+            named["steps"] = _whole("steps", named["steps"])
+        try:
+            specs.append(StudySpec(**values, **named))
+        except TypeError as error:
+            raise UsageError(
+                f"a value in {path or 'the flags'} has the wrong type: {error}"
+            ) from error
+    return specs
+
+
+def with_device(spec: StudySpec, device: str, dtype: str) -> StudySpec:
+    """The same study with the device and precision that were really chosen."""
+    return replace(spec, device=device, dtype=dtype)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        bundled = ", ".join(sorted(p.stem for p in bundled_studies().glob("*.toml")))
+        raise UsageError(
+            f"cannot read the study file {path}: {error.strerror}; bundled ones: {bundled}"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the study file {path} is not TOML: {error}") from error
+
+
+def bundled_studies() -> Path:
+    """The folder of the study files that come with the package."""
+    installed = Path(__file__).parent / "_studies"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "studies"
+
+
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return list(value) if isinstance(value, Sequence) else [value]
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"{name} must be a whole number, not {value!r}") from None
+
+
+def _checked_knobs(
+    knobs: Mapping[str, Any], known: Mapping[str, type[Accelerator]]
+) -> dict[str, dict[str, tuple[Value, ...]]]:
+    checked: dict[str, dict[str, tuple[Value, ...]]] = {}
+    for name, chosen in knobs.items():
+        accelerator = registry.pick("accelerator", name, dict(known))
+        by_name = {one.name: one for one in accelerator.knobs()}
+        if not isinstance(chosen, Mapping):
+            raise UsageError(f"knobs.{name} must be a table of knobs: {', '.join(by_name)}")
+        for knob_name, values in chosen.items():
+            if knob_name not in by_name:
+                raise UsageError(f"unknown knob {name}.{knob_name}; known: {', '.join(by_name)}")
+            knob = by_name[knob_name]
+            listed = tuple(values) if isinstance(values, list | tuple) else (values,)
+            for value in listed:
+                number = isinstance(value, int | float) and not isinstance(value, bool)
+                if not number or not knob.low <= value <= knob.high:
+                    raise UsageError(
+                        f"{name}.{knob_name} = {value!r} is outside {knob.low} … {knob.high}"
+                    )
+                if all(isinstance(v, int) for v in knob.values) and not isinstance(value, int):
+                    raise UsageError(f"{name}.{knob_name} takes whole numbers, not {value!r}")
+            if not listed:
+                raise UsageError(f"{name}.{knob_name} has no values")
+            checked.setdefault(accelerator.name, {})[knob_name] = tuple(sorted(set(listed)))
+    return checked

@@ -1,0 +1,272 @@
+"""One database: Optuna's studies, and the table of baselines."""
+
+import json
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from sqlalchemy import JSON, DateTime, Engine, String, create_engine, event, inspect, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from tuner.errors import UsageError
+
+VERSION = 1  # of our own table; a newer database is refused
+WORKER = "worker"  # trial attribute: host and process that runs it
+RETRIES = 2  # a crashed trial is tried again this often
+
+
+class Base(DeclarativeBase):
+    """Our own tables, beside Optuna's."""
+
+
+class BaselineRow(Base):
+    """A baseline's scores or latency, under a digest of everything that changes them."""
+
+    __tablename__ = "tuner_baselines"
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    parts: Mapped[dict[str, Any]] = mapped_column(JSON)
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class VersionRow(Base):
+    """The version of our own tables."""
+
+    __tablename__ = "tuner_version"
+    version: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Storage:
+    """Opens the database, and makes it when there is none.
+
+    Raises `UsageError` for an address that cannot be opened, a file of another program, a newer
+    version and a folder that cannot be written to; nothing is written then.
+    """
+
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        """Open `url`, such as 'sqlite:///tuner.db'; without `create` it must exist."""
+        self.url = url if "://" in url else f"sqlite:///{url}"
+        engine_options = _check_address(self.url, create)
+        try:
+            self.engine: Engine = create_engine(self.url, **engine_options)
+            _tune(self.engine)
+            self._check_owner()
+            Base.metadata.create_all(self.engine)
+            with Session(self.engine) as session:
+                if session.get(VersionRow, VERSION) is None:
+                    session.merge(VersionRow(version=VERSION))
+                    session.commit()
+            self.optuna = optuna.storages.RDBStorage(self.url, engine_kwargs=engine_options)
+            _tune(self.optuna.engine)
+        except (SQLAlchemyError, RuntimeError, ModuleNotFoundError) as error:
+            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise UsageError(
+                f"cannot use the database {self.url}: {reason}; give --storage another file"
+            ) from error
+
+    def _check_owner(self) -> None:
+        tables = set(inspect(self.engine).get_table_names())
+        ours = {"tuner_version", "studies"} & tables
+        if tables and not ours:
+            raise UsageError(
+                f"{self.url} belongs to another program (it has a table {sorted(tables)[0]!r}); "
+                "give --storage another file"
+            )
+        if "tuner_version" in tables:
+            with self.engine.connect() as connection:
+                newest = connection.execute(text("SELECT MAX(version) FROM tuner_version")).scalar()
+            if newest is not None and newest > VERSION:
+                raise UsageError(
+                    f"{self.url} was made by a newer version of the tuner ({newest} > {VERSION}); "
+                    "update the tuner, or give --storage another file"
+                )
+
+    def get(self, kind: str, key: str) -> dict[str, Any] | None:
+        """The payload of a baseline, or None."""
+        with Session(self.engine) as session:
+            row = session.get(BaselineRow, (kind, key))
+            return None if row is None else dict(row.payload)
+
+    def put(self, kind: str, key: str, parts: dict[str, Any], payload: dict[str, Any]) -> None:
+        """Keep a baseline; one that is there already is replaced."""
+        with Session(self.engine) as session:
+            session.merge(
+                BaselineRow(
+                    kind=kind, key=key, parts=parts, payload=payload, created=datetime.now(UTC)
+                )
+            )
+            session.commit()
+
+    def baselines(self, kind: str) -> list[dict[str, Any]]:
+        """What every kept baseline of a kind was made of, oldest first."""
+        with Session(self.engine) as session:
+            rows = session.scalars(
+                select(BaselineRow).where(BaselineRow.kind == kind).order_by(BaselineRow.created)
+            )
+            return [dict(row.parts) for row in rows]
+
+    def study_names(self) -> list[str]:
+        """The studies in the database, oldest first."""
+        return [summary.study_name for summary in self.optuna.get_all_studies()]
+
+    def study(self, name: str) -> optuna.Study:
+        """A study that exists; a `UsageError` lists those that do."""
+        if name not in self.study_names():
+            known = ", ".join(self.study_names()) or "none"
+            raise UsageError(f"no study {name!r} in {self.url}; it has: {known}")
+        return optuna.load_study(study_name=name, storage=self.optuna)
+
+    def open_study(
+        self, triple: str, evaluation: dict[str, Any], sampler: optuna.samplers.BaseSampler
+    ) -> optuna.Study:
+        """The study of a triple with this way of evaluating it, made when there is none.
+
+        The first way of evaluating a triple has the triple's name; another one gets a suffix that
+        says in what it differs.
+        """
+        name = triple
+        if triple in self.study_names():
+            first = self.study(triple).user_attrs.get("evaluation", {})
+            different = [k for k in evaluation if first.get(k) != evaluation[k]]
+            if different:
+                name = f"{triple} " + ",".join(f"{k}={_short(evaluation[k])}" for k in different)
+        study = optuna.create_study(
+            study_name=name[:500],
+            storage=self.optuna,
+            sampler=sampler,
+            directions=["maximize", "minimize"],
+            load_if_exists=True,
+        )
+        if "evaluation" not in study.user_attrs:
+            study.set_user_attr("evaluation", evaluation)
+            study.set_metric_names(["speedup", "score loss"])
+        return study
+
+    def bury_dead_trials(self, study: optuna.Study) -> int:
+        """Fail the trials whose process on this machine is gone, and queue them again."""
+        buried = 0
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            host, _, process = str(trial.user_attrs.get(WORKER, "")).partition(":")
+            if host != socket.gethostname() or _is_alive(process):
+                continue
+            self.optuna.set_trial_user_attr(
+                trial._trial_id, "reason", "its process ended before the trial did"
+            )
+            self.optuna.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            retry(study, trial)
+            buried += 1
+        return buried
+
+    def judge_again(self, study: optuna.Study, limit: float) -> None:
+        """Store the constraint of every finished trial for a changed limit.
+
+        Optuna closes a finished trial, so its row is changed where it lies; samplers and the
+        dashboard then see the new limit.
+        """
+        if study.user_attrs.get("limit") == limit:
+            return
+        with self.engine.begin() as connection:
+            for trial in study.get_trials(deepcopy=False):
+                loss = trial.user_attrs.get("score_loss")
+                if trial.state.is_finished() and loss is not None:
+                    connection.execute(
+                        text(
+                            "UPDATE trial_system_attributes SET value_json = :value "
+                            "WHERE trial_id = :trial AND key = 'constraints'"
+                        ),
+                        {"value": json.dumps([constraint(loss, limit)]), "trial": trial._trial_id},
+                    )
+        study.set_user_attr("limit", limit)
+
+
+def check_address(url: str) -> None:
+    """Raise `UsageError` for a database that could not be used; writes nothing."""
+    _check_address(url if "://" in url else f"sqlite:///{url}", create=True)
+
+
+def constraint(loss: float, limit: float) -> float:
+    """At most zero where the loss is strictly under the limit."""
+    return loss - limit if loss != limit else 1e-12
+
+
+def worker_name() -> str:
+    """This process, as a trial's attribute names it."""
+    return f"{socket.gethostname()}:{os.getpid()}/{_start_of(os.getpid())}"
+
+
+def retry(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+    """Queue a crashed trial's values again, unless that was done `RETRIES` times."""
+    tries = int(trial.user_attrs.get("tries", 1))
+    if tries <= RETRIES and trial.params:
+        study.enqueue_trial(trial.params, user_attrs={"tries": tries + 1})
+
+
+def _is_alive(process: str) -> bool:
+    number, _, started = process.partition("/")
+    return number.isdigit() and _start_of(int(number)) == started and started != ""
+
+
+def _start_of(process: int) -> str:
+    """When a process began, so that a number used again is not mistaken for it; '' when gone."""
+    import psutil
+
+    try:
+        return str(int(psutil.Process(process).create_time()))
+    except psutil.Error:
+        return ""
+
+
+def _check_address(url: str, create: bool) -> dict[str, Any]:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise UsageError(f"{url!r} is no database; try sqlite:///tuner.db") from error
+    if not parsed.drivername.startswith("sqlite"):
+        return {}
+    if not parsed.database or parsed.database == ":memory:":
+        raise UsageError("the database must be a file; try sqlite:///tuner.db")
+    path = Path(parsed.database)
+    if path.exists():
+        with path.open("rb") as file:
+            start = file.read(16)
+        if start and start != b"SQLite format 3\0":
+            raise UsageError(f"{path} is no SQLite database; give --storage another file")
+        if not os.access(path, os.W_OK):
+            raise UsageError(f"{path} cannot be written to; give --storage another file")
+    elif not create:
+        raise UsageError(f"there is no database {path}; `tuner run` makes one")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}; make it, or give --storage another")
+    if not _can_write(path.parent):
+        raise UsageError(f"the folder {path.parent} cannot be written to; give --storage another")
+    return {"connect_args": {"timeout": 60}}
+
+
+def _can_write(folder: Path) -> bool:
+    if not os.access(folder, os.W_OK):
+        return False
+    return not os.statvfs(folder).f_flag & os.ST_RDONLY
+
+
+def _tune(engine: Engine) -> None:
+    """SQLite's default settings lock up with several workers."""
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+
+def _short(value: Any) -> str:
+    return str(value).replace("/", "-")[:40]
