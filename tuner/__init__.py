@@ -5,13 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tuner.models._load import load
+    from tuner.report.apply import applied, apply
     from tuner.session import run
     from tuner.spec import StudySpec
 
-__all__ = ["StudySpec", "load", "run"]
+__all__ = ["StudySpec", "applied", "apply", "load", "run"]
 __version__ = "0.1.0"
 
-_HOMES = {"StudySpec": "tuner.spec", "load": "tuner.models._load", "run": "tuner.session"}
+_HOMES = {
+    "StudySpec": "tuner.spec",
+    "applied": "tuner.report.apply",
+    "apply": "tuner.report.apply",
+    "load": "tuner.models._load",
+    "run": "tuner.session",
+}
 
 
 def __getattr__(name: str) -> Any:

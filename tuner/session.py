@@ -9,6 +9,7 @@ import optuna
 
 from tuner import registry
 from tuner.accelerators._applied import check
+from tuner.accelerators._plan import shape_of
 from tuner.measure.device import versions
 from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.metrics import Metric
@@ -22,7 +23,7 @@ from tuner.search.loop import Watch, search
 from tuner.search.record import Result
 from tuner.search.samplers import sampler
 from tuner.search.space import Space
-from tuner.setting import Setting
+from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
 from tuner.storage import Storage, check_address
 
@@ -118,6 +119,7 @@ class Session:
         def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
             return evaluation.measure(setting, storage, strips.saver(f"trial-{trial:04d}"))
 
+        shape = shape_of(evaluation.pipeline, evaluation.resolution)
         goal = Goal.of(spec)
         search(
             study=study,
@@ -125,6 +127,7 @@ class Session:
             space=Space.of(spec),
             goal=goal,
             measure=measure,
+            canonical=lambda setting: canonical(setting, shape, spec.steps),
             trials=spec.trials,
             timeout=spec.timeout,
             watch=watch,

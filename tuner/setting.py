@@ -1,11 +1,14 @@
 """A setting: values for every accelerator's knobs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import combinations, product
+from typing import Any
 
 from tuner import registry
 from tuner.accelerators import Accelerator, Value
+from tuner.accelerators._plan import Shape, plan_of
 from tuner.errors import UsageError
 
 Params = Mapping[str, Mapping[str, Value]]
@@ -54,3 +57,48 @@ class Setting:
             for part in self.accelerators
         ]
         return " + ".join(parts) or "baseline"
+
+
+def identity(setting: Setting, shape: Shape, steps: int) -> tuple[Any, ...]:
+    """Equal for settings that are the same computation on this model and number of steps."""
+    return plan_of(setting.accelerators, shape, steps).identity
+
+
+def canonical(setting: Setting, shape: Shape, steps: int) -> Setting:
+    """The same computation in the least knob values; accelerators that do nothing are left out.
+
+    Values are the least among those that a search tries; others stay as they are.
+    """
+    parts = [_least(part, shape, steps) for part in setting.accelerators]
+    return Setting(accelerators=tuple(part for part in parts if part is not None))
+
+
+def _least(part: Accelerator, shape: Shape, steps: int) -> Accelerator | None:
+    alone = _alone(part, shape, steps)
+    if alone == (plan_of((), _few_layers(shape), steps).identity, frozenset()):
+        return None
+    return _representatives(type(part), shape, steps).get(alone, part)
+
+
+@lru_cache(maxsize=64)
+def _representatives(
+    kind: type[Accelerator], shape: Shape, steps: int
+) -> dict[tuple[Any, ...], Accelerator]:
+    knobs = kind.knobs()
+    found: dict[tuple[Any, ...], Accelerator] = {}
+    for values in product(*(sorted(knob.values) for knob in knobs)):
+        part = kind.from_values({knob.name: v for knob, v in zip(knobs, values, strict=True)})
+        found.setdefault(_alone(part, shape, steps), part)
+    return found
+
+
+def _alone(part: Accelerator, shape: Shape, steps: int) -> tuple[Any, ...]:
+    """What a part computes on its own, and the steps at which it makes the others compute."""
+    plan = plan_of((part,), _few_layers(shape), steps)
+    return plan.identity, plan.full_steps
+
+
+@lru_cache(maxsize=64)
+def _few_layers(shape: Shape) -> Shape:
+    """One layer of each kind: layers of a kind are treated alike."""
+    return replace(shape, layers=tuple(dict.fromkeys(shape.layers)))

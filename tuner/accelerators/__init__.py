@@ -112,6 +112,10 @@ class Accelerator(ABC):
         """Steps at which every other accelerator must compute its features afresh."""
         return frozenset()
 
+    @abstractmethod
+    def plan(self, plan: Any) -> None:
+        """Write into a `tuner.accelerators._plan.Plan` what this setting computes at each step."""
+
     @classmethod
     @abstractmethod
     def check(cls, pipeline: Any) -> None:

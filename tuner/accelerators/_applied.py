@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from types import MethodType
 from typing import Any
 from weakref import WeakSet
 
@@ -36,7 +37,8 @@ def applied(
     generation = Generation(seed=seed)
     for one in accelerators:
         generation.full_steps |= one.full_steps()
-    call = Call(function=pipeline, extra={})
+    # Not the pipeline itself: `tuner.apply` gives it another `__call__`.
+    call = Call(function=MethodType(type(pipeline).__call__, pipeline), extra={})
     _in_use.add(denoiser)
     with ExitStack() as undo:
         undo.callback(_in_use.discard, denoiser)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
+from tuner.accelerators._plan import Plan
 from tuner.errors import UnfitError
 
 
@@ -33,6 +34,18 @@ class DeepCache(Accelerator):
     cache_branch_id: int = knob(
         (0, 1, 2, 3), low=0, high=11, help="skip branch where the cache enters; 0 is shallowest"
     )
+
+    def plan(self, plan: Plan) -> None:
+        """A full pass every `cache_interval` steps, counted anew from every step that must be."""
+        start = 0
+        for number, step in enumerate(plan.steps):
+            if number in plan.full_steps:
+                start = number
+            if (number - start) % self.cache_interval:
+                step.entered = self.cache_branch_id
+                for index, layer in enumerate(plan.shape.layers):
+                    if layer.branch > self.cache_branch_id:
+                        step.self_source[index] = step.cross_source[index] = None
 
     @classmethod
     def check(cls, pipeline: Any) -> None:

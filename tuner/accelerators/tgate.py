@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
+from tuner.accelerators._plan import Plan
 from tuner.errors import UnfitError
 
 
@@ -39,6 +40,29 @@ class TGate(Accelerator):
         tuple(range(1, 6)), low=1, high=1000, help="self-attention's interval after the gate"
     )
     warmup: int = knob((1, 2, 3), low=0, high=1000, help="steps before self-attention is reused")
+
+    def plan(self, plan: Plan) -> None:
+        """Follow the package's `tgate_scheduler`, for each layer that runs at a step."""
+        for index in range(len(plan.shape.layers)):
+            kept_self: int | None = None
+            kept_cross: int | None = None
+            for number, step in enumerate(plan.steps):
+                step.guided = number < self.gate_step
+                if step.self_source[index] is None:
+                    continue
+                if number < self.gate_step - 1:
+                    fresh = number <= self.warmup or number % self.sp_interval == 0
+                    keep = number >= self.warmup
+                elif number == self.gate_step - 1:
+                    fresh = keep = True
+                    kept_cross = number
+                else:
+                    fresh = keep = number % self.fi_interval == 0
+                    step.cross_source[index] = number if kept_cross is None else kept_cross
+                if not fresh and kept_self is not None:
+                    step.self_source[index] = kept_self
+                elif fresh and keep:
+                    kept_self = number
 
     @classmethod
     def check(cls, pipeline: Any) -> None:

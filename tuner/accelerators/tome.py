@@ -7,6 +7,7 @@ from math import ceil, sqrt
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
+from tuner.accelerators._plan import Plan
 from tuner.errors import UnfitError
 
 
@@ -37,6 +38,15 @@ class ToMe(Accelerator):
     max_downsample: int = knob(
         (1, 2, 3, 4), low=1, high=8, help="merge in layers with at most this downsampling"
     )
+
+    def plan(self, plan: Plan) -> None:
+        """How many tokens each layer merges; a 2x2 patch keeps at least one of its four."""
+        for index, layer in enumerate(plan.shape.layers):
+            if layer.downsample <= self.max_downsample:
+                height = ceil(plan.shape.height / layer.downsample)
+                width = ceil(plan.shape.width / layer.downsample)
+                most = height * width - (height // 2) * (width // 2)
+                plan.merged[index] = min(int(height * width * self.ratio), most)
 
     @classmethod
     def check(cls, pipeline: Any) -> None:

@@ -106,7 +106,7 @@ def _from_pretrained(place: str, class_name: str, precision: Any) -> Any:
     import torch
 
     kind = getattr(diffusers, class_name)
-    options: dict[str, Any] = {"torch_dtype": precision}
+    options: dict[str, Any] = {"dtype": precision}
     if class_name == "StableDiffusionPipeline":
         # The safety checker is no part of what is measured, nor of the pictures that are scored.
         options |= {"safety_checker": None, "requires_safety_checker": False}

@@ -1,7 +1,7 @@
 """The loop: ask the sampler, measure, record; a crash loses at most the trial in flight."""
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import optuna
@@ -45,11 +45,15 @@ def search(
     space: Space,
     goal: Goal,
     measure: Measure,
+    canonical: Callable[[Setting], Setting],
     trials: int,
     timeout: float | None = None,
     watch: Watch | None = None,
 ) -> None:
     """Run trials until the study has `trials` finished ones, the goal is met or time is up.
+
+    `canonical` gives one setting for all that are the same computation: it is measured once, and
+    a trial that comes to it again takes over the numbers.
 
     Running it again continues: a trial whose process died is failed and tried again.
     """
@@ -66,7 +70,7 @@ def search(
         return
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
-        return _run_trial(trial, study, space, goal, measure, watch)
+        return _run_trial(trial, study, lambda t: canonical(space.suggest(t)), goal, measure, watch)
 
     def stop_when_done(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         found = study.get_trials(deepcopy=False)
@@ -87,13 +91,13 @@ def search(
 def _run_trial(
     trial: optuna.Trial,
     study: optuna.Study,
-    space: Space,
+    suggest: Callable[[optuna.Trial], Setting],
     goal: Goal,
     measure: Measure,
     watch: Watch,
 ) -> tuple[float, float]:
     trial.set_user_attr(WORKER, worker_name())
-    setting = space.suggest(trial)
+    setting = suggest(trial)
     trial.set_user_attr("setting", setting.params)
     trial.set_user_attr("combination", setting.combination)
     watch.trial_began(trial.number, setting)

@@ -1,0 +1,30 @@
+# The few commands that people type. Everything is installed into .venv on first use.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test slow lint clean
+
+demo: $(VENV)/ready  ## set up, tune the bundled miniature, print the front, write search_params.json
+	$(BIN)/tuner run studies/miniature.toml
+	$(BIN)/tuner export -o search_params.json
+
+test: $(VENV)/ready  ## set up and run the tests
+	$(BIN)/python -m pytest
+
+slow: $(VENV)/ready  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/ready  ## format, lint, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist
