@@ -35,7 +35,7 @@ def show(studies: list[optuna.Study], console: Console) -> None:
     """Print the front of each study."""
     for study in studies:
         limit = study.user_attrs.get("request", {}).get("req_score_loss", 0.02)
-        front = record.front(record.results(study.trials))
+        front = record.front(record.results(study))
         console.print(front_table(front, limit, f"{study.study_name}: Pareto front"))
 
 
@@ -52,7 +52,8 @@ def _print_outcome(outcome: Outcome, console: Console) -> None:
     if best is not None:
         console.print(
             f"fastest with a {outcome.goal}: {best.setting}, {best.speedup.value:.2f}× "
-            f"({best.latency_s:.3f} s per image), score loss {best.score_loss.value:.2%}",
+            f"({best.latency_s:.3f} s per image), score loss {best.score_loss.value:.2%}"
+            f"{'' if best.verified is None else ', verified'}",
             highlight=False,
         )
 

@@ -1,7 +1,7 @@
 """From a `StudySpec` to a searched study: puts the measuring and the searching half together."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tuner.search.loop import Watch, search
 from tuner.search.record import Result
 from tuner.search.samplers import sampler
 from tuner.search.space import Space
+from tuner.search.verify import verify
 from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
 from tuner.storage import Storage, check_address
@@ -121,18 +122,29 @@ class Session:
 
         shape = shape_of(evaluation.pipeline, evaluation.resolution)
         goal = Goal.of(spec)
-        search(
-            study=study,
-            storage=storage,
-            space=Space.of(spec),
-            goal=goal,
-            measure=measure,
-            canonical=lambda setting: canonical(setting, shape, spec.steps),
-            trials=spec.trials,
-            timeout=spec.timeout,
-            watch=watch,
-        )
-        outcome = Outcome(study=study, goal=goal, results=record.results(study.trials))
+        again = self.evaluation(replace(spec, seed=spec.seed + 1), pool="verify")
+
+        def measure_again(result: Result) -> Iterator[Measurement]:
+            return again.measure(result.setting, storage)
+
+        while True:
+            search(
+                study=study,
+                storage=storage,
+                space=Space.of(spec),
+                goal=goal,
+                measure=measure,
+                canonical=lambda setting: canonical(setting, shape, spec.steps),
+                trials=spec.trials,
+                timeout=spec.timeout,
+                watch=watch,
+            )
+            found = verify(study, goal, measure_again, (watch or Watch()).verified)
+            # A target that did not hold is searched on, as long as there are trials left.
+            done = sum(one.state.is_finished() for one in study.get_trials(deepcopy=False))
+            if found is not None or not goal.has_target or done >= spec.trials or spec.timeout:
+                break
+        outcome = Outcome(study=study, goal=goal, results=record.results(study))
         strips.compare([f"trial-{one.trial:04d}" for one in outcome.front])
         return outcome
 

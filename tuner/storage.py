@@ -52,12 +52,12 @@ class Storage:
 
     def __init__(self, url: str, *, create: bool = True) -> None:
         """Open `url`, such as 'sqlite:///tuner.db'; without `create` it must exist."""
-        self.url = url if "://" in url else f"sqlite:///{url}"
+        self.url = _full(url)
         engine_options = _check_address(self.url, create)
         try:
             self.engine: Engine = create_engine(self.url, **engine_options)
             _tune(self.engine)
-            self._check_owner()
+            _check_owner(self.engine, self.url)
             Base.metadata.create_all(self.engine)
             with Session(self.engine) as session:
                 if session.get(VersionRow, VERSION) is None:
@@ -66,27 +66,7 @@ class Storage:
             self.optuna = optuna.storages.RDBStorage(self.url, engine_kwargs=engine_options)
             _tune(self.optuna.engine)
         except (SQLAlchemyError, RuntimeError, ModuleNotFoundError) as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise UsageError(
-                f"cannot use the database {self.url}: {reason}; give --storage another file"
-            ) from error
-
-    def _check_owner(self) -> None:
-        tables = set(inspect(self.engine).get_table_names())
-        ours = {"tuner_version", "studies"} & tables
-        if tables and not ours:
-            raise UsageError(
-                f"{self.url} belongs to another program (it has a table {sorted(tables)[0]!r}); "
-                "give --storage another file"
-            )
-        if "tuner_version" in tables:
-            with self.engine.connect() as connection:
-                newest = connection.execute(text("SELECT MAX(version) FROM tuner_version")).scalar()
-            if newest is not None and newest > VERSION:
-                raise UsageError(
-                    f"{self.url} was made by a newer version of the tuner ({newest} > {VERSION}); "
-                    "update the tuner, or give --storage another file"
-                )
+            raise _unusable(self.url, error) from error
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
         """The payload of a baseline, or None."""
@@ -188,7 +168,43 @@ class Storage:
 
 def check_address(url: str) -> None:
     """Raise `UsageError` for a database that could not be used; writes nothing."""
-    _check_address(url if "://" in url else f"sqlite:///{url}", create=True)
+    full = _full(url)
+    options = _check_address(full, create=True)
+    path = make_url(full).database
+    if make_url(full).drivername.startswith("sqlite") and not Path(str(path)).exists():
+        return
+    try:
+        engine = create_engine(full, **options)
+        _check_owner(engine, full)
+        engine.dispose()
+    except (SQLAlchemyError, ModuleNotFoundError) as error:
+        raise _unusable(full, error) from error
+
+
+def _full(url: str) -> str:
+    return url if "://" in url else f"sqlite:///{url}"
+
+
+def _unusable(url: str, error: Exception) -> UsageError:
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    return UsageError(f"cannot use the database {url}: {reason}; give --storage another file")
+
+
+def _check_owner(engine: Engine, url: str) -> None:
+    tables = set(inspect(engine).get_table_names())
+    if tables and not {"tuner_version", "studies"} & tables:
+        raise UsageError(
+            f"{url} belongs to another program (it has a table {sorted(tables)[0]!r}); "
+            "give --storage another file"
+        )
+    if "tuner_version" in tables:
+        with engine.connect() as connection:
+            newest = connection.execute(text("SELECT MAX(version) FROM tuner_version")).scalar()
+        if newest is not None and newest > VERSION:
+            raise UsageError(
+                f"{url} was made by a newer version of the tuner ({newest} > {VERSION}); "
+                "update the tuner, or give --storage another file"
+            )
 
 
 def constraint(loss: float, limit: float) -> float:

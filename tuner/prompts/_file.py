@@ -15,7 +15,7 @@ class PromptFile:
         self.name = str(path)
 
     def load(self, count: int, pool: str = "search") -> list[str]:
-        """The first `count` prompts; for verifying, those that follow the first half."""
+        """The first `count` prompts; for verifying the next ones, or the same where too few."""
         try:
             lines = self.path.read_text(encoding="utf-8").splitlines()
         except OSError as error:
@@ -27,8 +27,8 @@ class PromptFile:
         prompts = [line.strip() for line in lines if line.strip()]
         if not prompts:
             raise UsageError(f"the prompt file {self.path} is empty; write one prompt a line")
-        if pool != "search":
-            prompts = prompts[len(prompts) // 2 :]
+        if pool != "search" and len(prompts) >= 2 * count:
+            prompts = prompts[count:]
         return enough(prompts, count, f"the prompt file {self.path}")
 
 

@@ -11,7 +11,7 @@ import optuna
 
 from tuner.errors import UsageError
 from tuner.search import record
-from tuner.search.record import Result
+from tuner.search.record import Result, Verification
 
 SCHEMA = Path(__file__).with_name("search_params.schema.json")
 
@@ -30,7 +30,7 @@ def entry(study: optuna.Study) -> dict[str, Any]:
         )
     asked = kept["request"]
     limit = asked["req_score_loss"]
-    found = [one for one in record.results(study.trials) if one.setting.accelerators]
+    found = [one for one in record.results(study) if one.setting.accelerators]
     combinations: dict[str, list[Result]] = {}
     for one in found:
         combinations.setdefault(one.setting.combination, []).append(one)
@@ -63,8 +63,20 @@ def point(result: Result, limit: float) -> dict[str, Any]:
         "score_loss_ci": _interval(result.score_loss.low, result.score_loss.high),
         "feasible": result.feasible(limit),
         "num_samples": result.prompts,
-        "verified": None,
+        "verified": None if result.verified is None else _verified(result.verified),
         "trial": result.trial,
+    }
+
+
+def _verified(again: Verification) -> dict[str, Any]:
+    return {
+        "speedup": again.speedup.value,
+        "speedup_ci": _interval(again.speedup.low, again.speedup.high),
+        "score_loss": again.score_loss.value,
+        "score_loss_ci": _interval(again.score_loss.low, again.score_loss.high),
+        "latency_s": again.latency_s,
+        "score": again.score,
+        "num_samples": again.prompts,
     }
 
 

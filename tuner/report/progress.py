@@ -64,6 +64,17 @@ class Display(Watch):
         note = f"{measured.speedup.value:.2f}×, loss {measured.score_loss.value:.2%}"
         self._progress.update(self._trial, completed=measured.prompts, note=note)
 
+    def verified(self, result: Result) -> None:
+        """Print a line on the second measurement."""
+        again = result.verified
+        if again is not None:
+            holds = "holds" if self._goal.met_by(result) else "does not hold"
+            self._console.print(
+                f"verified on {again.prompts} other prompts: {result.setting} {holds}: "
+                f"{again.speedup.value:.2f}×, loss {again.score_loss.value:.2%}",
+                highlight=False,
+            )
+
     def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
         """Print a line, and keep the best."""
         self._progress.update(self._study, completed=number + 1)

@@ -37,6 +37,9 @@ class Watch:
     def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
         """A trial was recorded."""
 
+    def verified(self, result: Result) -> None:
+        """A candidate was measured again, on prompts that the search never saw."""
+
 
 def search(
     *,
@@ -63,7 +66,7 @@ def search(
     if not study.trials:
         for setting in space.known_good():
             study.enqueue_trial(space.flat(setting))
-    if goal.has_target and goal.reached(record.results(study.trials)):
+    if goal.has_target and goal.reached(record.results(study)):
         return
     done = sum(one.state in FINISHED for one in study.get_trials(deepcopy=False))
     if done >= trials:

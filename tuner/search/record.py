@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tuner.measure.statistics import Estimate
 from tuner.setting import Setting
 from tuner.storage import constraint
+
+VERIFIED = "verified"  # study attribute: trial number -> second measurement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +25,23 @@ class Result:
     score: float
     prompts: int
     same_pictures: bool
+    verified: "Verification | None" = None
 
     def feasible(self, limit: float) -> bool:
-        """Strictly under the limit."""
-        return self.score_loss.value < limit
+        """Strictly under the limit; where it was measured again, there too."""
+        again = self.verified
+        return self.score_loss.value < limit and (again is None or again.score_loss.value < limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """The second measurement of a setting, on prompts that the search never saw."""
+
+    speedup: Estimate
+    score_loss: Estimate
+    latency_s: float
+    score: float
+    prompts: int
 
 
 def write(trial: Trial, measured: Any, limit: float) -> None:
@@ -56,18 +72,45 @@ def set_constraint(trial: Trial, loss: float, limit: float) -> None:
     trial.storage.set_trial_system_attr(trial._trial_id, "constraints", [constraint(loss, limit)])
 
 
-def results(trials: list[FrozenTrial]) -> list[Result]:
-    """The COMPLETE trials, in the order of their numbers."""
-    return [result(one) for one in trials if one.state == TrialState.COMPLETE]
+def keep_verification(study: optuna.Study, trial: int, measured: Any) -> None:
+    """Keep a second measurement; with the study, because a finished trial is closed."""
+    again = {
+        "speedup": measured.speedup.value,
+        "speedup_ci": [measured.speedup.low, measured.speedup.high],
+        "score_loss": measured.score_loss.value,
+        "score_loss_ci": [measured.score_loss.low, measured.score_loss.high],
+        "latency_s": measured.latency_s,
+        "score": measured.score,
+        "prompts": measured.prompts,
+    }
+    study.set_user_attr(VERIFIED, study.user_attrs.get(VERIFIED, {}) | {str(trial): again})
 
 
-def result(trial: FrozenTrial) -> Result:
+def results(study: optuna.Study) -> list[Result]:
+    """The COMPLETE trials, in the order of their numbers, with their second measurements."""
+    again = study.user_attrs.get(VERIFIED, {})
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [result(one, again.get(str(one.number))) for one in complete]
+
+
+def result(trial: FrozenTrial, again: dict[str, Any] | None = None) -> Result:
     """One COMPLETE trial."""
-    return from_attributes(trial.number, trial.user_attrs)
+    return from_attributes(trial.number, trial.user_attrs, again)
 
 
-def from_attributes(number: int, kept: dict[str, Any]) -> Result:
-    """A result from what `write` kept."""
+def from_attributes(
+    number: int, kept: dict[str, Any], again: dict[str, Any] | None = None
+) -> Result:
+    """A result from what `write` kept, and what `keep_verification` kept."""
+    verified = None
+    if again is not None:
+        verified = Verification(
+            speedup=_estimate(again["speedup"], again["speedup_ci"]),
+            score_loss=_estimate(again["score_loss"], again["score_loss_ci"]),
+            latency_s=again["latency_s"],
+            score=again["score"],
+            prompts=again["prompts"],
+        )
     return Result(
         trial=number,
         setting=Setting.of(kept["setting"]),
@@ -77,6 +120,7 @@ def from_attributes(number: int, kept: dict[str, Any]) -> Result:
         score=kept["score"],
         prompts=kept["prompts"],
         same_pictures=kept["same_pictures"],
+        verified=verified,
     )
 
 
