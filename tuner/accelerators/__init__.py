@@ -73,6 +73,7 @@ class Accelerator(ABC):
     occupies: ClassVar[frozenset[str]]  # two accelerators must not occupy the same part
     order: ClassVar[int]  # where it stands when several are applied and in every list
     known_good: ClassVar[tuple[dict[str, Value], ...]]  # settings from the papers
+    neutral: ClassVar[dict[str, Value]]  # applied, but computes what the baseline computes
 
     def __post_init__(self) -> None:
         """Refuse values that the accelerator could not work with."""

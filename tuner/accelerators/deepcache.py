@@ -28,6 +28,8 @@ class DeepCache(Accelerator):
         {"cache_interval": 5, "cache_branch_id": 0},
     )
 
+    neutral: ClassVar[dict[str, Value]] = {"cache_interval": 1, "cache_branch_id": 0}
+
     cache_interval: int = knob(
         (2, 3, 4, 5), low=1, high=1000, off=1, help="steps from one full pass to the next"
     )

@@ -30,6 +30,13 @@ class TGate(Accelerator):
         {"gate_step": 15, "sp_interval": 2, "fi_interval": 1, "warmup": 3},
     )
 
+    neutral: ClassVar[dict[str, Value]] = {
+        "gate_step": 1000,
+        "sp_interval": 1,
+        "fi_interval": 1,
+        "warmup": 0,
+    }
+
     gate_step: int = knob(
         tuple(range(5, 20)), low=1, high=1000, off=20, help="the first step without guidance"
     )

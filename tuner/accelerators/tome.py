@@ -28,6 +28,8 @@ class ToMe(Accelerator):
         {"ratio": 0.3, "max_downsample": 1},
     )
 
+    neutral: ClassVar[dict[str, Value]] = {"ratio": 0.0, "max_downsample": 1}
+
     ratio: float = knob(
         (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
         low=0.0,

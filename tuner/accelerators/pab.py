@@ -1,0 +1,90 @@
+"""Pyramid Attention Broadcast, through diffusers."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tuner.accelerators import Accelerator, Call, Generation, Value, knob
+from tuner.accelerators._plan import Plan
+from tuner.errors import UnfitError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PyramidAttentionBroadcast(Accelerator):
+    """Compute attentions every few steps only (Zhao et al., 2024, arXiv 2408.12588).
+
+    Cross-attention changes least from step to step and bears the longer interval. Longer intervals
+    are faster and drift further; more warm-up steps keep the picture's layout.
+    """
+
+    name: ClassVar[str] = "pab"
+    paper: ClassVar[str] = "arXiv 2408.12588"
+    occupies: ClassVar[frozenset[str]] = frozenset({"attention outputs"})
+    order: ClassVar[int] = 3
+    known_good: ClassVar[tuple[dict[str, Value], ...]] = (
+        {"cross_interval": 4, "self_interval": 2, "warmup": 4},
+    )
+
+    neutral: ClassVar[dict[str, Value]] = {"cross_interval": 1, "self_interval": 1, "warmup": 0}
+
+    cross_interval: int = knob(
+        (2, 3, 4, 5, 6), low=1, high=1000, off=1, help="cross-attention's interval in steps"
+    )
+    self_interval: int = knob((1, 2, 3, 4), low=1, high=1000, help="self-attention's interval")
+    warmup: int = knob((1, 2, 4, 8), low=0, high=1000, help="steps before anything is reused")
+
+    def plan(self, plan: Plan) -> None:
+        """A layer counts its own runs; it computes when the interval divides their number."""
+        for index in range(len(plan.shape.layers)):
+            runs, kept_self, kept_cross = 0, 0, 0
+            for number, step in enumerate(plan.steps):
+                if step.self_source[index] is None:
+                    continue
+                fresh = runs == 0 or number < self.warmup or number in plan.full_steps
+                if fresh or runs % self.self_interval == 0:
+                    kept_self = number
+                if fresh or runs % self.cross_interval == 0:
+                    kept_cross = number
+                step.self_source[index], step.cross_source[index] = kept_self, kept_cross
+                runs += 1
+
+    @classmethod
+    def check(cls, pipeline: Any) -> None:
+        """Here it is applied to U-Nets."""
+        from diffusers import UNet2DConditionModel
+
+        if not isinstance(getattr(pipeline, "unet", None), UNet2DConditionModel):
+            raise UnfitError(f"pab needs a U-Net; {type(pipeline).__name__} has none")
+
+    @contextmanager
+    def applied(
+        self, pipeline: Any, generation: Generation, call: Call
+    ) -> Iterator[Callable[[], None]]:
+        """Hook every attention; undone on exit."""
+        from diffusers import PyramidAttentionBroadcastConfig, apply_pyramid_attention_broadcast
+        from diffusers.hooks import HookRegistry
+
+        def step() -> int:
+            return -1 if generation.step in generation.full_steps else generation.step
+
+        reused = (self.warmup - 1, 10**9)  # where a step lies between, its attentions may be old
+        config = PyramidAttentionBroadcastConfig(
+            spatial_attention_block_skip_range=self.self_interval,
+            spatial_attention_timestep_skip_range=reused,
+            cross_attention_block_skip_range=self.cross_interval,
+            cross_attention_timestep_skip_range=reused,
+            current_timestep_callback=step,
+        )
+        apply_pyramid_attention_broadcast(pipeline.unet, config)
+        registry = HookRegistry.check_if_exists_or_initialize(pipeline.unet)
+        try:
+            yield registry.reset_stateful_hooks
+        finally:
+            registry.remove_hook("pyramid_attention_broadcast", recurse=True)
+            for module in pipeline.unet.modules():
+                module.__dict__.pop("forward", None)
+                module.__dict__.pop("_diffusers_hook", None)
+
+
+component = PyramidAttentionBroadcast
