@@ -16,7 +16,7 @@ from bench._miniature import MODEL, captions, conditions, pipeline, quiet, score
 from tuner.measure.evaluation import prompt_seed
 from tuner.measure.pictures import checked
 from tuner.measure.statistics import share
-from tuner.metrics import Metric
+from tuner.metrics.clip import ClipScore
 from tuner.models.miniature.world import Scene, draw, neighbours, scenes
 
 NEAR, CHOICES = 12, 100
@@ -62,7 +62,7 @@ def generated(texts: list[str], steps: int) -> list[Any]:
 
 
 def right(
-    clip: Metric, images: list[Any], texts: list[str], by_caption: dict[str, Scene]
+    clip: ClipScore, images: list[Any], texts: list[str], by_caption: dict[str, Scene]
 ) -> list[bool]:
     """For each picture, whether the scorer ranks its own caption first."""
     rng = random.Random(1)
@@ -74,8 +74,7 @@ def right(
         # Another wording of the same scene would be right as well.
         far = [t for t in rng.sample(others, CHOICES) if by_caption[t] != scene and t not in near]
         choices = [text, *near, *far][:CHOICES]
-        scores = clip.score([image] * len(choices), choices)
-        found.append(max(range(len(choices)), key=scores.__getitem__) == 0)
+        found.append(clip.choose(image, choices) == 0)
     return found
 
 

@@ -36,17 +36,27 @@ class ClipScore:
 
     def score(self, images: list[Any], prompts: list[str]) -> list[float]:
         """CLIP score of each picture with its prompt, in points (100 is a perfect match)."""
+        pictures, texts = self._embed(images, prompts)
+        scores: list[float] = (100 * (pictures * texts).sum(1)).tolist()
+        return scores
+
+    def choose(self, image: Any, prompts: list[str]) -> int:
+        """Which of several prompts a picture fits best."""
+        pictures, texts = self._embed([image], prompts)
+        return int((texts @ pictures[0]).argmax())
+
+    def _embed(self, images: list[Any], prompts: list[str]) -> tuple[Any, Any]:
+        """Unit vectors of pictures and prompts, each of shape (count, width)."""
         import torch
-        from torch.nn.functional import cosine_similarity
+        from torch.nn.functional import normalize
 
         with torch.inference_mode():
             pixels = torch.stack([self._preprocess(image) for image in images]).to(self._device)
             tokens = self._tokenize(prompts).to(self._device)
-            similarity = cosine_similarity(
-                self._model.encode_image(pixels).float(), self._model.encode_text(tokens).float()
+            return (
+                normalize(self._model.encode_image(pixels).float(), dim=1),
+                normalize(self._model.encode_text(tokens).float(), dim=1),
             )
-        scores: list[float] = (100 * similarity).tolist()
-        return scores
 
 
 class _Component:

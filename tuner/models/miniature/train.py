@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stage", choices=["all", *STAGES], default="all")
     parser.add_argument("--vae-steps", type=int, default=1500)
-    parser.add_argument("--scorer-steps", type=int, default=2000)
+    parser.add_argument("--scorer-steps", type=int, default=2500)
     parser.add_argument("--text-steps", type=int, default=5000)
     parser.add_argument("--unet-steps", type=int, default=8500)
     parser.add_argument("--pictures", type=int, default=20000)
@@ -183,10 +183,8 @@ def scorer_config(vocabulary: int) -> dict[str, object]:
         "embed_dim": 96,
         "vision_cfg": {
             "image_size": world.SIDE,
-            "layers": 4,
-            "width": 96,
-            "head_width": 24,
-            "patch_size": 8,
+            "layers": [1, 1, 1, 1],  # a small ResNet tells a circle from a square sooner than a ViT
+            "width": 16,
         },
         "text_cfg": {
             "context_length": CONTEXT,
@@ -214,8 +212,10 @@ def train_scorer(args: argparse.Namespace) -> None:
     def loss_of(step: int) -> Tensor:
         batch: list[Scene] = []
         for scene in rng.choices(scenes, k=32):
-            near = [other for other in world.neighbours(scene) if other in allowed]
-            batch += [scene, *rng.sample(near, k=min(3, len(near)))]
+            # The first neighbour is the pair the other way round, the hardest to tell apart.
+            swapped, *others = world.neighbours(scene)
+            near = [swapped, *rng.sample(others, k=4)]
+            batch += [scene, *(other for other in near if other in allowed)]
         images = roughen(pictures(batch, rng)).to(args.device)
         texts = tokenize(words, [rng.choice(scene.captions()) for scene in batch]).to(args.device)
         with torch.autocast(args.device, torch.bfloat16):
