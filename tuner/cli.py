@@ -53,9 +53,15 @@ def _parser() -> argparse.ArgumentParser:
         if name != "dashboard":
             sub.add_argument("--study", action="append", help="a study's name (default: all)")
         if name == "export":
-            sub.add_argument("-o", "--output", type=Path, default=Path("search_params.json"))
+            sub.add_argument(
+                "-o",
+                "--output",
+                type=Path,
+                default=Path("search_params.json"),
+                help="the file to write",
+            )
         if name == "dashboard":
-            sub.add_argument("--port", type=int, default=8080)
+            sub.add_argument("--port", type=int, default=8080, help="default: 8080")
         sub.set_defaults(command=command)
     return parser
 
@@ -144,6 +150,7 @@ def _dashboard(args: argparse.Namespace, console: Console) -> None:
     from tuner.report import dashboard
     from tuner.storage import Storage
 
+    dashboard.check_port(args.port)
     storage = Storage(args.storage, create=False)
     console.print(f"http://127.0.0.1:{args.port}/ shows {args.storage}; Ctrl-C ends it")
     dashboard.serve(storage, args.port)

@@ -17,13 +17,14 @@ Kind = Literal["models", "accelerators", "metrics", "prompts"]
 
 @cache
 def components(kind: Kind) -> dict[str, Any]:
-    """Every component of a kind by its name, in the order that their files ask for."""
+    """Every component of a kind by its name: in the components' own order, or the files'."""
     folder = import_module(f"tuner.{kind}")
     found = [
         import_module(f"{folder.__name__}.{module.name}").component
         for module in pkgutil.iter_modules(folder.__path__)
         if not module.name.startswith("_")
     ]
+    found.sort(key=lambda component: getattr(component, "order", 0))
     return {component.name: component for component in found}
 
 

@@ -8,14 +8,13 @@ from typing import Any
 import optuna
 
 from tuner import registry
-from tuner.accelerators._applied import check
 from tuner.accelerators._plan import shape_of
 from tuner.measure.device import versions
 from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.metrics import Metric
 from tuner.models._load import device_named, dtype_named, load, model_named
 from tuner.prompts._file import prompt_set
-from tuner.report.pictures import PictureFolder
+from tuner.report.pictures import PictureFolder, check_folder
 from tuner.schedulers import set_scheduler
 from tuner.search import record
 from tuner.search.goal import Goal
@@ -72,9 +71,11 @@ class Session:
             self._pipelines[where] = load(spec.pipe, device=device, dtype=dtype, source=spec.model)
         pipeline = self._pipelines[where]
         set_scheduler(pipeline, spec.sched)
+        guidance_scale = spec.guidance_scale or model.guidance_scale
         for accelerator in spec.accelerators:
             accelerator.check(pipeline)
-        check(pipeline, ())
+            gentlest = accelerator.from_values(dict(accelerator.neutral))
+            gentlest.check_call({"guidance_scale": guidance_scale})
         judge = (model.metric, device, *sorted(model.metric_options.items()))
         if judge not in self._metrics:
             make = registry.component("metrics", model.metric)
@@ -86,7 +87,7 @@ class Session:
             prompts=prompts,
             metric=self._metrics[judge],
             resolution=spec.resolution or model.resolution,
-            guidance_scale=spec.guidance_scale or model.guidance_scale,
+            guidance_scale=guidance_scale,
             batch_size=spec.batch_size,
             seed=spec.seed,
         )
@@ -99,6 +100,7 @@ class Session:
     ) -> Outcome:
         """Search until the study has its trials, its goal is met or its time is up."""
         check_address(spec.storage)
+        check_folder(self._pictures)
         strategy = sampler(spec.sampler, spec.seed)
         evaluation = self.evaluation(spec)
         storage = Storage(spec.storage)  # only now, when nothing can be wrong any more

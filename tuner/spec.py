@@ -14,6 +14,10 @@ from tuner.errors import UsageError
 from tuner.schedulers import name_of
 
 MANY = ("pipe", "sched", "steps")  # several values of these make several studies
+TEXTS = ("pipe", "sched", "sampler", "storage", "device", "dtype", "prompts", "model")
+OPTIONAL = ("device", "dtype", "prompts", "model")
+NUMBERS = ("req_time", "req_speedup", "req_score_loss", "timeout", "guidance_scale")
+WHOLE = {"steps": 1, "num_samples": 2, "batch_size": 1, "trials": 1, "seed": 0, "resolution": 8}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,7 @@ class StudySpec:
     def __post_init__(self) -> None:
         """Check every value; a `UsageError` names the first that is wrong."""
         set_ = object.__setattr__
+        self._check_kinds()
         set_(self, "pipe", registry.component("models", self.pipe).name)
         set_(self, "sched", name_of(self.sched))
         known = registry.components("accelerators")
@@ -53,19 +58,38 @@ class StudySpec:
             raise UsageError(f"search_targets is empty; known: {', '.join(known)}")
         targets.sort(key=lambda one: one.order)
         set_(self, "search_targets", tuple(dict.fromkeys(one.name for one in targets)))
-        for name, low in (("steps", 1), ("num_samples", 2), ("batch_size", 1), ("trials", 1)):
+        for name, low in WHOLE.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            if value is not None and (not _is_whole(value) or value < low):
                 raise UsageError(f"{name} must be a whole number of at least {low}, not {value!r}")
+        if self.seed >= 2**32:
+            raise UsageError(f"seed must be less than 2**32, not {self.seed}")
+        if self.resolution is not None and self.resolution % 8:
+            raise UsageError(f"resolution must be a multiple of 8, not {self.resolution}")
         if not 0 < self.req_score_loss < 1:
             raise UsageError(
                 f"req_score_loss must lie between 0 and 1 (0.02 is 2 %), not {self.req_score_loss}"
             )
-        for name in ("req_time", "req_speedup", "timeout", "guidance_scale", "resolution"):
+        for name in ("req_time", "req_speedup", "timeout", "guidance_scale"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:
                 raise UsageError(f"{name} must be above 0, not {value}")
         set_(self, "knobs", _checked_knobs(self.knobs, known))
+
+    def _check_kinds(self) -> None:
+        """Each value must be of the kind that its key takes."""
+        for name in TEXTS:
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (value is None and name in OPTIONAL):
+                raise UsageError(f"{name} must be a text, not {value!r}")
+        for name in NUMBERS:
+            value = getattr(self, name)
+            if value is not None and not _is_number(value):
+                raise UsageError(f"{name} must be a number, not {value!r}")
+        if any(not isinstance(name, str) for name in self.search_targets):
+            raise UsageError(f"search_targets must be names, not {list(self.search_targets)}")
+        if not isinstance(self.knobs, Mapping):
+            raise UsageError(f"knobs must be a table of accelerators, not {self.knobs!r}")
 
     @property
     def triple(self) -> str:
@@ -98,8 +122,10 @@ def read_specs(path: Path | None, flags: Mapping[str, Any]) -> list[StudySpec]:
             raise UsageError(f"unknown key {name!r} in {path}; {hint}")
     if "search_targets" in values:
         values["search_targets"] = tuple(_listed(values["search_targets"]))
-    choices = [_listed(values.pop(name)) if name in values else None for name in MANY]
-    present = [(name, found) for name, found in zip(MANY, choices, strict=True) if found]
+    present = [(name, _listed(values.pop(name))) for name in MANY if name in values]
+    for name, found in present:
+        if not found:
+            raise UsageError(f"{name} has no value in {path or 'the flags'}")
     specs = []
     for chosen in product(*(found for _, found in present)):
         named = dict(zip((name for name, _ in present), chosen, strict=True))
@@ -121,7 +147,7 @@ def with_device(spec: StudySpec, device: str, dtype: str) -> StudySpec:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         bundled = ", ".join(sorted(p.stem for p in bundled_studies().glob("*.toml")))
         raise UsageError(
@@ -144,10 +170,17 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _whole(name: str, value: Any) -> int:
-    try:
+    if _is_whole(value) or (isinstance(value, str) and value.isdecimal()):
         return int(value)
-    except (TypeError, ValueError):
-        raise UsageError(f"{name} must be a whole number, not {value!r}") from None
+    raise UsageError(f"{name} must be a whole number, not {value!r}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _checked_knobs(
@@ -165,8 +198,7 @@ def _checked_knobs(
             knob = by_name[knob_name]
             listed = tuple(values) if isinstance(values, list | tuple) else (values,)
             for value in listed:
-                number = isinstance(value, int | float) and not isinstance(value, bool)
-                if not number or not knob.low <= value <= knob.high:
+                if not _is_number(value) or not knob.low <= value <= knob.high:
                     raise UsageError(
                         f"{name}.{knob_name} = {value!r} is outside {knob.low} … {knob.high}"
                     )

@@ -3,15 +3,29 @@
 import json
 import os
 import socket
+import sqlite3
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 from optuna.trial import TrialState
-from sqlalchemy import JSON, DateTime, Engine, String, create_engine, event, inspect, select, text
+from sqlalchemy import (
+    JSON,
+    Connection,
+    DateTime,
+    Engine,
+    String,
+    create_engine,
+    event,
+    inspect,
+    select,
+    text,
+)
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from tuner.errors import UsageError
@@ -19,6 +33,7 @@ from tuner.errors import UsageError
 VERSION = 1  # of our own table; a newer database is refused
 WORKER = "worker"  # trial attribute: host and process that runs it
 RETRIES = 2  # a crashed trial is tried again this often
+NAMELESS_S = 60  # a trial without a worker's name is given up after this many seconds
 
 
 class Base(DeclarativeBase):
@@ -56,17 +71,31 @@ class Storage:
         engine_options = _check_address(self.url, create)
         try:
             self.engine: Engine = create_engine(self.url, **engine_options)
+            if self.engine.dialect.name != "sqlite":  # a file was looked into already
+                with self.engine.connect() as connection:
+                    tables = set(inspect(self.engine).get_table_names())
+                    _check_owner(tables, _Plain(connection), self.url)
             _tune(self.engine)
-            _check_owner(self.engine, self.url)
-            Base.metadata.create_all(self.engine)
-            with Session(self.engine) as session:
-                if session.get(VersionRow, VERSION) is None:
-                    session.merge(VersionRow(version=VERSION))
-                    session.commit()
+            self._make_tables()
             self.optuna = optuna.storages.RDBStorage(self.url, engine_kwargs=engine_options)
             _tune(self.optuna.engine)
         except (SQLAlchemyError, RuntimeError, ModuleNotFoundError) as error:
             raise _unusable(self.url, error) from error
+
+    def _make_tables(self) -> None:
+        """Make our tables; another process may be doing the same at this moment."""
+        for attempt in range(5):
+            try:
+                Base.metadata.create_all(self.engine)
+                with Session(self.engine) as session:
+                    if session.get(VersionRow, VERSION) is None:
+                        session.add(VersionRow(version=VERSION))
+                        session.commit()
+                return
+            except (OperationalError, IntegrityError):
+                if attempt == 4:
+                    raise
+                time.sleep(0.2)
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
         """The payload of a baseline, or None."""
@@ -113,7 +142,8 @@ class Storage:
         """
         name = triple
         if triple in self.study_names():
-            first = self.study(triple).user_attrs.get("evaluation", {})
+            # A study without one was made by another worker a moment ago, for the same purpose.
+            first = self.study(triple).user_attrs.get("evaluation", evaluation)
             different = [k for k in evaluation if first.get(k) != evaluation[k]]
             if different:
                 name = f"{triple} " + ",".join(f"{k}={_short(evaluation[k])}" for k in different)
@@ -133,8 +163,11 @@ class Storage:
         """Fail the trials whose process on this machine is gone, and queue them again."""
         buried = 0
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            host, _, process = str(trial.user_attrs.get(WORKER, "")).partition(":")
-            if host != socket.gethostname() or _is_alive(process):
+            if WORKER in trial.user_attrs:
+                host, _, process = str(trial.user_attrs[WORKER]).partition(":")
+                if host != socket.gethostname() or _is_alive(process):
+                    continue
+            elif trial.datetime_start is None or _age_s(trial.datetime_start) < NAMELESS_S:
                 continue
             self.optuna.set_trial_user_attr(
                 trial._trial_id, "reason", "its process ended before the trial did"
@@ -164,21 +197,13 @@ class Storage:
                         {"value": json.dumps([constraint(loss, limit)]), "trial": trial._trial_id},
                     )
         study.set_user_attr("limit", limit)
+        # The study remembers finished trials; give it a memory that has not seen the old limit.
+        study._storage = optuna.storages.get_storage(self.optuna)
 
 
 def check_address(url: str) -> None:
     """Raise `UsageError` for a database that could not be used; writes nothing."""
-    full = _full(url)
-    options = _check_address(full, create=True)
-    path = make_url(full).database
-    if make_url(full).drivername.startswith("sqlite") and not Path(str(path)).exists():
-        return
-    try:
-        engine = create_engine(full, **options)
-        _check_owner(engine, full)
-        engine.dispose()
-    except (SQLAlchemyError, ModuleNotFoundError) as error:
-        raise _unusable(full, error) from error
+    _check_address(_full(url), create=True)
 
 
 def _full(url: str) -> str:
@@ -190,21 +215,49 @@ def _unusable(url: str, error: Exception) -> UsageError:
     return UsageError(f"cannot use the database {url}: {reason}; give --storage another file")
 
 
-def _check_owner(engine: Engine, url: str) -> None:
-    tables = set(inspect(engine).get_table_names())
-    if tables and not {"tuner_version", "studies"} & tables:
+def _look_inside(path: Path, url: str) -> None:
+    """Check whose database a file is, without changing a byte of it or beside it."""
+    # Without a journal beside it nobody writes: "immutable" then keeps SQLite from making one.
+    quiet = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro{quiet}", uri=True)
+    try:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        _check_owner({name for (name,) in rows}, connection, url)
+    except sqlite3.Error as error:
+        raise _unusable(url, error) from error
+    finally:
+        connection.close()
+
+
+def _check_owner(tables: set[str], connection: Any, url: str) -> None:
+    if tables and not any(name.startswith("tuner_") for name in tables):
         raise UsageError(
             f"{url} belongs to another program (it has a table {sorted(tables)[0]!r}); "
             "give --storage another file"
         )
     if "tuner_version" in tables:
-        with engine.connect() as connection:
-            newest = connection.execute(text("SELECT MAX(version) FROM tuner_version")).scalar()
+        query = "SELECT MAX(version) FROM tuner_version"
+        ((newest,),) = connection.execute(query).fetchall()
         if newest is not None and newest > VERSION:
             raise UsageError(
                 f"{url} was made by a newer version of the tuner ({newest} > {VERSION}); "
                 "update the tuner, or give --storage another file"
             )
+
+
+class _Plain:
+    """Runs plain SQL on a connection of SQLAlchemy."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def execute(self, query: str) -> Any:
+        return self.connection.execute(text(query))
+
+
+def _age_s(moment: datetime) -> float:
+    """Seconds since a moment that Optuna wrote, in this machine's own time."""
+    return (datetime.now() - moment).total_seconds()
 
 
 def constraint(loss: float, limit: float) -> float:
@@ -220,8 +273,9 @@ def worker_name() -> str:
 def retry(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
     """Queue a crashed trial's values again, unless that was done `RETRIES` times."""
     tries = int(trial.user_attrs.get("tries", 1))
-    if tries <= RETRIES and trial.params:
-        study.enqueue_trial(trial.params, user_attrs={"tries": tries + 1})
+    params = trial.params or trial.system_attrs.get("fixed_params", {})
+    if tries <= RETRIES and params:
+        study.enqueue_trial(params, user_attrs={"tries": tries + 1})
 
 
 def _is_alive(process: str) -> bool:
@@ -249,11 +303,15 @@ def _check_address(url: str, create: bool) -> dict[str, Any]:
     if not parsed.database or parsed.database == ":memory:":
         raise UsageError("the database must be a file; try sqlite:///tuner.db")
     path = Path(parsed.database)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give --storage a file, such as sqlite:///tuner.db")
     if path.exists():
         with path.open("rb") as file:
             start = file.read(16)
         if start and start != b"SQLite format 3\0":
             raise UsageError(f"{path} is no SQLite database; give --storage another file")
+        if start:
+            _look_inside(path, url)
         if not os.access(path, os.W_OK):
             raise UsageError(f"{path} cannot be written to; give --storage another file")
     elif not create:

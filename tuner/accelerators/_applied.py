@@ -1,5 +1,6 @@
 """Applying several accelerators to one pipeline, and undoing them completely."""
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import MethodType
@@ -29,7 +30,7 @@ def applied(
     and `UsageError` where the pipeline is patched already.
     """
     check(pipeline, accelerators)
-    denoiser = pipeline.unet
+    denoiser = denoiser_of(pipeline)
     if denoiser in _in_use or _is_patched(denoiser):
         raise UsageError(
             "this pipeline is accelerated already; leave that `with` block (or call its undo) first"
@@ -39,6 +40,7 @@ def applied(
         generation.full_steps |= one.full_steps()
     # Not the pipeline itself: `tuner.apply` gives it another `__call__`.
     call = Call(function=MethodType(type(pipeline).__call__, pipeline), extra={})
+    signature = inspect.signature(call.function)
     _in_use.add(denoiser)
     with ExitStack() as undo:
         undo.callback(_in_use.discard, denoiser)
@@ -47,8 +49,9 @@ def applied(
         forget = [undo.enter_context(one.applied(pipeline, generation, call)) for one in ordered]
 
         def generate(*args: Any, **kwargs: Any) -> Any:
+            given = signature.bind(*args, **kwargs).arguments
             for one in ordered:
-                one.check_call(kwargs)
+                one.check_call(given)
             check_scheduler(pipeline, ordered)
             generation.step = -1
             for forget_one in forget:
@@ -60,6 +63,14 @@ def applied(
                     forget_one()
 
         yield generate
+
+
+def denoiser_of(pipeline: Any) -> Any:
+    """The module that is called once a step: the U-Net, or the transformer."""
+    found = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+    if found is None:
+        raise UnfitError(f"{type(pipeline).__name__} has neither a U-Net nor a transformer")
+    return found
 
 
 def check(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
@@ -90,6 +101,11 @@ def _counter(generation: Generation) -> Callable[..., None]:
 def _is_patched(denoiser: Any) -> bool:
     """Whether someone else's accelerator is on: an instance's own forward, or ToMe's class."""
     return any(
-        "forward" in module.__dict__ or type(module).__name__ == "ToMeBlock"
+        type(module).__name__ == "ToMeBlock" or not _is_own(module, module.__dict__.get("forward"))
         for module in denoiser.modules()
     )
+
+
+def _is_own(module: Any, forward: Any) -> bool:
+    """None, or the class's method, which packages put back as an attribute when they are done."""
+    return forward is None or getattr(forward, "__func__", None) is type(module).forward

@@ -49,27 +49,39 @@ class TGate(Accelerator):
     warmup: int = knob((1, 2, 3), low=0, high=1000, help="steps before self-attention is reused")
 
     def plan(self, plan: Plan) -> None:
-        """Follow the package's `tgate_scheduler`, for each layer that runs at a step."""
+        """Follow the package's `tgate_scheduler`, for each layer at the steps at which it runs."""
+        for number, step in enumerate(plan.steps):
+            step.guided = number < self.gate_step
+        known: dict[tuple[bool, ...], list[tuple[int, int] | None]] = {}
         for index in range(len(plan.shape.layers)):
-            kept_self: int | None = None
-            kept_cross: int | None = None
-            for number, step in enumerate(plan.steps):
-                step.guided = number < self.gate_step
-                if step.self_source[index] is None:
-                    continue
-                if number < self.gate_step - 1:
-                    fresh = number <= self.warmup or number % self.sp_interval == 0
-                    keep = number >= self.warmup
-                elif number == self.gate_step - 1:
-                    fresh = keep = True
-                    kept_cross = number
-                else:
-                    fresh = keep = number % self.fi_interval == 0
-                    step.cross_source[index] = number if kept_cross is None else kept_cross
-                if not fresh and kept_self is not None:
-                    step.self_source[index] = kept_self
-                elif fresh and keep:
-                    kept_self = number
+            live = tuple(step.self_source[index] is not None for step in plan.steps)
+            if live not in known:
+                known[live] = self._sources(live)
+            for step, sources in zip(plan.steps, known[live], strict=True):
+                if sources is not None:
+                    step.self_source[index], step.cross_source[index] = sources
+
+    def _sources(self, live: tuple[bool, ...]) -> list[tuple[int, int] | None]:
+        """By step: where a layer's self- and cross-attention come from; None where it is off."""
+        found: list[tuple[int, int] | None] = []
+        kept_self: int | None = None
+        kept_cross = self.gate_step - 1  # a full step, at which every layer runs
+        for number, runs in enumerate(live):
+            if not runs:
+                found.append(None)
+                continue
+            if number < self.gate_step - 1:
+                fresh = number <= self.warmup or number % self.sp_interval == 0
+                keep = number >= self.warmup
+            elif number == self.gate_step - 1:
+                fresh = keep = True
+            else:
+                fresh = keep = number % self.fi_interval == 0
+            own_self = number if fresh or kept_self is None else kept_self
+            found.append((own_self, kept_cross if number >= self.gate_step else number))
+            if fresh and keep:
+                kept_self = number
+        return found
 
     @classmethod
     def check(cls, pipeline: Any) -> None:
@@ -78,6 +90,12 @@ class TGate(Accelerator):
         for part in ("image_encoder", "controlnet"):
             if getattr(pipeline, part, None) is not None:
                 raise UnfitError(f"tgate bypasses attention processors: it cannot use {part}")
+        for name, processor in pipeline.unet.attn_processors.items():
+            if type(processor).__name__ not in ("AttnProcessor", "AttnProcessor2_0"):
+                raise UnfitError(
+                    f"tgate bypasses attention processors: {type(processor).__name__} at {name} "
+                    "would not run; call set_default_attn_processor() on the U-Net first"
+                )
 
     def check_call(self, arguments: dict[str, Any]) -> None:
         """Without guidance there is no batch to halve at the gate."""

@@ -57,6 +57,10 @@ class ToMe(Accelerator):
 
         if not isinstance(getattr(pipeline, "unet", None), UNet2DConditionModel):
             raise UnfitError(f"tome needs a U-Net; {type(pipeline).__name__} has none")
+        if any(getattr(module, "fused_projections", False) for module in pipeline.unet.modules()):
+            raise UnfitError(
+                "tome needs separate projections; call unfuse_qkv_projections() on the U-Net first"
+            )
 
     @contextmanager
     def applied(

@@ -17,7 +17,7 @@ class PromptFile:
     def load(self, count: int, pool: str = "search") -> list[str]:
         """The first `count` prompts; for verifying the next ones, or the same where too few."""
         try:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
+            lines = self.path.read_text(encoding="utf-8-sig").splitlines()
         except OSError as error:
             raise UsageError(
                 f"cannot read the prompt file {self.path}: {error.strerror}"

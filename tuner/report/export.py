@@ -85,15 +85,23 @@ def write(path: Path, contents: dict[str, Any]) -> None:
 
     Raises `UsageError` where the folder cannot be written to.
     """
+    part: Path | None = None
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        part = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(contents, file, indent=2)
             file.write("\n")
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}; give -o another place") from error
+        part.chmod(0o644)
+        part.replace(path)
+    except BaseException as error:
+        if part is not None:
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UsageError(
+                f"cannot write {path}: {error.strerror}; give -o another place"
+            ) from error
+        raise
 
 
 def _interval(low: float, high: float) -> list[float | None]:

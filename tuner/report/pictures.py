@@ -1,9 +1,12 @@
 """Picture strips: the first batch of the baseline and of each trial, and the front beside them."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+
+from tuner.errors import UsageError
 
 MAX_SIDE = 256  # pixels of one picture in a strip
 
@@ -41,6 +44,18 @@ class PictureFolder:
         path = self.folder / "front.png"
         sheet.save(path)
         return path
+
+
+def check_folder(root: Path | None) -> None:
+    """Raise `UsageError` where pictures could not be kept there; writes nothing."""
+    if root is None:
+        return
+    nearest = next(place for place in (root, *root.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise UsageError(f"{nearest} is a file; give --pictures a folder, or none")
+    read_only = os.statvfs(nearest).f_flag & os.ST_RDONLY
+    if read_only or not os.access(nearest, os.W_OK):
+        raise UsageError(f"{nearest} cannot be written to; give --pictures a folder, or none")
 
 
 def row(images: list[Any]) -> Image.Image:

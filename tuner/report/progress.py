@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tuner.search.goal import Goal
@@ -79,7 +80,7 @@ class Display(Watch):
         """Print a line, and keep the best."""
         self._progress.update(self._study, completed=number + 1)
         if result is None:
-            self._console.print(f"trial {number:3d}  {state}: {reason}", highlight=False)
+            self._console.print(f"trial {number:3d}  {state}: {escape(reason)}", highlight=False)
             return
         feasible = result.feasible(self._goal.limit)
         faster = self._best is None or result.speedup.value > self._best.speedup.value

@@ -29,10 +29,15 @@ class Goal:
         measured: list[Result | Verification] = [result]
         if result.verified is not None:
             measured.append(result.verified)
-        return result.feasible(self.limit) and all(
-            (self.speedup is None or one.speedup.value >= self.speedup)
-            and (self.latency_s is None or one.latency_s <= self.latency_s)
-            for one in measured
+        accelerated = bool(result.setting.accelerators)
+        return (
+            accelerated
+            and result.feasible(self.limit)
+            and all(
+                (self.speedup is None or one.speedup.value >= self.speedup)
+                and (self.latency_s is None or one.latency_s <= self.latency_s)
+                for one in measured
+            )
         )
 
     def reached(self, found: list[Result]) -> Result | None:

@@ -63,7 +63,9 @@ def search(
     watch = watch or Watch()
     storage.bury_dead_trials(study)
     storage.judge_again(study, goal.limit)
-    if not study.trials:
+    if study.trials:
+        study.sampler.reseed_rng()  # or it would name what it named the last time
+    else:
         for setting in space.known_good():
             study.enqueue_trial(space.flat(setting))
     if goal.has_target and goal.reached(record.results(study)):
@@ -87,7 +89,7 @@ def search(
         objective,
         timeout=timeout,
         callbacks=[stop_when_done],
-        catch=(TrialError, RuntimeError, ValueError, ArithmeticError, MemoryError),
+        catch=(TrialError,),
     )
 
 
@@ -128,7 +130,7 @@ def _run_trial(
         if not isinstance(error, BadPictureError):
             retry(study, _frozen(study, trial))
         watch.trial_ended(trial.number, "FAIL", None, reason)
-        raise
+        raise TrialError(reason) from error
     kept = trial.user_attrs
     values = (float(kept["speedup"]), float(kept["score_loss"]))
     state = "COMPLETE" if earlier is None else f"same as trial {earlier.number}"

@@ -28,7 +28,7 @@ class Space:
 
     def distributions(self) -> dict[str, FloatDistribution | IntDistribution]:
         """The flat encoding: 'deepcache.cache_interval' and so on."""
-        return {name: _distribution(values) for name, values in self._offered()}
+        return {name: _distribution(values, whole) for name, values, whole in self._offered()}
 
     def suggest(self, trial: BaseTrial) -> Setting:
         """Ask a trial for every number; the setting that they stand for.
@@ -37,8 +37,8 @@ class Space:
         gaps, what the sampler names is moved to the nearest one.
         """
         flat: dict[str, Value] = {}
-        for name, values in self._offered():
-            asked = _distribution(values)
+        for name, values, whole in self._offered():
+            asked = _distribution(values, whole)
             number: Value
             if isinstance(asked, IntDistribution):
                 number = trial.suggest_int(name, asked.low, asked.high, step=asked.step)
@@ -47,12 +47,13 @@ class Space:
             flat[name] = min(values, key=lambda value: abs(value - number))
         return self.setting(flat)
 
-    def _offered(self) -> list[tuple[str, tuple[Value, ...]]]:
-        """Each number's name and every value of it, "off" included."""
+    def _offered(self) -> list[tuple[str, tuple[Value, ...], bool]]:
+        """Each number's name, every value of it, "off" included, and whether it is whole."""
         return [
             (
                 f"{accelerator.name}.{knob.name}",
                 tuple(sorted({*values, *(() if knob.off is None else (knob.off,))})),
+                all(isinstance(value, int) for value in knob.values),
             )
             for accelerator, knobs in self.parts
             for knob, values in knobs
@@ -102,9 +103,9 @@ class Space:
         )
 
 
-def _distribution(values: tuple[Value, ...]) -> FloatDistribution | IntDistribution:
+def _distribution(values: tuple[Value, ...], whole: bool) -> FloatDistribution | IntDistribution:
     steps = {round(b - a, 6) for a, b in pairwise(values)}
     even = steps.pop() if len(steps) == 1 else None
-    if all(isinstance(value, int) for value in values):
+    if whole:
         return IntDistribution(int(values[0]), int(values[-1]), step=int(even or 1))
     return FloatDistribution(values[0], values[-1], step=even)

@@ -73,12 +73,14 @@ def tokenizer() -> CLIPTokenizer:
     learner.train_from_iterator([" ".join(world.WORDS)], trainer)
     learned = json.loads(learner.to_str())["model"]
     alphabet = [letter + end for letter in ascii_lowercase for end in ("", "</w>")]
-    pieces = dict.fromkeys([*alphabet, *learned["vocab"]])
+    # The learner breaks ties by chance: put what it learned into an order of our own.
+    merges = sorted(learned["merges"], key=lambda pair: (len("".join(pair)), pair))
+    pieces = dict.fromkeys([*alphabet, *("".join(pair) for pair in merges)])
     # The end token has the highest number: open_clip finds it with argmax.
     names = ["<|startoftext|>", *pieces, "<|endoftext|>"]
     words = CLIPTokenizer(
         vocab={name: index for index, name in enumerate(names)},
-        merges=[tuple(pair) for pair in learned["merges"]],
+        merges=[tuple(pair) for pair in merges],
         model_max_length=CONTEXT,
     )
     split = [word for word in world.WORDS if len(words.tokenize(word)) != 1]

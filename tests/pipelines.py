@@ -1,0 +1,207 @@
+"""Tiny pipelines of the real diffusers classes with random weights, for tests.
+
+`sd` and `sdxl` have the shape of SD1.5 and SDXL in small: the same blocks, the same number of
+skip branches, 4 to 16 channels, 8x8 latents and 16x16 pictures. An 8-step generation of two
+prompts takes a tenth of a second on one core.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
+
+from tuner.models.miniature import train
+from tuner.schedulers import set_scheduler
+
+FAMILIES = ("sd", "sdxl")
+STEPS = 8
+PROMPTS = ("a red circle", "a blue ring", "a green square")
+WIDTH = 16  # of each text encoder
+LATENT_SIDE = 8
+
+
+def tiny(family: str, scheduler: str = "DDIM") -> Any:
+    """The family's pipeline, one for the whole session; whoever patches it must undo it."""
+    return _with_scheduler(_shared(family, torch.float32), scheduler)
+
+
+def double(family: str, scheduler: str = "DDIM") -> Any:
+    """The same in float64, where the order of a sum is not seen in the picture."""
+    return _with_scheduler(_shared(family, torch.float64), scheduler)
+
+
+def new(family: str) -> Any:
+    """A pipeline of its own, to be left patched."""
+    return {"sd": sd, "sdxl": sdxl}[family]()
+
+
+def new_double(family: str) -> Any:
+    """A pipeline of its own in float64."""
+    pipeline = new(family)
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.double()
+    return pipeline
+
+
+def sd(prediction_type: str = "epsilon") -> StableDiffusionPipeline:
+    """SD1.5's shape: four levels, two layers each, cross-attention on three; 12 branches."""
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=LATENT_SIDE,
+        block_out_channels=(8, 16, 16, 16),
+        layers_per_block=2,
+        down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+        cross_attention_dim=WIDTH,
+        attention_head_dim=2,
+        norm_num_groups=4,
+    )
+    pipeline = StableDiffusionPipeline(
+        vae=_vae(),
+        text_encoder=CLIPTextModel(_text_config()),
+        tokenizer=_tokenizer(),
+        unet=unet,
+        scheduler=_scheduler(prediction_type),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    return _quiet(pipeline)
+
+
+def sdxl(prediction_type: str = "epsilon") -> StableDiffusionXLPipeline:
+    """SDXL's shape: three levels, none, one and two transformer layers; 9 branches."""
+    torch.manual_seed(0)
+    time_width = 4
+    unet = UNet2DConditionModel(
+        sample_size=LATENT_SIDE,
+        block_out_channels=(8, 16, 16),
+        layers_per_block=2,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=(1, 1, 2),
+        cross_attention_dim=2 * WIDTH,
+        attention_head_dim=2,
+        norm_num_groups=4,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=time_width,
+        projection_class_embeddings_input_dim=WIDTH + 6 * time_width,
+    )
+    pipeline = StableDiffusionXLPipeline(
+        vae=_vae(),
+        text_encoder=CLIPTextModel(_text_config()),
+        text_encoder_2=CLIPTextModelWithProjection(_text_config()),
+        tokenizer=_tokenizer(),
+        tokenizer_2=_tokenizer(),
+        unet=unet,
+        scheduler=_scheduler(prediction_type),
+        add_watermarker=False,
+    )
+    return _quiet(pipeline)
+
+
+def generators(count: int, first: int = 0) -> list[torch.Generator]:
+    """One generator for each prompt, so that a picture does not depend on its batch."""
+    return [torch.Generator().manual_seed(first + index) for index in range(count)]
+
+
+def pictures(
+    generate: Any, prompts: Sequence[str] = PROMPTS[:2], *, first: int = 0, **arguments: Any
+) -> np.ndarray:
+    """Call a pipeline, or what accelerates it; shape (prompts, 16, 16, 3), in [0, 1].
+
+    `first` is the seed of the first prompt's noise; the others count on from it.
+    """
+    arguments = {"num_inference_steps": STEPS, "output_type": "np", **arguments}
+    arguments.setdefault("generator", generators(len(prompts), first))
+    found: np.ndarray = generate(list(prompts), **arguments).images
+    return found
+
+
+def same(some: np.ndarray, other: np.ndarray) -> bool:
+    """Whether the pictures are the same bit for bit, and numbers."""
+    return bool(np.isfinite(some).all()) and np.array_equal(some, other)
+
+
+@cache
+def _shared(family: str, dtype: torch.dtype) -> Any:
+    pipeline = new_double(family) if dtype == torch.float64 else new(family)
+    pictures(pipeline, num_inference_steps=1)  # the first call sets attributes of its own
+    return pipeline
+
+
+def _with_scheduler(pipeline: Any, name: str) -> Any:
+    """Set anew each time, so that a test does not see what the one before it chose."""
+    pipeline.scheduler = _scheduler("epsilon")
+    set_scheduler(pipeline, name)
+    return pipeline
+
+
+@cache
+def _tokenizer() -> CLIPTokenizer:
+    return train.tokenizer()
+
+
+def _text_config() -> CLIPTextConfig:
+    words = _tokenizer()
+    return CLIPTextConfig(
+        vocab_size=len(words),
+        hidden_size=WIDTH,
+        projection_dim=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=words.model_max_length,
+        bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
+        pad_token_id=words.pad_token_id,
+    )
+
+
+def _vae() -> AutoencoderKL:
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(4, 8),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=2 * LATENT_SIDE,
+    )
+
+
+def _scheduler(prediction_type: str) -> DDIMScheduler:
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type=prediction_type,
+    )
+
+
+def _quiet(pipeline: Any) -> Any:
+    pipeline.set_progress_bar_config(disable=True)
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.eval().requires_grad_(False)
+    return pipeline

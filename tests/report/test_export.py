@@ -1,0 +1,178 @@
+"""`search_params.json`: valid, faithful and written in one go."""
+
+import json
+import resource
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+
+from tests.search.test_loop import Bench, measurement
+from tests.search.test_record import LIMITS, found
+from tuner import registry
+from tuner.errors import UsageError
+from tuner.report import export
+from tuner.search import record
+from tuner.search.record import Result
+from tuner.session import request
+from tuner.setting import Setting
+
+SCHEMA = json.loads(export.SCHEMA.read_text())
+POINT = {"$ref": "#/$defs/point", "$defs": SCHEMA["$defs"]}
+
+
+def searched(folder: Path, **changes: Any) -> Bench:
+    """A searched study with everything that a session keeps with it."""
+    bench = Bench(folder, **changes)
+    bench.study.set_user_attr("request", request(bench.spec))
+    bench.study.set_user_attr("pipeline", "StableDiffusionPipeline")
+    bench.study.set_user_attr("versions", {"torch": "2"})
+    bench.study.set_user_attr("baseline", {"latency_s": 1.0, "score": 30.0, "num_samples": 2})
+    bench.search()
+    return bench
+
+
+def checked(document: dict[str, Any]) -> dict[str, Any]:
+    """The document as another program reads it, after the schema has seen it."""
+    text = json.dumps(document, allow_nan=False)
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.validate(json.loads(text), SCHEMA)
+    read: dict[str, Any] = json.loads(text)
+    return read
+
+
+def test_a_searched_study_validates_and_names_its_best(tmp_path: Path) -> None:
+    bench = searched(tmp_path, trials=20, req_score_loss=0.03)
+    study = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]
+    results = record.results(bench.study)
+    best = record.best(results, 0.03)
+    assert best is not None
+    assert study["best"]["trial"] == best.trial
+    assert study["best"]["feasible"]
+    assert study["best"]["speedup_ci"][1] is None  # unbounded
+    assert study["by_combination"][best.setting.combination]["trial"] == best.trial
+    assert study["goal"] == {"req_score_loss": 0.03, "req_speedup": None, "req_time": None}
+    speedups = [point["speedup"] for point in study["pareto"]]
+    assert speedups == sorted(speedups)
+    for name, point in study["by_combination"].items():
+        assert "+".join(point["params"]) == name
+        assert point["feasible"]
+    for point in study["pareto"]:
+        found_there = measurement(Setting.of(point["params"]))
+        assert point["speedup"] == found_there.speedup.value
+        assert point["score_loss"] == found_there.score_loss.value
+        assert point["feasible"] == (point["score_loss"] < 0.03)
+
+
+def test_best_is_null_where_nothing_is_feasible(tmp_path: Path) -> None:
+    bench = searched(tmp_path, trials=8, req_score_loss=0.001)
+    study = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]
+    assert study["best"] is None
+    assert study["by_combination"] == {}
+    assert study["pareto"]
+
+
+def test_a_changed_limit_changes_the_export(tmp_path: Path) -> None:
+    strict = export.entry(searched(tmp_path, trials=12, req_score_loss=0.012).study)
+    again = searched(tmp_path, trials=12, req_score_loss=0.04)
+    assert again.measured == []
+    loose = export.entry(again.study)
+    assert loose["best"]["speedup"] > (strict["best"] or {"speedup": 0})["speedup"]
+    assert [point["trial"] for point in loose["pareto"]] == [
+        point["trial"] for point in strict["pareto"]
+    ]
+
+
+@given(found(), LIMITS)
+def test_every_point_comes_back_as_the_setting_it_was(results: list[Result], limit: float) -> None:
+    for result in results:
+        point = json.loads(json.dumps(export.point(result, limit), allow_nan=False))
+        jsonschema.validate(point, POINT)
+        assert Setting.of(point["params"]) == result.setting
+        assert point["feasible"] == result.feasible(limit)
+        assert (point["speedup"], point["score_loss"]) == (
+            result.speedup.value,
+            result.score_loss.value,
+        )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": 2},
+        {"studies": []},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_the_schema_refuses_other_documents(change: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"schema": 1, "studies": {}} | change, SCHEMA)
+
+
+def test_the_schema_refuses_a_point_that_lacks_anything(tmp_path: Path) -> None:
+    study = searched(tmp_path, trials=4, req_score_loss=0.5).study
+    whole = export.document([study])
+    for missing in list(whole["studies"][study.study_name]["best"]):
+        document = json.loads(json.dumps(whole))
+        del document["studies"][study.study_name]["best"][missing]
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(document, SCHEMA)
+
+
+def test_a_study_without_a_baseline_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no baseline yet"):
+        export.document([Bench(tmp_path).study])
+
+
+def test_knob_names_are_those_of_the_accelerators(tmp_path: Path) -> None:
+    bench = searched(tmp_path, trials=10, req_score_loss=0.5)
+    for point in export.entry(bench.study)["by_combination"].values():
+        for name, values in point["params"].items():
+            knobs = registry.component("accelerators", name).knobs()
+            assert list(values) == [knob.name for knob in knobs]
+
+
+def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "search_params.json"
+    for number in range(2):
+        export.write(path, {"schema": 1, "number": number})
+        assert json.loads(path.read_text()) == {"schema": 1, "number": number}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "search_params.json"
+    export.write(path, {"schema": 1})
+    old = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(UsageError, match="cannot write"):
+            export.write(path, {"schema": 1, "studies": "x" * 100_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_crash_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "search_params.json"
+    export.write(path, {"schema": 1})
+    old = path.read_bytes()
+    with pytest.raises(TypeError):
+        export.write(path, {"schema": 1, "studies": object()})
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_in_the_files_place_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "search_params.json"
+    path.mkdir()
+    with pytest.raises(UsageError, match="cannot write"):
+        export.write(path, {"schema": 1})
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(UsageError, match="cannot write"):
+        export.write(tmp_path / "no folder" / "x.json", {"schema": 1})

@@ -1,0 +1,115 @@
+"""The flat space: settings to numbers and back."""
+
+import random
+from itertools import combinations
+from pathlib import Path
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.test_setting import ACCELERATORS, settings
+from tuner.search.space import Space
+from tuner.setting import Setting
+from tuner.spec import StudySpec
+
+WHOLE = Space.of(StudySpec(pipe="miniature"))
+TARGETS = [chosen for count in (1, 2, 3) for chosen in combinations(ACCELERATORS, count)]
+
+
+def test_known_good_settings_come_back_from_their_numbers() -> None:
+    known = WHOLE.known_good()
+    assert len(known) >= 10
+    for setting in known:
+        assert WHOLE.setting(WHOLE.flat(setting)) == setting
+
+
+@given(settings())
+def test_any_setting_comes_back_from_its_numbers(setting: Setting) -> None:
+    assert WHOLE.holds(setting)
+    flat = WHOLE.flat(setting)
+    assert WHOLE.setting(flat) == setting
+    for name, distribution in WHOLE.distributions().items():
+        assert distribution._contains(distribution.to_internal_repr(flat[name]))
+
+
+@given(settings())
+def test_a_trial_that_is_told_a_settings_numbers_suggests_it(setting: Setting) -> None:
+    trial = optuna.trial.FixedTrial(WHOLE.flat(setting))
+    assert WHOLE.suggest(trial) == setting
+
+
+@pytest.mark.parametrize("targets", TARGETS, ids="+".join)
+def test_a_sampler_only_names_what_the_study_asks_for(targets: tuple[str, ...]) -> None:
+    space = Space.of(StudySpec(pipe="miniature", search_targets=targets))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    seen = [space.suggest(study.ask()) for _ in range(60)]
+    for setting in seen:
+        assert space.holds(setting)
+        assert set(setting.params) <= set(targets)
+    assert len({setting.combination for setting in seen}) > 1
+    for setting in space.known_good():
+        assert setting.accelerators
+        assert space.holds(setting)
+
+
+def test_known_good_settings_cover_every_combination_once_before_any_second() -> None:
+    names = [setting.combination for setting in WHOLE.known_good()]
+    assert len(set(names[:7])) == 7
+    assert len(set(WHOLE.known_good())) == len(names)
+
+
+def test_the_whole_space_is_the_old_scripts_and_off() -> None:
+    flat = {name: (d.low, d.high, d.step) for name, d in WHOLE.distributions().items()}
+    assert flat == {
+        "deepcache.cache_interval": (1, 5, 1),
+        "deepcache.cache_branch_id": (0, 3, 1),
+        "tome.ratio": (0.0, 0.9, 0.1),
+        "tome.max_downsample": (1, 4, 1),
+        "tgate.gate_step": (5, 20, 1),
+        "tgate.sp_interval": (2, 9, 1),
+        "tgate.fi_interval": (1, 5, 1),
+        "tgate.warmup": (1, 3, 1),
+    }
+
+
+@given(
+    st.sets(st.sampled_from(range(2, 40)), min_size=1, max_size=5),
+    st.sets(st.sampled_from([0.05, 0.15, 0.4, 0.5, 0.75]), min_size=1),
+    st.integers(0, 1000),
+)
+def test_narrowed_knobs_are_all_that_is_suggested(
+    intervals: set[int], ratios: set[float], seed: int
+) -> None:
+    knobs = {
+        "deepcache": {"cache_interval": tuple(intervals)},
+        "tome": {"ratio": tuple(ratios)},
+    }
+    space = Space.of(StudySpec(pipe="miniature", search_targets=("deepcache", "tome"), knobs=knobs))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    for _ in range(5):
+        setting = space.suggest(study.ask())
+        assert space.holds(setting)
+        assert space.setting(space.flat(setting)) == setting
+
+
+def test_one_study_takes_wider_narrower_and_gappy_knobs_in_turn(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'one.db'}"
+    study = optuna.create_study(
+        storage=storage, sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=1)
+    )
+    chance = random.Random(0)
+    choices = [
+        {},
+        {"deepcache": {"cache_interval": (3,)}, "tome": {"ratio": (0.25,)}},
+        {"deepcache": {"cache_interval": (2, 5, 9)}, "tome": {"ratio": (0.2, 0.25, 0.9)}},
+        {"tome": {"ratio": (1,)}},
+        {"tome": {"ratio": (0, 1)}},
+        {"tgate": {"warmup": (0, 7), "gate_step": (2, 3)}},
+    ]
+    for knobs in choices * 2:
+        space = Space.of(StudySpec(pipe="miniature", knobs=knobs))
+        trial = study.ask()
+        assert space.holds(space.suggest(trial))
+        study.tell(trial, chance.random())

@@ -1,0 +1,254 @@
+"""Measuring: the same numbers twice, whatever ran before, and intervals that hold."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+import tuner
+from tuner.accelerators._applied import applied
+from tuner.errors import BadPictureError, UsageError
+from tuner.measure import statistics
+from tuner.measure.baseline import BaselineLatency, key_of
+from tuner.measure.evaluation import Evaluation, prompt_seed
+from tuner.measure.pictures import checked
+from tuner.session import Session
+from tuner.setting import Setting
+from tuner.spec import StudySpec
+from tuner.storage import Storage
+
+PARAMS: dict[str, dict[str, float]] = {
+    "deepcache": {"cache_interval": 2, "cache_branch_id": 0},
+    "tome": {"ratio": 0.5, "max_downsample": 1},
+    "tgate": {"gate_step": 2, "sp_interval": 2, "fi_interval": 2, "warmup": 1},
+}
+SETTINGS = [
+    Setting(),
+    *(Setting.of({name: values}) for name, values in PARAMS.items()),
+    Setting.of(PARAMS),
+]
+EACH = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.combination)
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    """Four prompts at four steps on the bundled miniature."""
+    spec = StudySpec(pipe="miniature", steps=4, num_samples=4, batch_size=2)
+    return Session().evaluation(spec)
+
+
+@pytest.fixture(scope="module")
+def exact(evaluation: Evaluation) -> Evaluation:
+    """The same in float64, where the order of a sum flips no decision."""
+    pipeline = tuner.load("miniature", scheduler="DDIM", device="cpu")
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.double()
+    return replace(evaluation, pipeline=pipeline)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Storage:
+    return Storage(f"sqlite:///{tmp_path / 'tuner.db'}")
+
+
+def generated(evaluation: Evaluation, setting: Setting) -> torch.Tensor:
+    """The pictures of every prompt, batch by batch."""
+    with applied(evaluation.pipeline, setting.accelerators, seed=evaluation.seed) as call:
+        found = [evaluation.generate(call, numbers)[0] for numbers in evaluation.batches()]
+    return torch.cat(found)
+
+
+@EACH
+def test_a_trial_gives_the_same_scores_twice_bit_for_bit(
+    setting: Setting, evaluation: Evaluation, store: Storage
+) -> None:
+    one, other = (list(evaluation.measure(setting, store))[-1] for _ in range(2))
+    assert one.scores == other.scores
+    assert one.score_loss == other.score_loss
+    assert one.prompts == other.prompts == 4
+    assert one.same_pictures == (not setting.accelerators)
+
+
+@EACH
+def test_pictures_do_not_depend_on_what_ran_before(
+    setting: Setting, evaluation: Evaluation
+) -> None:
+    first = generated(evaluation, setting)
+    for other in SETTINGS[1:]:
+        generated(replace(evaluation, prompts=evaluation.prompts[:2]), other)
+    assert torch.equal(generated(evaluation, setting), first)
+
+
+@EACH
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_pictures_do_not_depend_on_the_batch_size(
+    size: int, setting: Setting, exact: Evaluation
+) -> None:
+    expected = generated(exact, setting)
+    found = generated(replace(exact, batch_size=size), setting)
+    assert torch.isfinite(expected).all()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_another_seed_or_prompt_gives_another_picture(evaluation: Evaluation) -> None:
+    short = replace(evaluation, prompts=evaluation.prompts[:2])
+    pictures = generated(short, Setting())
+    assert not torch.equal(pictures[0], pictures[1])
+    assert not torch.equal(generated(replace(short, seed=7), Setting()), pictures)
+
+
+def test_what_is_known_grows_with_each_batch(evaluation: Evaluation, store: Storage) -> None:
+    steps = list(evaluation.measure(SETTINGS[1], store))
+    assert [one.prompts for one in steps] == [2, 4]
+    last = steps[-1]
+    assert last.scores[:2] == steps[0].scores
+    assert last.score == pytest.approx(np.mean(last.scores))
+    before, latency = evaluation.baseline(store)
+    assert last.score_loss == statistics.score_loss(before.scores, last.scores)
+    assert last.latency_s == latency.latency_s / last.speedup.value
+    assert len(last.ratios) == 2
+
+
+def test_the_baseline_as_a_setting_loses_nothing_and_is_not_generated(
+    evaluation: Evaluation, store: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation.baseline(store)
+    monkeypatch.setattr(Evaluation, "generate", None)
+    (only,) = evaluation.measure(Setting(), store)
+    assert (only.speedup.value, only.score_loss.value, only.same_pictures) == (1, 0, True)
+
+
+def test_a_baseline_is_kept_under_everything_that_changes_it(evaluation: Evaluation) -> None:
+    def keys(one: Evaluation) -> tuple[str, str]:
+        return key_of(one.score_parts), key_of(one.latency_parts)
+
+    scores, latency = keys(evaluation)
+    assert keys(replace(evaluation)) == (scores, latency)
+    for change, same_scores, same_latency in (
+        ({"batch_size": 3}, True, False),
+        ({"seed": 7}, False, True),
+        ({"prompts": ["a red ring", "a blue ring"]}, False, True),
+        ({"steps": 5}, False, False),
+        ({"guidance_scale": 2.0}, False, False),
+        ({"resolution": 128}, False, False),
+    ):
+        found = keys(replace(evaluation, **change))
+        assert (found[0] == scores, found[1] == latency) == (same_scores, same_latency), change
+
+
+class Zero:
+    """A metric that thinks nothing of any picture."""
+
+    identity = "zero"
+
+    def score(self, images: list[Any], prompts: list[str]) -> list[float]:
+        return [0.0 for _ in images]
+
+
+def test_a_baseline_without_a_score_is_the_users_to_mend(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    with pytest.raises(UsageError, match=r"mean score is 0\.00"):
+        replace(evaluation, metric=Zero(), prompts=evaluation.prompts[:2]).baseline(store)
+    assert store.baselines("scores") == []
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (torch.zeros(3, 8, 8), "black"),
+        (torch.full((3, 8, 8), 0.5), "one constant colour"),
+        (torch.full((3, 8, 8), float("nan")), "not numbers"),
+        (torch.linspace(0, 1, 192).reshape(3, 8, 8) / 0, "not numbers"),
+    ],
+)
+def test_broken_pictures_are_not_judged(picture: torch.Tensor, words: str) -> None:
+    healthy = torch.linspace(0, 1, 192).reshape(3, 8, 8)
+    assert len(checked(torch.stack([healthy]))) == 1
+    with pytest.raises(BadPictureError, match=f"picture 1 of the batch .*{words}"):
+        checked(torch.stack([healthy, picture]))
+
+
+def test_every_prompt_has_noise_of_its_own() -> None:
+    seeds = {prompt_seed(seed, number) for seed in (0, 1, 42) for number in range(500)}
+    assert len(seeds) == 1500
+    assert prompt_seed(42, 3) == prompt_seed(42, 3)
+
+
+def test_latency_is_the_median_batch_by_the_picture() -> None:
+    assert BaselineLatency(batch_seconds=[4.0, 1.0, 2.0], batch_size=2).latency_s == 1.0
+    assert BaselineLatency(batch_seconds=[4.0, 2.0], batch_size=1).latency_s == 3.0
+
+
+def prompts(
+    chance: np.random.Generator, count: int, loss: float
+) -> tuple[list[float], list[float]]:
+    """Scores as CLIP's look: spread over prompts, and a paired loss with its own spread."""
+    before = chance.normal(30, 4, count)
+    after = before * (1 - loss) + chance.normal(0, 1.5, count)
+    return before.tolist(), after.tolist()
+
+
+def test_the_interval_of_a_loss_is_the_bootstraps() -> None:
+    chance = np.random.default_rng(0)
+    before, after = prompts(chance, 400, 0.03)
+    estimate = statistics.score_loss(before, after)
+    assert estimate.value == pytest.approx(1 - sum(after) / sum(before))
+    picks = chance.integers(0, 400, (4000, 400))
+    drawn = 1 - np.asarray(after)[picks].sum(1) / np.asarray(before)[picks].sum(1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    width = high - low
+    assert estimate.low == pytest.approx(low, abs=0.08 * width)
+    assert estimate.high == pytest.approx(high, abs=0.08 * width)
+
+
+@pytest.mark.parametrize("count", [8, 32])
+def test_19_of_20_intervals_of_a_loss_hold_the_truth(count: int) -> None:
+    chance = np.random.default_rng(count)
+    held = []
+    for _ in range(2000):
+        estimate = statistics.score_loss(*prompts(chance, count, 0.03))
+        held.append(estimate.low <= 0.03 <= estimate.high)
+    assert 0.93 <= sum(held) / len(held) <= 0.97
+
+
+@pytest.mark.parametrize("count", [3, 8])
+def test_19_of_20_intervals_of_a_speedup_hold_the_truth(count: int) -> None:
+    chance = np.random.default_rng(count)
+    held = []
+    for _ in range(2000):
+        estimate = statistics.speedup(np.exp(chance.normal(np.log(2), 0.1, count)).tolist())
+        held.append(estimate.low <= 2 <= estimate.high)
+    assert 0.93 <= sum(held) / len(held) <= 0.98
+
+
+def test_the_speedup_is_the_median_ratio() -> None:
+    estimate = statistics.speedup([2.0, 1.9, 50.0])
+    assert estimate.value == pytest.approx(2.0)
+    assert estimate.low < 2 < estimate.high
+    certain = statistics.speedup([3.0, 3.0, 3.0])
+    assert (certain.low, certain.value, certain.high) == pytest.approx((3, 3, 3))
+    single = statistics.speedup([1.5])
+    assert (single.low, single.high) == (0, float("inf"))
+    assert single.value == pytest.approx(1.5)
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=1, max_size=9))
+def test_swapping_baseline_and_candidate_inverts_the_speedup(ratios: list[float]) -> None:
+    one, other = statistics.speedup(ratios), statistics.speedup([1 / r for r in ratios])
+    assert one.value == pytest.approx(1 / other.value)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=60))
+def test_a_share_has_the_exact_interval(found: list[bool]) -> None:
+    estimate = statistics.share(found)
+    expected = binomtest(sum(found), len(found)).proportion_ci(0.95, method="exact")
+    assert estimate.value == sum(found) / len(found)
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))

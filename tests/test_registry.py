@@ -1,0 +1,48 @@
+"""Names and components: one file is one component, found by what people type."""
+
+import pkgutil
+from importlib import import_module
+
+import pytest
+
+from tuner import registry
+from tuner.errors import UsageError
+from tuner.registry import Kind
+
+KINDS: tuple[Kind, ...] = ("models", "accelerators", "metrics", "prompts")
+COMPONENTS = [(kind, name) for kind in KINDS for name in registry.components(kind)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_file_is_one_component_named_as_the_file(kind: Kind) -> None:
+    folder = import_module(f"tuner.{kind}")
+    files = [
+        one.name for one in pkgutil.iter_modules(folder.__path__) if not one.name.startswith("_")
+    ]
+    found = registry.components(kind)
+    assert sorted(registry.plain(name) for name in found) == sorted(files)
+    assert all(component.name == name for name, component in found.items())
+
+
+@pytest.mark.parametrize(("kind", "name"), COMPONENTS)
+def test_case_and_punctuation_of_a_name_do_not_matter(kind: Kind, name: str) -> None:
+    asked = f" {name.upper().replace('.', '-')} "
+    assert registry.component(kind, asked) is registry.component(kind, name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_unknown_name_lists_the_known_ones(kind: Kind) -> None:
+    with pytest.raises(UsageError) as caught:
+        registry.component(kind, "no such thing")
+    message = str(caught.value)
+    assert "'no such thing'" in message
+    assert all(name in message for name in registry.components(kind))
+
+
+def test_the_old_scripts_models_accelerators_and_the_miniature_are_there() -> None:
+    assert {"SD1.5", "SD2.1", "SDXL", "miniature"} <= set(registry.components("models"))
+    assert {"deepcache", "tome", "tgate"} <= set(registry.components("accelerators"))
+
+
+def test_a_plus_is_not_lost() -> None:
+    assert registry.plain("DPM-Solver++") == registry.plain("dpmsolverpp") != "dpmsolver"

@@ -1,0 +1,209 @@
+"""What a study is asked to do: defaults, files, flags, and what is refused."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuner import cli
+from tuner.errors import UsageError
+from tuner.spec import StudySpec, read_specs
+
+
+def flags(*arguments: str) -> list[StudySpec]:
+    """The studies that a command line asks for, as `tuner run` reads it."""
+    seen: list[StudySpec] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tuner.launch.run_all", lambda specs, console, pictures: seen.extend(specs))
+        patch.setattr(cli, "quiet", lambda: None)
+        assert cli.main(["run", *arguments]) == 0
+    return seen
+
+
+def toml(folder: Path, text: str) -> Path:
+    path = folder / "study.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_defaults_are_the_old_scripts() -> None:
+    (spec,) = flags()
+    assert (spec.pipe, spec.sched, spec.steps) == ("SD1.5", "DDIM", 50)
+    assert (spec.num_samples, spec.batch_size, spec.seed) == (32, 4, 42)
+    assert spec.req_score_loss == 0.02
+    assert (spec.req_time, spec.req_speedup) == (None, None)
+    assert spec.trials == 100
+    assert spec.storage == "sqlite:///tuner.db"
+    assert set(spec.search_targets) == {"deepcache", "tome", "tgate"}
+    assert spec.triple == "SD1.5/DDIM/50"
+    assert spec == StudySpec()
+
+
+def test_the_old_scripts_command_line_runs_as_it_was() -> None:
+    line = (
+        "--pipe SD1.5 --sched DPM-Solver++ --steps 25 --search_targets deepcache,tgate "
+        "--num_samples 16 --batch_size=8 --seed 7 --req_time 1.5 --req_speedup=2 "
+        "--req_score_loss 0.03"
+    )
+    (spec,) = flags(*line.split())
+    assert spec == StudySpec(
+        pipe="SD1.5",
+        sched="DPM-Solver++",
+        steps=25,
+        search_targets=("deepcache", "tgate"),
+        num_samples=16,
+        batch_size=8,
+        seed=7,
+        req_time=1.5,
+        req_speedup=2.0,
+        req_score_loss=0.03,
+    )
+
+
+def test_an_underscore_in_a_value_stays() -> None:
+    (spec,) = flags("--prompts=my_prompts.txt", "--storage", "sqlite:///my_file.db")
+    assert (spec.prompts, spec.storage) == ("my_prompts.txt", "sqlite:///my_file.db")
+
+
+@pytest.mark.parametrize(
+    ("typed", "sched"),
+    [("ddim", "DDIM"), ("dpm-solver++", "DPM-Solver++"), ("unipc", "UniPC"), ("UNIPC", "UniPC")],
+)
+def test_names_are_read_whatever_their_case(typed: str, sched: str) -> None:
+    (spec,) = flags("--pipe", "sd1.5", "--sched", typed, "--search-targets", "ToMe")
+    assert (spec.pipe, spec.sched, spec.search_targets) == ("SD1.5", sched, ("tome",))
+
+
+def test_the_order_and_repeats_of_targets_do_not_matter() -> None:
+    one = flags("--search-targets", "tgate,deepcache,tgate")
+    assert one == flags("--search-targets", "deepcache, tgate")
+
+
+def test_flags_outweigh_the_file(tmp_path: Path) -> None:
+    path = toml(tmp_path, 'pipe = "SDXL"\nsteps = 25\nbatch_size = 2\nreq_score_loss = 0.01\n')
+    (spec,) = flags(str(path), "--steps", "20", "--req-score-loss", "0.05")
+    assert (spec.pipe, spec.steps, spec.batch_size, spec.req_score_loss) == ("SDXL", 20, 2, 0.05)
+
+
+def test_several_values_make_the_product_of_studies() -> None:
+    specs = flags("--pipe", "SD1.5,SDXL", "--sched", "DDIM,UniPC", "--steps", "20,50")
+    assert [spec.triple for spec in specs] == [
+        f"{pipe}/{sched}/{steps}"
+        for pipe in ("SD1.5", "SDXL")
+        for sched in ("DDIM", "UniPC")
+        for steps in (20, 50)
+    ]
+
+
+VALUES = st.fixed_dictionaries(
+    {},
+    optional={
+        "pipe": st.lists(st.sampled_from(["SD1.5", "SD2.1", "SDXL", "miniature"]), min_size=1),
+        "sched": st.lists(st.sampled_from(["DDIM", "DPM-Solver++", "UniPC"]), min_size=1),
+        "steps": st.lists(st.integers(1, 100), min_size=1, max_size=3),
+        "search_targets": st.lists(st.sampled_from(["deepcache", "tome", "tgate"]), min_size=1),
+        "num_samples": st.integers(2, 5000),
+        "batch_size": st.integers(1, 64),
+        "seed": st.integers(0, 2**31),
+        "req_time": st.floats(0.01, 100),
+        "req_speedup": st.floats(0.1, 100),
+        "req_score_loss": st.floats(0.001, 0.9),
+        "trials": st.integers(1, 10**6),
+        "timeout": st.floats(1, 10**5),
+        "sampler": st.sampled_from(["tpe", "nsga2", "random"]),
+        "storage": st.sampled_from(["sqlite:///a_b.db", "other.db"]),
+        "device": st.sampled_from(["cpu", "cuda:1"]),
+        "dtype": st.sampled_from(["float32", "bfloat16"]),
+        "prompts": st.sampled_from(["coco", "./my_prompts.txt"]),
+        "model": st.sampled_from(["someone/some_model", "./folder"]),
+        "guidance_scale": st.floats(1.1, 20),
+        "resolution": st.integers(1, 128).map(lambda eights: 8 * eights),
+    },
+)
+
+
+@given(VALUES)
+def test_flags_and_a_file_ask_for_the_same(
+    tmp_path_factory: pytest.TempPathFactory, values: Mapping[str, Any]
+) -> None:
+    path = toml(
+        tmp_path_factory.mktemp("study"),
+        "".join(f"{key} = {_toml(value)}\n" for key, value in values.items()),
+    )
+    typed = []
+    for key, value in values.items():
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        typed += [f"--{key.replace('_', '-')}", text]
+    specs = flags(*typed)
+    assert specs == read_specs(path, {})
+    counts = [len(values.get(name, [0])) for name in ("pipe", "sched", "steps")]
+    assert len(specs) == counts[0] * counts[1] * counts[2]
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def test_knobs_of_a_file_narrow_the_space(tmp_path: Path) -> None:
+    text = "[knobs.deepcache]\ncache_interval = [5, 3, 3]\ncache_branch_id = 0\n"
+    (spec,) = read_specs(toml(tmp_path, text), {})
+    assert spec.knobs == {"deepcache": {"cache_interval": (3, 5), "cache_branch_id": (0,)}}
+    deepcache = spec.accelerators[0]
+    assert spec.values(deepcache)["cache_interval"] == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("num_sample = 3", "did you mean num_samples?"),
+        ("req_scoreloss = 0.1", "did you mean req_score_loss?"),
+        ("zzz = 3", "known: batch_size"),
+        ("steps = 0", "steps must be a whole number of at least 1"),
+        ('steps = "many"', "steps must be a whole number"),
+        ("steps = 20.5", "steps must be a whole number"),
+        ("steps = true", "steps must be a whole number"),
+        ("steps = []", "steps"),
+        ('sched = ""', "sched"),
+        ("num_samples = 1", "num_samples must be a whole number of at least 2"),
+        ("batch_size = 2.5", "batch_size must be a whole number"),
+        ("trials = 0", "trials must be a whole number"),
+        ("seed = -1", "seed"),
+        ("seed = 1.5", "seed"),
+        ('seed = "abc"', "seed"),
+        (f"seed = {2**40}", "seed"),
+        ("req_score_loss = 2", "between 0 and 1"),
+        ("req_score_loss = nan", "between 0 and 1"),
+        ('req_score_loss = "2%"', "req_score_loss"),
+        ("req_speedup = -1", "req_speedup must be above 0"),
+        ("req_speedup = nan", "req_speedup must be above 0"),
+        ('req_speedup = "fast"', "req_speedup"),
+        ("timeout = 0", "timeout must be above 0"),
+        ("resolution = 65", "resolution"),
+        ("pipe = 3", "pipe"),
+        ("sampler = 3", "sampler"),
+        ("prompts = 3", "prompts"),
+        ("model = 3", "model"),
+        ("storage = 3", "storage"),
+        ("search_targets = 3", "3"),
+        ("search_targets = []", "search_targets is empty"),
+        ("knobs = 3", "knobs"),
+        ("knobs = [1]", "knobs"),
+        ("[knobs]\ntome = 3", "knobs.tome must be a table of knobs"),
+        ("[knobs.tome]\nratio = []", "tome.ratio has no values"),
+        ("[knobs.tome]\nratio = [0.5, 1.5]", "tome.ratio = 1.5 is outside 0.0 … 1.0"),
+        ('[knobs.tome]\nratio = "half"', "tome.ratio = 'half'"),
+        ("[knobs.tome]\nratoi = 0.5", "unknown knob tome.ratoi; known: ratio, max_downsample"),
+        ("[knobs.deepcache]\ncache_interval = 2.5", "whole numbers"),
+        ("[knobs.deepcash]\ncache_interval = 2", "known: deepcache"),
+    ],
+)
+def test_a_wrong_value_is_named_in_one_line(text: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_specs(toml(tmp_path, text), {})
+    assert "\n" not in str(caught.value)
+    assert words in str(caught.value)

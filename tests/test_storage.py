@@ -1,0 +1,184 @@
+"""The database: whose it is, who may use it at once, and whose trials are dead."""
+
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+from optuna.trial import TrialState
+from sqlalchemy import text
+
+from tuner.errors import UsageError
+from tuner.storage import WORKER, Storage, worker_name
+
+SAMPLER = optuna.samplers.RandomSampler(seed=1)
+
+
+def address(folder: Path) -> str:
+    return f"sqlite:///{folder / 'tuner.db'}"
+
+
+def test_a_baseline_is_kept_under_its_kind_and_key(tmp_path: Path) -> None:
+    storage = Storage(address(tmp_path))
+    assert storage.get("scores", "k") is None
+    storage.put("scores", "k", {"steps": 4}, {"scores": [1.5, 2.0]})
+    storage.put("latency", "k", {"steps": 4}, {"batch_seconds": [0.1]})
+    storage.put("scores", "k", {"steps": 4}, {"scores": [3.0]})
+    reopened = Storage(address(tmp_path), create=False)
+    assert reopened.get("scores", "k") == {"scores": [3.0]}
+    assert reopened.get("latency", "k") == {"batch_seconds": [0.1]}
+    assert reopened.get("scores", "other") is None
+    assert reopened.baselines("scores") == [{"steps": 4}]
+
+
+def test_another_way_of_evaluating_gets_a_readable_suffix(tmp_path: Path) -> None:
+    storage = Storage(address(tmp_path))
+    names = [
+        storage.open_study("SD1.5/DDIM/50", {"batch": batch, "seed": seed}, SAMPLER).study_name
+        for batch, seed in ((4, 42), (8, 42), (4, 42), (8, 7), (8, 42))
+    ]
+    first, eight, seven = "SD1.5/DDIM/50", "SD1.5/DDIM/50 batch=8", "SD1.5/DDIM/50 batch=8,seed=7"
+    assert names == [first, eight, first, seven, eight]
+    assert storage.study_names() == [first, eight, seven]
+
+
+def test_a_study_has_the_two_directions_of_the_design(tmp_path: Path) -> None:
+    study = Storage(address(tmp_path)).open_study("a/b/1", {"batch": 4}, SAMPLER)
+    assert [one.name for one in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert study.metric_names == ["speedup", "score loss"]
+
+
+def test_an_unknown_study_lists_those_that_exist(tmp_path: Path) -> None:
+    storage = Storage(address(tmp_path))
+    storage.open_study("SD1.5/DDIM/50", {"batch": 4}, SAMPLER)
+    with pytest.raises(UsageError, match=r"it has: SD1\.5/DDIM/50"):
+        storage.study("SD1.5/DDIM/20")
+
+
+def test_many_workers_at_once_do_not_lock_the_database(tmp_path: Path) -> None:
+    Storage(address(tmp_path))
+
+    def work(worker: int) -> None:
+        storage = Storage(address(tmp_path))
+        study = storage.open_study("a/b/1", {"batch": 4}, SAMPLER)
+        for number in range(6):
+            trial = study.ask()
+            trial.set_user_attr(WORKER, worker_name())
+            storage.put("scores", f"{worker}/{number}", {}, {"scores": [number]})
+            study.tell(trial, (1.0, 0.0))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    study = Storage(address(tmp_path)).study("a/b/1")
+    assert [one.state for one in study.trials] == [TrialState.COMPLETE] * 24
+    assert sorted(one.number for one in study.trials) == list(range(24))
+
+
+def test_two_processes_may_make_the_database_at_the_same_moment(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from tuner.storage import Storage; time.sleep(float(sys.argv[2])"
+        " - time.time()); Storage(sys.argv[1]).put('scores', sys.argv[3], {}, {})"
+    )
+    start = time.time() + 8
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, address(tmp_path), str(start), str(number)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(3)
+    ]
+    errors = [worker.communicate(timeout=120)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0], errors
+    storage = Storage(address(tmp_path), create=False)
+    assert all(storage.get("scores", str(number)) == {} for number in range(3))
+
+
+def running(study: optuna.Study, worker: str | None) -> optuna.Trial:
+    trial = study.ask()
+    trial.suggest_int("knob", 0, 3)
+    if worker is not None:
+        trial.set_user_attr(WORKER, worker)
+    return trial
+
+
+def test_only_trials_whose_process_is_gone_are_buried(tmp_path: Path) -> None:
+    storage = Storage(address(tmp_path))
+    study = storage.open_study("a/b/1", {"batch": 4}, SAMPLER)
+    here, me = socket.gethostname(), os.getpid()
+    workers = {
+        "mine": worker_name(),
+        "my parent's": f"{here}:{os.getppid()}/{int(psutil.Process(os.getppid()).create_time())}",
+        "gone": f"{here}:999999999/1700000000",
+        "a number used again": f"{here}:{me}/1",
+        "on another machine": "elsewhere:1/1",
+    }
+    numbers = {name: running(study, worker).number for name, worker in workers.items()}
+    assert storage.bury_dead_trials(study) == 2
+    states = {name: study.trials[number].state for name, number in numbers.items()}
+    dead = {"gone", "a number used again"}
+    for name, state in states.items():
+        assert state == (TrialState.FAIL if name in dead else TrialState.RUNNING), name
+    waiting = study.get_trials(states=(TrialState.WAITING,))
+    assert len(waiting) == 2
+    assert storage.bury_dead_trials(study) == 0
+
+
+def test_a_trial_that_died_before_it_had_a_name_on_it_is_tried_again(tmp_path: Path) -> None:
+    storage = Storage(address(tmp_path))
+    study = storage.open_study("a/b/1", {"batch": 4}, SAMPLER)
+    study.enqueue_trial({"knob": 2})
+    lost = study.ask()  # and here its process is killed
+    with storage.engine.begin() as connection:
+        connection.execute(text("UPDATE trials SET datetime_start = '2026-01-01 00:00:00'"))
+    again = Storage(address(tmp_path))
+    assert again.bury_dead_trials(again.study("a/b/1")) == 1
+    assert again.study("a/b/1").trials[lost.number].state == TrialState.FAIL
+    assert study.ask().suggest_int("knob", 0, 3) == 2
+
+
+def test_a_dead_trial_is_tried_again_with_its_own_values_three_times_in_all(tmp_path: Path) -> None:
+    storage = Storage(address(tmp_path))
+    study = storage.open_study("a/b/1", {"batch": 4}, SAMPLER)
+    values = []
+    for _ in range(3):
+        values.append(running(study, f"{socket.gethostname()}:999999999/1").params)
+        storage.bury_dead_trials(study)
+    assert values == [values[0]] * 3
+    assert study.get_trials(states=(TrialState.WAITING,)) == []
+
+
+@pytest.mark.parametrize("table", ["recipes", "studies"])
+def test_a_file_of_another_program_is_left_byte_for_byte(table: str, tmp_path: Path) -> None:
+    path = tmp_path / "tuner.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"CREATE TABLE {table} (title TEXT)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="belongs to another program"):
+        Storage(address(tmp_path))
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["tuner.db"]
+
+
+def test_another_programs_optuna_studies_are_left_alone(tmp_path: Path) -> None:
+    theirs = optuna.create_study(storage=address(tmp_path), study_name="theirs")
+    theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    with pytest.raises(UsageError, match="belongs to another program"):
+        Storage(address(tmp_path), create=False)
+    with sqlite3.connect(tmp_path / "tuner.db") as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    assert not {name for name in tables if name.startswith("tuner_")}
+
+
+def test_reading_does_not_make_a_database(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no database"):
+        Storage(address(tmp_path), create=False)
+    assert list(tmp_path.iterdir()) == []

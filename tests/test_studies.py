@@ -1,0 +1,38 @@
+"""The study files that come with the package."""
+
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from tuner import registry
+from tuner.spec import bundled_studies, read_specs
+
+FILES = sorted(bundled_studies().glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_bundled_study_file_parses(path: Path) -> None:
+    specs = read_specs(path, {})
+    assert specs
+    assert len({spec.triple for spec in specs}) == len(specs)
+
+
+def test_there_is_one_for_each_model_and_one_for_all() -> None:
+    names = {registry.plain(path.stem) for path in FILES}
+    assert names >= {registry.plain(name) for name in registry.components("models")}
+    assert "traversal" in names
+
+
+@pytest.mark.parametrize("name", registry.components("models"))
+def test_the_file_of_a_model_is_of_that_model(name: str) -> None:
+    (spec,) = read_specs(bundled_studies() / f"{registry.plain(name)}.toml", {})
+    assert spec.pipe == name
+
+
+def test_the_traversal_makes_27_studies_and_changes_models_twice() -> None:
+    specs = read_specs(bundled_studies() / "traversal.toml", {})
+    assert len(specs) == 27
+    assert {spec.steps for spec in specs} == {20, 25, 50}
+    assert {spec.sched for spec in specs} == {"DDIM", "DPM-Solver++", "UniPC"}
+    assert [pipe for pipe, _ in groupby(spec.pipe for spec in specs)] == ["SD1.5", "SD2.1", "SDXL"]
