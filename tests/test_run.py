@@ -297,8 +297,10 @@ def test_a_crashs_reason_is_printed_as_it_is(capsys: pytest.CaptureFixture[str])
 
 
 def started(folder: Path, *more: str) -> subprocess.Popen[str]:
+    # A shell starts its background jobs, and so all of their children, with Ctrl-C switched off.
     return subprocess.Popen(
         [sys.executable, ROOT / "cli.py", *FLAGS, "--pictures", "none", *more],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -352,8 +354,8 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, session: Se
     process = started(folder, "--trials", "50")
     wait_for_a_running_trial(folder, process, 3)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, printed + errors
     assert re.fullmatch(r"tuner: interrupted; the same command continues\n", errors)
     left = trials(folder)
     assert not [one for one in left if one.state == TrialState.RUNNING]

@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from tuner.errors import BadPictureError, TrialError, UsageError
 from tuner.search import record
 from tuner.search.goal import Goal
+from tuner.search.interrupt import Interruptible
 from tuner.search.record import Result
 from tuner.search.space import Space
 from tuner.setting import Setting
@@ -75,9 +76,15 @@ def search(
         return
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
-        return _run_trial(trial, study, lambda t: canonical(space.suggest(t)), goal, measure, watch)
+        return _run_trial(trial, study, lambda t: canonical(space.suggest(t)), goal, pace, watch)
+
+    def pace(setting: Setting, trial: int) -> Iterator[Any]:
+        for measured in measure(setting, trial):
+            yield measured
+            interruptible.check()
 
     def stop_when_done(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        interruptible.check()
         found = study.get_trials(deepcopy=False)
         if sum(one.state in FINISHED for one in found) >= trials:
             study.stop()
@@ -85,12 +92,13 @@ def search(
         if complete and goal.has_target and goal.met_by(record.result(trial)):
             study.stop()
 
-    study.optimize(
-        objective,
-        timeout=timeout,
-        callbacks=[stop_when_done],
-        catch=(TrialError,),
-    )
+    with Interruptible() as interruptible:
+        study.optimize(
+            objective,
+            timeout=timeout,
+            callbacks=[stop_when_done],
+            catch=(TrialError,),
+        )
 
 
 def _run_trial(
