@@ -17,7 +17,8 @@ STORAGE = "sqlite:///tuner.db"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; gives back the exit code: 0 done, 1 not reached, 2 wrong input."""
     args = _parser().parse_args(arguments)
-    console = Console(soft_wrap=not sys.stdout.isatty())
+    # In a file or a pipe there is no edge at which a table would have to break.
+    console = Console(width=None if sys.stdout.isatty() else 120)
     try:
         args.command(args, console)
     except UnreachedError as error:
