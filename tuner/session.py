@@ -18,7 +18,7 @@ from tuner.report.pictures import PictureFolder, check_folder
 from tuner.schedulers import set_scheduler
 from tuner.search import record
 from tuner.search.goal import Goal
-from tuner.search.loop import Watch, search
+from tuner.search.loop import Watch, finished, search
 from tuner.search.record import Result
 from tuner.search.samplers import sampler
 from tuner.search.space import Space
@@ -143,8 +143,8 @@ class Session:
             )
             found = verify(study, goal, measure_again, (watch or Watch()).verified)
             # A target that did not hold is searched on, as long as there are trials left.
-            done = sum(one.state.is_finished() for one in study.get_trials(deepcopy=False))
-            if found is not None or not goal.has_target or done >= spec.trials or spec.timeout:
+            enough = finished(study) >= spec.trials or spec.timeout
+            if found is not None or not goal.has_target or enough:
                 break
         outcome = Outcome(study=study, goal=goal, results=record.results(study))
         strips.compare([f"trial-{one.trial:04d}" for one in outcome.front])

@@ -3,7 +3,7 @@
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -138,11 +138,6 @@ def read_specs(path: Path | None, flags: Mapping[str, Any]) -> list[StudySpec]:
                 f"a value in {path or 'the flags'} has the wrong type: {error}"
             ) from error
     return specs
-
-
-def with_device(spec: StudySpec, device: str, dtype: str) -> StudySpec:
-    """The same study with the device and precision that were really chosen."""
-    return replace(spec, device=device, dtype=dtype)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any, Protocol
 
 
@@ -24,10 +25,7 @@ class BaselineLatency:
     @property
     def latency_s(self) -> float:
         """Median seconds per image."""
-        ordered = sorted(self.batch_seconds)
-        middle = len(ordered) // 2
-        median = (ordered[middle] + ordered[-middle - 1]) / 2
-        return median / self.batch_size
+        return median(self.batch_seconds) / self.batch_size
 
 
 class Store(Protocol):

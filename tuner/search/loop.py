@@ -16,8 +16,6 @@ from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.storage import WORKER, Storage, retry, worker_name
 
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-
 
 class Measure(Protocol):
     """The measuring half, as this half sees it."""
@@ -71,8 +69,7 @@ def search(
             study.enqueue_trial(space.flat(setting))
     if goal.has_target and goal.reached(record.results(study)):
         return
-    done = sum(one.state in FINISHED for one in study.get_trials(deepcopy=False))
-    if done >= trials:
+    if finished(study) >= trials:
         return
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
@@ -85,8 +82,7 @@ def search(
 
     def stop_when_done(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         interruptible.check()
-        found = study.get_trials(deepcopy=False)
-        if sum(one.state in FINISHED for one in found) >= trials:
+        if finished(study) >= trials:
             study.stop()
         complete = trial.state == TrialState.COMPLETE
         if complete and goal.has_target and goal.met_by(record.result(trial)):
@@ -99,6 +95,11 @@ def search(
             callbacks=[stop_when_done],
             catch=(TrialError,),
         )
+
+
+def finished(study: optuna.Study) -> int:
+    """How many trials have ended, in whatever way."""
+    return sum(one.state.is_finished() for one in study.get_trials(deepcopy=False))
 
 
 def _run_trial(

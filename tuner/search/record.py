@@ -47,13 +47,7 @@ class Verification:
 def write(trial: Trial, measured: Any, limit: float) -> None:
     """Keep a `Measurement` with its trial; per-prompt scores as one compact attribute."""
     attributes = {
-        "score_loss": measured.score_loss.value,
-        "score_loss_ci": [measured.score_loss.low, measured.score_loss.high],
-        "speedup": measured.speedup.value,
-        "speedup_ci": [measured.speedup.low, measured.speedup.high],
-        "latency_s": measured.latency_s,
-        "score": measured.score,
-        "prompts": measured.prompts,
+        **_figures(measured),
         "scores": " ".join(f"{score:.4f}" for score in measured.scores),
         "memory_gib": measured.memory_gib,
         "same_pictures": measured.same_pictures,
@@ -74,16 +68,8 @@ def set_constraint(trial: Trial, loss: float, limit: float) -> None:
 
 def keep_verification(study: optuna.Study, trial: int, measured: Any) -> None:
     """Keep a second measurement; with the study, because a finished trial is closed."""
-    again = {
-        "speedup": measured.speedup.value,
-        "speedup_ci": [measured.speedup.low, measured.speedup.high],
-        "score_loss": measured.score_loss.value,
-        "score_loss_ci": [measured.score_loss.low, measured.score_loss.high],
-        "latency_s": measured.latency_s,
-        "score": measured.score,
-        "prompts": measured.prompts,
-    }
-    study.set_user_attr(VERIFIED, study.user_attrs.get(VERIFIED, {}) | {str(trial): again})
+    kept = study.user_attrs.get(VERIFIED, {})
+    study.set_user_attr(VERIFIED, kept | {str(trial): _figures(measured)})
 
 
 def results(study: optuna.Study) -> list[Result]:
@@ -141,6 +127,19 @@ def best(found: list[Result], limit: float) -> Result | None:
     """The fastest feasible one that accelerates anything."""
     feasible = [one for one in found if one.feasible(limit) and one.setting.accelerators]
     return max(feasible, key=lambda one: one.speedup.value, default=None)
+
+
+def _figures(measured: Any) -> dict[str, Any]:
+    """What a first and a second measurement keep alike."""
+    return {
+        "score_loss": measured.score_loss.value,
+        "score_loss_ci": [measured.score_loss.low, measured.score_loss.high],
+        "speedup": measured.speedup.value,
+        "speedup_ci": [measured.speedup.low, measured.speedup.high],
+        "latency_s": measured.latency_s,
+        "score": measured.score,
+        "prompts": measured.prompts,
+    }
 
 
 def _estimate(value: float, interval: list[float]) -> Estimate:
