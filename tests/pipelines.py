@@ -1,10 +1,12 @@
 """Tiny pipelines of the real diffusers classes with random weights, for tests.
 
 `sd` and `sdxl` have the shape of SD1.5 and SDXL in small: the same blocks, the same number of
-skip branches, 4 to 16 channels, 8x8 latents and 16x16 pictures. An 8-step generation of two
-prompts takes a tenth of a second on one core.
+skip branches, 4 to 16 channels, 8x8 latents and 16x16 pictures. `pixart` is PixArt-α with three
+blocks of 24 channels over 4x4 patches. An 8-step generation of two prompts takes a tenth of a
+second on one core.
 """
 
+import inspect
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -14,6 +16,9 @@ import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
+    PixArtAlphaPipeline,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -23,12 +28,18 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
 )
 
-from tuner.models.miniature import train
-from tuner.schedulers import set_scheduler
+from tuner.models.miniature import train, world
+from tuner.schedulers import SCHEDULERS, set_scheduler
 
-FAMILIES = ("sd", "sdxl")
+# The code path of a transformer is the same with every scheduler: its own one is enough.
+SCHEDULERS_OF = {"sd": tuple(SCHEDULERS), "sdxl": tuple(SCHEDULERS), "pixart": ("DPM-Solver++",)}
+FAMILIES = tuple(SCHEDULERS_OF)
+UNETS = ("sd", "sdxl")
 STEPS = 8
 PROMPTS = ("a red circle", "a blue ring", "a green square")
 WIDTH = 16  # of each text encoder
@@ -47,7 +58,7 @@ def double(family: str, scheduler: str = "DDIM") -> Any:
 
 def new(family: str) -> Any:
     """A pipeline of its own, to be left patched."""
-    return {"sd": sd, "sdxl": sdxl}[family]()
+    return {"sd": sd, "sdxl": sdxl, "pixart": pixart, "sigma": sigma}[family]()
 
 
 def new_double(family: str) -> Any:
@@ -117,6 +128,18 @@ def sdxl(prediction_type: str = "epsilon") -> StableDiffusionXLPipeline:
     return _quiet(pipeline)
 
 
+def pixart() -> PixArtAlphaPipeline:
+    """PixArt-α at 1024 pixels: told its resolution and aspect ratio, and learned variances."""
+    torch.manual_seed(0)
+    return _quiet(PixArtAlphaPipeline(**_pixart_parts(use_additional_conditions=True)))
+
+
+def sigma() -> PixArtSigmaPipeline:
+    """PixArt-Σ: the same blocks, without the two conditions."""
+    torch.manual_seed(0)
+    return _quiet(PixArtSigmaPipeline(**_pixart_parts(use_additional_conditions=False)))
+
+
 def generators(count: int, first: int = 0) -> list[torch.Generator]:
     """One generator for each prompt, so that a picture does not depend on its batch."""
     return [torch.Generator().manual_seed(first + index) for index in range(count)]
@@ -129,8 +152,12 @@ def pictures(
 
     `first` is the seed of the first prompt's noise; the others count on from it.
     """
-    arguments = {"num_inference_steps": STEPS, "output_type": "np", **arguments}
+    side = 2 * LATENT_SIDE
+    size = {"height": side, "width": side}
+    arguments = {"num_inference_steps": STEPS, "output_type": "np", **size, **arguments}
     arguments.setdefault("generator", generators(len(prompts), first))
+    if "use_resolution_binning" in inspect.signature(generate).parameters:
+        arguments["use_resolution_binning"] = False  # the least of the bins is 256 pixels
     found: np.ndarray = generate(list(prompts), **arguments).images
     return found
 
@@ -172,6 +199,41 @@ def _text_config() -> CLIPTextConfig:
         bos_token_id=words.bos_token_id,
         eos_token_id=words.eos_token_id,
         pad_token_id=words.pad_token_id,
+    )
+
+
+def _pixart_parts(*, use_additional_conditions: bool) -> dict[str, Any]:
+    transformer = PixArtTransformer2DModel(
+        sample_size=128,  # as it was trained; the call names what is drawn
+        num_layers=3,
+        num_attention_heads=4,
+        attention_head_dim=6,
+        cross_attention_dim=24,
+        caption_channels=WIDTH,
+        use_additional_conditions=use_additional_conditions,
+    )
+    return {
+        "tokenizer": _t5_tokenizer(),
+        "text_encoder": T5EncoderModel(_t5_config()),
+        "vae": _vae(),
+        "transformer": transformer,
+        "scheduler": _scheduler("epsilon"),
+    }
+
+
+def _t5_tokenizer() -> T5Tokenizer:
+    pieces = ["<pad>", "</s>", "<unk>", "▁", *(f"▁{word}" for word in world.WORDS)]
+    return T5Tokenizer(vocab=[(piece, 0.0) for piece in pieces], extra_ids=0)
+
+
+def _t5_config() -> T5Config:
+    return T5Config(
+        vocab_size=len(_t5_tokenizer()),
+        d_model=WIDTH,
+        d_kv=WIDTH // 2,
+        d_ff=2 * WIDTH,
+        num_layers=2,
+        num_heads=2,
     )
 
 

@@ -75,7 +75,10 @@ def _add_run(commands: Any) -> None:
         "the last one stopped. Flags outweigh the study file.",
     )
     run.add_argument("study_file", nargs="?", type=Path, help="a TOML file, as in studies/")
-    run.add_argument("--pipe", help="SD1.5, SD2.1, SDXL or miniature; several with commas")
+    run.add_argument(
+        "--pipe",
+        help="a known model (SD1.5, SDXL, PixArt-Sigma, miniature, …); several with commas",
+    )
     run.add_argument("--sched", help="DDIM, DPM-Solver++ or UniPC; several with commas")
     run.add_argument("--steps", help="denoising steps; several with commas")
     run.add_argument("--search-targets", help="accelerators that may be on, with commas")

@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 
 from tuner import registry
-from tuner.accelerators._plan import shape_of
+from tuner.accelerators._plan import check_resolution, shape_of
 from tuner.measure.device import versions
 from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.metrics import Metric
@@ -72,6 +72,8 @@ class Session:
         pipeline = self._pipelines[where]
         set_scheduler(pipeline, spec.sched)
         guidance_scale = spec.guidance_scale or model.guidance_scale
+        resolution = spec.resolution or model.resolution
+        check_resolution(pipeline, resolution)
         for accelerator in spec.accelerators:
             accelerator.check(pipeline)
             gentlest = accelerator.from_values(dict(accelerator.neutral))
@@ -86,7 +88,7 @@ class Session:
             steps=spec.steps,
             prompts=prompts,
             metric=self._metrics[judge],
-            resolution=spec.resolution or model.resolution,
+            resolution=resolution,
             guidance_scale=guidance_scale,
             batch_size=spec.batch_size,
             seed=spec.seed,

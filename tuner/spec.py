@@ -27,7 +27,7 @@ class StudySpec:
     pipe: str = "SD1.5"
     sched: str = "DDIM"
     steps: int = 50
-    search_targets: tuple[str, ...] = ("deepcache", "tome", "tgate")
+    search_targets: tuple[str, ...] = ()  # the model's own when empty
     num_samples: int = 32
     batch_size: int = 4
     seed: int = 42
@@ -50,12 +50,12 @@ class StudySpec:
         """Check every value; a `UsageError` names the first that is wrong."""
         set_ = object.__setattr__
         self._check_kinds()
-        set_(self, "pipe", registry.component("models", self.pipe).name)
+        model = registry.component("models", self.pipe)
+        set_(self, "pipe", model.name)
         set_(self, "sched", name_of(self.sched))
         known = registry.components("accelerators")
-        targets = [registry.pick("accelerator", name, known) for name in self.search_targets]
-        if not targets:
-            raise UsageError(f"search_targets is empty; known: {', '.join(known)}")
+        asked = self.search_targets or model.accelerators
+        targets = [registry.pick("accelerator", name, known) for name in asked]
         targets.sort(key=lambda one: one.order)
         set_(self, "search_targets", tuple(dict.fromkeys(one.name for one in targets)))
         for name, low in WHOLE.items():
@@ -122,6 +122,9 @@ def read_specs(path: Path | None, flags: Mapping[str, Any]) -> list[StudySpec]:
             raise UsageError(f"unknown key {name!r} in {path}; {hint}")
     if "search_targets" in values:
         values["search_targets"] = tuple(_listed(values["search_targets"]))
+        if not values["search_targets"]:
+            accelerators = ", ".join(registry.components("accelerators"))
+            raise UsageError(f"search_targets is empty; known: {accelerators}")
     present = [(name, _listed(values.pop(name))) for name in MANY if name in values]
     for name, found in present:
         if not found:

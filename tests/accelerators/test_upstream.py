@@ -19,9 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from tests.pipelines import (
-    FAMILIES,
     PROMPTS,
     STEPS,
+    UNETS,
     double,
     generators,
     new,
@@ -36,7 +36,7 @@ from tuner.accelerators.tgate import TGate
 from tuner.accelerators.tome import ToMe
 from tuner.errors import UnfitError
 
-every_family = pytest.mark.parametrize("family", FAMILIES)
+every_family = pytest.mark.parametrize("family", UNETS)
 
 LOADERS = {"sd": tgate.TgateSDLoader, "sdxl": tgate.TgateSDXLLoader}
 COMBINED_LOADERS = {"sd": tgate.TgateSDDeepCacheLoader, "sdxl": tgate.TgateSDXLDeepCacheLoader}

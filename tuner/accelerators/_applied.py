@@ -3,11 +3,13 @@
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import wraps
 from types import MethodType
 from typing import Any
 from weakref import WeakSet
 
 from tuner.accelerators import Accelerator, Call, Generation
+from tuner.accelerators._denoiser import denoiser_of
 from tuner.errors import UnfitError, UsageError
 
 Generate = Callable[..., Any]
@@ -39,8 +41,9 @@ def applied(
     for one in accelerators:
         generation.full_steps |= one.full_steps()
     # Not the pipeline itself: `tuner.apply` gives it another `__call__`.
-    call = Call(function=MethodType(type(pipeline).__call__, pipeline), extra={})
-    signature = inspect.signature(call.function)
+    plain = MethodType(type(pipeline).__call__, pipeline)
+    call = Call(function=plain, extra={})
+    signature = inspect.signature(plain)
     _in_use.add(denoiser)
     with ExitStack() as undo:
         undo.callback(_in_use.discard, denoiser)
@@ -48,6 +51,7 @@ def applied(
         ordered = sorted(accelerators, key=lambda one: one.order)
         forget = [undo.enter_context(one.applied(pipeline, generation, call)) for one in ordered]
 
+        @wraps(plain)
         def generate(*args: Any, **kwargs: Any) -> Any:
             given = signature.bind(*args, **kwargs).arguments
             for one in ordered:
@@ -63,14 +67,6 @@ def applied(
                     forget_one()
 
         yield generate
-
-
-def denoiser_of(pipeline: Any) -> Any:
-    """The module that is called once a step: the U-Net, or the transformer."""
-    found = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
-    if found is None:
-        raise UnfitError(f"{type(pipeline).__name__} has neither a U-Net nor a transformer")
-    return found
 
 
 def check(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:

@@ -8,27 +8,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tuner.accelerators._denoiser import denoiser_of
+from tuner.errors import UsageError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One transformer block of a U-Net.
+    """One transformer block.
 
     `branch` is the skip branch (block·3 + layer, as DeepCache counts) that a pass must at least
     enter at for this layer to run; the middle's is beyond all branches.
     """
 
-    downsample: int
+    downsample: int  # of its tokens, against the finest grid
     branch: int
     up: bool  # in the U-Net's upward half
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What of a pipeline a plan depends on: the latent's size, the blocks, the layers."""
+    """What of a pipeline a plan depends on: the grid of tokens, the blocks, the layers."""
 
-    height: int  # of the latent
+    height: int  # of the finest grid of tokens: the latent, or its patches
     width: int
-    branches: int  # skip branches of the U-Net
+    branches: int  # skip branches of a U-Net; a transformer has none
     layers: tuple[Layer, ...]
 
 
@@ -69,7 +72,7 @@ class Plan:
 
 
 def plan_of(accelerators: Sequence[Any], shape: Shape, steps: int) -> Plan:
-    """The plan of accelerators together, on a U-Net of this shape."""
+    """The plan of accelerators together, on a denoiser of this shape."""
     full: frozenset[int] = frozenset().union(*(one.full_steps() for one in accelerators))
     plan = blank(shape, steps, full & frozenset(range(steps)))
     for one in sorted(accelerators, key=lambda one: one.order):
@@ -92,11 +95,35 @@ def blank(shape: Shape, steps: int, full_steps: frozenset[int]) -> Plan:
     )
 
 
+def check_resolution(pipeline: Any, resolution: int) -> None:
+    """Refuse a resolution in pixels that does not divide into a transformer's patches."""
+    grain = pipeline.vae_scale_factor * getattr(denoiser_of(pipeline).config, "patch_size", 1)
+    if resolution % grain:
+        raise UsageError(
+            f"resolution must be a multiple of {grain} for {type(pipeline).__name__}, "
+            f"not {resolution}"
+        )
+
+
 def shape_of(pipeline: Any, resolution: int) -> Shape:
-    """The shape of a pipeline's U-Net at a resolution in pixels."""
-    unet = pipeline.unet
-    blocks = len(unet.down_blocks)
+    """The shape of a pipeline's U-Net or transformer at a resolution in pixels."""
     latent = resolution // pipeline.vae_scale_factor
+    if getattr(pipeline, "unet", None) is not None:
+        return _shape_of_unet(pipeline.unet, latent)
+    return _shape_of_transformer(pipeline.transformer, latent)
+
+
+def _shape_of_transformer(transformer: Any, latent: int) -> Shape:
+    """A transformer's blocks are one like the other, and all of them run at every step."""
+    side = latent // transformer.config.patch_size
+    block = Layer(downsample=1, branch=0, up=True)
+    return Shape(
+        height=side, width=side, branches=0, layers=(block,) * len(transformer.transformer_blocks)
+    )
+
+
+def _shape_of_unet(unet: Any, latent: int) -> Shape:
+    blocks = len(unet.down_blocks)
     layers: list[Layer] = []
 
     def add(block: Any, number: int, down: bool, position: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
+from tuner.accelerators._denoiser import check_denoiser
 from tuner.accelerators._plan import Plan
 from tuner.errors import UnfitError
 
@@ -52,12 +53,7 @@ class DeepCache(Accelerator):
     @classmethod
     def check(cls, pipeline: Any) -> None:
         """DeepCache needs a U-Net with skip branches."""
-        from diffusers import UNet2DConditionModel
-
-        if not isinstance(getattr(pipeline, "unet", None), UNet2DConditionModel):
-            raise UnfitError(
-                f"deepcache needs a U-Net with skip branches; {type(pipeline).__name__} has none"
-            )
+        check_denoiser(cls.name, pipeline, ("UNet2DConditionModel",))
 
     @contextmanager
     def applied(

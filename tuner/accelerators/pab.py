@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
+from tuner.accelerators._denoiser import check_denoiser, denoiser_of
+from tuner.accelerators._hooks import hooked
 from tuner.accelerators._plan import Plan
-from tuner.errors import UnfitError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,9 @@ class PyramidAttentionBroadcast(Accelerator):
             for number, step in enumerate(plan.steps):
                 if step.self_source[index] is None:
                     continue
-                fresh = runs == 0 or number < self.warmup or number in plan.full_steps
+                if number in plan.full_steps:
+                    runs = 0
+                fresh = runs == 0 or number < self.warmup
                 if fresh or runs % self.self_interval == 0:
                     kept_self = number
                 if fresh or runs % self.cross_interval == 0:
@@ -51,11 +54,8 @@ class PyramidAttentionBroadcast(Accelerator):
 
     @classmethod
     def check(cls, pipeline: Any) -> None:
-        """Here it is applied to U-Nets."""
-        from diffusers import UNet2DConditionModel
-
-        if not isinstance(getattr(pipeline, "unet", None), UNet2DConditionModel):
-            raise UnfitError(f"pab needs a U-Net; {type(pipeline).__name__} has none")
+        """It takes blocks of self-attention and cross-attention."""
+        check_denoiser(cls.name, pipeline, ("UNet2DConditionModel", "PixArtTransformer2DModel"))
 
     @contextmanager
     def applied(
@@ -63,10 +63,6 @@ class PyramidAttentionBroadcast(Accelerator):
     ) -> Iterator[Callable[[], None]]:
         """Hook every attention; undone on exit."""
         from diffusers import PyramidAttentionBroadcastConfig, apply_pyramid_attention_broadcast
-        from diffusers.hooks import HookRegistry
-
-        def step() -> int:
-            return -1 if generation.step in generation.full_steps else generation.step
 
         reused = (self.warmup - 1, 10**9)  # where a step lies between, its attentions may be old
         config = PyramidAttentionBroadcastConfig(
@@ -74,17 +70,12 @@ class PyramidAttentionBroadcast(Accelerator):
             spatial_attention_timestep_skip_range=reused,
             cross_attention_block_skip_range=self.cross_interval,
             cross_attention_timestep_skip_range=reused,
-            current_timestep_callback=step,
+            current_timestep_callback=lambda: generation.step,
         )
-        apply_pyramid_attention_broadcast(pipeline.unet, config)
-        registry = HookRegistry.check_if_exists_or_initialize(pipeline.unet)
-        try:
-            yield registry.reset_stateful_hooks
-        finally:
-            registry.remove_hook("pyramid_attention_broadcast", recurse=True)
-            for module in pipeline.unet.modules():
-                module.__dict__.pop("forward", None)
-                module.__dict__.pop("_diffusers_hook", None)
+        denoiser = denoiser_of(pipeline)
+        apply_pyramid_attention_broadcast(denoiser, config)
+        with hooked(denoiser, generation, "pyramid_attention_broadcast") as forget:
+            yield forget
 
 
 component = PyramidAttentionBroadcast

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
+from tuner.accelerators._denoiser import denoiser_of
 from tuner.accelerators._plan import Plan
 from tuner.errors import UnfitError
 
@@ -90,11 +91,11 @@ class TGate(Accelerator):
         for part in ("image_encoder", "controlnet"):
             if getattr(pipeline, part, None) is not None:
                 raise UnfitError(f"tgate bypasses attention processors: it cannot use {part}")
-        for name, processor in pipeline.unet.attn_processors.items():
+        for name, processor in denoiser_of(pipeline).attn_processors.items():
             if type(processor).__name__ not in ("AttnProcessor", "AttnProcessor2_0"):
                 raise UnfitError(
                     f"tgate bypasses attention processors: {type(processor).__name__} at {name} "
-                    "would not run; call set_default_attn_processor() on the U-Net first"
+                    "would not run; call set_default_attn_processor() on it first"
                 )
 
     def check_call(self, arguments: dict[str, Any]) -> None:
@@ -122,7 +123,7 @@ class TGate(Accelerator):
         }
 
         def forget() -> None:
-            for module in pipeline.unet.modules():
+            for module in denoiser_of(pipeline).modules():
                 if type(module).__name__ == "Attention":
                     module.__dict__.pop("forward", None)
                     module.__dict__.pop("cache", None)
@@ -140,6 +141,8 @@ def _loader(pipeline: Any) -> Callable[[Any], Any]:
     loaders = {
         "StableDiffusionPipeline": tgate.TgateSDLoader,
         "StableDiffusionXLPipeline": tgate.TgateSDXLLoader,
+        "PixArtAlphaPipeline": tgate.TgatePixArtAlphaLoader,
+        "PixArtSigmaPipeline": tgate.TgatePixArtSigmaLoader,
     }
     try:
         loader: Callable[[Any], Any] = loaders[type(pipeline).__name__]

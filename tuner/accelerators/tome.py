@@ -7,6 +7,7 @@ from math import ceil, sqrt
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
+from tuner.accelerators._denoiser import check_denoiser, denoiser_of
 from tuner.accelerators._plan import Plan
 from tuner.errors import UnfitError
 
@@ -16,7 +17,8 @@ class ToMe(Accelerator):
     """Merge similar tokens around self-attention (Bolya and Hoffman, 2023, arXiv 2303.17604).
 
     A higher ratio merges more tokens: faster attention, less detail. A higher `max_downsample`
-    merges in the U-Net's lower-resolution layers too. Fused attention leaves little to gain.
+    merges in a U-Net's lower-resolution layers too; a transformer's layers are all of one
+    resolution, and it says nothing there. Fused attention leaves little to gain.
     """
 
     name: ClassVar[str] = "tome"
@@ -52,14 +54,13 @@ class ToMe(Accelerator):
 
     @classmethod
     def check(cls, pipeline: Any) -> None:
-        """ToMe needs transformer blocks over an image grid, in a U-Net."""
-        from diffusers import UNet2DConditionModel
-
-        if not isinstance(getattr(pipeline, "unet", None), UNet2DConditionModel):
-            raise UnfitError(f"tome needs a U-Net; {type(pipeline).__name__} has none")
-        if any(getattr(module, "fused_projections", False) for module in pipeline.unet.modules()):
+        """ToMe needs transformer blocks over an image's grid."""
+        check_denoiser(cls.name, pipeline, ("UNet2DConditionModel", "PixArtTransformer2DModel"))
+        denoiser = denoiser_of(pipeline)
+        if any(getattr(module, "fused_projections", False) for module in denoiser.modules()):
             raise UnfitError(
-                "tome needs separate projections; call unfuse_qkv_projections() on the U-Net first"
+                "tome needs separate projections; call unfuse_qkv_projections() on the "
+                f"{type(denoiser).__name__} first"
             )
 
     @contextmanager
@@ -76,14 +77,15 @@ class ToMe(Accelerator):
         """
         from diffusers.models.attention import BasicTransformerBlock
 
+        denoiser = denoiser_of(pipeline)
         merging = _Merging(self.ratio, self.max_downsample)
         with ExitStack() as hooks:
 
             def hold(handle: Any) -> None:
                 hooks.callback(handle.remove)
 
-            hold(pipeline.unet.register_forward_pre_hook(merging.see_unet))
-            for block in pipeline.unet.modules():
+            hold(denoiser.register_forward_pre_hook(merging.see_denoiser))
+            for block in denoiser.modules():
                 if isinstance(block, BasicTransformerBlock):
                     layer = _Layer(merging)
                     attention = block.attn1
@@ -109,9 +111,10 @@ class _Merging:
         self.seed = seed
         self.generator = None
 
-    def see_unet(self, module: Any, args: tuple[Any, ...]) -> None:
-        """Remember the latent's height and width."""
-        self.size = (args[0].shape[2], args[0].shape[3])
+    def see_denoiser(self, module: Any, args: tuple[Any, ...]) -> None:
+        """Remember the height and width of the finest grid: the latent, or its patches."""
+        patch = getattr(module.config, "patch_size", 1)
+        self.size = (args[0].shape[2] // patch, args[0].shape[3] // patch)
 
     def matching(self, tokens: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]] | None:
         """Functions that merge and unmerge, or None where this layer's tokens stay."""

@@ -1,6 +1,7 @@
 """Measuring settings of one pipeline, scheduler and number of steps."""
 
 import hashlib
+import inspect
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from tuner.accelerators._applied import Generate, applied, check
+from tuner.accelerators._denoiser import denoiser_of
 from tuner.errors import TrialError, UsageError
 from tuner.measure import device as machine
 from tuner.measure import statistics
@@ -66,7 +68,7 @@ class Evaluation:
             "steps": self.steps,
             "guidance_scale": self.guidance_scale,
             "resolution": self.resolution,
-            "dtype": str(self.pipeline.unet.dtype).removeprefix("torch."),
+            "dtype": str(denoiser_of(self.pipeline).dtype).removeprefix("torch."),
             "device_type": self.device.split(":")[0],
             "prompts": f"{len(self.prompts)} {hashlib.sha256(text.encode()).hexdigest()[:12]}",
             "seed": self.seed,
@@ -94,6 +96,10 @@ class Evaluation:
         generators = [
             torch.Generator().manual_seed(prompt_seed(self.seed, number)) for number in numbers
         ]
+        extra = {}
+        if "use_resolution_binning" in inspect.signature(call).parameters:
+            # PixArt would draw at the nearest size that it was trained on, and scale the picture.
+            extra["use_resolution_binning"] = False
         machine.synchronise(self.device)
         start = time.perf_counter()
         output = call(
@@ -104,6 +110,7 @@ class Evaluation:
             width=self.resolution,
             generator=generators,
             output_type="pt",
+            **extra,
         )
         machine.synchronise(self.device)
         return output.images, time.perf_counter() - start

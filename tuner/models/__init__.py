@@ -14,6 +14,11 @@ class Model:
     guidance_scale: float
     prompts: str  # the prompt set that a study uses unless it names another
     metric: str
+    accelerators: tuple[str, ...] = (
+        "deepcache",
+        "tome",
+        "tgate",
+    )  # a study's, unless it names others
     metric_options: dict[str, str] = field(default_factory=dict)
     dtype: dict[str, str] = field(
         default_factory=lambda: {"cpu": "float32", "cuda": "float16", "mps": "float16"}

@@ -4,6 +4,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def apply(pipe: Any, source: Source, *, seed: int = 42) -> Callable[[], None]:
         raise UsageError("this pipeline is accelerated already; call its undo first")
     choices = _choices(pipe, source)
 
+    @wraps(plain.__call__)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         setting = _choose(choices, _steps_of(plain, self, args, kwargs), self)
         self.__class__ = plain

@@ -60,11 +60,17 @@ class Space:
         ]
 
     def setting(self, flat: dict[str, Value]) -> Setting:
-        """The setting that flat numbers stand for; accelerators that are off are left out."""
+        """The setting that flat numbers stand for; accelerators that are off are left out.
+
+        So is one whose part of the model an earlier one has taken.
+        """
         params = {}
+        taken: frozenset[str] = frozenset()
         for accelerator, knobs in self.parts:
             first = knobs[0][0]
-            if flat[f"{accelerator.name}.{first.name}"] != first.off:
+            off = flat[f"{accelerator.name}.{first.name}"] == first.off
+            if not off and not accelerator.occupies & taken:
+                taken |= accelerator.occupies
                 params[accelerator.name] = {
                     knob.name: flat[f"{accelerator.name}.{knob.name}"] for knob, _ in knobs
                 }
@@ -89,7 +95,8 @@ class Space:
         for count in range(2, len(alone) + 1):
             for chosen in combinations(alone, count):
                 parts = tuple(part for one in chosen for part in one[0].accelerators)
-                found.append(Setting(accelerators=parts))
+                if all(not a.occupies & b.occupies for a, b in combinations(parts, 2)):
+                    found.append(Setting(accelerators=parts))
         found += [setting for settings in alone for setting in settings[1:]]
         return [setting for setting in found if self.holds(setting)]
 

@@ -1,0 +1,131 @@
+"""What the conformance suite runs: every allowed combination on every family that it fits.
+
+A new accelerator needs one line in `STRONG`, and nothing else.
+"""
+
+import inspect
+from collections.abc import Callable
+from functools import cache
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.pipelines import FAMILIES, PROMPTS, SCHEDULERS_OF, new, pictures, tiny
+from tuner import registry
+from tuner.accelerators import Accelerator, Value
+from tuner.accelerators._applied import applied, check
+from tuner.errors import UnfitError, UsageError
+from tuner.schedulers import set_scheduler
+from tuner.setting import Params, Setting
+
+# Strong enough to change the pictures in a few steps. T-GATE's warm-up step and its gate fall on
+# steps that this DeepCache skips.
+STRONG: Params = {
+    "deepcache": {"cache_interval": 3, "cache_branch_id": 0},
+    "pab": {"cross_interval": 6, "self_interval": 4, "warmup": 1},
+    "tgate": {"gate_step": 6, "sp_interval": 5, "fi_interval": 2, "warmup": 1},
+    "tome": {"ratio": 0.5, "max_downsample": 2},
+}
+
+Names = tuple[str, ...]
+KNOWN: dict[str, type[Accelerator]] = registry.components("accelerators")
+
+
+def setting(names: Names) -> Setting:
+    return Setting.of({name: STRONG[name] for name in names})
+
+
+def neutral(names: Names) -> Setting:
+    """Applied, but with nothing to do."""
+    return Setting.of({name: KNOWN[name].neutral for name in names})
+
+
+def another(names: Names) -> Setting:
+    """The first knob's first value and the others' last ones."""
+    found: dict[str, dict[str, Value]] = {}
+    for name in names:
+        first, *others = KNOWN[name].knobs()
+        found[name] = {first.name: first.values[0]} | {one.name: one.values[-1] for one in others}
+    return Setting.of(found)
+
+
+def allowed(names: Names) -> bool:
+    try:
+        neutral(names)
+    except UsageError:
+        return False
+    return True
+
+
+def fits(names: Names, family: str) -> bool:
+    try:
+        check(tiny(family), setting(names).accelerators)
+    except UnfitError:
+        return False
+    return True
+
+
+ALLOWED = [
+    names
+    for size in range(1, len(KNOWN) + 1)
+    for names in combinations(KNOWN, size)
+    if allowed(names)
+]
+FITTING = [(names, family) for names in ALLOWED for family in FAMILIES if fits(names, family)]
+UNFIT = [(name, family) for name in KNOWN for family in FAMILIES if not fits((name,), family)]
+
+every_accelerator = pytest.mark.parametrize("name", KNOWN)
+every_fitting = pytest.mark.parametrize(
+    ("names", "family"), [pytest.param(*one, id=f"{'+'.join(one[0])}-{one[1]}") for one in FITTING]
+)
+every_combination = pytest.mark.parametrize(  # on one family that it fits
+    ("names", "family"),
+    [
+        pytest.param(names, family, id="+".join(names))
+        for names, family in dict(reversed(FITTING)).items()
+    ],
+)
+every_scheduled = pytest.mark.parametrize(
+    ("names", "family", "scheduler"),
+    [
+        pytest.param(names, family, scheduler, id=f"{'+'.join(names)}-{family}-{scheduler}")
+        for names, family in FITTING
+        for scheduler in SCHEDULERS_OF[family]
+    ],
+)
+
+
+@cache
+def baseline(family: str, scheduler: str) -> np.ndarray:
+    """The pictures of a pipeline that nothing has ever touched."""
+    pipeline = new(family)
+    set_scheduler(pipeline, scheduler)
+    return pictures(pipeline)
+
+
+@cache
+def accelerated(family: str, scheduler: str, names: Names) -> np.ndarray:
+    """The strong setting's pictures; ask before anything is applied to the shared pipeline."""
+    pipeline = tiny(family, scheduler)
+    with applied(pipeline, setting(names).accelerators) as generate:
+        return pictures(generate)
+
+
+class BrokenOff(BaseException):
+    """Raised in the middle of a generation; like Ctrl-C, it is no `Exception`."""
+
+
+def break_off(generate: Callable[..., Any], *prompts: str, first: int = 0) -> None:
+    """Generate, and raise `BrokenOff` after the fourth step."""
+
+    def after_step(*args: Any) -> Any:
+        # The older pipelines' callback lacks the first argument, the pipeline.
+        if 3 in args[:2]:
+            raise BrokenOff
+        return args[-1]
+
+    known = inspect.signature(generate).parameters
+    name = "callback_on_step_end" if "callback_on_step_end" in known else "callback"
+    pictures(generate, prompts or PROMPTS[:2], first=first, **{name: after_step})

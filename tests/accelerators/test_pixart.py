@@ -1,0 +1,132 @@
+"""PixArt's transformers: what of the packages holds for them, and where our application differs."""
+
+from typing import Any
+
+import pytest
+import tgate
+from diffusers.models.attention import BasicTransformerBlock
+
+from tests.accelerators.cases import FITTING, setting
+from tests.pipelines import PROMPTS, STEPS, new, pictures, same, tiny
+from tuner.accelerators._applied import applied
+from tuner.accelerators._denoiser import denoiser_of
+from tuner.accelerators._plan import check_resolution, plan_of, shape_of
+from tuner.accelerators.tgate import TGate
+from tuner.accelerators.tome import ToMe
+from tuner.errors import UsageError
+from tuner.setting import Setting, canonical
+
+LOADERS = {"pixart": tgate.TgatePixArtAlphaLoader, "sigma": tgate.TgatePixArtSigmaLoader}
+GATED = TGate(gate_step=6, sp_interval=5, fi_interval=1, warmup=1)
+
+both = pytest.mark.parametrize("family", LOADERS)
+
+
+def raw_arguments(setting: TGate) -> dict[str, Any]:
+    """The same setting under the package's own names."""
+    values = setting.values()
+    return {"warm_up": values.pop("warmup"), **values}
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        GATED,
+        TGate(gate_step=5, sp_interval=2, fi_interval=3, warmup=2),
+        TGate(gate_step=STEPS, sp_interval=3, fi_interval=1, warmup=0),
+    ],
+    ids=str,
+)
+@both
+def test_our_tgate_is_the_packages(family: str, setting: TGate) -> None:
+    raw = LOADERS[family](new(family))
+    expected = pictures(raw.tgate, **raw_arguments(setting))
+    with applied(new(family), (setting,)) as generate:
+        assert same(pictures(generate), expected)
+
+
+@both
+def test_raw_tgate_leaves_every_attention_patched_and_the_pipeline_broken(family: str) -> None:
+    raw = LOADERS[family](new(family))
+    pictures(raw.tgate, **raw_arguments(GATED))
+    for block in raw.transformer.transformer_blocks:
+        assert {"forward", "cache"} <= set(vars(block.attn1)) & set(vars(block.attn2))
+    with pytest.raises(RuntimeError, match="must match the size"):
+        pictures(raw)
+
+
+class Rows:
+    """How many pictures each pass of the denoiser computes."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self.seen: list[int] = []
+        self.handle = denoiser_of(pipeline).register_forward_pre_hook(self.note)
+
+    def note(self, module: Any, args: Any) -> None:
+        self.seen.append(len(args[0]))
+
+
+@both
+def test_the_gate_halves_the_batch(family: str) -> None:
+    pipeline = new(family)
+    rows = Rows(pipeline)
+    with applied(pipeline, (GATED,)) as generate:
+        pictures(generate, PROMPTS)
+    assert rows.seen == [6] * 6 + [3] * 2
+
+
+def test_everything_that_fits_alpha_fits_sigma_and_is_undone() -> None:
+    pipeline = new("sigma")
+    expected = pictures(pipeline)
+    seen = [expected]
+    for names, family in FITTING:
+        if family == "pixart":
+            with applied(pipeline, setting(names).accelerators) as generate:
+                found = pictures(generate)
+                assert same(pictures(generate), found)
+            assert not any(same(found, other) for other in seen), names
+            assert same(pictures(pipeline), expected)
+            seen.append(found)
+    assert len(seen) > 3
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl", "pixart"])
+def test_tome_merges_as_many_tokens_as_its_plan_says(family: str) -> None:
+    pipeline = new(family)
+    merging = ToMe(ratio=0.5, max_downsample=2)
+    whole: list[int] = []
+    projected: list[int] = []
+    for block in denoiser_of(pipeline).modules():
+        if isinstance(block, BasicTransformerBlock):
+            block.register_forward_pre_hook(lambda module, args: whole.append(args[0].shape[1]))
+    with applied(pipeline, (merging,)) as generate:
+        for block in denoiser_of(pipeline).modules():
+            if isinstance(block, BasicTransformerBlock):
+                block.attn1.to_q.register_forward_pre_hook(
+                    lambda module, args: projected.append(args[0].shape[1])
+                )
+        pictures(generate, num_inference_steps=1)
+    merged = plan_of((merging,), shape_of(pipeline, 16), 1).merged
+    assert sorted(a - b for a, b in zip(whole, projected, strict=True)) == sorted(merged)
+    assert any(merged)
+
+
+def test_settings_of_tome_are_told_apart_by_their_ratio_alone() -> None:
+    shape = shape_of(tiny("pixart"), 128)
+    assert (shape.height, shape.width, len(shape.layers)) == (32, 32, 3)
+    first, second = ToMe.knobs()
+    raw = [
+        Setting.of({"tome": {"ratio": ratio, "max_downsample": downsample}})
+        for ratio in first.values
+        for downsample in second.values
+    ]
+    found = {canonical(one, shape, STEPS) for one in raw}
+    assert len(raw) == 36
+    assert {str(one) for one in found} == {f"tome 0.{tenths}/1" for tenths in range(1, 9)}
+
+
+def test_a_resolution_that_does_not_divide_into_patches_is_refused() -> None:
+    check_resolution(tiny("pixart"), 16)
+    check_resolution(tiny("sd"), 18)
+    with pytest.raises(UsageError, match="multiple of 4 for PixArtAlphaPipeline, not 18"):
+        check_resolution(tiny("pixart"), 18)

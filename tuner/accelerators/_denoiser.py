@@ -1,0 +1,25 @@
+"""The module that is called once a step: the U-Net, or the transformer."""
+
+from typing import Any
+
+from tuner.errors import UnfitError
+
+
+def denoiser_of(pipeline: Any) -> Any:
+    """A pipeline's denoiser; an `UnfitError` where it has none."""
+    found = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+    if found is None:
+        raise UnfitError(f"{type(pipeline).__name__} has neither a U-Net nor a transformer")
+    return found
+
+
+def check_denoiser(name: str, pipeline: Any, kinds: tuple[str, ...]) -> None:
+    """Raise `UnfitError` where the denoiser is of none of these diffusers classes."""
+    import diffusers
+
+    found = denoiser_of(pipeline)
+    if not isinstance(found, tuple(getattr(diffusers, kind) for kind in kinds)):
+        raise UnfitError(
+            f"{name} does not fit {type(pipeline).__name__} with its {type(found).__name__}; "
+            f"it fits {' and '.join(kinds)}"
+        )

@@ -1,0 +1,14 @@
+"""PixArt-α at 1024 pixels: a transformer, with T5 for its prompts."""
+
+from tuner.models import Model
+
+component = Model(
+    name="PixArt-Alpha",
+    source="PixArt-alpha/PixArt-XL-2-1024-MS",
+    pipeline="PixArtAlphaPipeline",
+    resolution=1024,
+    guidance_scale=4.5,
+    prompts="coco",
+    metric="clip",
+    accelerators=("tome", "tgate"),  # DeepCache needs a U-Net
+)
