@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from tests.pipelines import FAMILIES, PROMPTS, SCHEDULERS_OF, new, pictures, tiny
 from tuner import registry
@@ -19,17 +20,22 @@ from tuner.accelerators._applied import applied, check
 from tuner.errors import UnfitError, UsageError
 from tuner.schedulers import set_scheduler
 from tuner.setting import Params, Setting
+from tuner.spec import StudySpec
 
 # Strong enough to change the pictures in a few steps. T-GATE's warm-up step and its gate fall on
 # steps that this DeepCache skips.
 STRONG: Params = {
     "deepcache": {"cache_interval": 3, "cache_branch_id": 0},
+    "deepcache-window": {"cache_interval": 3, "cache_branch_id": 0, "start": 2, "end": 7},
+    "fbcache": {"threshold": 0.4},
     "pab": {"cross_interval": 6, "self_interval": 4, "warmup": 1},
+    "taylorseer": {"cache_interval": 5, "warmup": 2, "max_order": 1},
     "tgate": {"gate_step": 6, "sp_interval": 5, "fi_interval": 2, "warmup": 1},
     "tome": {"ratio": 0.5, "max_downsample": 2},
 }
 
 Names = tuple[str, ...]
+BY_DEFAULT = set(StudySpec().search_targets)
 KNOWN: dict[str, type[Accelerator]] = registry.components("accelerators")
 
 
@@ -92,9 +98,24 @@ every_scheduled = pytest.mark.parametrize(
     [
         pytest.param(names, family, scheduler, id=f"{'+'.join(names)}-{family}-{scheduler}")
         for names, family in FITTING
-        for scheduler in SCHEDULERS_OF[family]
+        # What a study searches by itself meets every scheduler; the others meet one.
+        for scheduler in SCHEDULERS_OF[family][: None if set(names) <= BY_DEFAULT else 1]
     ],
 )
+
+
+@st.composite
+def any_setting(draw: Any, family: str) -> Setting:
+    """A setting of the values that a search tries, "off" included."""
+    parts: list[Accelerator] = []
+    for accelerator in KNOWN.values():
+        first, *others = accelerator.knobs()
+        value = draw(st.sampled_from((first.off, *first.values)))
+        names = (*(part.name for part in parts), accelerator.name)
+        if value != first.off and allowed(names) and fits(names, family):
+            rest = {one.name: draw(st.sampled_from(one.values)) for one in others}
+            parts.append(accelerator.from_values({first.name: value, **rest}))
+    return Setting(accelerators=tuple(parts))
 
 
 @cache

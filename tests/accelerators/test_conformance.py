@@ -14,19 +14,17 @@ from tests.accelerators.cases import (
     BrokenOff,
     Names,
     accelerated,
-    allowed,
     another,
+    any_setting,
     baseline,
     break_off,
     every_accelerator,
     every_fitting,
     every_scheduled,
-    fits,
     neutral,
     setting,
 )
 from tests.pipelines import FAMILIES, PROMPTS, double, pictures, same, tiny
-from tuner.accelerators import Accelerator
 from tuner.accelerators._applied import applied
 from tuner.accelerators._denoiser import denoiser_of
 from tuner.errors import UnfitError
@@ -201,20 +199,6 @@ def refuses_no_guidance(some: Setting) -> bool:
     except UnfitError:
         return True
     return False
-
-
-@st.composite
-def any_setting(draw: Any, family: str) -> Setting:
-    """A setting of the values that a search tries, "off" included."""
-    parts: list[Accelerator] = []
-    for accelerator in KNOWN.values():
-        first, *others = accelerator.knobs()
-        value = draw(st.sampled_from((first.off, *first.values)))
-        names = (*(part.name for part in parts), accelerator.name)
-        if value != first.off and allowed(names) and fits(names, family):
-            rest = {one.name: draw(st.sampled_from(one.values)) for one in others}
-            parts.append(accelerator.from_values({first.name: value, **rest}))
-    return Setting(accelerators=tuple(parts))
 
 
 @given(data=st.data(), family=st.sampled_from(FAMILIES))

@@ -53,6 +53,9 @@ class Plan:
     full_steps: frozenset[int]
     steps: list[Step]
     merged: list[int]  # by layer: tokens merged around self-attention
+    # By accelerator: knob values that tell settings apart where the steps do not show it, as of
+    # one that decides by the picture what is computed.
+    by_data: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -68,6 +71,7 @@ class Plan:
                 for s in self.steps
             ),
             tuple(self.merged) if live else (),
+            tuple(sorted(self.by_data.items())),
         )
 
 

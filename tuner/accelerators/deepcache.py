@@ -42,13 +42,17 @@ class DeepCache(Accelerator):
         """A full pass every `cache_interval` steps, counted anew from every step that must be."""
         start = 0
         for number, step in enumerate(plan.steps):
-            if number in plan.full_steps:
+            if number in plan.full_steps or self.must_be_full(number):
                 start = number
             if (number - start) % self.cache_interval:
                 step.entered = self.cache_branch_id
                 for index, layer in enumerate(plan.shape.layers):
                     if layer.branch > self.cache_branch_id:
                         step.self_source[index] = step.cross_source[index] = None
+
+    def must_be_full(self, step: int) -> bool:
+        """Whether this setting itself wants a full pass, whatever the interval says."""
+        return False
 
     @classmethod
     def check(cls, pipeline: Any) -> None:
@@ -64,10 +68,15 @@ class DeepCache(Accelerator):
         layers = len(pipeline.unet.down_blocks[0].resnets) + 1
         if layers != 3 or self.cache_branch_id >= 3 * blocks:
             raise UnfitError(
-                f"deepcache.cache_branch_id = {self.cache_branch_id} does not exist in this "
+                f"{self.name}.cache_branch_id = {self.cache_branch_id} does not exist in this "
                 f"U-Net; it has {3 * blocks if layers == 3 else 0} branches"
             )
-        helper = _helper(pipeline, generation)
+
+        def must_be_full() -> bool:
+            step = generation.step
+            return step in generation.full_steps or self.must_be_full(step)
+
+        helper = _helper(pipeline, generation, must_be_full)
         helper.set_params(cache_interval=self.cache_interval, cache_branch_id=self.cache_branch_id)
         helper.enable()
 
@@ -84,7 +93,7 @@ class DeepCache(Accelerator):
                 module.__dict__.pop("forward", None)
 
 
-def _helper(pipeline: Any, generation: Generation) -> Any:
+def _helper(pipeline: Any, generation: Generation, must_be_full: Callable[[], bool]) -> Any:
     """The package's helper, which here is told the step instead of looking it up.
 
     Looking the timestep up in the scheduler's list mistakes the step where a timestep occurs
@@ -98,7 +107,7 @@ def _helper(pipeline: Any, generation: Generation) -> Any:
 
             def wrapped(*args: Any, **kwargs: Any) -> Any:
                 self.cur_timestep = generation.step
-                if generation.step in generation.full_steps:
+                if must_be_full():
                     self.start_timestep = None
                     self.cached_output.clear()
                 return forward(*args, **kwargs)

@@ -1,0 +1,93 @@
+"""A plan says what is really computed, for every combination on every family."""
+
+from typing import Any
+
+import pytest
+from diffusers.models.attention import BasicTransformerBlock
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.accelerators.cases import Names, any_setting, every_fitting, setting
+from tests.pipelines import FAMILIES, LATENT_SIDE, PROMPTS, STEPS, pictures, same, tiny
+from tuner.accelerators._applied import applied
+from tuner.accelerators._denoiser import denoiser_of
+from tuner.accelerators._plan import plan_of, shape_of
+from tuner.setting import canonical
+
+DECIDE_BY_THE_PICTURE = {"fbcache"}
+
+
+class Computed:
+    """By step: how many self- and cross-attentions are computed, and the rows of the batch."""
+
+    def __init__(self, pipeline: Any) -> None:
+        denoiser = denoiser_of(pipeline)
+        self.attentions: list[list[int]] = []
+        self.rows: list[int] = []
+        self.handles = [denoiser.register_forward_pre_hook(self.begin)]
+        for block in denoiser.modules():
+            if isinstance(block, BasicTransformerBlock):
+                for kind, attention in enumerate((block.attn1, block.attn2)):
+                    self.handles.append(attention.to_q.register_forward_hook(self.counter(kind)))
+
+    def begin(self, module: Any, args: Any) -> None:
+        self.rows.append(len(args[0]))
+        self.attentions.append([0, 0])
+
+    def counter(self, kind: int) -> Any:
+        def count(module: Any, args: Any, output: Any) -> None:
+            self.attentions[-1][kind] += 1
+
+        return count
+
+    def __enter__(self) -> "Computed":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+
+@every_fitting
+def test_as_many_attentions_are_computed_at_each_step_as_the_plan_says(
+    names: Names, family: str
+) -> None:
+    pipeline = tiny(family)
+    accelerators = setting(names).accelerators
+    with Computed(pipeline) as computed, applied(pipeline, accelerators) as generate:
+        pictures(generate, PROMPTS[:1])
+    plan = plan_of(accelerators, shape_of(pipeline, 2 * LATENT_SIDE), STEPS)
+    planned = [
+        [source.count(number) for source in (step.self_source, step.cross_source)]
+        for number, step in enumerate(plan.steps)
+    ]
+    if DECIDE_BY_THE_PICTURE & set(names):
+        rows = max(computed.rows)
+        total = sum(map(sum, planned)) * rows
+        assert total / 4 < sum(map(sum, computed.attentions)) < total
+    else:
+        assert computed.attentions == planned
+    assert computed.rows == [2 if step.guided else 1 for step in plan.steps]
+
+
+@given(data=st.data(), family=st.sampled_from(FAMILIES))
+@settings(
+    max_examples=20, derandomize=True, deadline=None, database=None, phases=[Phase.generate]
+)  # a failure is not made smaller: that takes minutes
+def test_a_canonical_setting_makes_the_same_pictures(data: st.DataObject, family: str) -> None:
+    pipeline = tiny(family)
+    some = data.draw(any_setting(family))
+    other = canonical(some, shape_of(pipeline, 2 * LATENT_SIDE), STEPS)
+    with applied(pipeline, some.accelerators) as generate:
+        expected = pictures(generate)
+    with applied(pipeline, other.accelerators) as generate:
+        assert same(pictures(generate), expected)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_plan_of_nothing_computes_everything(family: str) -> None:
+    pipeline = tiny(family)
+    with Computed(pipeline) as computed:
+        pictures(pipeline, PROMPTS[:1])
+    layers = len(shape_of(pipeline, 2 * LATENT_SIDE).layers)
+    assert computed.attentions == [[layers, layers]] * STEPS

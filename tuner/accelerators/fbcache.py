@@ -1,0 +1,68 @@
+"""First Block Cache, through diffusers."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tuner.accelerators import Accelerator, Call, Generation, Value, knob
+from tuner.accelerators._denoiser import check_denoiser, denoiser_of
+from tuner.accelerators._hooks import hooked
+from tuner.accelerators._plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstBlockCache(Accelerator):
+    """Reuse a transformer's blocks while the first one changes little (ParaAttention, 2025).
+
+    The first block always runs. Where what it adds has changed by less than `threshold` since the
+    last full pass, the other blocks add what they added then. A higher threshold is faster and
+    drifts further. Each row of a batch decides for itself and runs by itself, so that a picture
+    does not depend on those beside it; small pictures lose some of a batch's speed by that.
+    """
+
+    name: ClassVar[str] = "fbcache"
+    paper: ClassVar[str] = "arXiv 2411.19108"  # TeaCache, whose idea it simplifies
+    # Which layers run depends on the row: nothing else may keep or draw anything along the way.
+    occupies: ClassVar[frozenset[str]] = frozenset({"block outputs", "attention outputs", "tokens"})
+    order: ClassVar[int] = 4
+    known_good: ClassVar[tuple[dict[str, Value], ...]] = ({"threshold": 0.1}, {"threshold": 0.2})
+
+    neutral: ClassVar[dict[str, Value]] = {"threshold": 0.0}
+
+    threshold: float = knob(
+        (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4),
+        low=0.0,
+        high=10.0,
+        off=0.0,
+        help="relative change of the first block's residual under which the others are reused",
+    )
+
+    def plan(self, plan: Plan) -> None:
+        """Which steps are full depends on the picture; settings are told apart by the knob."""
+        if self.threshold > 0:
+            plan.by_data[self.name] = (self.threshold,)
+
+    @classmethod
+    def check(cls, pipeline: Any) -> None:
+        """It needs a row of like blocks."""
+        check_denoiser(cls.name, pipeline, ("PixArtTransformer2DModel",))
+
+    @contextmanager
+    def applied(
+        self, pipeline: Any, generation: Generation, call: Call
+    ) -> Iterator[Callable[[], None]]:
+        """Hook every block; undone on exit. At a threshold of 0 there is nothing to decide."""
+        from diffusers import FirstBlockCacheConfig, apply_first_block_cache
+
+        if self.threshold == 0:
+            yield lambda: None
+            return
+        denoiser = denoiser_of(pipeline)
+        apply_first_block_cache(denoiser, FirstBlockCacheConfig(threshold=self.threshold))
+        names = ("fbc_leader_block_hook", "fbc_block_hook")
+        with hooked(denoiser, generation, *names, by_row=True) as forget:
+            yield forget
+
+
+component = FirstBlockCache

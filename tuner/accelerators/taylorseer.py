@@ -1,0 +1,86 @@
+"""TaylorSeer, through diffusers."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tuner.accelerators import Accelerator, Call, Generation, Value, knob
+from tuner.accelerators._denoiser import check_denoiser, denoiser_of
+from tuner.accelerators._hooks import hooked
+from tuner.accelerators._plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaylorSeer(Accelerator):
+    """Foretell attentions from their last changes (Liu et al., 2025, arXiv 2503.06923).
+
+    Between two computed steps every attention's output is continued by a Taylor series of order
+    `max_order`; order 0 is plain reuse. A longer interval is faster and drifts further, more
+    warm-up steps keep the picture's layout, a higher order needs more memory.
+    """
+
+    name: ClassVar[str] = "taylorseer"
+    paper: ClassVar[str] = "arXiv 2503.06923"
+    occupies: ClassVar[frozenset[str]] = frozenset({"attention outputs"})
+    order: ClassVar[int] = 5
+    known_good: ClassVar[tuple[dict[str, Value], ...]] = (
+        {"cache_interval": 5, "warmup": 3, "max_order": 1},
+    )
+
+    neutral: ClassVar[dict[str, Value]] = {"cache_interval": 1, "warmup": 1, "max_order": 0}
+
+    cache_interval: int = knob(
+        (2, 3, 4, 5, 6), low=1, high=1000, off=1, help="steps from one computed step to the next"
+    )
+    warmup: int = knob((1, 2, 3, 5), low=1, high=1000, help="steps before anything is foretold")
+    max_order: int = knob((0, 1, 2), low=0, high=4, help="highest derivative of the series")
+
+    def plan(self, plan: Plan) -> None:
+        """A layer counts its own runs; the order matters as far as there are runs to differ."""
+        for index in range(len(plan.shape.layers)):
+            runs, computed = 0, 0
+            kept = 0
+            for number, step in enumerate(plan.steps):
+                if step.self_source[index] is None:
+                    continue
+                if number in plan.full_steps:
+                    runs = computed = 0
+                if runs < self.warmup or (runs - self.warmup - 1) % self.cache_interval == 0:
+                    kept = number
+                    computed += 1
+                else:
+                    order = min(self.max_order, computed - 1)
+                    plan.by_data[self.name] = max(plan.by_data.get(self.name, ()), (order,))
+                step.self_source[index] = step.cross_source[index] = kept
+                runs += 1
+
+    @classmethod
+    def check(cls, pipeline: Any) -> None:
+        """It takes blocks of self-attention and cross-attention."""
+        check_denoiser(cls.name, pipeline, ("UNet2DConditionModel", "PixArtTransformer2DModel"))
+
+    @contextmanager
+    def applied(
+        self, pipeline: Any, generation: Generation, call: Call
+    ) -> Iterator[Callable[[], None]]:
+        """Hook every attention; undone on exit.
+
+        The names that diffusers looks for by itself end in "attn": these models have none.
+        """
+        from diffusers import TaylorSeerCacheConfig, apply_taylorseer_cache
+
+        denoiser = denoiser_of(pipeline)
+        config = TaylorSeerCacheConfig(
+            cache_interval=self.cache_interval,
+            disable_cache_before_step=self.warmup,
+            max_order=self.max_order,
+            taylor_factors_dtype=denoiser.dtype,
+            cache_identifiers=[r"(.*\.)?transformer_blocks\.\d+\.attn[12]"],
+        )
+        apply_taylorseer_cache(denoiser, config)
+        with hooked(denoiser, generation, "taylorseer_cache") as forget:
+            yield forget
+
+
+component = TaylorSeer
