@@ -1,0 +1,145 @@
+"""diffusers' caches: what they do by themselves, and how our application differs."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from diffusers import (
+    FirstBlockCacheConfig,
+    TaylorSeerCacheConfig,
+    apply_first_block_cache,
+    apply_taylorseer_cache,
+)
+from diffusers.models import CacheMixin
+
+from tests.pipelines import PROMPTS, STEPS, double, new, new_double, pictures, same, tiny
+from tuner.accelerators._applied import applied
+from tuner.accelerators._plan import plan_of, shape_of
+from tuner.accelerators.deepcache import DeepCache
+from tuner.accelerators.deepcachewindow import DeepCacheWindow
+from tuner.accelerators.fbcache import FirstBlockCache
+from tuner.accelerators.taylorseer import TaylorSeer
+from tuner.setting import Setting, canonical
+
+BETWEEN = 0.1425  # between the first change of the second picture and that of its batch
+ATTENTIONS = [r"transformer_blocks\.\d+\.attn[12]"]
+
+
+def ours(pipeline: Any, accelerator: Any, **arguments: Any) -> np.ndarray:
+    with applied(pipeline, (accelerator,)) as generate:
+        return pictures(generate, **arguments)
+
+
+def raw_first_block(pipeline: Any, threshold: float, **arguments: Any) -> np.ndarray:
+    """As diffusers' own pipelines use it: within a context, with a memory that begins empty."""
+    transformer = pipeline.transformer
+    apply_first_block_cache(transformer, FirstBlockCacheConfig(threshold=threshold))
+    with CacheMixin.cache_context(transformer, "cond"):
+        return pictures(pipeline, **arguments)
+
+
+def test_the_raw_first_block_cache_needs_a_context_that_pixart_does_not_give() -> None:
+    raw = new("pixart")
+    apply_first_block_cache(raw.transformer, FirstBlockCacheConfig(threshold=0.1))
+    with pytest.raises(ValueError, match="No cache context is set"):
+        pictures(raw)
+
+
+def test_the_raw_first_block_cache_makes_pictures_depend_on_their_batch() -> None:
+    together = raw_first_block(new_double("pixart"), BETWEEN, prompts=PROMPTS)
+    alone = raw_first_block(new_double("pixart"), BETWEEN, prompts=PROMPTS[1:2], first=1)
+    assert not np.allclose(together[1:2], alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("threshold", [0.05, BETWEEN, 0.3])
+def test_our_first_block_cache_does_not(threshold: float) -> None:
+    with applied(double("pixart"), (FirstBlockCache(threshold=threshold),)) as generate:
+        together = pictures(generate, PROMPTS)
+        for index, prompt in enumerate(PROMPTS):
+            alone = pictures(generate, [prompt], first=index)
+            np.testing.assert_allclose(alone[0], together[index], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.3])
+def test_our_first_block_cache_is_diffusers_for_a_single_row(threshold: float) -> None:
+    arguments = {"prompts": PROMPTS[:1], "guidance_scale": 1.0}
+    expected = raw_first_block(new("pixart"), threshold, **arguments)
+    found = ours(new("pixart"), FirstBlockCache(threshold=threshold), **arguments)
+    assert same(found, expected)
+
+
+def test_a_higher_threshold_computes_fewer_blocks() -> None:
+    counts = []
+    for threshold in (0.0, 0.1, 0.3, 10.0):
+        pipeline = new("pixart")
+        passes: list[int] = []
+        last = pipeline.transformer.transformer_blocks[-1].attn1.to_q
+        last.register_forward_hook(lambda module, args, output, seen=passes: seen.append(len(args)))
+        ours(pipeline, FirstBlockCache(threshold=threshold), prompts=PROMPTS[:1], guidance_scale=1)
+        counts.append(len(passes))
+    assert counts[0] == STEPS
+    assert counts[-1] == 1
+    assert counts == sorted(counts, reverse=True)
+    assert len(set(counts)) > 2
+
+
+def test_settings_of_a_first_block_cache_are_told_apart_by_their_threshold() -> None:
+    shape = shape_of(tiny("pixart"), 16)
+    (threshold,) = FirstBlockCache.knobs()
+    raw = [Setting.of({"fbcache": {"threshold": value}}) for value in (0.0, *threshold.values)]
+    assert [canonical(one, shape, STEPS) for one in raw] == [Setting(), *raw[1:]]
+
+
+def test_the_raw_taylorseer_silently_finds_nothing_in_pixart() -> None:
+    raw = new("pixart")
+    expected = pictures(raw)
+    apply_taylorseer_cache(raw.transformer, TaylorSeerCacheConfig(cache_interval=5))
+    assert same(pictures(raw), expected)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_our_taylorseer_is_diffusers_where_it_is_told_the_names(order: int) -> None:
+    raw = new_double("pixart")
+    config = TaylorSeerCacheConfig(
+        cache_interval=3,
+        disable_cache_before_step=3,
+        max_order=order,
+        taylor_factors_dtype=raw.transformer.dtype,
+        cache_identifiers=ATTENTIONS,
+    )
+    apply_taylorseer_cache(raw.transformer, config)
+    with CacheMixin.cache_context(raw.transformer, "cond"):
+        expected = pictures(raw)
+    setting = TaylorSeer(cache_interval=3, warmup=3, max_order=order)
+    assert same(ours(double("pixart"), setting), expected)
+
+
+def test_orders_that_no_step_can_reach_are_the_same_setting() -> None:
+    shape = shape_of(tiny("pixart"), 16)
+
+    def found(warmup: int) -> set[Setting]:
+        knobs = {"cache_interval": 6, "warmup": warmup}
+        raw = [Setting.of({"taylorseer": knobs | {"max_order": order}}) for order in (0, 1, 2)]
+        return {canonical(one, shape, 4) for one in raw}
+
+    assert [len(found(warmup)) for warmup in (1, 2, 3)] == [2, 2, 3]
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_a_window_over_all_steps_is_deepcache(family: str) -> None:
+    whole = DeepCacheWindow(cache_interval=3, cache_branch_id=1, start=1, end=STEPS)
+    plain = DeepCache(cache_interval=3, cache_branch_id=1)
+    assert same(ours(tiny(family), whole), ours(tiny(family), plain))
+
+
+def test_outside_its_window_every_pass_is_full() -> None:
+    window = DeepCacheWindow(cache_interval=3, cache_branch_id=0, start=2, end=6)
+    plan = plan_of((window,), shape_of(tiny("sd"), 16), STEPS)
+    entered = [step.entered for step in plan.steps]
+    assert entered == [None, None, 0, 0, None, 0, None, None]
+
+
+def test_windows_that_hold_no_step_are_the_baseline() -> None:
+    shape = shape_of(tiny("sd"), 16)
+    window = {"cache_interval": 3, "cache_branch_id": 0, "start": 8, "end": 10}
+    assert canonical(Setting.of({"deepcache-window": window}), shape, STEPS) == Setting()
