@@ -7,6 +7,7 @@ import tgate
 from diffusers.models.attention import BasicTransformerBlock
 
 from tests.accelerators.cases import FITTING, setting
+from tests.accelerators.upstream import GATED, raw_arguments
 from tests.pipelines import PROMPTS, STEPS, new, pictures, same, tiny
 from tuner.accelerators._applied import applied
 from tuner.accelerators._denoiser import denoiser_of
@@ -17,15 +18,8 @@ from tuner.errors import UsageError
 from tuner.setting import Setting, canonical
 
 LOADERS = {"pixart": tgate.TgatePixArtAlphaLoader, "sigma": tgate.TgatePixArtSigmaLoader}
-GATED = TGate(gate_step=6, sp_interval=5, fi_interval=1, warmup=1)
 
 both = pytest.mark.parametrize("family", LOADERS)
-
-
-def raw_arguments(setting: TGate) -> dict[str, Any]:
-    """The same setting under the package's own names."""
-    values = setting.values()
-    return {"warm_up": values.pop("warmup"), **values}
 
 
 @pytest.mark.parametrize(

@@ -113,3 +113,14 @@ def test_one_study_takes_wider_narrower_and_gappy_knobs_in_turn(tmp_path: Path) 
         trial = study.ask()
         assert space.holds(space.suggest(trial))
         study.tell(trial, chance.random())
+
+
+def test_of_two_that_occupy_the_same_part_the_first_is_on() -> None:
+    space = Space.of(StudySpec(pipe="miniature", search_targets=("deepcache", "tgate", "pab")))
+    names = {setting.combination for setting in space.known_good()}
+    assert names == {"deepcache", "tgate", "pab", "deepcache+tgate", "deepcache+pab"}
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    found = {space.suggest(study.ask()).combination for _ in range(60)}
+    assert {"deepcache+tgate", "deepcache+pab"} <= found
+    both = {name: values[1] for name, values, _ in space._offered()}
+    assert space.setting(both).combination == "deepcache+tgate"
