@@ -29,7 +29,7 @@ STRONG: Params = {
     "deepcache-window": {"cache_interval": 3, "cache_branch_id": 0, "start": 2, "end": 7},
     "fbcache": {"threshold": 0.4},
     "pab": {"cross_interval": 6, "self_interval": 4, "warmup": 1},
-    "taylorseer": {"cache_interval": 5, "warmup": 2, "max_order": 1},
+    "taylorseer": {"cache_interval": 5, "warmup": 1, "max_order": 1},
     "tgate": {"gate_step": 6, "sp_interval": 5, "fi_interval": 2, "warmup": 1},
     "tome": {"ratio": 0.5, "max_downsample": 2},
 }
@@ -119,15 +119,15 @@ def any_setting(draw: Any, family: str) -> Setting:
 
 
 @cache
-def baseline(family: str, scheduler: str) -> np.ndarray:
+def baseline(family: str, scheduler: str | None = None) -> np.ndarray:
     """The pictures of a pipeline that nothing has ever touched."""
     pipeline = new(family)
-    set_scheduler(pipeline, scheduler)
+    set_scheduler(pipeline, scheduler or SCHEDULERS_OF[family][0])
     return pictures(pipeline)
 
 
 @cache
-def accelerated(family: str, scheduler: str, names: Names) -> np.ndarray:
+def accelerated(family: str, names: Names, scheduler: str | None = None) -> np.ndarray:
     """The strong setting's pictures; ask before anything is applied to the shared pipeline."""
     pipeline = tiny(family, scheduler)
     with applied(pipeline, setting(names).accelerators) as generate:

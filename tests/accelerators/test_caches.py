@@ -111,7 +111,7 @@ def test_our_taylorseer_is_diffusers_where_it_is_told_the_names(order: int) -> N
     with CacheMixin.cache_context(raw.transformer, "cond"):
         expected = pictures(raw)
     setting = TaylorSeer(cache_interval=3, warmup=3, max_order=order)
-    assert same(ours(double("pixart"), setting), expected)
+    assert same(ours(new_double("pixart"), setting), expected)
 
 
 def test_orders_that_no_step_can_reach_are_the_same_setting() -> None:

@@ -106,14 +106,14 @@ def test_a_generation_after_one_that_broke_off_gives_the_same_picture(
         with pytest.raises(BrokenOff):
             break_off(generate, *PROMPTS, first=7)
         again = pictures(generate)
-    assert same(again, accelerated(family, "DDIM", names))
+    assert same(again, accelerated(family, names))
 
 
 @every_scheduled
 def test_repeated_and_interleaved_generations_agree(
     names: Names, family: str, scheduler: str
 ) -> None:
-    expected = accelerated(family, scheduler, names)
+    expected = accelerated(family, names, scheduler)
     pipeline = tiny(family, scheduler)
     with applied(pipeline, setting(names).accelerators) as generate:
         assert same(pictures(generate), expected)
@@ -129,14 +129,14 @@ def test_repeated_and_interleaved_generations_agree(
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_order_of_combinations_does_not_matter(family: str) -> None:
     for names in reversed([names for names, fitting in FITTING if fitting == family]):
-        expected = accelerated(family, "DDIM", names)
+        expected = accelerated(family, names)
         with applied(tiny(family), setting(names).accelerators) as generate:
             assert same(pictures(generate), expected)
 
 
 @every_fitting
 def test_accelerators_may_be_given_in_any_order(names: Names, family: str) -> None:
-    expected = accelerated(family, "DDIM", names)
+    expected = accelerated(family, names)
     accelerators = setting(names).accelerators[::-1]
     with applied(tiny(family), accelerators) as generate:
         assert same(pictures(generate), expected)
@@ -155,10 +155,10 @@ def test_a_neutral_setting_gives_the_baselines_pictures(
 def test_every_accelerator_of_a_combination_changes_the_pictures(
     names: Names, family: str, scheduler: str
 ) -> None:
-    found = accelerated(family, scheduler, names)
+    found = accelerated(family, names, scheduler)
     for left_out in names:
         fewer = tuple(name for name in names if name != left_out)
-        without = accelerated(family, scheduler, fewer) if fewer else baseline(family, scheduler)
+        without = accelerated(family, fewer, scheduler) if fewer else baseline(family, scheduler)
         assert not np.allclose(found, without, atol=1e-4), left_out
 
 
@@ -177,7 +177,7 @@ def test_the_pictures_do_not_depend_on_the_batch(names: Names, family: str, sche
 def test_without_guidance_a_combination_works_or_is_refused_in_one_line(
     names: Names, family: str
 ) -> None:
-    expected = accelerated(family, "DDIM", names)
+    expected = accelerated(family, names)
     pipeline = tiny(family)
     plain = pictures(pipeline, guidance_scale=1.0)
     with applied(pipeline, setting(names).accelerators) as generate:
@@ -215,4 +215,4 @@ def test_any_two_settings_in_turn_do_not_see_each_other(data: st.DataObject, fam
     with applied(pipeline, some.accelerators) as generate:
         pictures(generate, PROMPTS[2:])
         assert same(pictures(generate), expected)
-    assert same(pictures(pipeline), baseline(family, "DDIM"))
+    assert same(pictures(pipeline), baseline(family))

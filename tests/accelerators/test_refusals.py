@@ -22,15 +22,14 @@ from tests.accelerators.cases import (
     fits,
     setting,
 )
-from tests.pipelines import FAMILIES, UNETS, new, pictures, same, tiny
+from tests.pipelines import FAMILIES, SCHEDULERS_OF, UNETS, new, pictures, same, tiny
 from tuner.accelerators._applied import applied, check
 from tuner.errors import UnfitError, UsageError
-from tuner.schedulers import SCHEDULERS
 
 
 @every_fitting
 def test_a_second_application_is_refused_and_the_first_goes_on(names: Names, family: str) -> None:
-    expected = accelerated(family, "DDIM", names)
+    expected = accelerated(family, names)
     pipeline = tiny(family)
     with applied(pipeline, setting(names).accelerators) as generate:
         with (
@@ -40,7 +39,7 @@ def test_a_second_application_is_refused_and_the_first_goes_on(names: Names, fam
             raise AssertionError("applied twice")
         assert "\n" not in str(refusal.value)
         assert same(pictures(generate), expected)
-    assert same(pictures(pipeline), baseline(family, "DDIM"))
+    assert same(pictures(pipeline), baseline(family))
 
 
 def patch(pipeline: Any, package: str) -> None:
@@ -124,7 +123,7 @@ def test_a_scheduler_that_repeats_timesteps_is_refused(
     pipeline.scheduler = getattr(diffusers, scheduler).from_config(pipeline.scheduler.config)
     with pytest.raises(UnfitError, match=scheduler) as refusal:
         check(pipeline, setting(names).accelerators)
-    for alternative in SCHEDULERS:
+    for alternative in SCHEDULERS_OF["sd"]:
         assert alternative in str(refusal.value)
     assert "\n" not in str(refusal.value)
 

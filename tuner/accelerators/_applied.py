@@ -54,6 +54,7 @@ def applied(
         @wraps(plain)
         def generate(*args: Any, **kwargs: Any) -> Any:
             given = signature.bind(*args, **kwargs).arguments
+            check_passes(given, ordered)
             for one in ordered:
                 one.check_call(given)
             check_scheduler(pipeline, ordered)
@@ -83,7 +84,18 @@ def check_scheduler(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
         names = "+".join(one.name for one in accelerators)
         raise UnfitError(
             f"{names} counts denoising steps and {name} takes several passes for one; "
-            "use DDIM, DPM-Solver++ or UniPC"
+            "use DDIM, DPM-Solver++ or UniPC, and FlowMatchEuler for flows"
+        )
+
+
+def check_passes(arguments: dict[str, Any], accelerators: Sequence[Accelerator]) -> None:
+    """Refuse a call that makes Flux pass twice a step: once more without the prompt."""
+    scale = arguments.get("true_cfg_scale", 1)
+    if accelerators and scale > 1:
+        names = "+".join(one.name for one in accelerators)
+        raise UnfitError(
+            f"{names} counts denoising steps and true_cfg_scale = {scale} takes two passes for "
+            "one; use guidance_scale"
         )
 
 

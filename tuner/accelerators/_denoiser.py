@@ -13,6 +13,13 @@ def denoiser_of(pipeline: Any) -> Any:
     return found
 
 
+def patch_of(denoiser: Any) -> int:
+    """How many of the latent's rows and columns are one token."""
+    if type(denoiser).__name__ == "FluxTransformer2DModel":
+        return 2  # the pipeline makes the patches, and the configuration says 1
+    return int(getattr(denoiser.config, "patch_size", 1))
+
+
 def check_denoiser(name: str, pipeline: Any, kinds: tuple[str, ...]) -> None:
     """Raise `UnfitError` where the denoiser is of none of these diffusers classes."""
     import diffusers

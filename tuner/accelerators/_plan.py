@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tuner.accelerators._denoiser import denoiser_of
+from tuner.accelerators._denoiser import denoiser_of, patch_of
 from tuner.errors import UsageError
 
 
@@ -23,6 +23,7 @@ class Layer:
     downsample: int  # of its tokens, against the finest grid
     branch: int
     up: bool  # in the U-Net's upward half
+    cross: bool = True  # cross-attention beside self-attention, not both in one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,8 @@ def blank(shape: Shape, steps: int, full_steps: frozenset[int]) -> Plan:
         full_steps=full_steps,
         steps=[
             Step(
-                self_source=[number] * len(shape.layers), cross_source=[number] * len(shape.layers)
+                self_source=[number] * len(shape.layers),
+                cross_source=[number if layer.cross else None for layer in shape.layers],
             )
             for number in range(steps)
         ],
@@ -101,7 +103,7 @@ def blank(shape: Shape, steps: int, full_steps: frozenset[int]) -> Plan:
 
 def check_resolution(pipeline: Any, resolution: int) -> None:
     """Refuse a resolution in pixels that does not divide into a transformer's patches."""
-    grain = pipeline.vae_scale_factor * getattr(denoiser_of(pipeline).config, "patch_size", 1)
+    grain = pipeline.vae_scale_factor * patch_of(denoiser_of(pipeline))
     if resolution % grain:
         raise UsageError(
             f"resolution must be a multiple of {grain} for {type(pipeline).__name__}, "
@@ -119,11 +121,11 @@ def shape_of(pipeline: Any, resolution: int) -> Shape:
 
 def _shape_of_transformer(transformer: Any, latent: int) -> Shape:
     """A transformer's blocks are one like the other, and all of them run at every step."""
-    side = latent // transformer.config.patch_size
-    block = Layer(downsample=1, branch=0, up=True)
-    return Shape(
-        height=side, width=side, branches=0, layers=(block,) * len(transformer.transformer_blocks)
-    )
+    side = latent // patch_of(transformer)
+    singles = getattr(transformer, "single_transformer_blocks", None)
+    block = Layer(downsample=1, branch=0, up=True, cross=singles is None)
+    count = len(transformer.transformer_blocks) + len(singles or ())
+    return Shape(height=side, width=side, branches=0, layers=(block,) * count)
 
 
 def _shape_of_unet(unet: Any, latent: int) -> Shape:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
@@ -46,7 +47,7 @@ class FirstBlockCache(Accelerator):
     @classmethod
     def check(cls, pipeline: Any) -> None:
         """It needs a row of like blocks."""
-        check_denoiser(cls.name, pipeline, ("PixArtTransformer2DModel",))
+        check_denoiser(cls.name, pipeline, ("PixArtTransformer2DModel", "FluxTransformer2DModel"))
 
     @contextmanager
     def applied(
@@ -59,9 +60,10 @@ class FirstBlockCache(Accelerator):
             yield lambda: None
             return
         denoiser = denoiser_of(pipeline)
-        apply_first_block_cache(denoiser, FirstBlockCacheConfig(threshold=self.threshold))
+        config = FirstBlockCacheConfig(threshold=self.threshold)
+        apply = partial(apply_first_block_cache, denoiser, config)
         names = ("fbc_leader_block_hook", "fbc_block_hook")
-        with hooked(denoiser, generation, *names, by_row=True) as forget:
+        with hooked(denoiser, generation, apply, *names, by_row=True) as forget:
             yield forget
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
@@ -73,8 +74,8 @@ class PyramidAttentionBroadcast(Accelerator):
             current_timestep_callback=lambda: generation.step,
         )
         denoiser = denoiser_of(pipeline)
-        apply_pyramid_attention_broadcast(denoiser, config)
-        with hooked(denoiser, generation, "pyramid_attention_broadcast") as forget:
+        apply = partial(apply_pyramid_attention_broadcast, denoiser, config)
+        with hooked(denoiser, generation, apply, "pyramid_attention_broadcast") as forget:
             yield forget
 
 

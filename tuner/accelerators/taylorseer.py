@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
@@ -52,13 +53,16 @@ class TaylorSeer(Accelerator):
                 else:
                     order = min(self.max_order, computed - 1)
                     plan.by_data[self.name] = max(plan.by_data.get(self.name, ()), (order,))
-                step.self_source[index] = step.cross_source[index] = kept
+                step.self_source[index] = kept
+                if step.cross_source[index] is not None:
+                    step.cross_source[index] = kept
                 runs += 1
 
     @classmethod
     def check(cls, pipeline: Any) -> None:
-        """It takes blocks of self-attention and cross-attention."""
-        check_denoiser(cls.name, pipeline, ("UNet2DConditionModel", "PixArtTransformer2DModel"))
+        """It takes blocks whose attentions are called attn, or attn1 and attn2."""
+        kinds = ("UNet2DConditionModel", "PixArtTransformer2DModel", "FluxTransformer2DModel")
+        check_denoiser(cls.name, pipeline, kinds)
 
     @contextmanager
     def applied(
@@ -66,7 +70,7 @@ class TaylorSeer(Accelerator):
     ) -> Iterator[Callable[[], None]]:
         """Hook every attention; undone on exit.
 
-        The names that diffusers looks for by itself end in "attn": these models have none.
+        The names that diffusers looks for by itself end in "attn": U-Nets and PixArt have none.
         """
         from diffusers import TaylorSeerCacheConfig, apply_taylorseer_cache
 
@@ -76,10 +80,10 @@ class TaylorSeer(Accelerator):
             disable_cache_before_step=self.warmup,
             max_order=self.max_order,
             taylor_factors_dtype=denoiser.dtype,
-            cache_identifiers=[r"(.*\.)?transformer_blocks\.\d+\.attn[12]"],
+            cache_identifiers=[r"(.*\.)?(single_)?transformer_blocks\.\d+\.attn[12]?"],
         )
-        apply_taylorseer_cache(denoiser, config)
-        with hooked(denoiser, generation, "taylorseer_cache") as forget:
+        apply = partial(apply_taylorseer_cache, denoiser, config)
+        with hooked(denoiser, generation, apply, "taylorseer_cache") as forget:
             yield forget
 
 

@@ -7,7 +7,7 @@ from math import ceil, sqrt
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
-from tuner.accelerators._denoiser import check_denoiser, denoiser_of
+from tuner.accelerators._denoiser import check_denoiser, denoiser_of, patch_of
 from tuner.accelerators._plan import Plan
 from tuner.errors import UnfitError
 
@@ -113,7 +113,7 @@ class _Merging:
 
     def see_denoiser(self, module: Any, args: tuple[Any, ...]) -> None:
         """Remember the height and width of the finest grid: the latent, or its patches."""
-        patch = getattr(module.config, "patch_size", 1)
+        patch = patch_of(module)
         self.size = (args[0].shape[2] // patch, args[0].shape[3] // patch)
 
     def matching(self, tokens: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]] | None:

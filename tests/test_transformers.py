@@ -1,4 +1,4 @@
-"""PixArt from the command line to a pipeline of one's own, with tiny weights in a folder."""
+"""Transformers from the command line to a pipeline of one's own, with tiny weights in a folder."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,12 @@ from tuner import registry
 from tuner.cli import main
 from tuner.models.miniature import world
 
-NAMES = {"PixArt-Alpha": "pixart", "PixArt-Sigma": "sigma"}
+NAMES = {"PixArt-Alpha": "pixart", "PixArt-Sigma": "sigma", "Flux": "flux"}
+CLASSES = {
+    "PixArt-Alpha": "PixArtAlphaPipeline",
+    "PixArt-Sigma": "PixArtSigmaPipeline",
+    "Flux": "FluxPipeline",
+}
 every_model = pytest.mark.parametrize("name", NAMES)
 
 
@@ -36,15 +41,16 @@ def folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 @every_model
 def test_a_study_is_searched_exported_and_applied(name: str, folder: Path) -> None:
     storage = ["--storage", f"sqlite:///{folder / 'tuner.db'}"]
-    flags = f"--pipe {name} --sched DPM-Solver++ --steps 4 --num-samples 4 --batch-size 2".split()
+    sched = "FlowMatchEuler" if name == "Flux" else "DPM-Solver++"
+    flags = f"--pipe {name} --sched {sched} --steps 4 --num-samples 4 --batch-size 2".split()
     flags += ["--trials", "4", "--req-score-loss", "0.99", "--model", str(folder / "weights")]
     assert main(["run", *flags, *storage]) == 0
     assert main(["export", *storage, "-o", str(folder / "found.json")]) == 0
 
     (study,) = json.loads((folder / "found.json").read_text())["studies"].values()
-    assert study["pipeline"] == NAMES_OF_CLASSES[name]
-    assert set(study["best"]["params"]) <= {"tome", "tgate"}
-    pipe = tuner.load(name, scheduler="DPM-Solver++", source=str(folder / "weights"))
+    assert study["pipeline"] == CLASSES[name]
+    assert set(study["best"]["params"]) <= set(registry.component("models", name).accelerators)
+    pipe = tuner.load(name, scheduler=sched, source=str(folder / "weights"))
     assert type(pipe).__name__ == study["pipeline"]
     plain = pictures(pipe, num_inference_steps=4)
     undo = tuner.apply(pipe, folder / "found.json")
@@ -52,9 +58,6 @@ def test_a_study_is_searched_exported_and_applied(name: str, folder: Path) -> No
     undo()
     assert same(pictures(pipe, num_inference_steps=4), plain)
     assert same(found, plain) == (not study["best"]["params"])
-
-
-NAMES_OF_CLASSES = {"PixArt-Alpha": "PixArtAlphaPipeline", "PixArt-Sigma": "PixArtSigmaPipeline"}
 
 
 @pytest.mark.parametrize("name", ["PixArt-Sigma"])
@@ -66,6 +69,21 @@ def test_deepcache_is_refused_before_anything_is_written(
     assert main(["run", *flags, *storage]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "deepcache does not fit PixArtSigmaPipeline" in line
+    assert not (folder / "tuner.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "sched", "others"),
+    [("Flux", "DDIM", "use FlowMatchEuler"), ("PixArt-Alpha", "FlowMatchEuler", "use DDIM or")],
+)
+def test_a_scheduler_of_the_other_kind_is_refused(
+    name: str, sched: str, others: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = ["--storage", f"sqlite:///{folder / 'tuner.db'}"]
+    flags = ["--pipe", name, "--model", str(folder / "weights"), "--sched", sched]
+    assert main(["run", *flags, *storage]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{sched} does not fit the noise of this {CLASSES[name]}; {others}" in line
     assert not (folder / "tuner.db").exists()
 
 
