@@ -28,6 +28,7 @@ STRONG: Params = {
     "deepcache": {"cache_interval": 3, "cache_branch_id": 0},
     "deepcache-window": {"cache_interval": 3, "cache_branch_id": 0, "start": 2, "end": 7},
     "fbcache": {"threshold": 0.4},
+    "magcache": {"max_skip_steps": 3, "threshold": 0.24, "retention": 0.1},
     "pab": {"cross_interval": 6, "self_interval": 4, "warmup": 1},
     "taylorseer": {"cache_interval": 5, "warmup": 1, "max_order": 1},
     "tgate": {"gate_step": 6, "sp_interval": 5, "fi_interval": 2, "warmup": 1},

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from diffusers import (
     FirstBlockCacheConfig,
+    MagCacheConfig,
     TaylorSeerCacheConfig,
     apply_first_block_cache,
+    apply_mag_cache,
     apply_taylorseer_cache,
 )
+from diffusers.hooks.mag_cache import FLUX_MAG_RATIOS
 from diffusers.models import CacheMixin
 
 from tests.pipelines import PROMPTS, STEPS, double, new, new_double, pictures, same, tiny
@@ -18,7 +21,9 @@ from tuner.accelerators._plan import plan_of, shape_of
 from tuner.accelerators.deepcache import DeepCache
 from tuner.accelerators.deepcachewindow import DeepCacheWindow
 from tuner.accelerators.fbcache import FirstBlockCache
+from tuner.accelerators.magcache import MagCache
 from tuner.accelerators.taylorseer import TaylorSeer
+from tuner.errors import UnfitError
 from tuner.setting import Setting, canonical
 
 BETWEEN = 0.1425  # between the first change of the second picture and that of its batch
@@ -123,6 +128,64 @@ def test_orders_that_no_step_can_reach_are_the_same_setting() -> None:
         return {canonical(one, shape, 4) for one in raw}
 
     assert [len(found(warmup)) for warmup in (1, 2, 3)] == [2, 2, 3]
+
+
+def raw_magcache(threshold: float, skipped: int, steps: int) -> np.ndarray:
+    raw = new("flux")
+    config = MagCacheConfig(
+        threshold=threshold,
+        max_skip_steps=skipped,
+        retention_ratio=0.2,
+        num_inference_steps=steps,
+        mag_ratios=FLUX_MAG_RATIOS,
+    )
+    apply_mag_cache(raw.transformer, config)
+    return pictures(raw, num_inference_steps=steps)
+
+
+@pytest.mark.parametrize(("threshold", "skipped"), [(0.06, 3), (0.24, 1), (0.24, 5)])
+def test_our_magcache_is_diffusers_for_every_number_of_steps(
+    threshold: float, skipped: int
+) -> None:
+    setting = MagCache(max_skip_steps=skipped, threshold=threshold, retention=0.2)
+    with applied(new("flux"), (setting,)) as generate:
+        for steps in (12, 5, 12):
+            expected = raw_magcache(threshold, skipped, steps)
+            assert same(pictures(generate, num_inference_steps=steps), expected)
+
+
+def test_the_raw_magcache_skips_steps_at_a_threshold_of_0() -> None:
+    expected = pictures(new("flux"), num_inference_steps=28)
+    assert not same(raw_magcache(0.0, 3, 28), expected)
+
+
+def test_magcache_is_refused_where_the_steps_lie_elsewhere() -> None:
+    setting = MagCache(max_skip_steps=3, threshold=0.1, retention=0.2)
+    with (
+        applied(new("flux"), (setting,)) as generate,
+        pytest.raises(UnfitError, match="other sigmas"),
+    ):
+        pictures(generate, sigmas=[1.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    "setting", [FirstBlockCache(threshold=0.1), TaylorSeer(cache_interval=5, warmup=3, max_order=1)]
+)
+def test_a_second_pass_a_step_is_refused(setting: Any) -> None:
+    with (
+        applied(new("flux"), (setting,)) as generate,
+        pytest.raises(UnfitError, match="true_cfg_scale = 2 takes two passes"),
+    ):
+        pictures(generate, negative_prompt=["a blue ring"] * 2, true_cfg_scale=2)
+
+
+def test_fluxs_pipeline_leaves_a_registry_that_knows_of_no_hooks() -> None:
+    pipeline = new("flux")
+    expected = pictures(pipeline)
+    assert "_diffusers_hook" in vars(pipeline.transformer)
+    assert not same(ours(pipeline, FirstBlockCache(threshold=0.4)), expected)
+    assert "_diffusers_hook" in vars(pipeline.transformer)
+    assert same(pictures(pipeline), expected)
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])

@@ -46,12 +46,13 @@ def knob(
 class Generation:
     """What accelerators share while one `generate` call runs.
 
-    `step` counts the denoiser's calls from 0 and is -1 before the first. At `full_steps` no
-    accelerator may take features from an earlier step, because another one changes their shape
-    or keeps them.
+    `steps` is how many there will be. `step` counts the denoiser's calls from 0 and is -1 before
+    the first. At `full_steps` no accelerator may take features from an earlier step, because
+    another one changes their shape or keeps them.
     """
 
     seed: int = 0
+    steps: int = 0
     step: int = -1
     full_steps: frozenset[int] = frozenset()
 

@@ -44,6 +44,7 @@ def applied(
     plain = MethodType(type(pipeline).__call__, pipeline)
     call = Call(function=plain, extra={})
     signature = inspect.signature(plain)
+    default_steps = signature.parameters["num_inference_steps"].default
     _in_use.add(denoiser)
     with ExitStack() as undo:
         undo.callback(_in_use.discard, denoiser)
@@ -58,6 +59,7 @@ def applied(
             for one in ordered:
                 one.check_call(given)
             check_scheduler(pipeline, ordered)
+            generation.steps = given.get("num_inference_steps", default_steps)
             generation.step = -1
             for forget_one in forget:
                 forget_one()
