@@ -79,9 +79,13 @@ def _add_run(commands: Any) -> None:
         "--pipe",
         help="a known model (SD1.5, SDXL, PixArt-Sigma, miniature, …); several with commas",
     )
-    run.add_argument("--sched", help="DDIM, DPM-Solver++ or UniPC; several with commas")
+    run.add_argument(
+        "--sched", help="DDIM, DPM-Solver++, UniPC or FlowMatchEuler; several with commas"
+    )
     run.add_argument("--steps", help="denoising steps; several with commas")
-    run.add_argument("--search-targets", help="accelerators that may be on, with commas")
+    run.add_argument(
+        "--search-targets", help="accelerators that may be on, with commas (default: the model's)"
+    )
     run.add_argument("--num-samples", type=int, help="prompts for each setting (default: 32)")
     run.add_argument("--batch-size", type=int, help="pictures at once (default: 4)")
     run.add_argument("--seed", type=int, help="of noise, chance and sampler (default: 42)")
