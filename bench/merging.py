@@ -9,8 +9,8 @@ map that is drawn anew at each step. Three ways, on the miniature at DDIM-20:
 - frozen map: as is, but every layer merges by the map of its first step throughout;
 - after unmerge: T-GATE keeps what every token got (ours, in tuner/accelerators/tome.py).
 
-Printed are the score loss against the baseline, and the distance (root mean square, 0 to 255) to the
-pictures of T-GATE alone, both with 95 % intervals over the prompts.
+Printed are the score loss against the baseline, and the distance (root mean square, 0 to 255) to
+the pictures of T-GATE alone, both with 95 % intervals over the prompts.
 """
 
 import argparse
