@@ -8,9 +8,10 @@ from rich.console import Console
 
 from tuner.errors import UnreachedError
 from tuner.report.progress import Display
-from tuner.report.table import front_table
+from tuner.report.table import front_table, remarks
 from tuner.search import record
 from tuner.search.goal import Goal
+from tuner.search.record import Result
 from tuner.session import Outcome, Session
 from tuner.spec import StudySpec
 
@@ -35,8 +36,10 @@ def show(studies: list[optuna.Study], console: Console) -> None:
     """Print the front of each study."""
     for study in studies:
         limit = study.user_attrs.get("request", {}).get("req_score_loss", 0.02)
-        front = record.front(record.results(study))
-        console.print(front_table(front, limit, f"{study.study_name}: Pareto front"))
+        results = record.results(study)
+        title = f"{study.study_name}: Pareto front"
+        console.print(front_table(record.front(results), limit, title))
+        _print_remarks(results, console)
 
 
 def _print_outcome(outcome: Outcome, console: Console) -> None:
@@ -48,6 +51,7 @@ def _print_outcome(outcome: Outcome, console: Console) -> None:
     )
     name = outcome.study.study_name
     console.print(front_table(outcome.front, outcome.goal.limit, f"{name}: Pareto front"))
+    _print_remarks(outcome.results, console)
     best = outcome.best
     if best is not None:
         console.print(
@@ -56,6 +60,11 @@ def _print_outcome(outcome: Outcome, console: Console) -> None:
             f"{'' if best.verified is None else ', verified'}",
             highlight=False,
         )
+
+
+def _print_remarks(results: list[Result], console: Console) -> None:
+    for line in remarks(results):
+        console.print(line, style="dim", highlight=False)
 
 
 def _why_missed(outcome: Outcome) -> str:

@@ -1,8 +1,11 @@
 """Tables for the terminal."""
 
+from collections import defaultdict
+
 from rich.table import Table
 
 from tuner.search.record import Result
+from tuner.setting import Setting
 
 
 def front_table(front: list[Result], limit: float, title: str) -> Table:
@@ -35,3 +38,17 @@ def verdict(result: Result, limit: float) -> str:
     word = "under the limit" if result.feasible(limit) else "over the limit"
     sure = result.score_loss.high < limit or result.score_loss.low >= limit
     return word if sure else f"{word}, unsure"
+
+
+def remarks(results: list[Result]) -> list[str]:
+    """One line for each note on the results: which settings changed nothing or were slower."""
+    noted: dict[str, dict[Setting, Result]] = defaultdict(dict)
+    for one in results:
+        if one.note is not None and one.setting.accelerators:
+            noted[one.note].setdefault(one.setting, one)
+    lines = []
+    for note, found in noted.items():
+        shown = [f"{one.setting} ({one.speedup.value:.2f}×)" for one in found.values()]
+        more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+        lines.append(f"{note}: {', '.join(shown[:3])}{more}")
+    return lines

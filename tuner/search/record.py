@@ -25,6 +25,7 @@ class Result:
     score: float
     prompts: int
     same_pictures: bool
+    note: str | None = None  # what is odd about it: changes nothing, or is slower
     verified: "Verification | None" = None
 
     def feasible(self, limit: float) -> bool:
@@ -54,10 +55,8 @@ def write(trial: Trial, measured: Any, limit: float) -> None:
     }
     for name, value in attributes.items():
         trial.set_user_attr(name, value)
-    if measured.same_pictures:
-        trial.set_user_attr("note", "the pictures are the baseline's, byte for byte")
-    elif measured.speedup.value < 1:
-        trial.set_user_attr("note", "slower than the baseline")
+    if measured.note is not None:
+        trial.set_user_attr("note", measured.note)
     set_constraint(trial, measured.score_loss.value, limit)
 
 
@@ -106,6 +105,7 @@ def from_attributes(
         score=kept["score"],
         prompts=kept["prompts"],
         same_pictures=kept["same_pictures"],
+        note=kept.get("note"),
         verified=verified,
     )
 
