@@ -35,6 +35,9 @@ STRONG: Params = {
     "tome": {"ratio": 0.5, "max_downsample": 2},
 }
 
+# A plan cannot say what these compute.
+DECIDE_BY_THE_PICTURE = {"fbcache"}
+
 Names = tuple[str, ...]
 BY_DEFAULT = set(StudySpec().search_targets)
 KNOWN: dict[str, type[Accelerator]] = registry.components("accelerators")

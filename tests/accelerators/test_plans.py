@@ -4,17 +4,13 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 
-from tests.accelerators.cases import Names, any_setting, every_fitting, setting
-from tests.pipelines import FAMILIES, LATENT_SIDE, PROMPTS, STEPS, pictures, same, tiny
+from tests.accelerators.cases import DECIDE_BY_THE_PICTURE, Names, every_fitting, setting
+from tests.pipelines import FAMILIES, LATENT_SIDE, PROMPTS, STEPS, pictures, tiny
 from tuner.accelerators._applied import applied
 from tuner.accelerators._denoiser import denoiser_of
 from tuner.accelerators._plan import plan_of, shape_of
-from tuner.setting import canonical
 
-DECIDE_BY_THE_PICTURE = {"fbcache"}
 WITHOUT_A_SECOND_PASS = {"flux"}  # its guidance is an input
 
 
@@ -70,20 +66,6 @@ def test_as_many_attentions_are_computed_at_each_step_as_the_plan_says(
         assert computed.attentions == planned
     passes = 1 if family in WITHOUT_A_SECOND_PASS else 2
     assert computed.rows == [passes if step.guided else 1 for step in plan.steps]
-
-
-@given(data=st.data(), family=st.sampled_from(FAMILIES))
-@settings(
-    max_examples=12, derandomize=True, deadline=None, database=None, phases=[Phase.generate]
-)  # a failure is not made smaller: that takes minutes
-def test_a_canonical_setting_makes_the_same_pictures(data: st.DataObject, family: str) -> None:
-    pipeline = tiny(family)
-    some = data.draw(any_setting(family))
-    other = canonical(some, shape_of(pipeline, 2 * LATENT_SIDE), STEPS)
-    with applied(pipeline, some.accelerators) as generate:
-        expected = pictures(generate)
-    with applied(pipeline, other.accelerators) as generate:
-        assert same(pictures(generate), expected)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

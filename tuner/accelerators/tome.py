@@ -65,7 +65,7 @@ class ToMe(Accelerator):
 
     def slow_because(self, pipeline: Any) -> str | None:
         """Fused attention never writes down the matrix that merging makes smaller."""
-        kinds = {type(one).__name__ for one in pipeline.unet.attn_processors.values()}
+        kinds = {type(one).__name__ for one in denoiser_of(pipeline).attn_processors.values()}
         if any("2_0" in kind or "XFormers" in kind or "Flash" in kind for kind in kinds):
             return "fused attention leaves merging little to save (tomesd issues 19 and 57)"
         return None
