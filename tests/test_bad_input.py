@@ -81,7 +81,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--pipe SD3", "unknown model 'SD3'; known: miniature, SD1.5, SD2.1, SDXL"),
+        ("--pipe SD3", "unknown model 'SD3'; known: Flux, miniature, PixArt-Alpha"),
         ("--sched DIM", "unknown scheduler 'DIM'; known: DDIM, DPM-Solver++, UniPC"),
         ("--search-targets tome,deepcash", "unknown accelerator 'deepcash'; known: "),
         ("--sampler gps", "unknown sampler 'gps'; known: "),
@@ -137,7 +137,7 @@ def test_a_wrong_study_file_is_refused(text: str, words: str, refused: Refused) 
 def test_a_study_file_that_is_missing_or_a_folder_is_refused(refused: Refused) -> None:
     line = refused("run", "nowhere.toml")
     assert "cannot read the study file nowhere.toml" in line
-    assert "bundled ones: miniature" in line
+    assert "bundled ones: flux, miniature" in line
     assert "cannot read the study file ." in refused("run", ".")
 
 

@@ -85,5 +85,7 @@ def test_a_plain_clone_runs_the_same_program(tmp_path: Path) -> None:
     )
     assert finished.returncode == 2
     assert finished.stdout == ""
-    assert finished.stderr == ("tuner: unknown scheduler 'DIM'; known: DDIM, DPM-Solver++, UniPC\n")
+    assert finished.stderr == (
+        "tuner: unknown scheduler 'DIM'; known: DDIM, DPM-Solver++, UniPC, FlowMatchEuler\n"
+    )
     assert list(tmp_path.iterdir()) == []

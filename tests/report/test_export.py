@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.search.test_loop import Bench, measurement
 from tests.search.test_record import LIMITS, found
@@ -86,6 +86,7 @@ def test_a_changed_limit_changes_the_export(tmp_path: Path) -> None:
 
 
 @given(found(), LIMITS)
+@settings(deadline=None)
 def test_every_point_comes_back_as_the_setting_it_was(results: list[Result], limit: float) -> None:
     for result in results:
         point = json.loads(json.dumps(export.point(result, limit), allow_nan=False))
