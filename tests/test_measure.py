@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 import tuner
+from tuner import registry
 from tuner.accelerators._applied import applied
 from tuner.errors import BadPictureError, UsageError
 from tuner.measure import statistics
 from tuner.measure.baseline import BaselineLatency, key_of
 from tuner.measure.evaluation import Evaluation, prompt_seed
+from tuner.measure.fidelity import Beside
 from tuner.measure.pictures import checked
 from tuner.session import Session
 from tuner.setting import Setting
@@ -155,9 +157,83 @@ class Zero:
 def test_a_baseline_without_a_score_is_the_users_to_mend(
     evaluation: Evaluation, store: Storage
 ) -> None:
+    worthless = replace(evaluation, metric=Zero(), prompts=evaluation.prompts[:2])
     with pytest.raises(UsageError, match=r"mean score is 0\.00"):
-        replace(evaluation, metric=Zero(), prompts=evaluation.prompts[:2]).baseline(store)
-    assert store.baselines("scores") == []
+        worthless.baseline(store)
+    assert store.get("scores", key_of(worthless.score_parts)) is None
+
+
+@pytest.fixture(scope="module")
+def compared(evaluation: Evaluation) -> Evaluation:
+    """With metrics beside the score: two comparisons, and the scorer once more as a reward."""
+    known = registry.components("metrics")
+    rewards = Beside(component=known["clip"], metric=evaluation.metric)
+    others = (Beside(component=known[name], metric=known[name](device="cpu"))
+              for name in ("psnr", "ssim"))  # fmt: skip
+    return replace(evaluation, beside=(rewards, *others))
+
+
+def test_metrics_beside_the_score_compare_with_the_baseline_of_the_same_noise(
+    compared: Evaluation, store: Storage
+) -> None:
+    before, after = (checked(generated(compared, one)) for one in (Setting(), SETTINGS[1]))
+    *_, last = compared.measure(SETTINGS[1], store)
+    for one in compared.beside[1:]:
+        assert last.fidelity[one.name] == statistics.mean(one.metric.compare(after, before))
+    scores, _ = compared.baseline(store)
+    drops = [a - b for a, b in zip(scores.scores, last.scores, strict=True)]
+    assert last.fidelity["clip"] == statistics.mean(drops)
+    assert last.fidelity["clip"].value == pytest.approx(np.mean(scores.scores) - last.score)
+
+
+def test_the_baseline_as_a_setting_equals_itself(compared: Evaluation, store: Storage) -> None:
+    (only,) = compared.measure(Setting(), store)
+    equal = {one.name: one.component.equal for one in compared.beside}
+    assert {name: one.value for name, one in only.fidelity.items()} == equal
+    images = checked(generated(compared, Setting()))
+    same = compared.beside[2].metric.compare(images, images)
+    assert statistics.mean(same).value == pytest.approx(equal["ssim"])
+
+
+def test_the_baselines_pictures_are_kept_and_are_not_generated_again(
+    compared: Evaluation, store: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared.baseline(store)
+    reference = compared.reference(Storage(store.url, create=False))
+    assert reference.complete
+    kept = [one for numbers in compared.batches() for one in reference.pictures(numbers)]
+    for one, other in zip(kept, checked(generated(compared, Setting())), strict=True):
+        assert np.array_equal(np.asarray(one), np.asarray(other))
+    assert 0 < reference.size < 4 * 64 * 64 * 3 * 4 / 3
+    monkeypatch.setattr(Evaluation, "generate", None)
+    compared.baseline(Storage(store.url, create=False))
+
+
+def test_a_metric_that_comes_later_leaves_the_scores_as_they_are(
+    evaluation: Evaluation, compared: Evaluation, store: Storage
+) -> None:
+    key = key_of(evaluation.score_parts)
+    evaluation.baseline(store)
+    before = store.get("scores", key)
+    assert not compared.reference(store).complete
+    compared.baseline(store)
+    assert compared.reference(store).complete
+    assert store.get("scores", key) == before
+
+
+def test_pictures_of_a_baseline_that_was_interrupted_are_not_taken_for_all(
+    compared: Evaluation, store: Storage
+) -> None:
+    def interrupted(batch: int, images: list[Any]) -> None:
+        if batch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compared.baseline(store, on_pictures=interrupted)
+    assert compared.reference(store).pictures(range(2))  # the first batch's are there
+    assert not compared.reference(store).complete
+    compared.baseline(store)
+    assert compared.reference(store).complete
 
 
 @pytest.mark.parametrize(
@@ -238,6 +314,16 @@ def test_the_speedup_is_the_median_ratio() -> None:
     single = statistics.speedup([1.5])
     assert (single.low, single.high) == (0, float("inf"))
     assert single.value == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("count", [8, 32])
+def test_19_of_20_intervals_of_a_mean_hold_the_truth(count: int) -> None:
+    chance = np.random.default_rng(count)
+    held = []
+    for _ in range(2000):
+        estimate = statistics.mean(chance.normal(0.3, 0.1, count).tolist())
+        held.append(estimate.low <= 0.3 <= estimate.high)
+    assert 0.93 <= sum(held) / len(held) <= 0.97
 
 
 @given(st.lists(st.floats(0.1, 10), min_size=1, max_size=9))

@@ -1,5 +1,6 @@
 """`tuner run` on the bundled miniature: it ends, continues, survives and stops."""
 
+import json
 import os
 import re
 import shutil
@@ -181,6 +182,44 @@ def test_a_changed_limit_judges_stored_trials_without_measuring(
     assert request["req_score_loss"] == limit
 
 
+def test_limits_beside_the_score_are_kept_shown_exported_and_judged_anew(
+    tmp_path: Path,
+    calls: list[range],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [*FLAGS, "--trials", "3", "--pictures", "none"]
+    assert main([*command, "--limit", "ssim=-0.9", "--metrics", "psnr"]) == 0
+    printed = capsys.readouterr().out
+    assert "ssim over -0.9" in printed
+    assert "ssim (95 %)" in printed
+    assert "psnr (95 %)" in printed
+    assert re.search(r"trial   0 .* psnr \d+\.?\d*, ssim 0\.\d+ ", printed)
+    assert re.search(r"verified on .* psnr \d+\.?\d*, ssim 0\.\d+", printed)
+    assert "the baseline's 4 pictures" in printed
+    kept = baselines(tmp_path)
+    found = {one.number: one.user_attrs["fidelity"]["ssim"]["value"] for one in finished(tmp_path)}
+    calls.clear()
+    best = max(found.values())
+    assert main([*command, "--limit", f"ssim={best}", "--metrics", "psnr"]) == 1  # strictly over
+    assert calls == []
+    assert baselines(tmp_path) == kept
+    assert "misses ssim" in capsys.readouterr().out
+    for one in finished(tmp_path):
+        assert [value <= 0 for value in one.constraints.values()] == [True, False]
+    assert main(["show"]) == 0
+    assert "misses ssim" in capsys.readouterr().out
+    assert main(["export"]) == 0
+    (entry,) = json.loads(Path("search_params.json").read_text())["studies"].values()
+    assert entry["best"] is None
+    assert entry["goal"]["limits"] == {"ssim": best}
+    for point in entry["pareto"]:
+        assert point["fidelity"]["ssim"]["value"] == found[point["trial"]]
+    verified = [point["verified"] for point in entry["pareto"] if point["verified"]]
+    assert all(set(one["fidelity"]) == {"psnr", "ssim"} for one in verified)
+
+
 def test_another_batch_size_makes_a_study_with_a_readable_suffix(
     folder: Path, session: Session, calls: list[range]
 ) -> None:
@@ -289,8 +328,10 @@ def test_a_crashs_reason_is_printed_as_it_is(capsys: pytest.CaptureFixture[str])
 
     from tuner.report.progress import Display
     from tuner.search.goal import Goal
+    from tuner.search.limits import Limits
 
-    display = Display(Console(soft_wrap=True), Goal(limit=0.02), 3, 4)
+    goal = Goal(limits=Limits(score_loss=0.02))
+    display = Display(Console(soft_wrap=True), goal, 3, 4)
     for reason in ("no file [/tmp/weights]", "shape [bold] is not [red]"):
         display.trial_ended(0, "FAIL", None, reason)
         assert reason in capsys.readouterr().out

@@ -11,7 +11,7 @@ from tuner import registry
 from tuner.accelerators._plan import shape_of
 from tuner.measure.device import versions
 from tuner.measure.evaluation import Evaluation, Measurement
-from tuner.metrics import Metric
+from tuner.measure.fidelity import Beside
 from tuner.models._load import device_named, dtype_named, load, model_named
 from tuner.prompts._file import prompt_set
 from tuner.report.pictures import PictureFolder, check_folder
@@ -44,7 +44,7 @@ class Outcome:
     @property
     def front(self) -> list[Result]:
         """The Pareto front of speedup and score loss."""
-        return record.front(self.results)
+        return record.front(self.results, self.goal.limits)
 
 
 class Session:
@@ -54,7 +54,7 @@ class Session:
         """`pictures`: the folder for picture strips; none are kept when None."""
         self._pictures = pictures
         self._pipelines: dict[tuple[Any, ...], Any] = {}
-        self._metrics: dict[tuple[Any, ...], Metric] = {}
+        self._metrics: dict[tuple[Any, ...], Any] = {}
 
     def evaluation(self, spec: StudySpec, pool: str = "search") -> Evaluation:
         """How a spec's settings are evaluated; loads what is not loaded yet.
@@ -76,21 +76,31 @@ class Session:
             accelerator.check(pipeline)
             gentlest = accelerator.from_values(dict(accelerator.neutral))
             gentlest.check_call({"guidance_scale": guidance_scale})
-        judge = (model.metric, device, *sorted(model.metric_options.items()))
-        if judge not in self._metrics:
-            make = registry.component("metrics", model.metric)
-            self._metrics[judge] = make(device=device, **model.metric_options)
         return Evaluation(
             pipeline=pipeline,
             device=device,
             steps=spec.steps,
             prompts=prompts,
-            metric=self._metrics[judge],
+            metric=self._metric(model.metric, device, model.metric_options),
             resolution=spec.resolution or model.resolution,
             guidance_scale=guidance_scale,
             batch_size=spec.batch_size,
             seed=spec.seed,
+            beside=tuple(
+                Beside(
+                    component=registry.component("metrics", name),
+                    metric=self._metric(name, device, {}),
+                )
+                for name in spec.metrics
+            ),
         )
+
+    def _metric(self, name: str, device: str, options: dict[str, str]) -> Any:
+        """A metric, loaded once."""
+        judge = (name, device, *sorted(options.items()))
+        if judge not in self._metrics:
+            self._metrics[judge] = registry.component("metrics", name)(device=device, **options)
+        return self._metrics[judge]
 
     def run(
         self,
@@ -109,6 +119,7 @@ class Session:
         study.set_user_attr("pipeline", type(evaluation.pipeline).__name__)
         study.set_user_attr("versions", versions())
         strips = PictureFolder(self._pictures, study.study_name)
+        kept = evaluation.reference(storage).size
         scores, latency = evaluation.baseline(storage, on_baseline, strips.saver("baseline"))
         study.set_user_attr(
             "baseline",
@@ -118,6 +129,12 @@ class Session:
                 "num_samples": len(scores.scores),
             },
         )
+        size = evaluation.reference(storage).size
+        if size != kept:
+            (watch or Watch()).notice(
+                f"the baseline's {len(evaluation.prompts)} pictures take {size / 1e6:.1f} MB of "
+                "the database; those of the prompts for verifying will take as much"
+            )
 
         def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
             return evaluation.measure(setting, storage, strips.saver(f"trial-{trial:04d}"))
@@ -159,6 +176,7 @@ def run(spec: StudySpec, watch: Watch | None = None) -> Outcome:
 def identity(evaluation: Evaluation) -> dict[str, Any]:
     """What tells one way of evaluating a triple from another, in a few readable values."""
     scores, latency = evaluation.score_parts, evaluation.latency_parts
+    beside = " + ".join(one.metric.identity for one in evaluation.beside)
     return {
         "weights": scores["weights"],
         "guidance": scores["guidance_scale"],
@@ -169,7 +187,7 @@ def identity(evaluation: Evaluation) -> dict[str, Any]:
         "metric": scores["metric"],
         "device": latency["device"],
         "batch": latency["batch_size"],
-    }
+    } | ({"beside": beside} if beside else {})
 
 
 def request(spec: StudySpec) -> dict[str, Any]:
@@ -182,6 +200,7 @@ def request(spec: StudySpec) -> dict[str, Any]:
         "req_score_loss": spec.req_score_loss,
         "req_speedup": spec.req_speedup,
         "req_time": spec.req_time,
+        "limits": dict(spec.limits),
         "batch_size": spec.batch_size,
         "seed": spec.seed,
     }

@@ -12,6 +12,7 @@ from tuner.errors import TrialError, UsageError
 from tuner.measure import device as machine
 from tuner.measure import statistics
 from tuner.measure.baseline import BaselineLatency, BaselineScores, Store, key_of, payload_of
+from tuner.measure.fidelity import Beside, Fidelity, Reference, of_equal
 from tuner.measure.pictures import checked, digest
 from tuner.measure.statistics import Estimate
 from tuner.metrics import Metric
@@ -30,6 +31,7 @@ class Measurement:
     score_loss: Estimate
     latency_s: float  # seconds per image: baseline latency / speedup
     score: float  # mean over the prompts evaluated
+    fidelity: dict[str, Estimate]  # the figures of the metrics beside the score
     scores: list[float] = field(repr=False)
     ratios: list[float] = field(repr=False)
     memory_gib: float | None
@@ -54,6 +56,7 @@ class Evaluation:
     batch_size: int = 4
     seed: int = 42
     timing_pairs: int = 3
+    beside: tuple[Beside, ...] = ()  # metrics beside the score
 
     @cached_property
     def score_parts(self) -> dict[str, Any]:
@@ -80,6 +83,10 @@ class Evaluation:
         unchanged = ("seed", "prompts", "metric")
         parts = {k: v for k, v in self.score_parts.items() if k not in unchanged}
         return parts | machine.describe(self.device) | {"batch_size": self.batch_size}
+
+    def reference(self, store: Store) -> Reference:
+        """The baseline's side of the metrics beside the score."""
+        return Reference(self.beside, self.score_parts, store)
 
     def batches(self) -> list[range]:
         """The prompts' numbers, batch by batch; only the last may be smaller."""
@@ -121,7 +128,8 @@ class Evaluation:
         score_parts, latency_parts = self.score_parts, self.latency_parts
         kept = store.get("scores", key_of(score_parts))
         kept_latency = store.get("latency", key_of(latency_parts))
-        if kept is not None and kept_latency is not None:
+        reference = self.reference(store)
+        if kept is not None and kept_latency is not None and reference.complete:
             return BaselineScores(**kept), BaselineLatency(**kept_latency)
         scores: list[float] = []
         digests: list[str] = []
@@ -131,17 +139,20 @@ class Evaluation:
             self.generate(call, batches[0])  # warm-up
             for done, numbers in enumerate(batches):
                 output, elapsed = self.generate(call, numbers)
-                images = checked(output)
+                images, prompts = checked(output), [self.prompts[n] for n in numbers]
                 if len(numbers) == len(batches[0]):
                     seconds.append(elapsed)
                 if kept is None:
-                    scores += self.metric.score(images, [self.prompts[n] for n in numbers])
+                    scores += self.metric.score(images, prompts)
                     digests += [digest(image) for image in images]
+                if not reference.complete:
+                    reference.add(numbers, images, prompts)
                 if on_pictures is not None:
                     on_pictures(done, images)
                 if on_batch is not None:
                     on_batch(done + 1, len(batches))
-                if kept is not None and done + 1 >= self.timing_pairs:
+                enough = kept is not None and reference.complete
+                if enough and done + 1 >= self.timing_pairs:
                     break
         latency = BaselineLatency(batch_seconds=seconds, batch_size=len(batches[0]))
         if kept is None:
@@ -154,6 +165,7 @@ class Evaluation:
             store.put("scores", key_of(score_parts), score_parts, payload_of(measured))
         else:
             measured = BaselineScores(**kept)
+        reference.keep()
         if kept_latency is None:
             store.put("latency", key_of(latency_parts), latency_parts, payload_of(latency))
         else:
@@ -180,6 +192,7 @@ class Evaluation:
         scores: list[float] = []
         ratios: list[float] = []
         same = True
+        fidelity = Fidelity(metrics=self.beside, reference=self.reference(store))
         with _memory_errors():
             machine.reset_peak_memory(self.device)
             self._one(setting, batches[0])  # warm-up, after every change of setting
@@ -190,8 +203,9 @@ class Evaluation:
                 output, elapsed = self._one(setting, numbers)
                 if paired:
                     ratios.append(without / elapsed)
-                images = checked(output)
-                scores += self.metric.score(images, [self.prompts[n] for n in numbers])
+                images, prompts = checked(output), [self.prompts[n] for n in numbers]
+                scores += self.metric.score(images, prompts)
+                fidelity.add(numbers, images, prompts)
                 same &= [digest(image) for image in images] == [before.digests[n] for n in numbers]
                 if on_pictures is not None:
                     on_pictures(index, images)
@@ -202,6 +216,7 @@ class Evaluation:
                     score_loss=statistics.score_loss(before.scores[: len(scores)], scores),
                     latency_s=latency.latency_s / faster.value,
                     score=sum(scores) / len(scores),
+                    fidelity=fidelity.estimates(),
                     scores=list(scores),
                     ratios=list(ratios),
                     memory_gib=memory,
@@ -216,6 +231,7 @@ class Evaluation:
             score_loss=Estimate(value=0.0, low=0.0, high=0.0),
             latency_s=latency.latency_s,
             score=sum(before.scores) / len(before.scores),
+            fidelity=of_equal(self.beside),
             scores=before.scores,
             ratios=[],
             memory_gib=None,
