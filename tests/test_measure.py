@@ -15,8 +15,9 @@ import tuner
 from tuner import registry
 from tuner.accelerators._applied import applied
 from tuner.errors import BadPictureError, UsageError
+from tuner.measure import device as machine
 from tuner.measure import statistics
-from tuner.measure.baseline import BaselineLatency, key_of
+from tuner.measure.baseline import BaselineLatency, changes, key_of
 from tuner.measure.evaluation import Evaluation, prompt_seed
 from tuner.measure.fidelity import Beside
 from tuner.measure.pictures import checked
@@ -143,6 +144,47 @@ def test_a_baseline_is_kept_under_everything_that_changes_it(evaluation: Evaluat
     ):
         found = keys(replace(evaluation, **change))
         assert (found[0] == scores, found[1] == latency) == (same_scores, same_latency), change
+
+
+def test_the_key_holds_weights_scheduler_precision_machine_and_packages(
+    evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parts(one: Evaluation) -> dict[str, Any]:
+        return one.score_parts | one.latency_parts
+
+    def change(pipeline: Any) -> list[str]:
+        found = changes(before, parts(replace(evaluation, pipeline=pipeline)))
+        return [one.split()[0] for one in found]
+
+    before = parts(replace(evaluation))
+    other = tuner.load("miniature", scheduler="DDIM", device="cpu")
+    assert change(other) == []
+    other.scheduler.register_to_config(beta_end=0.5)
+    assert change(other) == ["beta_end"]
+    other = tuner.load("miniature", scheduler="UniPC", device="cpu")
+    assert "class" in change(other)
+    other = tuner.load("miniature", scheduler="DDIM", device="cpu", dtype="bfloat16")
+    assert change(other) == ["weights", "dtype"]
+    other = tuner.load("miniature", scheduler="DDIM", device="cpu")
+    with torch.no_grad():
+        other.vae.decoder.conv_out.bias += 0.1
+    assert change(other) == ["weights"]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    monkeypatch.setattr(machine, "version", lambda package: f"7 of {package}")
+    assert set(change(evaluation.pipeline)) == {"threads", *before["versions"]}
+    assert set(before["versions"]) >= {"torch", "diffusers", "open_clip_torch", "torchvision"}
+
+
+def test_changes_between_baselines_are_named_with_both_values() -> None:
+    before = {"steps": 4, "versions": {"torch": "2.14.0", "diffusers": "0.42.1"}, "threads": 1}
+    now = {"steps": 4, "versions": {"torch": "2.15.0", "diffusers": "0.42.1"}, "driver": "580.1"}
+    assert changes(before, now) == [
+        "torch 2.14.0 -> 2.15.0",
+        "threads 1 -> none",
+        "driver none -> 580.1",
+    ]
+    assert changes(now, dict(reversed(now.items()))) == []
+    assert changes({"betas": [1, 2]}, {"betas": (1, 2)}) == []  # a store gives lists back
 
 
 class Zero:

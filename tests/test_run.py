@@ -105,9 +105,15 @@ def baselines(folder: Path) -> list[tuple[str, str, str]]:
 
 
 class Count(Watch):
-    """Counts the trials that begin."""
+    """Counts the trials that begin, and remembers what it was told."""
 
     began = 0
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def notice(self, line: str) -> None:
+        self.lines.append(line)
 
     def trial_began(self, number: int, setting: Setting) -> None:
         self.began += 1
@@ -218,6 +224,29 @@ def test_limits_beside_the_score_are_kept_shown_exported_and_judged_anew(
         assert point["fidelity"]["ssim"]["value"] == found[point["trial"]]
     verified = [point["verified"] for point in entry["pareto"] if point["verified"]]
     assert all(set(one["fidelity"]) == {"psnr", "ssim"} for one in verified)
+
+
+def test_another_baseline_of_a_study_is_told_with_what_changed(
+    folder: Path, session: Session, calls: list[range]
+) -> None:
+    told, kept = [], baselines(folder)
+    for threads in (1, 2, 2, 1):
+        watch = Count()
+        torch.set_num_threads(threads)
+        try:
+            session.run(spec(folder), watch)
+        finally:
+            torch.set_num_threads(1)
+        told.append(watch.lines)
+    assert told == [
+        [],
+        ["baseline measured again: threads 1 -> 2"],
+        [],
+        ["baseline taken from the database: threads 2 -> 1"],
+    ]
+    assert [kind for kind, key, time in baselines(folder) if (kind, key, time) not in kept] == [
+        "latency"
+    ]
 
 
 def test_another_batch_size_makes_a_study_with_a_readable_suffix(

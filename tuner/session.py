@@ -9,8 +9,9 @@ import optuna
 
 from tuner import registry
 from tuner.accelerators._plan import shape_of
+from tuner.measure.baseline import changes
 from tuner.measure.device import versions
-from tuner.measure.evaluation import Evaluation, Measurement
+from tuner.measure.evaluation import Evaluation, Measurement, OnPictures
 from tuner.measure.fidelity import Beside
 from tuner.models._load import device_named, dtype_named, load, model_named
 from tuner.prompts._file import prompt_set
@@ -109,6 +110,7 @@ class Session:
         on_baseline: Callable[[int, int], None] | None = None,
     ) -> Outcome:
         """Search until the study has its trials, its goal is met or its time is up."""
+        watch = watch or Watch()
         check_address(spec.storage)
         check_folder(self._pictures)
         strategy = sampler(spec.sampler, spec.seed)
@@ -119,22 +121,8 @@ class Session:
         study.set_user_attr("pipeline", type(evaluation.pipeline).__name__)
         study.set_user_attr("versions", versions())
         strips = PictureFolder(self._pictures, study.study_name)
-        kept = evaluation.reference(storage).size
-        scores, latency = evaluation.baseline(storage, on_baseline, strips.saver("baseline"))
-        study.set_user_attr(
-            "baseline",
-            {
-                "latency_s": latency.latency_s,
-                "score": sum(scores.scores) / len(scores.scores),
-                "num_samples": len(scores.scores),
-            },
-        )
-        size = evaluation.reference(storage).size
-        if size != kept:
-            (watch or Watch()).notice(
-                f"the baseline's {len(evaluation.prompts)} pictures take {size / 1e6:.1f} MB of "
-                "the database; those of the prompts for verifying will take as much"
-            )
+        on_pictures = strips.saver("baseline")
+        _keep_baseline(study, storage, evaluation, watch, on_baseline, on_pictures)
 
         def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
             return evaluation.measure(setting, storage, strips.saver(f"trial-{trial:04d}"))
@@ -158,7 +146,7 @@ class Session:
                 timeout=spec.timeout,
                 watch=watch,
             )
-            found = verify(study, goal, measure_again, (watch or Watch()).verified)
+            found = verify(study, goal, measure_again, watch.verified)
             # A target that did not hold is searched on, as long as there are trials left.
             enough = finished(study) >= spec.trials or spec.timeout
             if found is not None or not goal.has_target or enough:
@@ -171,6 +159,47 @@ class Session:
 def run(spec: StudySpec, watch: Watch | None = None) -> Outcome:
     """What ``tuner run`` does for one study."""
     return Session().run(spec, watch)
+
+
+def _keep_baseline(
+    study: optuna.Study,
+    storage: Storage,
+    evaluation: Evaluation,
+    watch: Watch,
+    on_batch: Callable[[int, int], None] | None,
+    on_pictures: OnPictures,
+) -> None:
+    """Have the baseline measured where it is not kept, and keep its figures with the study.
+
+    The watch is told where it is another one than the study had, and what its pictures take.
+    """
+    before = evaluation.reference(storage).size
+    begun: list[int] = []
+
+    def count(done: int, batches: int) -> None:
+        begun.append(done)
+        if on_batch is not None:
+            on_batch(done, batches)
+
+    scores, latency = evaluation.baseline(storage, count, on_pictures)
+    parts = evaluation.score_parts | evaluation.latency_parts
+    different = changes(study.user_attrs.get("baseline_parts", parts), parts)
+    if different:
+        what = "measured again" if begun else "taken from the database"
+        watch.notice(f"baseline {what}: {', '.join(different)}")
+    size = evaluation.reference(storage).size
+    if size != before:
+        watch.notice(
+            f"the baseline's {len(evaluation.prompts)} pictures take {size / 1e6:.1f} MB of the "
+            "database; those of the prompts for verifying will take as much"
+        )
+    figures = {
+        "latency_s": latency.latency_s,
+        "score": sum(scores.scores) / len(scores.scores),
+        "num_samples": len(scores.scores),
+    }
+    study.set_user_attr("baseline", figures)
+    study.set_user_attr("baseline_parts", parts)
 
 
 def identity(evaluation: Evaluation) -> dict[str, Any]:

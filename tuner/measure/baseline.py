@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Protocol
@@ -41,6 +42,24 @@ class Store(Protocol):
 def key_of(parts: dict[str, Any]) -> str:
     """A digest of the parts, in whatever order they come."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In what the parts of two baselines differ: 'torch 2.14.0 -> 2.15.0', 'threads 1 -> 2'."""
+    old, new = _flat(before), _flat(now)
+    return [
+        f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}"
+        for name in dict.fromkeys([*old, *new])
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _flat(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Parts as a store gives them back, those of versions and schedulers by their own names."""
+    found: dict[str, Any] = {}
+    for name, value in json.loads(json.dumps(parts)).items():
+        found |= value if isinstance(value, dict) else {name: value}
+    return found
 
 
 def payload_of(baseline: BaselineScores | BaselineLatency) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "DeepCache", "tomesd", "tgate")
+GENERATION = ("torch", "diffusers", "transformers", "DeepCache", "tomesd", "tgate")
+SCORING = ("open_clip_torch", "torchvision", "pillow")  # the latter two resize pictures for it
 
 
 def synchronise(device: str) -> None:
@@ -23,9 +24,12 @@ def describe(device: str) -> dict[str, Any]:
     import torch
 
     if device.startswith("cuda"):
+        from torch.utils import collect_env
+
         return {
             "device": torch.cuda.get_device_name(device),
-            "driver": f"CUDA {torch.version.cuda}",
+            "cuda": torch.version.cuda,
+            "driver": str(collect_env.get_nvidia_driver_version(collect_env.run)),  # type: ignore[no-untyped-call]
         }
     name = _cpu_name() if device == "cpu" else platform.processor()
     return {"device": name or platform.machine(), "threads": torch.get_num_threads()}
@@ -33,7 +37,7 @@ def describe(device: str) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """The versions of the packages that make the pictures and the scores."""
-    return {name: version(name) for name in PACKAGES}
+    return {name: version(name) for name in GENERATION + SCORING}
 
 
 def reset_peak_memory(device: str) -> None:
