@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 
 from tuner.cli import main
 from tuner.measure.evaluation import Evaluation
+from tuner.measure.lock import device_lock
 from tuner.search.loop import Watch
 from tuner.search.record import Result
 from tuner.session import Session
@@ -417,6 +418,19 @@ def test_a_killed_run_continues_and_tries_its_dead_trial_again(
     assert len(finished(folder)) == done + 12
     assert baselines(folder) == kept
     assert [one.values for one in after[:3]] == [one.values for one in left[:3]]
+
+
+def test_a_run_waits_for_another_on_the_same_device(folder: Path) -> None:
+    with device_lock("cpu", pytest.fail):
+        process = started(folder, "--trials", "3", "--device", "cpu")
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        assert lines[0].startswith(TRIPLE)
+        assert lines[1].startswith(f"waiting for cpu: process {os.getpid()} (")
+        assert process.poll() is None
+    printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "Pareto front" in printed
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, session: Session) -> None:

@@ -13,6 +13,7 @@ from tuner.measure.baseline import changes
 from tuner.measure.device import versions
 from tuner.measure.evaluation import Evaluation, Measurement, OnPictures
 from tuner.measure.fidelity import Beside
+from tuner.measure.lock import device_lock
 from tuner.models._load import device_named, dtype_named, load, model_named
 from tuner.prompts._file import prompt_set
 from tuner.report.pictures import PictureFolder, check_folder
@@ -109,11 +110,25 @@ class Session:
         watch: Watch | None = None,
         on_baseline: Callable[[int, int], None] | None = None,
     ) -> Outcome:
-        """Search until the study has its trials, its goal is met or its time is up."""
+        """Search until the study has its trials, its goal is met or its time is up.
+
+        Waits while another process measures on the device.
+        """
         watch = watch or Watch()
         check_address(spec.storage)
         check_folder(self._pictures)
         strategy = sampler(spec.sampler, spec.seed)
+        # Taken before the model is loaded: a run that waits leaves the device's memory alone.
+        with device_lock(device_named(spec.device), watch.notice):
+            return self._run(spec, strategy, watch, on_baseline)
+
+    def _run(
+        self,
+        spec: StudySpec,
+        strategy: optuna.samplers.BaseSampler,
+        watch: Watch,
+        on_baseline: Callable[[int, int], None] | None,
+    ) -> Outcome:
         evaluation = self.evaluation(spec)
         storage = Storage(spec.storage)  # only now, when nothing can be wrong any more
         study = storage.open_study(spec.triple, identity(evaluation), strategy)
