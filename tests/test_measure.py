@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given
@@ -292,6 +293,41 @@ def test_broken_pictures_are_not_judged(picture: torch.Tensor, words: str) -> No
     assert len(checked(torch.stack([healthy]))) == 1
     with pytest.raises(BadPictureError, match=f"picture 1 of the batch .*{words}"):
         checked(torch.stack([healthy, picture]))
+
+
+def test_memory_is_kept_of_a_setting_and_of_the_baseline(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    *_, last = evaluation.measure(SETTINGS[1], store)
+    (baseline,) = evaluation.measure(Setting(), store)
+    whole = psutil.virtual_memory().total / 2**30
+    for one in (last, baseline):
+        assert one.memory.device is None  # a CPU has none of its own
+        assert one.memory.host is not None
+        assert 0.1 < one.memory.host < whole
+
+
+def peak_host_gib(size_gib: float) -> float:
+    """The peak of a block that needs so much for a moment."""
+    with machine.PeakMeter("cpu") as meter:
+        np.ones(int(size_gib * 2**30), np.uint8)
+    assert meter.found.host is not None
+    return meter.found.host
+
+
+def test_the_host_peak_is_of_the_block_not_of_the_processs_life() -> None:
+    before = peak_host_gib(0)
+    assert peak_host_gib(0.25) == pytest.approx(before + 0.25, abs=0.05)
+    assert peak_host_gib(0) == pytest.approx(before, abs=0.05)
+
+
+def test_where_the_host_does_not_tell_there_is_no_peak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "PROCESS", tmp_path / "no such folder")
+    with machine.PeakMeter("cpu") as meter:
+        pass
+    assert meter.found == machine.PeakMemory()
 
 
 def test_every_prompt_has_noise_of_its_own() -> None:

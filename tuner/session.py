@@ -212,6 +212,8 @@ def _keep_baseline(
         "latency_s": latency.latency_s,
         "score": sum(scores.scores) / len(scores.scores),
         "num_samples": len(scores.scores),
+        "memory_gib": latency.memory.get("device"),
+        "host_memory_gib": latency.memory.get("host"),
     }
     study.set_user_attr("baseline", figures)
     study.set_user_attr("baseline_parts", parts)

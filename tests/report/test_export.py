@@ -30,7 +30,9 @@ def searched(folder: Path, **changes: Any) -> Bench:
     bench.study.set_user_attr("request", request(bench.spec))
     bench.study.set_user_attr("pipeline", "StableDiffusionPipeline")
     bench.study.set_user_attr("versions", {"torch": "2"})
-    bench.study.set_user_attr("baseline", {"latency_s": 1.0, "score": 30.0, "num_samples": 2})
+    baseline = {"latency_s": 1.0, "score": 30.0, "num_samples": 2}
+    baseline |= {"memory_gib": None, "host_memory_gib": 1.5}
+    bench.study.set_user_attr("baseline", baseline)
     bench.search()
     return bench
 
@@ -66,6 +68,7 @@ def test_a_searched_study_validates_and_names_its_best(tmp_path: Path) -> None:
         assert point["speedup"] == found_there.speedup.value
         assert point["score_loss"] == found_there.score_loss.value
         assert point["feasible"] == (point["score_loss"] < 0.03)
+        assert (point["memory_gib"], point["host_memory_gib"]) == (None, found_there.memory.host)
 
 
 def test_best_is_null_where_nothing_is_feasible(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tuner.errors import BadPictureError, TrialError, UnfitError
+from tuner.measure.device import PeakMemory
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
@@ -38,7 +39,7 @@ def measurement(setting: Setting) -> Measurement:
         },
         scores=[30 * (1 - loss)] * 2,
         ratios=[speedup],
-        memory_gib=None,
+        memory=PeakMemory(device=None, host=2.0 - speedup / 10),
         same_pictures=not setting.accelerators,
     )
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Protocol
 
@@ -18,10 +18,11 @@ class BaselineScores:
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineLatency:
-    """Seconds of each full batch, end to end, and the batch's size."""
+    """Seconds of each full batch, end to end, the batch's size, and the memory of one."""
 
     batch_seconds: list[float]
     batch_size: int
+    memory: dict[str, float | None] = field(default_factory=dict)  # GiB, as `PeakMemory` names it
 
     @property
     def latency_s(self) -> float:

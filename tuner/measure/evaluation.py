@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -34,7 +34,7 @@ class Measurement:
     fidelity: dict[str, Estimate]  # the figures of the metrics beside the score
     scores: list[float] = field(repr=False)
     ratios: list[float] = field(repr=False)
-    memory_gib: float | None
+    memory: machine.PeakMemory  # of one batch
     same_pictures: bool  # all byte-identical to the baseline's: the setting does nothing
 
 
@@ -136,7 +136,8 @@ class Evaluation:
         seconds: list[float] = []
         batches = self.batches()
         with applied(self.pipeline, (), seed=self.seed) as call:
-            self.generate(call, batches[0])  # warm-up
+            with machine.PeakMeter(self.device) as meter:
+                self.generate(call, batches[0])  # warm-up
             for done, numbers in enumerate(batches):
                 output, elapsed = self.generate(call, numbers)
                 images, prompts = checked(output), [self.prompts[n] for n in numbers]
@@ -154,7 +155,9 @@ class Evaluation:
                 enough = kept is not None and reference.complete
                 if enough and done + 1 >= self.timing_pairs:
                     break
-        latency = BaselineLatency(batch_seconds=seconds, batch_size=len(batches[0]))
+        latency = BaselineLatency(
+            batch_seconds=seconds, batch_size=len(batches[0]), memory=asdict(meter.found)
+        )
         if kept is None:
             measured = BaselineScores(scores=scores, digests=digests)
             if sum(scores) <= 0:
@@ -194,9 +197,8 @@ class Evaluation:
         same = True
         fidelity = Fidelity(metrics=self.beside, reference=self.reference(store))
         with _memory_errors():
-            machine.reset_peak_memory(self.device)
-            self._one(setting, batches[0])  # warm-up, after every change of setting
-            memory = machine.peak_memory_gib(self.device)
+            with machine.PeakMeter(self.device) as meter:
+                self._one(setting, batches[0])  # warm-up, after every change of setting
             for index, numbers in enumerate(batches):
                 paired = index < self.timing_pairs and len(numbers) == len(batches[0])
                 without = self._one(Setting(), numbers)[1] if paired else 0.0
@@ -219,7 +221,7 @@ class Evaluation:
                     fidelity=fidelity.estimates(),
                     scores=list(scores),
                     ratios=list(ratios),
-                    memory_gib=memory,
+                    memory=meter.found,
                     same_pictures=same,
                 )
 
@@ -234,7 +236,7 @@ class Evaluation:
             fidelity=of_equal(self.beside),
             scores=before.scores,
             ratios=[],
-            memory_gib=None,
+            memory=machine.PeakMemory(**latency.memory),
             same_pictures=True,
         )
 

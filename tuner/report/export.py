@@ -67,6 +67,8 @@ def point(result: Result, limits: Limits) -> dict[str, Any]:
         "score_loss_ci": _interval(result.score_loss.low, result.score_loss.high),
         "feasible": result.feasible(limits),
         "fidelity": _fidelity(result),
+        "memory_gib": result.memory.device,
+        "host_memory_gib": result.memory.host,
         "num_samples": result.prompts,
         "verified": None if result.verified is None else _verified(result.verified),
         "trial": result.trial,

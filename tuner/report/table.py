@@ -19,6 +19,9 @@ def front_table(front: list[Result], limits: Limits, title: str) -> Table:
     table.add_column("speedup", justify="right")
     table.add_column("latency", justify="right")
     table.add_column("score loss (95 %)", justify="right", no_wrap=True)
+    memory = [name for name in ("device", "host") if any(getattr(r.memory, name) for r in front)]
+    for name in memory:
+        table.add_column(f"{name} memory", justify="right", no_wrap=True)
     for name in beside:
         figure = registry.component("metrics", name).figure
         table.add_column(f"{figure} (95 %)", justify="right", no_wrap=True)
@@ -31,11 +34,16 @@ def front_table(front: list[Result], limits: Limits, title: str) -> Table:
             f"{one.speedup.value:.2f}×",
             f"{one.latency_s:.3f} s",
             f"{loss.value:.2%} ({loss.low:.1%} … {loss.high:.1%})",
+            *(_gib(getattr(one.memory, name)) for name in memory),
             *(interval(one.fidelity[name]) for name in beside),
             verdict(one, limits),
             style="" if one.feasible(limits) else "dim",
         )
     return table
+
+
+def _gib(memory: float | None) -> str:
+    return "" if memory is None else f"{memory:.2f} GiB"
 
 
 def losses(measured: Any, width: int = 0) -> str:

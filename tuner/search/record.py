@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from tuner.measure.device import PeakMemory
 from tuner.measure.statistics import Estimate
 from tuner.search.limits import Limits
 from tuner.setting import Setting
@@ -27,6 +28,7 @@ class Result:
     prompts: int
     same_pictures: bool
     fidelity: Mapping[str, Estimate] = field(default_factory=dict)  # of metrics beside the score
+    memory: PeakMemory = field(default_factory=PeakMemory)
     verified: "Verification | None" = None
 
     def feasible(self, limits: Limits) -> bool:
@@ -59,7 +61,8 @@ def write(trial: Trial, measured: Any, limits: Limits) -> None:
     attributes = {
         **_figures(measured),
         "scores": " ".join(f"{score:.4f}" for score in measured.scores),
-        "memory_gib": measured.memory_gib,
+        "memory_gib": measured.memory.device,
+        "host_memory_gib": measured.memory.host,
         "same_pictures": measured.same_pictures,
     }
     for name, value in attributes.items():
@@ -125,6 +128,7 @@ def from_attributes(
         prompts=kept["prompts"],
         same_pictures=kept["same_pictures"],
         fidelity=_fidelity(kept),
+        memory=PeakMemory(device=kept.get("memory_gib"), host=kept.get("host_memory_gib")),
         verified=verified,
     )
 
