@@ -50,7 +50,7 @@ def test_another_way_of_evaluating_gets_a_readable_suffix(tmp_path: Path) -> Non
 
 def test_the_suffix_names_what_is_gone_and_tells_long_values_apart(tmp_path: Path) -> None:
     storage = Storage(address(tmp_path))
-    long = "lpips alex 0123456789abcdef + psnr"
+    long = "imagereward 0123456789abcdef + lpips alex 0123456789abcdef"
     names = [
         storage.open_study("a/b/1", {"batch": 4} | beside, SAMPLER).study_name
         for beside in ({"beside": "ssim"}, {}, {"beside": long + " + ssim"}, {"beside": long + "!"})

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
 from transformers import (
     CLIPConfig,
     CLIPImageProcessor,
@@ -117,6 +118,16 @@ def test_ssim_of_plain_pictures_is_the_papers_luminance_term(comparisons: dict[s
     dark, light = Image.new("RGB", (64, 64), (51,) * 3), Image.new("RGB", (64, 64), (204,) * 3)
     expected = (2 * 0.2 * 0.8 + 0.01**2) / (0.2**2 + 0.8**2 + 0.01**2)
     assert comparisons["ssim"].compare([dark], [light]) == [pytest.approx(expected, abs=1e-4)]
+
+
+def test_lpips_is_torchmetrics_own_on_pictures_between_0_and_1(
+    comparisons: dict[str, Any],
+) -> None:
+    arrays = [np.stack([np.asarray(one) for one in noisy(strength)]) for strength in (16, 0)]
+    pixels = [torch.from_numpy(one).permute(0, 3, 1, 2).float() / 255 for one in arrays]
+    expected = learned_perceptual_image_patch_similarity(*pixels, normalize=True, reduction="none")
+    found = comparisons["lpips"].compare(noisy(16), noisy(0))
+    assert found == pytest.approx(expected.tolist(), rel=1e-5)
 
 
 def test_lpips_without_weights_says_what_to_do(
