@@ -1,8 +1,8 @@
 """Metrics beside the score: what a trial measures, and the baseline's side of them.
 
 A comparison needs the baseline's pictures, so they are kept, bit for bit and as PNG files in base64
-(about 0.6 MB for 512 x 512 pixels), under a key of everything that changes them. A reward needs the
-baseline's scores, kept as the score's are.
+(at most 1.1 MB for 512 x 512 pixels), under a key of everything that changes them. A reward needs
+the baseline's scores, kept as the score's are.
 """
 
 from collections.abc import Mapping
