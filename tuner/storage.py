@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import optuna
@@ -35,6 +35,7 @@ VERSION = 1  # of our own table; a newer database is refused
 WORKER = "worker"  # trial attribute: host and process that runs it
 RETRIES = 2  # a crashed trial is tried again this often
 NAMELESS_S = 60  # a trial without a worker's name is given up after this many seconds
+Made = TypeVar("Made")
 
 
 class Base(DeclarativeBase):
@@ -77,26 +78,21 @@ class Storage:
                     tables = set(inspect(self.engine).get_table_names())
                     _check_owner(tables, _Plain(connection), self.url)
             _tune(self.engine)
-            self._make_tables()
-            self.optuna = optuna.storages.RDBStorage(self.url, engine_kwargs=engine_options)
+            _patiently(self._make_tables)
+            self.optuna = _patiently(
+                lambda: optuna.storages.RDBStorage(self.url, engine_kwargs=engine_options)
+            )
             _tune(self.optuna.engine)
         except (SQLAlchemyError, RuntimeError, ModuleNotFoundError) as error:
             raise _unusable(self.url, error) from error
 
     def _make_tables(self) -> None:
-        """Make our tables; another process may be doing the same at this moment."""
-        for attempt in range(5):
-            try:
-                Base.metadata.create_all(self.engine)
-                with Session(self.engine) as session:
-                    if session.get(VersionRow, VERSION) is None:
-                        session.add(VersionRow(version=VERSION))
-                        session.commit()
-                return
-            except (OperationalError, IntegrityError):
-                if attempt == 4:
-                    raise
-                time.sleep(0.2)
+        """Make our tables where there are none."""
+        Base.metadata.create_all(self.engine)
+        with Session(self.engine) as session:
+            if session.get(VersionRow, VERSION) is None:
+                session.add(VersionRow(version=VERSION))
+                session.commit()
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
         """The payload of a baseline, or None."""
@@ -207,6 +203,16 @@ def check_address(url: str) -> None:
 
 def _full(url: str) -> str:
     return url if "://" in url else f"sqlite:///{url}"
+
+
+def _patiently(make: Callable[[], Made]) -> Made:
+    """Make tables while another process may be making the same, Optuna's as well as ours."""
+    for _ in range(9):
+        try:
+            return make()
+        except (OperationalError, IntegrityError):
+            time.sleep(0.2)
+    return make()
 
 
 def _unusable(url: str, error: Exception) -> UsageError:
