@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -159,6 +160,24 @@ def test_what_misses_another_limit_keeps_no_feasible_result_off_the_front() -> N
     assert best is not None
     assert best.trial == 0
     assert results[1].missed(limits) == ["lpips"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "ssim", "sure"),
+    [
+        ((0.00, 0.01), (0.92, 0.95), True),  # both are kept
+        ((0.00, 0.03), (0.92, 0.95), False),
+        ((0.00, 0.01), (0.85, 0.95), False),
+        ((0.00, 0.03), (0.80, 0.85), True),  # one is missed, whatever the other is
+        ((0.02, 0.03), (0.85, 0.95), True),
+    ],
+)
+def test_a_verdict_is_sure_where_the_whole_intervals_agree(
+    loss: tuple[float, float], ssim: tuple[float, float], sure: bool
+) -> None:
+    limits = Limits(score_loss=0.02, others={"ssim": 0.9})
+    one, other = (Estimate(value=low, low=low, high=high) for low, high in (loss, ssim))
+    assert limits.sure(one, {"ssim": other}) == sure
 
 
 def test_a_limit_must_hold_in_the_second_measurement_too() -> None:

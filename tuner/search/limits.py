@@ -39,10 +39,11 @@ class Limits:
         return [name for name, excess in found if excess > 0]
 
     def sure(self, score_loss: Estimate, fidelity: Mapping[str, Estimate]) -> bool:
-        """Whether no interval reaches over its limit."""
-        pairs = [(score_loss, self.score_loss)]
-        pairs += [(fidelity[name], limit) for name, limit in self.others.items()]
-        return all(one.high < limit or one.low >= limit for one, limit in pairs)
+        """Whether the whole intervals say the same: every limit is kept, or one is missed."""
+        lows = self.constraints(score_loss.low, {k: one.low for k, one in fidelity.items()})
+        highs = self.constraints(score_loss.high, {k: one.high for k, one in fidelity.items()})
+        spans = [sorted(ends) for ends in zip(lows, highs, strict=True)]
+        return any(best > 0 for best, _ in spans) or all(worst <= 0 for _, worst in spans)
 
     def as_dict(self) -> dict[str, Any]:
         """As a study keeps them."""
