@@ -1,6 +1,6 @@
 """Measuring: the same numbers twice, whatever ran before, and intervals that hold."""
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
@@ -419,3 +420,40 @@ def test_a_share_has_the_exact_interval(found: list[bool]) -> None:
     expected = binomtest(sum(found), len(found)).proportion_ci(0.95, method="exact")
     assert estimate.value == sum(found) / len(found)
     assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))
+
+
+NOTHING = Setting.of({"tome": {"ratio": 0.0, "max_downsample": 1}})
+
+
+def test_a_setting_that_changes_nothing_is_named(evaluation: Evaluation, store: Storage) -> None:
+    *_, last = evaluation.measure(NOTHING, store)
+    assert last.same_pictures
+    assert last.note == "the pictures are the baseline's, byte for byte"
+
+
+@pytest.mark.parametrize(("fused", "reason"), [(True, "fused attention"), (False, None)])
+def test_a_slowdown_is_named_with_its_reason(
+    fused: bool, reason: str | None, evaluation: Evaluation, store: Storage
+) -> None:
+    unet = evaluation.pipeline.unet
+    kept = unet.attn_processors
+    unet.set_attn_processor(AttnProcessor2_0() if fused else AttnProcessor())
+    try:
+        *_, last = slowed(evaluation).measure(SETTINGS[2], store)
+    finally:
+        unet.set_attn_processor(kept)
+    assert last.speedup.value < 1
+    assert last.note is not None and last.note.startswith("slower than the baseline")
+    assert ("fused attention" in last.note) == (reason is not None)
+
+
+def slowed(evaluation: Evaluation) -> Evaluation:
+    """The same, on a machine that takes its time whenever an accelerator is on."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Slow(Evaluation):
+        def _one(self, setting: Setting, numbers: range) -> tuple[torch.Tensor, float]:
+            output, seconds = super()._one(setting, numbers)
+            return output, seconds + (10 if setting.accelerators else 0)
+
+    return Slow(**{one.name: getattr(evaluation, one.name) for one in fields(evaluation)})

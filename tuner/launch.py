@@ -8,10 +8,11 @@ from rich.console import Console
 
 from tuner.errors import UnreachedError
 from tuner.report.progress import Display
-from tuner.report.table import front_table, losses
+from tuner.report.table import front_table, losses, remarks
 from tuner.search import record
 from tuner.search.goal import Goal
 from tuner.search.limits import Limits
+from tuner.search.record import Result
 from tuner.session import Outcome, Session
 from tuner.spec import StudySpec
 
@@ -36,8 +37,10 @@ def show(studies: list[optuna.Study], console: Console) -> None:
     """Print the front of each study."""
     for study in studies:
         limits = Limits.of_request(study.user_attrs.get("request", {}))
-        front = record.front(record.results(study), limits)
-        console.print(front_table(front, limits, f"{study.study_name}: Pareto front"))
+        results = record.results(study)
+        title = f"{study.study_name}: Pareto front"
+        console.print(front_table(record.front(results, limits), limits, title))
+        _print_remarks(results, console)
 
 
 def _print_outcome(outcome: Outcome, console: Console) -> None:
@@ -49,6 +52,7 @@ def _print_outcome(outcome: Outcome, console: Console) -> None:
     )
     name = outcome.study.study_name
     console.print(front_table(outcome.front, outcome.goal.limits, f"{name}: Pareto front"))
+    _print_remarks(outcome.results, console)
     best = outcome.best
     if best is not None:
         console.print(
@@ -57,6 +61,11 @@ def _print_outcome(outcome: Outcome, console: Console) -> None:
             f"{'' if best.verified is None else ', verified'}",
             highlight=False,
         )
+
+
+def _print_remarks(results: list[Result], console: Console) -> None:
+    for line in remarks(results):
+        console.print(line, style="dim", highlight=False)
 
 
 def _why_missed(outcome: Outcome) -> str:

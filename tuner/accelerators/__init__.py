@@ -122,6 +122,10 @@ class Accelerator(ABC):
     def check(cls, pipeline: Any) -> None:
         """Raise `UnfitError`, in one line, where this accelerator does not fit the pipeline."""
 
+    def slow_because(self, pipeline: Any) -> str | None:
+        """Why this may not be faster on this pipeline, where that is known."""
+        return None
+
     def check_call(self, arguments: dict[str, Any]) -> None:  # noqa: B027 - most accept any call
         """Raise `UnfitError` where the arguments of a call do not fit this accelerator."""
 

@@ -62,6 +62,13 @@ class ToMe(Accelerator):
                 "tome needs separate projections; call unfuse_qkv_projections() on the U-Net first"
             )
 
+    def slow_because(self, pipeline: Any) -> str | None:
+        """Fused attention never writes down the matrix that merging makes smaller."""
+        kinds = {type(one).__name__ for one in pipeline.unet.attn_processors.values()}
+        if any("2_0" in kind or "XFormers" in kind or "Flash" in kind for kind in kinds):
+            return "fused attention leaves merging little to save (tomesd issues 19 and 57)"
+        return None
+
     @contextmanager
     def applied(
         self, pipeline: Any, generation: Generation, call: Call

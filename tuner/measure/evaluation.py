@@ -36,6 +36,7 @@ class Measurement:
     ratios: list[float] = field(repr=False)
     memory: machine.PeakMemory  # of one batch
     same_pictures: bool  # all byte-identical to the baseline's: the setting does nothing
+    note: str | None = None  # what is odd about it: changes nothing, or is slower
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +224,16 @@ class Evaluation:
                     ratios=list(ratios),
                     memory=meter.found,
                     same_pictures=same,
+                    note=self._note(setting, faster.value, same),
                 )
+
+    def _note(self, setting: Setting, speedup: float, same: bool) -> str | None:
+        if same:
+            return "the pictures are the baseline's, byte for byte"
+        if speedup >= 1:
+            return None
+        reasons = (one.slow_because(self.pipeline) for one in setting.accelerators)
+        return ": ".join(["slower than the baseline", *(r for r in reasons if r is not None)])
 
     def _of_baseline(self, before: BaselineScores, latency: BaselineLatency) -> Measurement:
         """The baseline as a setting: there is nothing to measure."""
@@ -238,6 +248,7 @@ class Evaluation:
             ratios=[],
             memory=machine.PeakMemory(**latency.memory),
             same_pictures=True,
+            note=f"computes what the baseline computes in {self.steps} steps of this model",
         )
 
     def _one(self, setting: Setting, numbers: range) -> tuple[Any, float]:

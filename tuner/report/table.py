@@ -1,5 +1,6 @@
 """Tables for the terminal."""
 
+from collections import defaultdict
 from typing import Any
 
 from rich.table import Table
@@ -8,6 +9,7 @@ from tuner import registry
 from tuner.measure.statistics import Estimate
 from tuner.search.limits import Limits
 from tuner.search.record import Result
+from tuner.setting import Setting
 
 
 def front_table(front: list[Result], limits: Limits, title: str) -> Table:
@@ -70,3 +72,17 @@ def verdict(result: Result, limits: Limits) -> str:
     else:
         word = f"misses {', '.join(missed)}" if missed else "within the limits"
     return word if limits.sure(result.score_loss, result.fidelity) else f"{word}, unsure"
+
+
+def remarks(results: list[Result]) -> list[str]:
+    """One line for each note on the results: which settings changed nothing or were slower."""
+    noted: dict[str, dict[Setting, Result]] = defaultdict(dict)
+    for one in results:
+        if one.note is not None and one.setting.accelerators:
+            noted[one.note].setdefault(one.setting, one)
+    lines = []
+    for note, found in noted.items():
+        shown = [f"{one.setting} ({one.speedup.value:.2f}×)" for one in found.values()]
+        more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+        lines.append(f"{note}: {', '.join(shown[:3])}{more}")
+    return lines

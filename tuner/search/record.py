@@ -27,6 +27,7 @@ class Result:
     score: float
     prompts: int
     same_pictures: bool
+    note: str | None = None  # what is odd about it: changes nothing, or is slower
     fidelity: Mapping[str, Estimate] = field(default_factory=dict)  # of metrics beside the score
     memory: PeakMemory = field(default_factory=PeakMemory)
     verified: "Verification | None" = None
@@ -67,10 +68,8 @@ def write(trial: Trial, measured: Any, limits: Limits) -> None:
     }
     for name, value in attributes.items():
         trial.set_user_attr(name, value)
-    if measured.same_pictures:
-        trial.set_user_attr("note", "the pictures are the baseline's, byte for byte")
-    elif measured.speedup.value < 1:
-        trial.set_user_attr("note", "slower than the baseline")
+    if measured.note is not None:
+        trial.set_user_attr("note", measured.note)
     set_constraints(trial, limits)
 
 
@@ -127,6 +126,7 @@ def from_attributes(
         score=kept["score"],
         prompts=kept["prompts"],
         same_pictures=kept["same_pictures"],
+        note=kept.get("note"),
         fidelity=_fidelity(kept),
         memory=PeakMemory(device=kept.get("memory_gib"), host=kept.get("host_memory_gib")),
         verified=verified,
