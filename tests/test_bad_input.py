@@ -102,6 +102,10 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
         ("--prompts .", "cannot read the prompt file ."),
         ("--model .", ". is no diffusers pipeline: it has no model_index.json"),
         ("--model ./nowhere", "cannot load './nowhere'"),
+        ("--limit lpips", "limit 'lpips' must be a metric and a number: lpips=0.2"),
+        ("--limit lpisp=0.2", "unknown metric 'lpisp'; known: clip, hpsv2, imagereward, lpips"),
+        ("--limit clip=1", "clip is the score itself; req_score_loss is its limit"),
+        ("--metrics fid", "unknown metric 'fid'; known: "),
         ("--guidance-scale 1", "tgate needs guidance_scale above 1"),
     ],
 )

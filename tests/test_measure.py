@@ -1,23 +1,24 @@
-"""Measuring: the same numbers twice, whatever ran before, and intervals that hold."""
+"""Measuring: the same numbers twice, whatever ran before, under keys that tell all apart."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import binomtest
 
 import tuner
+from tuner import registry
 from tuner.accelerators._applied import applied
 from tuner.errors import BadPictureError, UsageError
+from tuner.measure import device as machine
 from tuner.measure import statistics
-from tuner.measure.baseline import BaselineLatency, key_of
+from tuner.measure.baseline import BaselineLatency, changes, key_of
 from tuner.measure.evaluation import Evaluation, prompt_seed
+from tuner.measure.fidelity import Beside
 from tuner.measure.pictures import checked
 from tuner.session import Session
 from tuner.setting import Setting
@@ -144,6 +145,47 @@ def test_a_baseline_is_kept_under_everything_that_changes_it(evaluation: Evaluat
         assert (found[0] == scores, found[1] == latency) == (same_scores, same_latency), change
 
 
+def test_the_key_holds_weights_scheduler_precision_machine_and_packages(
+    evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parts(one: Evaluation) -> dict[str, Any]:
+        return one.score_parts | one.latency_parts
+
+    def change(pipeline: Any) -> list[str]:
+        found = changes(before, parts(replace(evaluation, pipeline=pipeline)))
+        return [one.split()[0] for one in found]
+
+    before = parts(replace(evaluation))
+    other = tuner.load("miniature", scheduler="DDIM", device="cpu")
+    assert change(other) == []
+    other.scheduler.register_to_config(beta_end=0.5)
+    assert change(other) == ["beta_end"]
+    other = tuner.load("miniature", scheduler="UniPC", device="cpu")
+    assert "class" in change(other)
+    other = tuner.load("miniature", scheduler="DDIM", device="cpu", dtype="bfloat16")
+    assert change(other) == ["weights", "dtype"]
+    other = tuner.load("miniature", scheduler="DDIM", device="cpu")
+    with torch.no_grad():
+        other.vae.decoder.conv_out.bias += 0.1
+    assert change(other) == ["weights"]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    monkeypatch.setattr(machine, "version", lambda package: f"7 of {package}")
+    assert set(change(evaluation.pipeline)) == {"threads", *before["versions"]}
+    assert set(before["versions"]) >= {"torch", "diffusers", "open_clip_torch", "torchvision"}
+
+
+def test_changes_between_baselines_are_named_with_both_values() -> None:
+    before = {"steps": 4, "versions": {"torch": "2.14.0", "diffusers": "0.42.1"}, "threads": 1}
+    now = {"steps": 4, "versions": {"torch": "2.15.0", "diffusers": "0.42.1"}, "driver": "580.1"}
+    assert changes(before, now) == [
+        "torch 2.14.0 -> 2.15.0",
+        "threads 1 -> none",
+        "driver none -> 580.1",
+    ]
+    assert changes(now, dict(reversed(now.items()))) == []
+    assert changes({"betas": [1, 2]}, {"betas": (1, 2)}) == []  # a store gives lists back
+
+
 class Zero:
     """A metric that thinks nothing of any picture."""
 
@@ -156,9 +198,86 @@ class Zero:
 def test_a_baseline_without_a_score_is_the_users_to_mend(
     evaluation: Evaluation, store: Storage
 ) -> None:
+    worthless = replace(evaluation, metric=Zero(), prompts=evaluation.prompts[:2])
     with pytest.raises(UsageError, match=r"mean score is 0\.00"):
-        replace(evaluation, metric=Zero(), prompts=evaluation.prompts[:2]).baseline(store)
-    assert store.baselines("scores") == []
+        worthless.baseline(store)
+    assert store.get("scores", key_of(worthless.score_parts)) is None
+
+
+@pytest.fixture(scope="module")
+def compared(evaluation: Evaluation) -> Evaluation:
+    """With metrics beside the score: two comparisons, and the scorer once more as a reward."""
+    known = registry.components("metrics")
+    rewards = Beside(component=known["clip"], metric=evaluation.metric)
+    others = (Beside(component=known[name], metric=known[name](device="cpu"))
+              for name in ("psnr", "ssim"))  # fmt: skip
+    return replace(evaluation, beside=(rewards, *others))
+
+
+def test_metrics_beside_the_score_compare_with_the_baseline_of_the_same_noise(
+    compared: Evaluation, store: Storage
+) -> None:
+    before, after = (checked(generated(compared, one)) for one in (Setting(), SETTINGS[1]))
+    *_, last = compared.measure(SETTINGS[1], store)
+    for one in compared.beside[1:]:
+        assert last.fidelity[one.name] == statistics.mean(one.metric.compare(after, before))
+    scores, _ = compared.baseline(store)
+    drops = [a - b for a, b in zip(scores.scores, last.scores, strict=True)]
+    assert last.fidelity["clip"] == statistics.mean(drops)
+    assert last.fidelity["clip"].value == pytest.approx(np.mean(scores.scores) - last.score)
+
+
+def test_the_baseline_as_a_setting_equals_itself(compared: Evaluation, store: Storage) -> None:
+    (only,) = compared.measure(Setting(), store)
+    equal = {one.name: one.component.equal for one in compared.beside}
+    assert {name: one.value for name, one in only.fidelity.items()} == equal
+    images = checked(generated(compared, Setting()))
+    same = compared.beside[2].metric.compare(images, images)
+    assert statistics.mean(same).value == pytest.approx(equal["ssim"])
+
+
+def test_the_baselines_pictures_are_kept_and_are_not_generated_again(
+    compared: Evaluation, store: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared.baseline(store)
+    reference = compared.reference(Storage(store.url, create=False))
+    assert reference.complete
+    kept = [one for numbers in compared.batches() for one in reference.pictures(numbers)]
+    for one, other in zip(kept, checked(generated(compared, Setting())), strict=True):
+        assert np.array_equal(np.asarray(one), np.asarray(other))
+    assert 0 < reference.size < 4 * 64 * 64 * 3 * 4 / 3
+    monkeypatch.setattr(Evaluation, "generate", None)
+    compared.baseline(Storage(store.url, create=False))
+
+
+def test_a_metric_that_comes_later_leaves_the_scores_as_they_are(
+    evaluation: Evaluation, compared: Evaluation, store: Storage
+) -> None:
+    key = key_of(evaluation.score_parts)
+    evaluation.baseline(store)
+    before = store.get("scores", key)
+    assert not compared.reference(store).complete
+    replace(compared, timing_pairs=1).baseline(store)  # all prompts, however few are timed
+    reference = compared.reference(store)
+    assert reference.complete
+    assert len(reference.pictures(range(4))) == 4
+    assert store.get("scores", key) == before
+
+
+def test_pictures_of_a_baseline_that_was_interrupted_are_not_taken_for_all(
+    evaluation: Evaluation, compared: Evaluation, store: Storage
+) -> None:
+    def interrupted(batch: int, images: list[Any]) -> None:
+        raise KeyboardInterrupt
+
+    evaluation.baseline(store)
+    pictures_only = replace(compared, beside=compared.beside[1:])
+    with pytest.raises(KeyboardInterrupt):
+        pictures_only.baseline(store, on_pictures=interrupted)
+    assert len(pictures_only.reference(store).pictures(range(4))) == 2  # the first batch's
+    assert not pictures_only.reference(store).complete
+    pictures_only.baseline(store)
+    assert pictures_only.reference(store).complete
 
 
 @pytest.mark.parametrize(
@@ -177,6 +296,41 @@ def test_broken_pictures_are_not_judged(picture: torch.Tensor, words: str) -> No
         checked(torch.stack([healthy, picture]))
 
 
+def test_memory_is_kept_of_a_setting_and_of_the_baseline(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    *_, last = evaluation.measure(SETTINGS[1], store)
+    (baseline,) = evaluation.measure(Setting(), store)
+    whole = psutil.virtual_memory().total / 2**30
+    for one in (last, baseline):
+        assert one.memory.device is None  # a CPU has none of its own
+        assert one.memory.host is not None
+        assert 0.1 < one.memory.host < whole
+
+
+def peak_host_gib(size_gib: float) -> float:
+    """The peak of a block that needs so much for a moment."""
+    with machine.PeakMeter("cpu") as meter:
+        np.ones(int(size_gib * 2**30), np.uint8)
+    assert meter.found.host is not None
+    return meter.found.host
+
+
+def test_the_host_peak_is_of_the_block_not_of_the_processs_life() -> None:
+    before = peak_host_gib(0)
+    assert peak_host_gib(0.25) == pytest.approx(before + 0.25, abs=0.05)
+    assert peak_host_gib(0) == pytest.approx(before, abs=0.05)
+
+
+def test_where_the_host_does_not_tell_there_is_no_peak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "PROCESS", tmp_path / "no such folder")
+    with machine.PeakMeter("cpu") as meter:
+        pass
+    assert meter.found == machine.PeakMemory()
+
+
 def test_every_prompt_has_noise_of_its_own() -> None:
     seeds = {prompt_seed(seed, number) for seed in (0, 1, 42) for number in range(500)}
     assert len(seeds) == 1500
@@ -186,73 +340,6 @@ def test_every_prompt_has_noise_of_its_own() -> None:
 def test_latency_is_the_median_batch_by_the_picture() -> None:
     assert BaselineLatency(batch_seconds=[4.0, 1.0, 2.0], batch_size=2).latency_s == 1.0
     assert BaselineLatency(batch_seconds=[4.0, 2.0], batch_size=1).latency_s == 3.0
-
-
-def prompts(
-    chance: np.random.Generator, count: int, loss: float
-) -> tuple[list[float], list[float]]:
-    """Scores as CLIP's look: spread over prompts, and a paired loss with its own spread."""
-    before = chance.normal(30, 4, count)
-    after = before * (1 - loss) + chance.normal(0, 1.5, count)
-    return before.tolist(), after.tolist()
-
-
-def test_the_interval_of_a_loss_is_the_bootstraps() -> None:
-    chance = np.random.default_rng(0)
-    before, after = prompts(chance, 400, 0.03)
-    estimate = statistics.score_loss(before, after)
-    assert estimate.value == pytest.approx(1 - sum(after) / sum(before))
-    picks = chance.integers(0, 400, (4000, 400))
-    drawn = 1 - np.asarray(after)[picks].sum(1) / np.asarray(before)[picks].sum(1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    width = high - low
-    assert estimate.low == pytest.approx(low, abs=0.08 * width)
-    assert estimate.high == pytest.approx(high, abs=0.08 * width)
-
-
-@pytest.mark.parametrize("count", [8, 32])
-def test_19_of_20_intervals_of_a_loss_hold_the_truth(count: int) -> None:
-    chance = np.random.default_rng(count)
-    held = []
-    for _ in range(2000):
-        estimate = statistics.score_loss(*prompts(chance, count, 0.03))
-        held.append(estimate.low <= 0.03 <= estimate.high)
-    assert 0.93 <= sum(held) / len(held) <= 0.97
-
-
-@pytest.mark.parametrize("count", [3, 8])
-def test_19_of_20_intervals_of_a_speedup_hold_the_truth(count: int) -> None:
-    chance = np.random.default_rng(count)
-    held = []
-    for _ in range(2000):
-        estimate = statistics.speedup(np.exp(chance.normal(np.log(2), 0.1, count)).tolist())
-        held.append(estimate.low <= 2 <= estimate.high)
-    assert 0.93 <= sum(held) / len(held) <= 0.98
-
-
-def test_the_speedup_is_the_median_ratio() -> None:
-    estimate = statistics.speedup([2.0, 1.9, 50.0])
-    assert estimate.value == pytest.approx(2.0)
-    assert estimate.low < 2 < estimate.high
-    certain = statistics.speedup([3.0, 3.0, 3.0])
-    assert (certain.low, certain.value, certain.high) == pytest.approx((3, 3, 3))
-    single = statistics.speedup([1.5])
-    assert (single.low, single.high) == (0, float("inf"))
-    assert single.value == pytest.approx(1.5)
-
-
-@given(st.lists(st.floats(0.1, 10), min_size=1, max_size=9))
-def test_swapping_baseline_and_candidate_inverts_the_speedup(ratios: list[float]) -> None:
-    one, other = statistics.speedup(ratios), statistics.speedup([1 / r for r in ratios])
-    assert one.value == pytest.approx(1 / other.value)
-
-
-@given(st.lists(st.booleans(), min_size=1, max_size=60))
-def test_a_share_has_the_exact_interval(found: list[bool]) -> None:
-    estimate = statistics.share(found)
-    expected = binomtest(sum(found), len(found)).proportion_ci(0.95, method="exact")
-    assert estimate.value == sum(found) / len(found)
-    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))
 
 
 NOTHING = Setting.of({"tome": {"ratio": 0.0, "max_downsample": 1}})

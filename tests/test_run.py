@@ -1,5 +1,6 @@
 """`tuner run` on the bundled miniature: it ends, continues, survives and stops."""
 
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from optuna.trial import TrialState
 
 from tuner.cli import main
 from tuner.measure.evaluation import Evaluation
+from tuner.measure.lock import device_lock
 from tuner.search.loop import Watch
 from tuner.search.record import Result
 from tuner.session import Session
@@ -104,9 +106,15 @@ def baselines(folder: Path) -> list[tuple[str, str, str]]:
 
 
 class Count(Watch):
-    """Counts the trials that begin."""
+    """Counts the trials that begin, and remembers what it was told."""
 
     began = 0
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def notice(self, line: str) -> None:
+        self.lines.append(line)
 
     def trial_began(self, number: int, setting: Setting) -> None:
         self.began += 1
@@ -179,6 +187,67 @@ def test_a_changed_limit_judges_stored_trials_without_measuring(
     assert all(one.score_loss.value < limit for one in [outcome.best] if one is not None)
     request = Storage(f"sqlite:///{folder / 'tuner.db'}").study(TRIPLE).user_attrs["request"]
     assert request["req_score_loss"] == limit
+
+
+def test_limits_beside_the_score_are_kept_shown_exported_and_judged_anew(
+    tmp_path: Path,
+    calls: list[range],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [*FLAGS, "--trials", "3", "--pictures", "none"]
+    assert main([*command, "--limit", "ssim=-0.9", "--metrics", "psnr"]) == 0
+    printed = capsys.readouterr().out
+    assert "ssim over -0.9" in printed
+    assert "ssim (95 %)" in printed
+    assert "psnr (95 %)" in printed
+    assert re.search(r"trial   0 .* psnr \d+\.?\d*, ssim 0\.\d+ ", printed)
+    assert re.search(r"verified on .* psnr \d+\.?\d*, ssim 0\.\d+", printed)
+    assert "the baseline's 4 pictures" in printed
+    kept = baselines(tmp_path)
+    found = {one.number: one.user_attrs["fidelity"]["ssim"]["value"] for one in finished(tmp_path)}
+    calls.clear()
+    best = max(found.values())
+    assert main([*command, "--limit", f"ssim={best}", "--metrics", "psnr"]) == 1  # strictly over
+    assert calls == []
+    assert baselines(tmp_path) == kept
+    assert "misses ssim" in capsys.readouterr().out
+    for one in finished(tmp_path):
+        assert [value <= 0 for value in one.constraints.values()] == [True, False]
+    assert main(["show"]) == 0
+    assert "misses ssim" in capsys.readouterr().out
+    assert main(["export"]) == 0
+    (entry,) = json.loads(Path("search_params.json").read_text())["studies"].values()
+    assert entry["best"] is None
+    assert entry["goal"]["limits"] == {"ssim": best}
+    for point in entry["pareto"]:
+        assert point["fidelity"]["ssim"]["value"] == found[point["trial"]]
+    verified = [point["verified"] for point in entry["pareto"] if point["verified"]]
+    assert all(set(one["fidelity"]) == {"psnr", "ssim"} for one in verified)
+
+
+def test_another_baseline_of_a_study_is_told_with_what_changed(
+    folder: Path, session: Session, calls: list[range]
+) -> None:
+    told, kept = [], baselines(folder)
+    for threads in (1, 2, 2, 1):
+        watch = Count()
+        torch.set_num_threads(threads)
+        try:
+            session.run(spec(folder), watch)
+        finally:
+            torch.set_num_threads(1)
+        told.append(watch.lines)
+    assert told == [
+        [],
+        ["baseline measured again: threads 1 -> 2"],
+        [],
+        ["baseline taken from the database: threads 2 -> 1"],
+    ]
+    assert [kind for kind, key, time in baselines(folder) if (kind, key, time) not in kept] == [
+        "latency"
+    ]
 
 
 def test_another_batch_size_makes_a_study_with_a_readable_suffix(
@@ -289,8 +358,10 @@ def test_a_crashs_reason_is_printed_as_it_is(capsys: pytest.CaptureFixture[str])
 
     from tuner.report.progress import Display
     from tuner.search.goal import Goal
+    from tuner.search.limits import Limits
 
-    display = Display(Console(soft_wrap=True), Goal(limit=0.02), 3, 4)
+    goal = Goal(limits=Limits(score_loss=0.02))
+    display = Display(Console(soft_wrap=True), goal, 3, 4)
     for reason in ("no file [/tmp/weights]", "shape [bold] is not [red]"):
         display.trial_ended(0, "FAIL", None, reason)
         assert reason in capsys.readouterr().out
@@ -347,6 +418,19 @@ def test_a_killed_run_continues_and_tries_its_dead_trial_again(
     assert len(finished(folder)) == done + 12
     assert baselines(folder) == kept
     assert [one.values for one in after[:3]] == [one.values for one in left[:3]]
+
+
+def test_a_run_waits_for_another_on_the_same_device(folder: Path) -> None:
+    with device_lock("cpu", pytest.fail):
+        process = started(folder, "--trials", "3", "--device", "cpu")
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        assert lines[0].startswith(TRIPLE)
+        assert lines[1].startswith(f"waiting for cpu: process {os.getpid()} (")
+        assert process.poll() is None
+    printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "Pareto front" in printed
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, session: Session) -> None:

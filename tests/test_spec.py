@@ -149,6 +149,18 @@ def _toml(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
+def test_limits_beside_the_score_are_flags_and_a_table_and_are_measured(tmp_path: Path) -> None:
+    typed = flags("--limit", "LPIPS=0.2", "--limit=ssim=0.9", "--metrics", "psnr,ssim")
+    (spec,) = typed
+    assert spec.limits == {"lpips": 0.2, "ssim": 0.9}
+    assert spec.metrics == ("lpips", "psnr", "ssim")
+    path = toml(tmp_path, 'metrics = ["psnr"]\n[limits]\nlpips = 0.2\nssim = 0.9\n')
+    assert read_specs(path, {}) == typed
+    (other,) = flags(str(path), "--limit", "ssim=0.8")
+    assert other.limits == {"ssim": 0.8}
+    assert flags("--metrics", "ssim")[0].limits == {}
+
+
 def test_knobs_of_a_file_narrow_the_space(tmp_path: Path) -> None:
     text = "[knobs.deepcache]\ncache_interval = [5, 3, 3]\ncache_branch_id = 0\n"
     (spec,) = read_specs(toml(tmp_path, text), {})
@@ -199,6 +211,14 @@ def test_knobs_of_a_file_narrow_the_space(tmp_path: Path) -> None:
         ('[knobs.tome]\nratio = "half"', "tome.ratio = 'half'"),
         ("[knobs.tome]\nratoi = 0.5", "unknown knob tome.ratoi; known: ratio, max_downsample"),
         ("[knobs.deepcache]\ncache_interval = 2.5", "whole numbers"),
+        ("[limits]\nlpisp = 0.2", "unknown metric 'lpisp'; known: clip"),
+        ('[limits]\nlpips = "low"', "limits.lpips must be a number, not 'low'"),
+        ("[limits]\nlpips = nan", "limits.lpips must be a number, not nan"),
+        ("[limits]\nclip = 1", "clip is the score itself; req_score_loss is its limit"),
+        ('limits = ["lpips"]', "limit 'lpips' must be a metric and a number: lpips=0.2"),
+        ("limits = 3", "limits must be a table of metrics"),
+        ("metrics = 3", "metrics must be names, not [3]"),
+        ('metrics = "fid"', "unknown metric 'fid'"),
         ("[knobs.deepcash]\ncache_interval = 2", "known: deepcache"),
     ],
 )

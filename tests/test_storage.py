@@ -35,7 +35,6 @@ def test_a_baseline_is_kept_under_its_kind_and_key(tmp_path: Path) -> None:
     assert reopened.get("scores", "k") == {"scores": [3.0]}
     assert reopened.get("latency", "k") == {"batch_seconds": [0.1]}
     assert reopened.get("scores", "other") is None
-    assert reopened.baselines("scores") == [{"steps": 4}]
 
 
 def test_another_way_of_evaluating_gets_a_readable_suffix(tmp_path: Path) -> None:
@@ -47,6 +46,17 @@ def test_another_way_of_evaluating_gets_a_readable_suffix(tmp_path: Path) -> Non
     first, eight, seven = "SD1.5/DDIM/50", "SD1.5/DDIM/50 batch=8", "SD1.5/DDIM/50 batch=8,seed=7"
     assert names == [first, eight, first, seven, eight]
     assert storage.study_names() == [first, eight, seven]
+
+
+def test_the_suffix_names_what_is_gone_and_tells_long_values_apart(tmp_path: Path) -> None:
+    storage = Storage(address(tmp_path))
+    long = "imagereward 0123456789abcdef + lpips alex 0123456789abcdef"
+    names = [
+        storage.open_study("a/b/1", {"batch": 4} | beside, SAMPLER).study_name
+        for beside in ({"beside": "ssim"}, {}, {"beside": long + " + ssim"}, {"beside": long + "!"})
+    ]
+    assert names[:2] == ["a/b/1", "a/b/1 beside=none"]
+    assert len(set(names)) == 4
 
 
 def test_a_study_has_the_two_directions_of_the_design(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; gives back the exit code: 0 done, 1 not reached, 2 wrong input."""
     args = _parser().parse_args(arguments)
     # In a file or a pipe there is no edge at which a table would have to break.
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else 200)
     try:
         args.command(args, console)
     except UnreachedError as error:
@@ -92,6 +92,14 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--req-time", type=float, help="stop at this many seconds per image")
     run.add_argument("--req-speedup", type=float, help="stop at this speedup")
     run.add_argument("--req-score-loss", type=float, help="limit of the loss (default: 0.02)")
+    run.add_argument("--metrics", help="measured beside the score, with commas: lpips,ssim")
+    run.add_argument(
+        "--limit",
+        dest="limits",
+        action="append",
+        metavar="METRIC=NUMBER",
+        help="of a metric beside the score, as lpips=0.2 or ssim=0.9; may be repeated",
+    )
     run.add_argument("--trials", type=int, help="the total to reach (default: 100)")
     run.add_argument("--timeout", type=float, help="seconds of searching at most")
     run.add_argument("--sampler", help="tpe, nsga2 or random (default: tpe)")

@@ -8,9 +8,10 @@ from rich.console import Console
 
 from tuner.errors import UnreachedError
 from tuner.report.progress import Display
-from tuner.report.table import front_table, remarks
+from tuner.report.table import front_table, losses, remarks
 from tuner.search import record
 from tuner.search.goal import Goal
+from tuner.search.limits import Limits
 from tuner.search.record import Result
 from tuner.session import Outcome, Session
 from tuner.spec import StudySpec
@@ -35,10 +36,10 @@ def run_all(specs: list[StudySpec], console: Console, pictures: Path | None) -> 
 def show(studies: list[optuna.Study], console: Console) -> None:
     """Print the front of each study."""
     for study in studies:
-        limit = study.user_attrs.get("request", {}).get("req_score_loss", 0.02)
+        limits = Limits.of_request(study.user_attrs.get("request", {}))
         results = record.results(study)
         title = f"{study.study_name}: Pareto front"
-        console.print(front_table(record.front(results), limit, title))
+        console.print(front_table(record.front(results, limits), limits, title))
         _print_remarks(results, console)
 
 
@@ -50,7 +51,7 @@ def _print_outcome(outcome: Outcome, console: Console) -> None:
         highlight=False,
     )
     name = outcome.study.study_name
-    console.print(front_table(outcome.front, outcome.goal.limit, f"{name}: Pareto front"))
+    console.print(front_table(outcome.front, outcome.goal.limits, f"{name}: Pareto front"))
     _print_remarks(outcome.results, console)
     best = outcome.best
     if best is not None:
@@ -72,14 +73,15 @@ def _why_missed(outcome: Outcome) -> str:
     name = outcome.study.study_name
     if not found:
         return f"{name}: no trial was completed; `tuner show` and the trials' reasons tell more"
-    fastest = record.best(found, outcome.goal.limit)
+    fastest = record.best(found, outcome.goal.limits)
     if fastest is None:
-        gentlest = min(found, key=lambda one: one.score_loss.value)
+        limits = outcome.goal.limits
+        closest = min(found, key=lambda one: (len(one.missed(limits)), one.score_loss.value))
         return (
-            f"{name}: no setting has a score loss under {outcome.goal.limit:.1%}; the closest is "
-            f"{gentlest.setting} with {gentlest.score_loss.value:.2%}"
+            f"{name}: no setting has a {limits}; the closest is "
+            f"{closest.setting} with {losses(closest)}"
         )
     return (
-        f"{name}: no setting reached {outcome.goal}; the fastest under the limit is "
+        f"{name}: no setting reached {outcome.goal}; the fastest within the limits is "
         f"{fastest.setting} with {fastest.speedup.value:.2f}× ({fastest.latency_s:.3f} s)"
     )

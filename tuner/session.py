@@ -9,9 +9,11 @@ import optuna
 
 from tuner import registry
 from tuner.accelerators._plan import check_resolution, shape_of
+from tuner.measure.baseline import changes
 from tuner.measure.device import versions
-from tuner.measure.evaluation import Evaluation, Measurement
-from tuner.metrics import Metric
+from tuner.measure.evaluation import Evaluation, Measurement, OnPictures
+from tuner.measure.fidelity import Beside
+from tuner.measure.lock import device_lock
 from tuner.models._load import device_named, dtype_named, load, model_named
 from tuner.prompts._file import prompt_set
 from tuner.report.pictures import PictureFolder, check_folder
@@ -44,7 +46,7 @@ class Outcome:
     @property
     def front(self) -> list[Result]:
         """The Pareto front of speedup and score loss."""
-        return record.front(self.results)
+        return record.front(self.results, self.goal.limits)
 
 
 class Session:
@@ -54,7 +56,7 @@ class Session:
         """`pictures`: the folder for picture strips; none are kept when None."""
         self._pictures = pictures
         self._pipelines: dict[tuple[Any, ...], Any] = {}
-        self._metrics: dict[tuple[Any, ...], Metric] = {}
+        self._metrics: dict[tuple[Any, ...], Any] = {}
 
     def evaluation(self, spec: StudySpec, pool: str = "search") -> Evaluation:
         """How a spec's settings are evaluated; loads what is not loaded yet.
@@ -78,21 +80,31 @@ class Session:
             accelerator.check(pipeline)
             gentlest = accelerator.from_values(dict(accelerator.neutral))
             gentlest.check_call({"guidance_scale": guidance_scale})
-        judge = (model.metric, device, *sorted(model.metric_options.items()))
-        if judge not in self._metrics:
-            make = registry.component("metrics", model.metric)
-            self._metrics[judge] = make(device=device, **model.metric_options)
         return Evaluation(
             pipeline=pipeline,
             device=device,
             steps=spec.steps,
             prompts=prompts,
-            metric=self._metrics[judge],
+            metric=self._metric(model.metric, device, model.metric_options),
             resolution=resolution,
             guidance_scale=guidance_scale,
             batch_size=spec.batch_size,
             seed=spec.seed,
+            beside=tuple(
+                Beside(
+                    component=registry.component("metrics", name),
+                    metric=self._metric(name, device, {}),
+                )
+                for name in spec.metrics
+            ),
         )
+
+    def _metric(self, name: str, device: str, options: dict[str, str]) -> Any:
+        """A metric, loaded once."""
+        judge = (name, device, *sorted(options.items()))
+        if judge not in self._metrics:
+            self._metrics[judge] = registry.component("metrics", name)(device=device, **options)
+        return self._metrics[judge]
 
     def run(
         self,
@@ -100,10 +112,25 @@ class Session:
         watch: Watch | None = None,
         on_baseline: Callable[[int, int], None] | None = None,
     ) -> Outcome:
-        """Search until the study has its trials, its goal is met or its time is up."""
+        """Search until the study has its trials, its goal is met or its time is up.
+
+        Waits while another process measures on the device.
+        """
+        watch = watch or Watch()
         check_address(spec.storage)
         check_folder(self._pictures)
         strategy = sampler(spec.sampler, spec.seed)
+        # Taken before the model is loaded: a run that waits leaves the device's memory alone.
+        with device_lock(device_named(spec.device), watch.notice):
+            return self._run(spec, strategy, watch, on_baseline)
+
+    def _run(
+        self,
+        spec: StudySpec,
+        strategy: optuna.samplers.BaseSampler,
+        watch: Watch,
+        on_baseline: Callable[[int, int], None] | None,
+    ) -> Outcome:
         evaluation = self.evaluation(spec)
         storage = Storage(spec.storage)  # only now, when nothing can be wrong any more
         study = storage.open_study(spec.triple, identity(evaluation), strategy)
@@ -111,15 +138,8 @@ class Session:
         study.set_user_attr("pipeline", type(evaluation.pipeline).__name__)
         study.set_user_attr("versions", versions())
         strips = PictureFolder(self._pictures, study.study_name)
-        scores, latency = evaluation.baseline(storage, on_baseline, strips.saver("baseline"))
-        study.set_user_attr(
-            "baseline",
-            {
-                "latency_s": latency.latency_s,
-                "score": sum(scores.scores) / len(scores.scores),
-                "num_samples": len(scores.scores),
-            },
-        )
+        on_pictures = strips.saver("baseline")
+        _keep_baseline(study, storage, evaluation, watch, on_baseline, on_pictures)
 
         def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
             return evaluation.measure(setting, storage, strips.saver(f"trial-{trial:04d}"))
@@ -143,7 +163,7 @@ class Session:
                 timeout=spec.timeout,
                 watch=watch,
             )
-            found = verify(study, goal, measure_again, (watch or Watch()).verified)
+            found = verify(study, goal, measure_again, watch.verified)
             # A target that did not hold is searched on, as long as there are trials left.
             enough = finished(study) >= spec.trials or spec.timeout
             if found is not None or not goal.has_target or enough:
@@ -158,9 +178,53 @@ def run(spec: StudySpec, watch: Watch | None = None) -> Outcome:
     return Session().run(spec, watch)
 
 
+def _keep_baseline(
+    study: optuna.Study,
+    storage: Storage,
+    evaluation: Evaluation,
+    watch: Watch,
+    on_batch: Callable[[int, int], None] | None,
+    on_pictures: OnPictures,
+) -> None:
+    """Have the baseline measured where it is not kept, and keep its figures with the study.
+
+    The watch is told where it is another one than the study had, and what its pictures take.
+    """
+    before = evaluation.reference(storage).size
+    begun: list[int] = []
+
+    def count(done: int, batches: int) -> None:
+        begun.append(done)
+        if on_batch is not None:
+            on_batch(done, batches)
+
+    scores, latency = evaluation.baseline(storage, count, on_pictures)
+    parts = evaluation.score_parts | evaluation.latency_parts
+    different = changes(study.user_attrs.get("baseline_parts", parts), parts)
+    if different:
+        what = "measured again" if begun else "taken from the database"
+        watch.notice(f"baseline {what}: {', '.join(different)}")
+    size = evaluation.reference(storage).size
+    if size != before:
+        watch.notice(
+            f"the baseline's {len(evaluation.prompts)} pictures take {size / 1e6:.1f} MB of the "
+            "database; those of the prompts for verifying will take as much"
+        )
+    figures = {
+        "latency_s": latency.latency_s,
+        "score": sum(scores.scores) / len(scores.scores),
+        "num_samples": len(scores.scores),
+        "memory_gib": latency.memory.get("device"),
+        "host_memory_gib": latency.memory.get("host"),
+    }
+    study.set_user_attr("baseline", figures)
+    study.set_user_attr("baseline_parts", parts)
+
+
 def identity(evaluation: Evaluation) -> dict[str, Any]:
     """What tells one way of evaluating a triple from another, in a few readable values."""
     scores, latency = evaluation.score_parts, evaluation.latency_parts
+    beside = " + ".join(one.metric.identity for one in evaluation.beside)
     return {
         "weights": scores["weights"],
         "guidance": scores["guidance_scale"],
@@ -171,7 +235,7 @@ def identity(evaluation: Evaluation) -> dict[str, Any]:
         "metric": scores["metric"],
         "device": latency["device"],
         "batch": latency["batch_size"],
-    }
+    } | ({"beside": beside} if beside else {})
 
 
 def request(spec: StudySpec) -> dict[str, Any]:
@@ -184,6 +248,7 @@ def request(spec: StudySpec) -> dict[str, Any]:
         "req_score_loss": spec.req_score_loss,
         "req_speedup": spec.req_speedup,
         "req_time": spec.req_time,
+        "limits": dict(spec.limits),
         "batch_size": spec.batch_size,
         "seed": spec.seed,
     }

@@ -1,6 +1,7 @@
 """What a study is asked to do, from a TOML file and flags."""
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -14,6 +15,7 @@ from tuner.errors import UsageError
 from tuner.schedulers import name_of
 
 MANY = ("pipe", "sched", "steps")  # several values of these make several studies
+LISTS = ("search_targets", "metrics")
 TEXTS = ("pipe", "sched", "sampler", "storage", "device", "dtype", "prompts", "model")
 OPTIONAL = ("device", "dtype", "prompts", "model")
 NUMBERS = ("req_time", "req_speedup", "req_score_loss", "timeout", "guidance_scale")
@@ -34,6 +36,8 @@ class StudySpec:
     req_time: float | None = None  # seconds per image
     req_speedup: float | None = None
     req_score_loss: float = 0.02
+    metrics: tuple[str, ...] = ()  # measured beside the score; those with a limit always are
+    limits: Mapping[str, float] = field(default_factory=dict)  # metric -> limit of its figure
     trials: int = 100  # the total that the study should reach
     timeout: float | None = None  # seconds of searching
     sampler: str = "tpe"
@@ -75,6 +79,16 @@ class StudySpec:
             if value is not None and not value > 0:
                 raise UsageError(f"{name} must be above 0, not {value}")
         set_(self, "knobs", _checked_knobs(self.knobs, known))
+        set_(self, "limits", {self._beside(k): _limit(k, v) for k, v in self.limits.items()})
+        beside = {self._beside(name) for name in self.metrics} | set(self.limits)
+        set_(self, "metrics", tuple(sorted(beside)))
+
+    def _beside(self, name: str) -> str:
+        """A metric that may stand beside the score, as it calls itself."""
+        found: str = registry.component("metrics", name).name
+        if found == registry.component("models", self.pipe).metric:
+            raise UsageError(f"{found} is the score itself; req_score_loss is its limit")
+        return found
 
     def _check_kinds(self) -> None:
         """Each value must be of the kind that its key takes."""
@@ -86,10 +100,13 @@ class StudySpec:
             value = getattr(self, name)
             if value is not None and not _is_number(value):
                 raise UsageError(f"{name} must be a number, not {value!r}")
-        if any(not isinstance(name, str) for name in self.search_targets):
-            raise UsageError(f"search_targets must be names, not {list(self.search_targets)}")
+        for name in LISTS:
+            if any(not isinstance(one, str) for one in getattr(self, name)):
+                raise UsageError(f"{name} must be names, not {list(getattr(self, name))}")
         if not isinstance(self.knobs, Mapping):
             raise UsageError(f"knobs must be a table of accelerators, not {self.knobs!r}")
+        if not isinstance(self.limits, Mapping):
+            raise UsageError(f"limits must be a table of metrics, not {self.limits!r}")
 
     @property
     def triple(self) -> str:
@@ -120,11 +137,12 @@ def read_specs(path: Path | None, flags: Mapping[str, Any]) -> list[StudySpec]:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
             raise UsageError(f"unknown key {name!r} in {path}; {hint}")
-    if "search_targets" in values:
-        values["search_targets"] = tuple(_listed(values["search_targets"]))
-        if not values["search_targets"]:
-            accelerators = ", ".join(registry.components("accelerators"))
-            raise UsageError(f"search_targets is empty; known: {accelerators}")
+    values |= {name: tuple(_listed(values[name])) for name in LISTS if name in values}
+    if values.get("search_targets") == ():
+        accelerators = ", ".join(registry.components("accelerators"))
+        raise UsageError(f"search_targets is empty; known: {accelerators}")
+    if isinstance(values.get("limits"), list):
+        values["limits"] = dict(_pair(one) for one in values["limits"])
     present = [(name, _listed(values.pop(name))) for name in MANY if name in values]
     for name, found in present:
         if not found:
@@ -165,6 +183,21 @@ def _listed(value: Any) -> list[Any]:
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return list(value) if isinstance(value, Sequence) else [value]
+
+
+def _pair(text: Any) -> tuple[str, float]:
+    """The parts of a flag such as 'lpips=0.2'."""
+    name, _, value = str(text).partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError as error:
+        raise UsageError(f"limit {text!r} must be a metric and a number: lpips=0.2") from error
+
+
+def _limit(name: str, value: Any) -> float:
+    if not _is_number(value) or not math.isfinite(value):
+        raise UsageError(f"limits.{name} must be a number, not {value!r}")
+    return float(value)
 
 
 def _whole(name: str, value: Any) -> int:

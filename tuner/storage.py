@@ -1,13 +1,15 @@
 """One database: Optuna's studies, and the table of baselines."""
 
+import hashlib
 import json
 import os
 import socket
 import sqlite3
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import optuna
@@ -21,7 +23,6 @@ from sqlalchemy import (
     create_engine,
     event,
     inspect,
-    select,
     text,
 )
 from sqlalchemy.engine import make_url
@@ -34,6 +35,7 @@ VERSION = 1  # of our own table; a newer database is refused
 WORKER = "worker"  # trial attribute: host and process that runs it
 RETRIES = 2  # a crashed trial is tried again this often
 NAMELESS_S = 60  # a trial without a worker's name is given up after this many seconds
+Made = TypeVar("Made")
 
 
 class Base(DeclarativeBase):
@@ -41,7 +43,7 @@ class Base(DeclarativeBase):
 
 
 class BaselineRow(Base):
-    """A baseline's scores or latency, under a digest of everything that changes them."""
+    """A baseline's scores, latency or picture, under a digest of everything that changes them."""
 
     __tablename__ = "tuner_baselines"
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)
@@ -76,26 +78,21 @@ class Storage:
                     tables = set(inspect(self.engine).get_table_names())
                     _check_owner(tables, _Plain(connection), self.url)
             _tune(self.engine)
-            self._make_tables()
-            self.optuna = optuna.storages.RDBStorage(self.url, engine_kwargs=engine_options)
+            _patiently(self._make_tables)
+            self.optuna = _patiently(
+                lambda: optuna.storages.RDBStorage(self.url, engine_kwargs=engine_options)
+            )
             _tune(self.optuna.engine)
         except (SQLAlchemyError, RuntimeError, ModuleNotFoundError) as error:
             raise _unusable(self.url, error) from error
 
     def _make_tables(self) -> None:
-        """Make our tables; another process may be doing the same at this moment."""
-        for attempt in range(5):
-            try:
-                Base.metadata.create_all(self.engine)
-                with Session(self.engine) as session:
-                    if session.get(VersionRow, VERSION) is None:
-                        session.add(VersionRow(version=VERSION))
-                        session.commit()
-                return
-            except (OperationalError, IntegrityError):
-                if attempt == 4:
-                    raise
-                time.sleep(0.2)
+        """Make our tables where there are none."""
+        Base.metadata.create_all(self.engine)
+        with Session(self.engine) as session:
+            if session.get(VersionRow, VERSION) is None:
+                session.add(VersionRow(version=VERSION))
+                session.commit()
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
         """The payload of a baseline, or None."""
@@ -112,14 +109,6 @@ class Storage:
                 )
             )
             session.commit()
-
-    def baselines(self, kind: str) -> list[dict[str, Any]]:
-        """What every kept baseline of a kind was made of, oldest first."""
-        with Session(self.engine) as session:
-            rows = session.scalars(
-                select(BaselineRow).where(BaselineRow.kind == kind).order_by(BaselineRow.created)
-            )
-            return [dict(row.parts) for row in rows]
 
     def study_names(self) -> list[str]:
         """The studies in the database, oldest first."""
@@ -144,9 +133,10 @@ class Storage:
         if triple in self.study_names():
             # A study without one was made by another worker a moment ago, for the same purpose.
             first = self.study(triple).user_attrs.get("evaluation", evaluation)
-            different = [k for k in evaluation if first.get(k) != evaluation[k]]
-            if different:
-                name = f"{triple} " + ",".join(f"{k}={_short(evaluation[k])}" for k in different)
+            keys = [*evaluation, *(k for k in first if k not in evaluation)]
+            now = {k: evaluation.get(k, "none") for k in keys if first.get(k) != evaluation.get(k)}
+            if now:
+                name = f"{triple} " + ",".join(f"{k}={_short(v)}" for k, v in now.items())
         study = optuna.create_study(
             study_name=name[:500],
             storage=self.optuna,
@@ -177,27 +167,32 @@ class Storage:
             buried += 1
         return buried
 
-    def judge_again(self, study: optuna.Study, limit: float) -> None:
-        """Store the constraint of every finished trial for a changed limit.
+    def judge_again(
+        self,
+        study: optuna.Study,
+        limits: dict[str, Any],
+        constraints: Callable[[dict[str, Any]], list[float]],
+    ) -> None:
+        """Store the constraints of every finished trial for changed limits.
 
-        Optuna closes a finished trial, so its row is changed where it lies; samplers and the
-        dashboard then see the new limit.
+        `constraints` makes them from a trial's attributes. Optuna closes a finished trial, so its
+        row is changed where it lies; samplers and the dashboard then see the new limits.
         """
-        if study.user_attrs.get("limit") == limit:
+        if study.user_attrs.get("limits") == limits:
             return
         with self.engine.begin() as connection:
             for trial in study.get_trials(deepcopy=False):
-                loss = trial.user_attrs.get("score_loss")
-                if trial.state.is_finished() and loss is not None:
+                if trial.state.is_finished() and "score_loss" in trial.user_attrs:
+                    value = json.dumps(constraints(trial.user_attrs))
                     connection.execute(
                         text(
                             "UPDATE trial_system_attributes SET value_json = :value "
                             "WHERE trial_id = :trial AND key = 'constraints'"
                         ),
-                        {"value": json.dumps([constraint(loss, limit)]), "trial": trial._trial_id},
+                        {"value": value, "trial": trial._trial_id},
                     )
-        study.set_user_attr("limit", limit)
-        # The study remembers finished trials; give it a memory that has not seen the old limit.
+        study.set_user_attr("limits", limits)
+        # The study remembers finished trials; give it a memory that has not seen the old limits.
         study._storage = optuna.storages.get_storage(self.optuna)
 
 
@@ -208,6 +203,16 @@ def check_address(url: str) -> None:
 
 def _full(url: str) -> str:
     return url if "://" in url else f"sqlite:///{url}"
+
+
+def _patiently(make: Callable[[], Made]) -> Made:
+    """Make tables while another process may be making the same, Optuna's as well as ours."""
+    for _ in range(9):
+        try:
+            return make()
+        except (OperationalError, IntegrityError):
+            time.sleep(0.2)
+    return make()
 
 
 def _unusable(url: str, error: Exception) -> UsageError:
@@ -258,11 +263,6 @@ class _Plain:
 def _age_s(moment: datetime) -> float:
     """Seconds since a moment that Optuna wrote, in this machine's own time."""
     return (datetime.now() - moment).total_seconds()
-
-
-def constraint(loss: float, limit: float) -> float:
-    """At most zero where the loss is strictly under the limit."""
-    return loss - limit if loss != limit else 1e-12
 
 
 def worker_name() -> str:
@@ -343,4 +343,7 @@ def _tune(engine: Engine) -> None:
 
 
 def _short(value: Any) -> str:
-    return str(value).replace("/", "-")[:40]
+    """At most 40 letters, others for another value."""
+    text = str(value).replace("/", "-")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return text if len(text) <= 40 else f"{text[:33]} {digest}"

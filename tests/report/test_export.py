@@ -15,6 +15,7 @@ from tuner import registry
 from tuner.errors import UsageError
 from tuner.report import export
 from tuner.search import record
+from tuner.search.limits import Limits
 from tuner.search.record import Result
 from tuner.session import request
 from tuner.setting import Setting
@@ -29,7 +30,9 @@ def searched(folder: Path, **changes: Any) -> Bench:
     bench.study.set_user_attr("request", request(bench.spec))
     bench.study.set_user_attr("pipeline", "StableDiffusionPipeline")
     bench.study.set_user_attr("versions", {"torch": "2"})
-    bench.study.set_user_attr("baseline", {"latency_s": 1.0, "score": 30.0, "num_samples": 2})
+    baseline = {"latency_s": 1.0, "score": 30.0, "num_samples": 2}
+    baseline |= {"memory_gib": None, "host_memory_gib": 1.5}
+    bench.study.set_user_attr("baseline", baseline)
     bench.search()
     return bench
 
@@ -47,13 +50,14 @@ def test_a_searched_study_validates_and_names_its_best(tmp_path: Path) -> None:
     bench = searched(tmp_path, trials=20, req_score_loss=0.03)
     study = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]
     results = record.results(bench.study)
-    best = record.best(results, 0.03)
+    best = record.best(results, Limits(score_loss=0.03))
     assert best is not None
     assert study["best"]["trial"] == best.trial
     assert study["best"]["feasible"]
     assert study["best"]["speedup_ci"][1] is None  # unbounded
     assert study["by_combination"][best.setting.combination]["trial"] == best.trial
-    assert study["goal"] == {"req_score_loss": 0.03, "req_speedup": None, "req_time": None}
+    goal = {"req_score_loss": 0.03, "req_speedup": None, "req_time": None, "limits": {}}
+    assert study["goal"] == goal
     speedups = [point["speedup"] for point in study["pareto"]]
     assert speedups == sorted(speedups)
     for name, point in study["by_combination"].items():
@@ -64,6 +68,7 @@ def test_a_searched_study_validates_and_names_its_best(tmp_path: Path) -> None:
         assert point["speedup"] == found_there.speedup.value
         assert point["score_loss"] == found_there.score_loss.value
         assert point["feasible"] == (point["score_loss"] < 0.03)
+        assert (point["memory_gib"], point["host_memory_gib"]) == (None, found_there.memory.host)
 
 
 def test_best_is_null_where_nothing_is_feasible(tmp_path: Path) -> None:
@@ -87,12 +92,14 @@ def test_a_changed_limit_changes_the_export(tmp_path: Path) -> None:
 
 @given(found(), LIMITS)
 @settings(deadline=None)
-def test_every_point_comes_back_as_the_setting_it_was(results: list[Result], limit: float) -> None:
+def test_every_point_comes_back_as_the_setting_it_was(
+    results: list[Result], limits: Limits
+) -> None:
     for result in results:
-        point = json.loads(json.dumps(export.point(result, limit), allow_nan=False))
+        point = json.loads(json.dumps(export.point(result, limits), allow_nan=False))
         jsonschema.validate(point, POINT)
         assert Setting.of(point["params"]) == result.setting
-        assert point["feasible"] == result.feasible(limit)
+        assert point["feasible"] == result.feasible(limits)
         assert (point["speedup"], point["score_loss"]) == (
             result.speedup.value,
             result.score_loss.value,
@@ -111,6 +118,22 @@ def test_every_point_comes_back_as_the_setting_it_was(results: list[Result], lim
 def test_the_schema_refuses_other_documents(change: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"schema": 1, "studies": {}} | change, SCHEMA)
+
+
+def test_limits_beside_the_score_and_their_figures_are_exported(tmp_path: Path) -> None:
+    limits = {"lpips": 0.15, "ssim": 0.5}
+    bench = searched(tmp_path, trials=20, req_score_loss=0.03, limits=limits)
+    study = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]
+    assert study["goal"]["limits"] == limits
+    assert study["best"]["fidelity"]["lpips"]["value"] < 0.15
+    verdicts = set()
+    for point in study["pareto"]:
+        loss, lpips = point["score_loss"], point["fidelity"]["lpips"]
+        assert lpips["value"] == loss * 10
+        assert lpips["ci"] == [loss * 9, loss * 11]
+        assert point["feasible"] == (loss < 0.015)
+        verdicts.add(point["feasible"])
+    assert verdicts == {True, False}
 
 
 def test_the_schema_refuses_a_point_that_lacks_anything(tmp_path: Path) -> None:

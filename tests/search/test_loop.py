@@ -9,6 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tuner.errors import BadPictureError, TrialError, UnfitError
+from tuner.measure.device import PeakMemory
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
@@ -32,9 +33,13 @@ def measurement(setting: Setting) -> Measurement:
         score_loss=Estimate(value=loss, low=loss - 0.01, high=loss + 0.01),
         latency_s=1 / speedup,
         score=30 * (1 - loss),
+        fidelity={
+            "ssim": Estimate(value=1 - loss * 5, low=1 - loss * 6, high=1 - loss * 4),
+            "lpips": Estimate(value=loss * 10, low=loss * 9, high=loss * 11),
+        },
         scores=[30 * (1 - loss)] * 2,
         ratios=[speedup],
-        memory_gib=None,
+        memory=PeakMemory(device=None, host=2.0 - speedup / 10),
         same_pictures=not setting.accelerators,
     )
 
@@ -252,6 +257,24 @@ def test_a_changed_limit_judges_the_stored_trials_anew(tmp_path: Path) -> None:
         losses = [one.values[1] for one in trials if one.values]
         verdicts = [one.constraints["0"] <= 0 for one in trials if one.values]
         assert verdicts == [loss < 0.04 for loss in losses] != [loss < 0.02 for loss in losses]
+
+
+def test_other_limits_judge_the_stored_trials_anew(tmp_path: Path) -> None:
+    Bench(tmp_path, req_score_loss=0.04, metrics=("ssim", "lpips"), trials=12).search()
+    for limits in ({"ssim": 0.9}, {"lpips": 0.3, "ssim": 0.85}, {}, {"lpips": 0.15}):
+        again = Bench(tmp_path, req_score_loss=0.04, limits=limits, trials=12)
+        seen_at_once = again.search()
+        assert again.measured == []
+        stored = again.storage.study(again.study.study_name).trials
+        for trials in (stored, seen_at_once):  # in the database; and by the sampler of that run
+            for one in trials:
+                speedup, loss = one.values
+                verdicts = [value <= 0 for value in one.constraints.values()]
+                assert verdicts == [
+                    loss < 0.04,
+                    *(1 - loss * 5 > limits["ssim"] for _ in limits.keys() & {"ssim"}),
+                    *(loss * 10 < limits["lpips"] for _ in limits.keys() & {"lpips"}),
+                ], (limits, speedup)
 
 
 def test_settings_that_are_the_same_computation_are_measured_once(tmp_path: Path) -> None:

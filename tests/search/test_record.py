@@ -1,5 +1,8 @@
 """The Pareto front, and the best of what was found."""
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,11 +10,11 @@ from tests.test_setting import settings
 from tuner.measure.statistics import Estimate
 from tuner.search import record
 from tuner.search.goal import Goal
-from tuner.search.record import Result
+from tuner.search.limits import Limits
+from tuner.search.record import Result, Verification
 from tuner.setting import Setting
-from tuner.storage import constraint
 
-LIMITS = st.sampled_from([0.005, 0.01, 0.02, 0.05])
+LIMITS = st.builds(Limits, score_loss=st.sampled_from([0.005, 0.01, 0.02, 0.05]))
 
 
 def make(trial: int, setting: Setting, speedup: float, loss: float) -> Result:
@@ -54,44 +57,45 @@ def dominates(one: Result, other: Result) -> bool:
     return as_good(one, other) and not as_good(other, one)
 
 
-@given(found())
-def test_no_member_of_the_front_is_dominated(results: list[Result]) -> None:
-    for member in record.front(results):
+@given(found(), LIMITS)
+def test_no_member_of_the_front_is_dominated(results: list[Result], limits: Limits) -> None:
+    for member in record.front(results, limits):
         assert not any(dominates(other, member) for other in results)
 
 
-@given(found())
-def test_every_other_result_is_dominated_or_a_repeat(results: list[Result]) -> None:
-    front = record.front(results)
+@given(found(), LIMITS)
+def test_every_other_result_is_dominated_or_a_repeat(results: list[Result], limits: Limits) -> None:
+    front = record.front(results, limits)
     members = {one.trial for one in front}
     for one in results:
         if one.trial not in members:
             assert any(as_good(member, one) for member in front)
 
 
-@given(found())
-def test_the_front_is_sorted_and_repeats_nothing(results: list[Result]) -> None:
-    front = record.front(results)
+@given(found(), LIMITS)
+def test_the_front_is_sorted_and_repeats_nothing(results: list[Result], limits: Limits) -> None:
+    front = record.front(results, limits)
     figures = [(one.speedup.value, one.score_loss.value) for one in front]
     assert figures == sorted(set(figures))
     assert len({one.setting for one in front}) == len(front)
 
 
-@given(found(), st.randoms())
+@given(found(), LIMITS, st.randoms())
 def test_the_order_of_results_does_not_change_the_front(
-    results: list[Result], chance: object
+    results: list[Result], limits: Limits, chance: object
 ) -> None:
     mixed = list(results)
     chance.shuffle(mixed)  # type: ignore[attr-defined]
-    assert record.front(mixed) == record.front(results)
+    assert record.front(mixed, limits) == record.front(results, limits)
 
 
 @given(found(), LIMITS)
 def test_the_best_is_the_fastest_feasible_one_that_accelerates(
-    results: list[Result], limit: float
+    results: list[Result], limits: Limits
 ) -> None:
+    limit = limits.score_loss
     may = [one for one in results if one.score_loss.value < limit and one.setting.accelerators]
-    best = record.best(results, limit)
+    best = record.best(results, limits)
     assert (best is None) == (not may)
     if best is not None:
         assert best in may
@@ -100,21 +104,92 @@ def test_the_best_is_the_fastest_feasible_one_that_accelerates(
 
 @given(found(), LIMITS, st.sampled_from([None, 1.0, 2.0]), st.sampled_from([None, 0.5, 0.9]))
 def test_a_goal_is_reached_when_every_part_of_it_holds(
-    results: list[Result], limit: float, speedup: float | None, latency: float | None
+    results: list[Result], limits: Limits, speedup: float | None, latency: float | None
 ) -> None:
-    goal = Goal(limit=limit, speedup=speedup, latency_s=latency)
+    goal = Goal(limits=limits, speedup=speedup, latency_s=latency)
     meets = [
         one
         for one in results
         if one.setting.accelerators
-        and one.score_loss.value < limit
+        and one.score_loss.value < limits.score_loss
         and one.speedup.value >= (speedup or 0)
         and one.latency_s <= (latency or float("inf"))
     ]
     assert (goal.reached(results) is not None) == bool(meets)
 
 
-@given(st.floats(-1, 1), LIMITS)
-def test_a_constraint_holds_exactly_where_a_result_is_feasible(loss: float, limit: float) -> None:
-    result = make(0, Setting(), 1.0, loss)
-    assert (constraint(loss, limit) <= 0) == result.feasible(limit)
+FIGURES = st.one_of(st.sampled_from([0.0, 0.2, 0.9]), st.floats(-1, 1))
+OTHERS = st.fixed_dictionaries({}, optional=dict.fromkeys(("lpips", "ssim"), FIGURES))
+
+
+@given(FIGURES, FIGURES, FIGURES, LIMITS, OTHERS)
+def test_constraints_hold_exactly_where_a_result_is_feasible(
+    loss: float, lpips: float, ssim: float, limits: Limits, others: dict[str, float]
+) -> None:
+    limits = replace(limits, others=others)
+    kept = {"lpips": lpips, "ssim": ssim}
+    result = with_figures(make(0, Setting(), 1.0, loss), **kept)
+    values = limits.constraints(loss, kept)
+    assert len(values) == 1 + len(others)
+    assert all(value <= 0 for value in values) == result.feasible(limits)
+    assert result.feasible(limits) == (
+        loss < limits.score_loss
+        and lpips < others.get("lpips", 2)  # a distance stays under its limit
+        and ssim > others.get("ssim", -2)  # a similarity stays over it
+    )
+
+
+def with_figures(result: Result, **figures: float) -> Result:
+    fidelity = {name: Estimate(value=one, low=one, high=one) for name, one in figures.items()}
+    return replace(result, fidelity=fidelity)
+
+
+def test_what_misses_another_limit_keeps_no_feasible_result_off_the_front() -> None:
+    limits = Limits(score_loss=0.05, others={"lpips": 0.2})
+    one, two, three = (
+        Setting.of({"deepcache": {"cache_interval": interval, "cache_branch_id": 0}})
+        for interval in (2, 3, 4)
+    )
+    results = [
+        with_figures(make(0, one, 1.5, 0.02), lpips=0.1),  # slower, but within both limits
+        with_figures(make(1, two, 2.0, 0.01), lpips=0.3),
+        with_figures(make(2, three, 1.8, 0.03), lpips=0.3),  # slower, and as bad
+    ]
+    assert [result.trial for result in record.front(results, limits)] == [0, 1]
+    best = record.best(results, limits)
+    assert best is not None
+    assert best.trial == 0
+    assert results[1].missed(limits) == ["lpips"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "ssim", "sure"),
+    [
+        ((0.00, 0.01), (0.92, 0.95), True),  # both are kept
+        ((0.00, 0.03), (0.92, 0.95), False),
+        ((0.00, 0.01), (0.85, 0.95), False),
+        ((0.00, 0.03), (0.80, 0.85), True),  # one is missed, whatever the other is
+        ((0.02, 0.03), (0.85, 0.95), True),
+    ],
+)
+def test_a_verdict_is_sure_where_the_whole_intervals_agree(
+    loss: tuple[float, float], ssim: tuple[float, float], sure: bool
+) -> None:
+    limits = Limits(score_loss=0.02, others={"ssim": 0.9})
+    one, other = (Estimate(value=low, low=low, high=high) for low, high in (loss, ssim))
+    assert limits.sure(one, {"ssim": other}) == sure
+
+
+def test_a_limit_must_hold_in_the_second_measurement_too() -> None:
+    first = with_figures(make(0, Setting(), 1.0, 0.01), ssim=0.95)
+    again = Verification(
+        speedup=first.speedup,
+        score_loss=first.score_loss,
+        latency_s=1.0,
+        score=30.0,
+        prompts=4,
+        fidelity=with_figures(first, ssim=0.85).fidelity,
+    )
+    limits = Limits(score_loss=0.02, others={"ssim": 0.9})
+    assert first.feasible(limits)
+    assert replace(first, verified=again).missed(limits) == ["ssim"]

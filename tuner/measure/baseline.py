@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Protocol
 
@@ -17,10 +18,11 @@ class BaselineScores:
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineLatency:
-    """Seconds of each full batch, end to end, and the batch's size."""
+    """Seconds of each full batch, end to end, the batch's size, and the memory of one."""
 
     batch_seconds: list[float]
     batch_size: int
+    memory: dict[str, float | None] = field(default_factory=dict)  # GiB, as `PeakMemory` names it
 
     @property
     def latency_s(self) -> float:
@@ -41,6 +43,24 @@ class Store(Protocol):
 def key_of(parts: dict[str, Any]) -> str:
     """A digest of the parts, in whatever order they come."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In what the parts of two baselines differ: 'torch 2.14.0 -> 2.15.0', 'threads 1 -> 2'."""
+    old, new = _flat(before), _flat(now)
+    return [
+        f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}"
+        for name in dict.fromkeys([*old, *new])
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _flat(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Parts as a store gives them back, those of versions and schedulers by their own names."""
+    found: dict[str, Any] = {}
+    for name, value in json.loads(json.dumps(parts)).items():
+        found |= value if isinstance(value, dict) else {name: value}
+    return found
 
 
 def payload_of(baseline: BaselineScores | BaselineLatency) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from tuner.errors import TrialError, UsageError
 from tuner.measure import device as machine
 from tuner.measure import statistics
 from tuner.measure.baseline import BaselineLatency, BaselineScores, Store, key_of, payload_of
+from tuner.measure.fidelity import Beside, Fidelity, Reference, of_equal
 from tuner.measure.pictures import checked, digest
 from tuner.measure.statistics import Estimate
 from tuner.metrics import Metric
@@ -32,9 +33,10 @@ class Measurement:
     score_loss: Estimate
     latency_s: float  # seconds per image: baseline latency / speedup
     score: float  # mean over the prompts evaluated
+    fidelity: dict[str, Estimate]  # the figures of the metrics beside the score
     scores: list[float] = field(repr=False)
     ratios: list[float] = field(repr=False)
-    memory_gib: float | None
+    memory: machine.PeakMemory  # of one batch
     same_pictures: bool  # all byte-identical to the baseline's: the setting does nothing
     note: str | None = None  # what is odd about it: changes nothing, or is slower
 
@@ -57,6 +59,7 @@ class Evaluation:
     batch_size: int = 4
     seed: int = 42
     timing_pairs: int = 3
+    beside: tuple[Beside, ...] = ()  # metrics beside the score
 
     @cached_property
     def score_parts(self) -> dict[str, Any]:
@@ -83,6 +86,10 @@ class Evaluation:
         unchanged = ("seed", "prompts", "metric")
         parts = {k: v for k, v in self.score_parts.items() if k not in unchanged}
         return parts | machine.describe(self.device) | {"batch_size": self.batch_size}
+
+    def reference(self, store: Store) -> Reference:
+        """The baseline's side of the metrics beside the score."""
+        return Reference(self.beside, self.score_parts, store)
 
     def batches(self) -> list[range]:
         """The prompts' numbers, batch by batch; only the last may be smaller."""
@@ -129,29 +136,36 @@ class Evaluation:
         score_parts, latency_parts = self.score_parts, self.latency_parts
         kept = store.get("scores", key_of(score_parts))
         kept_latency = store.get("latency", key_of(latency_parts))
-        if kept is not None and kept_latency is not None:
+        reference = self.reference(store)
+        if kept is not None and kept_latency is not None and reference.complete:
             return BaselineScores(**kept), BaselineLatency(**kept_latency)
         scores: list[float] = []
         digests: list[str] = []
         seconds: list[float] = []
         batches = self.batches()
         with applied(self.pipeline, (), seed=self.seed) as call:
-            self.generate(call, batches[0])  # warm-up
+            with machine.PeakMeter(self.device) as meter:
+                self.generate(call, batches[0])  # warm-up
             for done, numbers in enumerate(batches):
                 output, elapsed = self.generate(call, numbers)
-                images = checked(output)
+                images, prompts = checked(output), [self.prompts[n] for n in numbers]
                 if len(numbers) == len(batches[0]):
                     seconds.append(elapsed)
                 if kept is None:
-                    scores += self.metric.score(images, [self.prompts[n] for n in numbers])
+                    scores += self.metric.score(images, prompts)
                     digests += [digest(image) for image in images]
+                if not reference.complete:
+                    reference.add(numbers, images, prompts)
                 if on_pictures is not None:
                     on_pictures(done, images)
                 if on_batch is not None:
                     on_batch(done + 1, len(batches))
-                if kept is not None and done + 1 >= self.timing_pairs:
+                enough = kept is not None and reference.complete
+                if enough and done + 1 >= self.timing_pairs:
                     break
-        latency = BaselineLatency(batch_seconds=seconds, batch_size=len(batches[0]))
+        latency = BaselineLatency(
+            batch_seconds=seconds, batch_size=len(batches[0]), memory=asdict(meter.found)
+        )
         if kept is None:
             measured = BaselineScores(scores=scores, digests=digests)
             if sum(scores) <= 0:
@@ -162,6 +176,7 @@ class Evaluation:
             store.put("scores", key_of(score_parts), score_parts, payload_of(measured))
         else:
             measured = BaselineScores(**kept)
+        reference.keep()
         if kept_latency is None:
             store.put("latency", key_of(latency_parts), latency_parts, payload_of(latency))
         else:
@@ -188,18 +203,19 @@ class Evaluation:
         scores: list[float] = []
         ratios: list[float] = []
         same = True
+        fidelity = Fidelity(metrics=self.beside, reference=self.reference(store))
         with _memory_errors():
-            machine.reset_peak_memory(self.device)
-            self._one(setting, batches[0])  # warm-up, after every change of setting
-            memory = machine.peak_memory_gib(self.device)
+            with machine.PeakMeter(self.device) as meter:
+                self._one(setting, batches[0])  # warm-up, after every change of setting
             for index, numbers in enumerate(batches):
                 paired = index < self.timing_pairs and len(numbers) == len(batches[0])
                 without = self._one(Setting(), numbers)[1] if paired else 0.0
                 output, elapsed = self._one(setting, numbers)
                 if paired:
                     ratios.append(without / elapsed)
-                images = checked(output)
-                scores += self.metric.score(images, [self.prompts[n] for n in numbers])
+                images, prompts = checked(output), [self.prompts[n] for n in numbers]
+                scores += self.metric.score(images, prompts)
+                fidelity.add(numbers, images, prompts)
                 same &= [digest(image) for image in images] == [before.digests[n] for n in numbers]
                 if on_pictures is not None:
                     on_pictures(index, images)
@@ -210,9 +226,10 @@ class Evaluation:
                     score_loss=statistics.score_loss(before.scores[: len(scores)], scores),
                     latency_s=latency.latency_s / faster.value,
                     score=sum(scores) / len(scores),
+                    fidelity=fidelity.estimates(),
                     scores=list(scores),
                     ratios=list(ratios),
-                    memory_gib=memory,
+                    memory=meter.found,
                     same_pictures=same,
                     note=self._note(setting, faster.value, same),
                 )
@@ -233,9 +250,10 @@ class Evaluation:
             score_loss=Estimate(value=0.0, low=0.0, high=0.0),
             latency_s=latency.latency_s,
             score=sum(before.scores) / len(before.scores),
+            fidelity=of_equal(self.beside),
             scores=before.scores,
             ratios=[],
-            memory_gib=None,
+            memory=machine.PeakMemory(**latency.memory),
             same_pictures=True,
             note=f"computes what the baseline computes in {self.steps} steps of this model",
         )

@@ -1,6 +1,8 @@
-"""What pictures must be before a metric may judge them, and telling equal ones."""
+"""What pictures must be before a metric may judge them, telling equal ones, and keeping them."""
 
+import base64
 import hashlib
+import io
 from typing import Any
 
 import numpy as np
@@ -31,3 +33,19 @@ def checked(tensor: Any) -> list[Any]:
 def digest(image: Any) -> str:
     """A short digest of a picture's pixels."""
     return hashlib.sha256(image.tobytes()).hexdigest()[:12]
+
+
+def to_text(image: Any) -> str:
+    """A picture as a PNG file in base64, from which every pixel comes back."""
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def from_text(png: str) -> Any:
+    """The picture that `to_text` wrote."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(base64.b64decode(png)))
+    image.load()
+    return image

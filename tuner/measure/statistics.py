@@ -1,4 +1,4 @@
-"""Intervals for the two figures of a trial: speedup and score loss."""
+"""Intervals for the figures of a trial: speedup, score loss and those beside them."""
 
 from dataclasses import dataclass
 
@@ -27,6 +27,12 @@ def score_loss(baseline: list[float], scores: list[float]) -> Estimate:
     before, after = np.asarray(baseline, float), np.asarray(scores, float)
     loss = float(1 - after.sum() / before.sum())
     return _around(loss, (before - after) - loss * before, float(before.mean()))
+
+
+def mean(values: list[float]) -> Estimate:
+    """The mean, with a t interval."""
+    found = np.asarray(values, float)
+    return _around(float(found.mean()), found, 1.0)
 
 
 def speedup(ratios: list[float]) -> Estimate:

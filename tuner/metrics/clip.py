@@ -1,8 +1,9 @@
 """CLIP score, through open_clip (Hessel et al., 2021, arXiv 2104.08718)."""
 
-from typing import Any, ClassVar
+from typing import Any
 
-from tuner.errors import UsageError
+from tuner.metrics import Component
+from tuner.metrics._load import loading, weights_of
 
 MODEL, PRETRAINED = "ViT-g-14", "laion2b_s34b_b88k"
 
@@ -10,29 +11,26 @@ MODEL, PRETRAINED = "ViT-g-14", "laion2b_s34b_b88k"
 class ClipScore:
     """100 times the cosine between the embeddings of a picture and of its prompt."""
 
-    def __init__(self, *, device: str, model: str = MODEL, pretrained: str = PRETRAINED) -> None:
+    def __init__(
+        self, *, device: str, model: str = MODEL, pretrained: str = PRETRAINED, name: str = "clip"
+    ) -> None:
         """Load the model; `local-dir:FOLDER` reads open_clip's config and weights from a folder.
 
         Raises `UsageError` where the weights cannot be had.
         """
         import open_clip
 
-        try:
+        what = f"the {name} model {model!r} with weights {pretrained!r}"
+        with loading(what, "connect to the hub, or put the weights into its cache (HF_HOME) first"):
             self._model, _, self._preprocess = open_clip.create_model_and_transforms(
                 model, pretrained=pretrained or None, device=device
             )
             self._tokenize = open_clip.get_tokenizer(model)
-        except Exception as error:  # hub, config and weight errors come in many kinds
-            reason = str(error).strip().splitlines()[0] or type(error).__name__
-            raise UsageError(
-                f"cannot load the CLIP model {model!r} with weights {pretrained!r}: {reason}; "
-                "connect to the hub, or put the weights into its cache (HF_HOME) first"
-            ) from error
         self._model.eval()
         self._device = device
-        # A folder's own name says enough: the same weights may lie elsewhere on another machine.
-        place = model.rsplit("/", 1)[-1] if model.startswith("local-dir:") else model
-        self.identity = f"clip {place} {pretrained}".strip()
+        # The same weights may lie elsewhere on another machine, and others in the same place.
+        place = model.rsplit("/", 1)[-1]
+        self.identity = f"{name} {place} {weights_of(self._model)}"
 
     def score(self, images: list[Any], prompts: list[str]) -> list[float]:
         """CLIP score of each picture with its prompt, in points (100 is a perfect match)."""
@@ -59,13 +57,4 @@ class ClipScore:
             )
 
 
-class _Component:
-    """Names the metric without importing what it needs."""
-
-    name: ClassVar[str] = "clip"
-
-    def __call__(self, **options: Any) -> ClipScore:
-        return ClipScore(**options)
-
-
-component = _Component()
+component = Component(name="clip", load=ClipScore)

@@ -11,6 +11,7 @@ import optuna
 
 from tuner.errors import UsageError
 from tuner.search import record
+from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification
 
 SCHEMA = Path(__file__).with_name("search_params.schema.json")
@@ -29,13 +30,13 @@ def entry(study: optuna.Study) -> dict[str, Any]:
             f"the study {study.study_name!r} has no baseline yet; `tuner run` makes it"
         )
     asked = kept["request"]
-    limit = asked["req_score_loss"]
+    limits = Limits.of_request(asked)
     found = [one for one in record.results(study) if one.setting.accelerators]
     combinations: dict[str, list[Result]] = {}
     for one in found:
         combinations.setdefault(one.setting.combination, []).append(one)
-    best_of = {name: record.best(many, limit) for name, many in sorted(combinations.items())}
-    best = record.best(found, limit)
+    best_of = {name: record.best(many, limits) for name, many in sorted(combinations.items())}
+    best = record.best(found, limits)
     return {
         "pipe": asked["pipe"],
         "sched": asked["sched"],
@@ -44,14 +45,17 @@ def entry(study: optuna.Study) -> dict[str, Any]:
         "evaluation": kept["evaluation"],
         "versions": kept["versions"],
         "baseline": kept["baseline"],
-        "goal": {name: asked[name] for name in ("req_score_loss", "req_speedup", "req_time")},
-        "best": None if best is None else point(best, limit),
-        "by_combination": {k: point(v, limit) for k, v in best_of.items() if v is not None},
-        "pareto": [point(one, limit) for one in record.front(found)],
+        "goal": {
+            **{name: asked[name] for name in ("req_score_loss", "req_speedup", "req_time")},
+            "limits": dict(limits.others),
+        },
+        "best": None if best is None else point(best, limits),
+        "by_combination": {k: point(v, limits) for k, v in best_of.items() if v is not None},
+        "pareto": [point(one, limits) for one in record.front(found, limits)],
     }
 
 
-def point(result: Result, limit: float) -> dict[str, Any]:
+def point(result: Result, limits: Limits) -> dict[str, Any]:
     """One result, as the schema has it."""
     return {
         "params": result.setting.params,
@@ -61,7 +65,10 @@ def point(result: Result, limit: float) -> dict[str, Any]:
         "score": result.score,
         "score_loss": result.score_loss.value,
         "score_loss_ci": _interval(result.score_loss.low, result.score_loss.high),
-        "feasible": result.feasible(limit),
+        "feasible": result.feasible(limits),
+        "fidelity": _fidelity(result),
+        "memory_gib": result.memory.device,
+        "host_memory_gib": result.memory.host,
         "num_samples": result.prompts,
         "verified": None if result.verified is None else _verified(result.verified),
         "trial": result.trial,
@@ -76,7 +83,15 @@ def _verified(again: Verification) -> dict[str, Any]:
         "score_loss_ci": _interval(again.score_loss.low, again.score_loss.high),
         "latency_s": again.latency_s,
         "score": again.score,
+        "fidelity": _fidelity(again),
         "num_samples": again.prompts,
+    }
+
+
+def _fidelity(measured: Result | Verification) -> dict[str, Any]:
+    return {
+        name: {"value": one.value, "ci": _interval(one.low, one.high)}
+        for name, one in measured.fidelity.items()
     }
 
 

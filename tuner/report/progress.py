@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tuner.report.table import losses
 from tuner.search.goal import Goal
 from tuner.search.loop import Watch
 from tuner.search.record import Result
@@ -62,8 +63,12 @@ class Display(Watch):
 
     def trial_went_on(self, number: int, measured: Any) -> None:
         """Show the figures so far."""
-        note = f"{measured.speedup.value:.2f}×, loss {measured.score_loss.value:.2%}"
+        note = f"{measured.speedup.value:.2f}×, {losses(measured)}"
         self._progress.update(self._trial, completed=measured.prompts, note=note)
+
+    def notice(self, line: str) -> None:
+        """Print the line."""
+        self._console.print(escape(line), highlight=False)
 
     def verified(self, result: Result) -> None:
         """Print a line on the second measurement."""
@@ -72,7 +77,7 @@ class Display(Watch):
             holds = "holds" if self._goal.met_by(result) else "does not hold"
             self._console.print(
                 f"verified on {again.prompts} other prompts: {result.setting} {holds}: "
-                f"{again.speedup.value:.2f}×, loss {again.score_loss.value:.2%}",
+                f"{again.speedup.value:.2f}×, {losses(again)}",
                 highlight=False,
             )
 
@@ -82,7 +87,8 @@ class Display(Watch):
         if result is None:
             self._console.print(f"trial {number:3d}  {state}: {escape(reason)}", highlight=False)
             return
-        feasible = result.feasible(self._goal.limit)
+        missed = result.missed(self._goal.limits)
+        feasible = not missed
         faster = self._best is None or result.speedup.value > self._best.speedup.value
         if feasible and faster:
             self._best = result
@@ -90,9 +96,14 @@ class Display(Watch):
             self._progress.update(self._study, note=note)
         self._console.print(
             f"trial {number:3d}  {result.speedup.value:5.2f}×  "
-            f"loss {result.score_loss.value:7.2%}  "
-            f"{'' if feasible else 'over the limit  '}{result.setting}"
+            f"{losses(result, width=7)}  {_verdict(missed)}{result.setting}"
             f"{'' if state == 'COMPLETE' else f'  ({state})'}",
             style="bold" if feasible and faster else ("" if feasible else "dim"),
             highlight=False,
         )
+
+
+def _verdict(missed: list[str]) -> str:
+    if missed in ([], ["score loss"]):
+        return "over the limit  " if missed else ""
+    return f"misses {', '.join(missed)}  "

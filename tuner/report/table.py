@@ -1,21 +1,32 @@
 """Tables for the terminal."""
 
 from collections import defaultdict
+from typing import Any
 
 from rich.table import Table
 
+from tuner import registry
+from tuner.measure.statistics import Estimate
+from tuner.search.limits import Limits
 from tuner.search.record import Result
 from tuner.setting import Setting
 
 
-def front_table(front: list[Result], limit: float, title: str) -> Table:
-    """The Pareto front, slowest first; what is over the limit is dimmed."""
+def front_table(front: list[Result], limits: Limits, title: str) -> Table:
+    """The Pareto front, slowest first; what is not feasible is dimmed."""
+    beside = list(dict.fromkeys(name for one in front for name in one.fidelity))
     table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("trial", justify="right")
     table.add_column("setting")
     table.add_column("speedup", justify="right")
     table.add_column("latency", justify="right")
     table.add_column("score loss (95 %)", justify="right", no_wrap=True)
+    memory = [name for name in ("device", "host") if any(getattr(r.memory, name) for r in front)]
+    for name in memory:
+        table.add_column(f"{name} memory", justify="right", no_wrap=True)
+    for name in beside:
+        figure = registry.component("metrics", name).figure
+        table.add_column(f"{figure} (95 %)", justify="right", no_wrap=True)
     table.add_column("")
     for one in front:
         loss = one.score_loss
@@ -25,19 +36,42 @@ def front_table(front: list[Result], limit: float, title: str) -> Table:
             f"{one.speedup.value:.2f}×",
             f"{one.latency_s:.3f} s",
             f"{loss.value:.2%} ({loss.low:.1%} … {loss.high:.1%})",
-            verdict(one, limit),
-            style="" if one.feasible(limit) else "dim",
+            *(_gib(getattr(one.memory, name)) for name in memory),
+            *(interval(one.fidelity[name]) for name in beside),
+            verdict(one, limits),
+            style="" if one.feasible(limits) else "dim",
         )
     return table
 
 
-def verdict(result: Result, limit: float) -> str:
-    """How sure it is, from the interval, that a result is under the limit or over it."""
+def _gib(memory: float | None) -> str:
+    return "" if memory is None else f"{memory:.2f} GiB"
+
+
+def losses(measured: Any, width: int = 0) -> str:
+    """What a setting costs, in a few words: the score loss, and the figures beside it."""
+    beside = [
+        f", {registry.component('metrics', name).figure} {one.value:.3g}"
+        for name, one in measured.fidelity.items()
+    ]
+    return f"loss {measured.score_loss.value:{width}.2%}{''.join(beside)}"
+
+
+def interval(one: Estimate) -> str:
+    """A figure beside the score, and its interval."""
+    return f"{one.value:.3g} ({one.low:.3g} … {one.high:.3g})"
+
+
+def verdict(result: Result, limits: Limits) -> str:
+    """Whether a result is within its limits, and how sure it is from the intervals."""
     if not result.setting.accelerators:
         return ""
-    word = "under the limit" if result.feasible(limit) else "over the limit"
-    sure = result.score_loss.high < limit or result.score_loss.low >= limit
-    return word if sure else f"{word}, unsure"
+    missed = result.missed(limits)
+    if not limits.others:
+        word = "over the limit" if missed else "under the limit"
+    else:
+        word = f"misses {', '.join(missed)}" if missed else "within the limits"
+    return word if limits.sure(result.score_loss, result.fidelity) else f"{word}, unsure"
 
 
 def remarks(results: list[Result]) -> list[str]:

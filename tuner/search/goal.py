@@ -2,22 +2,23 @@
 
 from dataclasses import dataclass
 
+from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification, best
 from tuner.spec import StudySpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """Fastest under the limit, or the first that meets a target as well."""
+    """Fastest within the limits, or the first that meets a target as well."""
 
-    limit: float
+    limits: Limits
     speedup: float | None = None
     latency_s: float | None = None
 
     @classmethod
     def of(cls, spec: StudySpec) -> "Goal":
         """The goal that a study asks for."""
-        return cls(limit=spec.req_score_loss, speedup=spec.req_speedup, latency_s=spec.req_time)
+        return cls(limits=Limits.of(spec), speedup=spec.req_speedup, latency_s=spec.req_time)
 
     @property
     def has_target(self) -> bool:
@@ -32,7 +33,7 @@ class Goal:
         accelerated = bool(result.setting.accelerators)
         return (
             accelerated
-            and result.feasible(self.limit)
+            and result.feasible(self.limits)
             and all(
                 (self.speedup is None or one.speedup.value >= self.speedup)
                 and (self.latency_s is None or one.latency_s <= self.latency_s)
@@ -42,7 +43,7 @@ class Goal:
 
     def reached(self, found: list[Result]) -> Result | None:
         """The fastest result that meets the goal."""
-        return best([one for one in found if self.met_by(one)], self.limit)
+        return best([one for one in found if self.met_by(one)], self.limits)
 
     def __str__(self) -> str:
         """For people: 'speedup ≥ 2 and loss under 2 %'."""
@@ -51,5 +52,5 @@ class Goal:
             parts.append(f"speedup ≥ {self.speedup:g}")
         if self.latency_s is not None:
             parts.append(f"latency ≤ {self.latency_s:g} s")
-        parts.append(f"score loss under {self.limit:.1%}")
+        parts.append(str(self.limits))
         return " and ".join(parts)

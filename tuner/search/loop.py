@@ -11,6 +11,7 @@ from tuner.errors import BadPictureError, TrialError, UsageError
 from tuner.search import record
 from tuner.search.goal import Goal
 from tuner.search.interrupt import Interruptible
+from tuner.search.limits import Limits
 from tuner.search.record import Result
 from tuner.search.space import Space
 from tuner.setting import Setting
@@ -35,6 +36,9 @@ class Watch:
 
     def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
         """A trial was recorded."""
+
+    def notice(self, line: str) -> None:
+        """Something that people should know; one line."""
 
     def verified(self, result: Result) -> None:
         """A candidate was measured again, on prompts that the search never saw."""
@@ -61,7 +65,8 @@ def search(
     """
     watch = watch or Watch()
     storage.bury_dead_trials(study)
-    storage.judge_again(study, goal.limit)
+    limits = goal.limits
+    storage.judge_again(study, limits.as_dict(), lambda kept: record.constraints(kept, limits))
     if study.trials:
         study.sampler.reseed_rng()  # or it would name what it named the last time
     else:
@@ -119,12 +124,12 @@ def _run_trial(
     try:
         earlier = _measured_before(study, setting)
         if earlier is not None:
-            _copy(trial, earlier, goal.limit)
+            _copy(trial, earlier, goal.limits)
         else:
             for measured in measure(setting, trial.number):
                 watch.trial_went_on(trial.number, measured)
             assert measured is not None
-            record.write(trial, measured, goal.limit)
+            record.write(trial, measured, goal.limits)
     except UsageError:
         raise
     except KeyboardInterrupt:
@@ -159,10 +164,9 @@ def _measured_before(study: optuna.Study, setting: Setting) -> optuna.trial.Froz
     return None
 
 
-def _copy(trial: optuna.Trial, earlier: optuna.trial.FrozenTrial, limit: float) -> None:
+def _copy(trial: optuna.Trial, earlier: optuna.trial.FrozenTrial, limits: Limits) -> None:
     for name, value in earlier.user_attrs.items():
         if name not in (WORKER, "tries"):
             trial.set_user_attr(name, value)
     trial.set_user_attr("same_as", earlier.number)
-    loss = float(earlier.user_attrs["score_loss"])
-    record.set_constraint(trial, loss, limit)
+    record.set_constraints(trial, limits)

@@ -1,14 +1,16 @@
 """A finished trial as this project reads it, and how it is written."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from tuner.measure.device import PeakMemory
 from tuner.measure.statistics import Estimate
+from tuner.search.limits import Limits
 from tuner.setting import Setting
-from tuner.storage import constraint
 
 VERIFIED = "verified"  # study attribute: trial number -> second measurement
 
@@ -26,12 +28,21 @@ class Result:
     prompts: int
     same_pictures: bool
     note: str | None = None  # what is odd about it: changes nothing, or is slower
+    fidelity: Mapping[str, Estimate] = field(default_factory=dict)  # of metrics beside the score
+    memory: PeakMemory = field(default_factory=PeakMemory)
     verified: "Verification | None" = None
 
-    def feasible(self, limit: float) -> bool:
-        """Strictly under the limit; where it was measured again, there too."""
-        again = self.verified
-        return self.score_loss.value < limit and (again is None or again.score_loss.value < limit)
+    def feasible(self, limits: Limits) -> bool:
+        """Strictly within every limit; where it was measured again, there too."""
+        return not self.missed(limits)
+
+    def missed(self, limits: Limits) -> list[str]:
+        """The limits that are not kept, in the first or in the second measurement."""
+        both: list[Result | Verification] = [self]
+        if self.verified is not None:
+            both.append(self.verified)
+        found = [limits.missed(one.score_loss.value, one.fidelity) for one in both]
+        return list(dict.fromkeys(name for names in found for name in names))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,26 +54,35 @@ class Verification:
     latency_s: float
     score: float
     prompts: int
+    fidelity: Mapping[str, Estimate] = field(default_factory=dict)
 
 
-def write(trial: Trial, measured: Any, limit: float) -> None:
+def write(trial: Trial, measured: Any, limits: Limits) -> None:
     """Keep a `Measurement` with its trial; per-prompt scores as one compact attribute."""
     attributes = {
         **_figures(measured),
         "scores": " ".join(f"{score:.4f}" for score in measured.scores),
-        "memory_gib": measured.memory_gib,
+        "memory_gib": measured.memory.device,
+        "host_memory_gib": measured.memory.host,
         "same_pictures": measured.same_pictures,
     }
     for name, value in attributes.items():
         trial.set_user_attr(name, value)
     if measured.note is not None:
         trial.set_user_attr("note", measured.note)
-    set_constraint(trial, measured.score_loss.value, limit)
+    set_constraints(trial, limits)
 
 
-def set_constraint(trial: Trial, loss: float, limit: float) -> None:
+def set_constraints(trial: Trial, limits: Limits) -> None:
     """Say whether a trial is feasible, in the form that the dashboard and every sampler read."""
-    trial.storage.set_trial_system_attr(trial._trial_id, "constraints", [constraint(loss, limit)])
+    found = constraints(trial.user_attrs, limits)
+    trial.storage.set_trial_system_attr(trial._trial_id, "constraints", found)
+
+
+def constraints(kept: Mapping[str, Any], limits: Limits) -> list[float]:
+    """The constraints of a trial, from what `write` kept."""
+    fidelity = {name: one["value"] for name, one in kept.get("fidelity", {}).items()}
+    return limits.constraints(kept["score_loss"], fidelity)
 
 
 def keep_verification(study: optuna.Study, trial: int, measured: Any) -> None:
@@ -95,6 +115,7 @@ def from_attributes(
             latency_s=again["latency_s"],
             score=again["score"],
             prompts=again["prompts"],
+            fidelity=_fidelity(again),
         )
     return Result(
         trial=number,
@@ -106,26 +127,33 @@ def from_attributes(
         prompts=kept["prompts"],
         same_pictures=kept["same_pictures"],
         note=kept.get("note"),
+        fidelity=_fidelity(kept),
+        memory=PeakMemory(device=kept.get("memory_gib"), host=kept.get("host_memory_gib")),
         verified=verified,
     )
 
 
-def front(found: list[Result]) -> list[Result]:
-    """The Pareto front: no other is at least as fast and loses no more; sorted by speedup."""
+def front(found: list[Result], limits: Limits) -> list[Result]:
+    """The Pareto front, sorted by speedup: no other is at least as fast and loses no more.
+
+    One that is not feasible keeps no feasible one off the front.
+    """
     best: list[Result] = []
     seen: set[Setting] = set()
-    least = float("inf")
+    least = {True: float("inf"), False: float("inf")}  # loss so far: of feasible ones, of all
     for one in sorted(found, key=lambda r: (-r.speedup.value, r.score_loss.value, r.trial)):
-        if one.score_loss.value < least and one.setting not in seen:
+        feasible = one.feasible(limits)
+        if one.score_loss.value < least[feasible] and one.setting not in seen:
             best.append(one)
             seen.add(one.setting)
-            least = one.score_loss.value
+            for kind in {feasible, False}:
+                least[kind] = min(least[kind], one.score_loss.value)
     return best[::-1]
 
 
-def best(found: list[Result], limit: float) -> Result | None:
+def best(found: list[Result], limits: Limits) -> Result | None:
     """The fastest feasible one that accelerates anything."""
-    feasible = [one for one in found if one.feasible(limit) and one.setting.accelerators]
+    feasible = [one for one in found if one.feasible(limits) and one.setting.accelerators]
     return max(feasible, key=lambda one: one.speedup.value, default=None)
 
 
@@ -138,8 +166,17 @@ def _figures(measured: Any) -> dict[str, Any]:
         "speedup_ci": [measured.speedup.low, measured.speedup.high],
         "latency_s": measured.latency_s,
         "score": measured.score,
+        "fidelity": {
+            name: {"value": one.value, "ci": [one.low, one.high]}
+            for name, one in measured.fidelity.items()
+        },
         "prompts": measured.prompts,
     }
+
+
+def _fidelity(kept: Mapping[str, Any]) -> dict[str, Estimate]:
+    found = kept.get("fidelity", {})
+    return {name: _estimate(one["value"], one["ci"]) for name, one in found.items()}
 
 
 def _estimate(value: float, interval: list[float]) -> Estimate:

@@ -1,0 +1,86 @@
+"""Intervals that hold."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from tuner.measure import statistics
+
+
+def prompts(
+    chance: np.random.Generator, count: int, loss: float
+) -> tuple[list[float], list[float]]:
+    """Scores as CLIP's look: spread over prompts, and a paired loss with its own spread."""
+    before = chance.normal(30, 4, count)
+    after = before * (1 - loss) + chance.normal(0, 1.5, count)
+    return before.tolist(), after.tolist()
+
+
+def test_the_interval_of_a_loss_is_the_bootstraps() -> None:
+    chance = np.random.default_rng(0)
+    before, after = prompts(chance, 400, 0.03)
+    estimate = statistics.score_loss(before, after)
+    assert estimate.value == pytest.approx(1 - sum(after) / sum(before))
+    picks = chance.integers(0, 400, (4000, 400))
+    drawn = 1 - np.asarray(after)[picks].sum(1) / np.asarray(before)[picks].sum(1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    width = high - low
+    assert estimate.low == pytest.approx(low, abs=0.08 * width)
+    assert estimate.high == pytest.approx(high, abs=0.08 * width)
+
+
+@pytest.mark.parametrize("count", [8, 32])
+def test_19_of_20_intervals_of_a_loss_hold_the_truth(count: int) -> None:
+    chance = np.random.default_rng(count)
+    held = []
+    for _ in range(2000):
+        estimate = statistics.score_loss(*prompts(chance, count, 0.03))
+        held.append(estimate.low <= 0.03 <= estimate.high)
+    assert 0.93 <= sum(held) / len(held) <= 0.97
+
+
+@pytest.mark.parametrize("count", [3, 8])
+def test_19_of_20_intervals_of_a_speedup_hold_the_truth(count: int) -> None:
+    chance = np.random.default_rng(count)
+    held = []
+    for _ in range(2000):
+        estimate = statistics.speedup(np.exp(chance.normal(np.log(2), 0.1, count)).tolist())
+        held.append(estimate.low <= 2 <= estimate.high)
+    assert 0.93 <= sum(held) / len(held) <= 0.98
+
+
+def test_the_speedup_is_the_median_ratio() -> None:
+    estimate = statistics.speedup([2.0, 1.9, 50.0])
+    assert estimate.value == pytest.approx(2.0)
+    assert estimate.low < 2 < estimate.high
+    certain = statistics.speedup([3.0, 3.0, 3.0])
+    assert (certain.low, certain.value, certain.high) == pytest.approx((3, 3, 3))
+    single = statistics.speedup([1.5])
+    assert (single.low, single.high) == (0, float("inf"))
+    assert single.value == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("count", [8, 32])
+def test_19_of_20_intervals_of_a_mean_hold_the_truth(count: int) -> None:
+    chance = np.random.default_rng(count)
+    held = []
+    for _ in range(2000):
+        estimate = statistics.mean(chance.normal(0.3, 0.1, count).tolist())
+        held.append(estimate.low <= 0.3 <= estimate.high)
+    assert 0.93 <= sum(held) / len(held) <= 0.97
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=1, max_size=9))
+def test_swapping_baseline_and_candidate_inverts_the_speedup(ratios: list[float]) -> None:
+    one, other = statistics.speedup(ratios), statistics.speedup([1 / r for r in ratios])
+    assert one.value == pytest.approx(1 / other.value)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=60))
+def test_a_share_has_the_exact_interval(found: list[bool]) -> None:
+    estimate = statistics.share(found)
+    expected = binomtest(sum(found), len(found)).proportion_ci(0.95, method="exact")
+    assert estimate.value == sum(found) / len(found)
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))

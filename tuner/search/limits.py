@@ -1,0 +1,68 @@
+"""The limits that make a result feasible: of the score loss, and of metrics beside the score."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuner import registry
+from tuner.measure.statistics import Estimate
+from tuner.spec import StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Every one must be kept strictly: distances and drops under theirs, similarities over it."""
+
+    score_loss: float
+    others: Mapping[str, float] = field(default_factory=dict)  # metric -> limit of its figure
+
+    @classmethod
+    def of(cls, spec: StudySpec) -> "Limits":
+        """The limits that a study asks for."""
+        return cls(score_loss=spec.req_score_loss, others=spec.limits)
+
+    @classmethod
+    def of_request(cls, request: Mapping[str, Any]) -> "Limits":
+        """The limits that a stored study was last asked for."""
+        return cls(score_loss=request.get("req_score_loss", 0.02), others=request.get("limits", {}))
+
+    def constraints(self, score_loss: float, fidelity: Mapping[str, float]) -> list[float]:
+        """A number for each limit, at most zero exactly where it is kept; the score loss first."""
+        others = [_excess(name, fidelity[name], limit) for name, limit in self.others.items()]
+        return [_strictly(score_loss - self.score_loss), *others]
+
+    def missed(self, score_loss: float, fidelity: Mapping[str, Estimate]) -> list[str]:
+        """The names of the limits that are not kept."""
+        values = {name: one.value for name, one in fidelity.items()}
+        names = ["score loss", *self.others]
+        found = zip(names, self.constraints(score_loss, values), strict=True)
+        return [name for name, excess in found if excess > 0]
+
+    def sure(self, score_loss: Estimate, fidelity: Mapping[str, Estimate]) -> bool:
+        """Whether the whole intervals say the same: every limit is kept, or one is missed."""
+        lows = self.constraints(score_loss.low, {k: one.low for k, one in fidelity.items()})
+        highs = self.constraints(score_loss.high, {k: one.high for k, one in fidelity.items()})
+        spans = [sorted(ends) for ends in zip(lows, highs, strict=True)]
+        return any(best > 0 for best, _ in spans) or all(worst <= 0 for _, worst in spans)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a study keeps them."""
+        return {"score_loss": self.score_loss, **self.others}
+
+    def __str__(self) -> str:
+        """For people: 'score loss under 2.0% and lpips under 0.2'."""
+        parts = [f"score loss under {self.score_loss:.1%}"]
+        for name, limit in self.others.items():
+            metric = registry.component("metrics", name)
+            parts.append(f"{metric.figure} {'over' if metric.above else 'under'} {limit:g}")
+        return " and ".join(parts)
+
+
+def _excess(name: str, value: float, limit: float) -> float:
+    above = registry.component("metrics", name).above
+    return _strictly(limit - value if above else value - limit)
+
+
+def _strictly(excess: float) -> float:
+    """Optuna takes zero for kept; here, what reaches its limit does not keep it."""
+    return excess or 1e-12
