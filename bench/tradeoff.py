@@ -66,16 +66,16 @@ def settings() -> list[Setting]:
     ]
     tome: list[Params] = [
         {"tome": {"ratio": r, "max_downsample": d}}
-        for r, d in ((0.1, 1), (0.3, 1), (0.5, 1), (0.75, 1), (0.5, 4), (0.75, 4))
+        for r, d in ((0.1, 1), (0.3, 1), (0.5, 1), (0.75, 1), (0.5, 2), (0.75, 2), (0.75, 4))
     ]
     tgate: list[Params] = [
         {"tgate": {"gate_step": g, "sp_interval": s, "fi_interval": f, "warmup": w}}
-        for g, s, f, w in ((5, 9, 5, 1), (8, 5, 2, 2), (10, 5, 1, 2), (12, 3, 2, 2), (15, 2, 1, 3))
+        for g, s, f, w in ((5, 9, 5, 1), (10, 5, 1, 2), (12, 3, 2, 2), (19, 9, 5, 1), (15, 2, 1, 3))
     ]
     together: list[Params] = [
         {**deepcache[0], **tgate[4]},
-        {**deepcache[0], **tgate[2]},
-        {**deepcache[4], **tgate[4]},
+        {**deepcache[3], **tgate[0]},
+        {**deepcache[4], **tgate[0]},
         {**deepcache[0], **tome[0]},
         {**tome[0], **tgate[4]},
         {**deepcache[0], **tome[0], **tgate[4]},

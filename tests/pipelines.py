@@ -36,7 +36,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-from tuner.models.miniature import train, world
+from tuner.models.miniature import training, world
 from tuner.schedulers import set_scheduler
 
 # The code path of a transformer is the same with every scheduler: its own one is enough.
@@ -221,7 +221,7 @@ def _with_scheduler(pipeline: Any, family: str, name: str | None) -> Any:
 
 @cache
 def _tokenizer() -> CLIPTokenizer:
-    return train.tokenizer()
+    return training.tokenizer()
 
 
 def _text_config() -> CLIPTextConfig:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import CLIPTokenizer
 
-from tuner.models.miniature import train, world
+from tuner.models.miniature import training, world
 from tuner.models.miniature.world import Scene
 from tuner.prompts.miniature import FOLDER
 
@@ -42,7 +42,7 @@ def test_pools_hold_4096_captions_in_all_and_none_twice() -> None:
 
 
 def test_no_caption_of_the_pools_is_of_a_scene_that_training_sees() -> None:
-    seen = {caption for scene in train.train_scenes() for caption in scene.captions()}
+    seen = {caption for scene in training.train_scenes() for caption in scene.captions()}
     assert seen
     for pool in world.pools().values():
         assert not seen & set(pool)
@@ -50,7 +50,10 @@ def test_no_caption_of_the_pools_is_of_a_scene_that_training_sees() -> None:
 
 def test_training_sees_every_word() -> None:
     seen = {
-        word for scene in train.train_scenes() for text in scene.captions() for word in text.split()
+        word
+        for scene in training.train_scenes()
+        for text in scene.captions()
+        for word in text.split()
     }
     assert seen == set(world.WORDS)
 
@@ -62,28 +65,30 @@ def test_the_shipped_captions_are_the_pools() -> None:
 
 
 def test_each_word_is_one_token_and_every_caption_fits() -> None:
-    words = train.tokenizer()
+    words = training.tokenizer()
     ids = [words.tokenize(word) for word in world.WORDS]
     assert [len(tokens) for tokens in ids] == [1] * len(world.WORDS)
     assert len({tokens[0] for tokens in ids}) == len(world.WORDS)
     longest = max(scene_of(), key=lambda caption: len(caption.split()))
-    assert len(words(longest).input_ids) <= train.CONTEXT == 16
+    assert len(words(longest).input_ids) <= training.CONTEXT == 16
 
 
 def test_the_tokenizer_reads_alike_from_disk(tmp_path: Path) -> None:
     captions = list(world.pools()["search"][:64])
-    train.tokenizer().save_pretrained(tmp_path)
+    training.tokenizer().save_pretrained(tmp_path)
     again = CLIPTokenizer.from_pretrained(tmp_path)
-    assert train.tokenize(again, captions).equal(train.tokenize(train.tokenizer(), captions))
+    assert training.tokenize(again, captions).equal(
+        training.tokenize(training.tokenizer(), captions)
+    )
 
 
 def test_the_shipped_tokenizers_read_captions_as_training_did() -> None:
-    weights = train.HERE / "weights"
+    weights = Path(world.__file__).parent / "weights"
     captions = list(world.pools()["search"][:64])
-    expected = train.tokenize(train.tokenizer(), captions)
+    expected = training.tokenize(training.tokenizer(), captions)
     for folder in (weights / "pipeline" / "tokenizer", weights / "scorer"):
         shipped = CLIPTokenizer.from_pretrained(folder)
-        assert train.tokenize(shipped, captions).equal(expected)
+        assert training.tokenize(shipped, captions).equal(expected)
 
 
 @pytest.mark.parametrize("scene", EVERY_HUNDREDTH[:40], ids=lambda scene: scene.captions()[0])

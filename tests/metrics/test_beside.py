@@ -28,7 +28,7 @@ from tuner.metrics import Component
 from tuner.metrics.clip import ClipScore
 from tuner.metrics.psnr import HIGHEST_DB
 from tuner.models._load import model_named
-from tuner.models.miniature import train
+from tuner.models.miniature import training
 
 METRICS: dict[str, Component] = registry.components("metrics")
 COMPARISONS = [name for name, one in METRICS.items() if one.compares]
@@ -145,7 +145,7 @@ def test_lpips_without_weights_says_what_to_do(
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CLIP of transformers with random weights, in small, and its processor."""
     folder = tmp_path_factory.mktemp("clip")
-    words = train.tokenizer()
+    words = training.tokenizer()
     size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
     size |= {"num_attention_heads": 2}
     ends = {"bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id}

@@ -6,34 +6,32 @@ captions (which words belong together), and the U-Net on latents that are encode
 """
 
 import argparse
-import json
-import math
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from string import ascii_lowercase
 from typing import Any
 
-import numpy as np
-import open_clip
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import Whitespace
-from tokenizers.trainers import BpeTrainer
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from tuner.models.miniature import world
+from tuner.models.miniature.scorer import train_scorer
+from tuner.models.miniature.training import (
+    CONTEXT,
+    optimise,
+    pictures,
+    tokenize,
+    tokenizer,
+    train_scenes,
+)
 from tuner.models.miniature.world import Scene
 
-CONTEXT = 16  # tokens in a caption, start and end counted
 TEXT_WIDTH = 64
 HERE = Path(__file__).parent
 
@@ -47,6 +45,7 @@ def main() -> None:
     parser.add_argument("--stage", choices=["all", *STAGES], default="all")
     parser.add_argument("--vae-steps", type=int, default=1500)
     parser.add_argument("--scorer-steps", type=int, default=2500)
+    parser.add_argument("--fine-steps", type=int, default=600)
     parser.add_argument("--text-steps", type=int, default=5000)
     parser.add_argument("--unet-steps", type=int, default=8500)
     parser.add_argument("--pictures", type=int, default=20000)
@@ -58,88 +57,6 @@ def main() -> None:
         if args.stage in ("all", name):
             torch.manual_seed(args.seed)
             stage(args)
-
-
-def tokenizer() -> CLIPTokenizer:
-    """A CLIP tokenizer of the world's words, each of which is one token."""
-    learner = Tokenizer(BPE(end_of_word_suffix="</w>"))
-    trainer = BpeTrainer(
-        vocab_size=1000,
-        end_of_word_suffix="</w>",
-        initial_alphabet=list(ascii_lowercase),
-        show_progress=False,
-    )
-    learner.pre_tokenizer = Whitespace()
-    learner.train_from_iterator([" ".join(world.WORDS)], trainer)
-    learned = json.loads(learner.to_str())["model"]
-    alphabet = [letter + end for letter in ascii_lowercase for end in ("", "</w>")]
-    # The learner breaks ties by chance: put what it learned into an order of our own.
-    merges = sorted(learned["merges"], key=lambda pair: (len("".join(pair)), pair))
-    pieces = dict.fromkeys([*alphabet, *("".join(pair) for pair in merges)])
-    # The end token has the highest number: open_clip finds it with argmax.
-    names = ["<|startoftext|>", *pieces, "<|endoftext|>"]
-    words = CLIPTokenizer(
-        vocab={name: index for index, name in enumerate(names)},
-        merges=[tuple(pair) for pair in merges],
-        model_max_length=CONTEXT,
-    )
-    split = [word for word in world.WORDS if len(words.tokenize(word)) != 1]
-    assert not split, f"these words are more than one token: {split}"
-    return words
-
-
-def tokenize(words: CLIPTokenizer, captions: list[str]) -> Tensor:
-    """Token ids, shape (captions, CONTEXT)."""
-    ids: Tensor = words(
-        captions, padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt"
-    ).input_ids
-    return ids
-
-
-def train_scenes() -> list[Scene]:
-    """Every scene that training may see; singles as often as a tenth of all."""
-    return [scene for scene in world.scenes() if not scene.held_out]
-
-
-def pictures(scenes: list[Scene], rng: random.Random) -> Tensor:
-    """Draw the scenes; float in [-1, 1], shape (scenes, 3, 64, 64)."""
-    drawn = np.stack([np.asarray(world.draw(scene, rng)) for scene in scenes])
-    return torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Linear warm-up over a fiftieth of the steps, then a cosine to a hundredth of the peak."""
-    warm = max(1, steps // 50)
-    if step < warm:
-        return peak * (step + 1) / warm
-    progress = (step - warm) / max(1, steps - warm)
-    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
-
-
-def optimise(
-    parameters: list[nn.Parameter],
-    steps: int,
-    peak: float,
-    loss_of: Callable[[int], Tensor],
-    name: str,
-    decay: float = 0.01,
-) -> Iterator[int]:
-    """Minimise with AdamW; yields the number of steps done after each step."""
-    adam = torch.optim.AdamW(parameters, lr=peak, betas=(0.9, 0.99), weight_decay=decay)
-    start, smooth = time.perf_counter(), 0.0
-    for step in range(steps):
-        for group in adam.param_groups:
-            group["lr"] = learning_rate(step, steps, peak)
-        loss = loss_of(step)
-        adam.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        adam.step()
-        smooth = loss.item() if step == 0 else 0.98 * smooth + 0.02 * loss.item()
-        if step % 50 == 49:
-            rate = (time.perf_counter() - start) / (step + 1)
-            print(f"{name} {step + 1}/{steps} loss {smooth:.4f} {rate:.3f} s/step", flush=True)
-        yield step + 1
 
 
 def train_vae(args: argparse.Namespace) -> None:
@@ -177,78 +94,6 @@ def train_vae(args: argparse.Namespace) -> None:
         )
     vae.register_to_config(scaling_factor=1 / latents.std().item())
     vae.save_pretrained(folder)
-
-
-def scorer_config(vocabulary: int) -> dict[str, object]:
-    """The architecture of the scorer, in open_clip's own words."""
-    return {
-        "embed_dim": 96,
-        "vision_cfg": {
-            "image_size": world.SIDE,
-            "layers": [1, 1, 1, 1],  # a small ResNet tells a circle from a square sooner than a ViT
-            "width": 16,
-        },
-        "text_cfg": {
-            "context_length": CONTEXT,
-            "vocab_size": vocabulary,
-            "hf_tokenizer_name": "local",
-            "width": 96,
-            "heads": 4,
-            "layers": 3,
-        },
-    }
-
-
-def train_scorer(args: argparse.Namespace) -> None:
-    """The scorer: open_clip's CLIP, trained contrastively with near misses in every batch."""
-    folder = args.work / "scorer"
-    if folder.exists():
-        return
-    words = tokenizer()
-    config = scorer_config(len(words))
-    model = open_clip.CLIP(**config).to(args.device)
-    scenes = train_scenes()
-    allowed = set(scenes)
-    rng = random.Random(args.seed)
-
-    def loss_of(step: int) -> Tensor:
-        batch: list[Scene] = []
-        for scene in rng.choices(scenes, k=32):
-            # The first neighbour is the pair the other way round, the hardest to tell apart.
-            swapped, *others = world.neighbours(scene)
-            near = [swapped, *rng.sample(others, k=4)]
-            batch += [scene, *(other for other in near if other in allowed)]
-        images = roughen(pictures(batch, rng)).to(args.device)
-        texts = tokenize(words, [rng.choice(scene.captions()) for scene in batch]).to(args.device)
-        with torch.autocast(args.device, torch.bfloat16):
-            image_features = model.encode_image(images, normalize=True)
-            text_features = model.encode_text(texts, normalize=True)
-        logits = model.logit_scale.exp() * image_features.float() @ text_features.float().T
-        ids = torch.tensor([scene_ids.setdefault(scene, len(scene_ids)) for scene in batch])
-        target = (ids[:, None] == ids[None, :]).float().to(args.device)
-        target = target / target.sum(1, keepdim=True)
-        return (
-            functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)
-        ) / 2
-
-    scene_ids: dict[Scene, int] = {}
-    for _ in optimise(list(model.parameters()), args.scorer_steps, 1e-3, loss_of, "scorer", 0.05):
-        with torch.no_grad():
-            model.logit_scale.clamp_(0, math.log(50))
-    folder.mkdir()
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}, indent=2))
-    words.save_pretrained(folder)
-
-
-def roughen(images: Tensor) -> Tensor:
-    """Blur some pictures a little and add noise, as a diffusion model might draw them."""
-    blurred = functional.avg_pool2d(
-        functional.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1
-    )
-    share = torch.rand(len(images), 1, 1, 1) * (torch.rand(len(images), 1, 1, 1) < 0.5)
-    noise = torch.randn_like(images) * 0.15 * torch.rand(len(images), 1, 1, 1)
-    return (images + (blurred - images) * share + noise).clamp(-1, 1)
 
 
 def train_text(args: argparse.Namespace) -> None:
