@@ -1,9 +1,7 @@
 """What an accelerator refuses, or accepts, of a pipeline that somebody has changed."""
 
 import pytest
-import torch
 from DeepCache import DeepCacheSDHelper
-from diffusers.models.attention_processor import AttnProcessor, SlicedAttnProcessor
 
 from tests.pipelines import new, pictures, same
 from tuner.accelerators._applied import applied
@@ -43,16 +41,3 @@ def test_tome_is_refused_where_the_projections_are_fused() -> None:
         applied(pipeline, TOME.accelerators),
     ):
         pass
-
-
-def test_tgate_is_refused_where_a_processor_of_the_users_would_not_run() -> None:
-    pipeline = new("sd")
-    pipeline.unet.set_attn_processor(SlicedAttnProcessor(1))
-    with (
-        pytest.raises(UnfitError, match="SlicedAttnProcessor"),
-        applied(pipeline, TGATE.accelerators),
-    ):
-        pass
-    pipeline.unet.set_attn_processor(AttnProcessor())
-    with applied(pipeline, TGATE.accelerators) as generate, torch.no_grad():
-        pictures(generate)

@@ -112,9 +112,12 @@ def test_8_raw_tgate_bypasses_attention_processors() -> None:
     pictures(raw.tgate, **raw_arguments(GATED))
     assert CountingProcessor.calls == 0
 
+
+def test_8_our_tgate_runs_the_attention_processors_that_are_there() -> None:
+    expected = ours(new("sd"), GATED)
     pipeline = new("sd")
     pipeline.unet.set_attn_processor(CountingProcessor())
-    pictures(pipeline)
+    assert same(ours(pipeline, GATED), expected)
     assert CountingProcessor.calls > 0
 
 
@@ -130,7 +133,7 @@ def test_8_our_tgate_refuses_an_image_encoder() -> None:
         projection_dim=8,
     )
     pipeline.register_modules(image_encoder=CLIPVisionModelWithProjection(config))
-    with pytest.raises(UnfitError, match="cannot use image_encoder") as refusal:
+    with pytest.raises(UnfitError, match="does not know of image_encoder") as refusal:
         ours(pipeline, GATED)
     assert "\n" not in str(refusal.value)
 
