@@ -5,6 +5,7 @@ own repositories (`unet/config.json`, `vae/config.json`, `text_encoder/config.js
 is the miniature's, whose tokens are all valid in the larger vocabularies.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from tuner.models.miniature.train import tokenizer
+from tuner.models.miniature.training import tokenizer
 
 FAMILIES = ("SD1.5", "SD2.1", "SDXL")
 _LEVELS = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",)
@@ -30,10 +31,14 @@ _BIG_G = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 3
 _BIG_G |= {"num_attention_heads": 20, "projection_dim": 1280}
 
 
-def build(family: str, *, dtype: torch.dtype, device: str) -> Any:
-    """A pipeline of this family with random weights, in memory once, on the device."""
+def build(family: str, *, dtype: torch.dtype, device: str, narrow: int = 1) -> Any:
+    """A pipeline of this family with random weights, in memory once, on the device.
+
+    `narrow` divides the U-Net's channels, and leaves one layer of each text encoder: every module
+    of the U-Net is there, and Python's work at a step is the same.
+    """
     torch.manual_seed(0)
-    make = {"SD1.5": _sd15, "SD2.1": _sd21, "SDXL": _sdxl}[family]
+    make = partial({"SD1.5": _sd15, "SD2.1": _sd21, "SDXL": _sdxl}[family], narrow)
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)  # made in the precision that is wanted: half the memory
     try:
@@ -70,7 +75,9 @@ def _vae(scaling_factor: float) -> AutoencoderKL:
     )
 
 
-def _text(config: dict[str, int], *, projected: bool = False) -> Any:
+def _text(config: dict[str, int], narrow: int, *, projected: bool = False) -> Any:
+    if narrow > 1:
+        config = config | {"num_hidden_layers": 1}
     kind = CLIPTextModelWithProjection if projected else CLIPTextModel
     return kind(CLIPTextConfig(vocab_size=49408, max_position_embeddings=77, **config))
 
@@ -81,29 +88,33 @@ def _words() -> Any:
     return words
 
 
-def _sd15() -> StableDiffusionPipeline:
+def _channels(narrow: int, *channels: int) -> tuple[int, ...]:
+    return tuple(channel // narrow for channel in channels)
+
+
+def _sd15(narrow: int) -> StableDiffusionPipeline:
     unet = UNet2DConditionModel(
         sample_size=64,
-        block_out_channels=(320, 640, 1280, 1280),
+        block_out_channels=_channels(narrow, 320, 640, 1280, 1280),
         down_block_types=_LEVELS,
         up_block_types=_LEVELS_UP,
         cross_attention_dim=768,
         attention_head_dim=8,
     )
-    return _sd(unet, _text(_VIT_L), "epsilon")
+    return _sd(unet, _text(_VIT_L, narrow), "epsilon")
 
 
-def _sd21() -> StableDiffusionPipeline:
+def _sd21(narrow: int) -> StableDiffusionPipeline:
     unet = UNet2DConditionModel(
         sample_size=96,
-        block_out_channels=(320, 640, 1280, 1280),
+        block_out_channels=_channels(narrow, 320, 640, 1280, 1280),
         down_block_types=_LEVELS,
         up_block_types=_LEVELS_UP,
         cross_attention_dim=1024,
         attention_head_dim=(5, 10, 20, 20),
         use_linear_projection=True,
     )
-    return _sd(unet, _text(_VIT_H), "v_prediction")
+    return _sd(unet, _text(_VIT_H, narrow), "v_prediction")
 
 
 def _sd(unet: Any, text: Any, prediction_type: str) -> StableDiffusionPipeline:
@@ -119,15 +130,15 @@ def _sd(unet: Any, text: Any, prediction_type: str) -> StableDiffusionPipeline:
     )
 
 
-def _sdxl() -> StableDiffusionXLPipeline:
+def _sdxl(narrow: int) -> StableDiffusionXLPipeline:
     unet = UNet2DConditionModel(
         sample_size=128,
-        block_out_channels=(320, 640, 1280),
+        block_out_channels=_channels(narrow, 320, 640, 1280),
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         transformer_layers_per_block=(1, 2, 10),
         cross_attention_dim=2048,
-        attention_head_dim=(5, 10, 20),
+        attention_head_dim=(5, 10, 20) if narrow == 1 else 8,
         use_linear_projection=True,
         addition_embed_type="text_time",
         addition_time_embed_dim=256,
@@ -135,8 +146,8 @@ def _sdxl() -> StableDiffusionXLPipeline:
     )
     return StableDiffusionXLPipeline(
         vae=_vae(0.13025),
-        text_encoder=_text(_VIT_L),
-        text_encoder_2=_text(_BIG_G, projected=True),
+        text_encoder=_text(_VIT_L, narrow),
+        text_encoder_2=_text(_BIG_G, narrow, projected=True),
         tokenizer=_words(),
         tokenizer_2=_words(),
         unet=unet,

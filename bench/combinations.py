@@ -1,10 +1,10 @@
 """Speedups of the seven combinations on full-size SD1.5, SD2.1 and SDXL with random weights.
 
     python -m bench.combinations --device cuda                   # full size, fp16, 50 steps
-    python -m bench.combinations --resolution 256 --steps 10     # on a CPU, in the background
+    python -m bench.combinations --resolution 64 --steps 8       # on a CPU, in the background
 
 Medians of paired latency ratios, setting and baseline by turns, batch 1, the latent as output (the
-VAE is the same for all). Beside them stand the figures that were published, with their own
+VAE is the same for all). T-GATE's gate stands at 3/4, 1/2 and 1/4 of the steps. Beside them stand the figures that were published, with their own
 hardware and steps.
 """
 
@@ -67,7 +67,7 @@ def main() -> None:
         for count in range(1, len(names) + 1):
             for chosen in combinations(names, count):
                 cells = [
-                    speedup(pipeline, Setting.of({name: level[name] for name in chosen}), args)
+                    speedup(pipeline, setting(level, chosen, args.steps), args)
                     for level in (MILD, MIDDLE, WILD)
                 ]
                 name = "+".join(chosen)
@@ -79,12 +79,20 @@ def main() -> None:
             torch.cuda.empty_cache()
 
 
-def speedup(pipeline: object, setting: Setting, args: argparse.Namespace) -> float:
+def setting(level: Params, names: tuple[str, ...], steps: int) -> Setting:
+    """A level's values for these accelerators, its gate moved to this number of steps."""
+    params = {name: dict(level[name]) for name in names}
+    if "tgate" in params:
+        params["tgate"]["gate_step"] = max(2, round(params["tgate"]["gate_step"] * steps / 20))
+    return Setting.of(params)
+
+
+def speedup(pipeline: object, accelerated: Setting, args: argparse.Namespace) -> float:
     """Median ratio of the baseline's latency to the setting's."""
     ratios = []
     for turn in range(args.pairs + 1):
         seconds = []
-        for one in (Setting(), setting):
+        for one in (Setting(), accelerated):
             with applied(pipeline, one.accelerators) as generate:
                 seconds.append(timed(generate, args))
         if turn:  # the first turn is the warm-up
