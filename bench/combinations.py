@@ -4,8 +4,8 @@
     python -m bench.combinations --resolution 64 --steps 8       # on a CPU, in the background
 
 Medians of paired latency ratios, setting and baseline by turns, batch 1, the latent as output (the
-VAE is the same for all). T-GATE's gate stands at 3/4, 1/2 and 1/4 of the steps. Beside them stand the figures that were published, with their own
-hardware and steps.
+VAE is the same for all). T-GATE's gate stands at 3/4, 1/2 and 1/4 of the steps. Beside them stand
+the figures that were published, with their own hardware and steps.
 """
 
 import argparse
