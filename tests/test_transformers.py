@@ -14,6 +14,7 @@ import tuner
 from tests.pipelines import new, pictures, same
 from tuner import registry
 from tuner.cli import main
+from tuner.metrics.clip import ClipScore
 from tuner.models.miniature import world
 
 NAMES = {"PixArt-Alpha": "pixart", "PixArt-Sigma": "sigma", "Flux": "flux"}
@@ -35,6 +36,9 @@ def folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         known[name], prompts=small.prompts, metric_options=small.metric_options, resolution=16
     )
     monkeypatch.setitem(known, name, changed)
+    # Random weights draw what matches no caption; from a score under zero no loss can be told.
+    score = ClipScore.score
+    monkeypatch.setattr(ClipScore, "score", lambda *given: [100 + one for one in score(*given)])
     return tmp_path
 
 
