@@ -79,6 +79,8 @@ def settings() -> list[Setting]:
         {**deepcache[0], **tome[0]},
         {**tome[0], **tgate[4]},
         {**deepcache[0], **tome[0], **tgate[4]},
+        {**deepcache[1], **tgate[0]},
+        {**deepcache[5], **tgate[0]},
     ]
     return [Setting.of(params) for params in (*deepcache, *tome, *tgate, *together)]
 
