@@ -3,50 +3,19 @@
 from typing import Any
 
 import pytest
-import tgate
 from diffusers.models.attention import BasicTransformerBlock
 
 from tests.accelerators.cases import FITTING, setting
-from tests.accelerators.upstream import GATED, raw_arguments
+from tests.accelerators.upstream import GATED
 from tests.pipelines import PROMPTS, STEPS, new, pictures, same, tiny
 from tuner.accelerators._applied import applied
 from tuner.accelerators._denoiser import denoiser_of
 from tuner.accelerators._plan import check_resolution, plan_of, shape_of
-from tuner.accelerators.tgate import TGate
 from tuner.accelerators.tome import ToMe
 from tuner.errors import UsageError
 from tuner.setting import Setting, canonical
 
-LOADERS = {"pixart": tgate.TgatePixArtAlphaLoader, "sigma": tgate.TgatePixArtSigmaLoader}
-
-both = pytest.mark.parametrize("family", LOADERS)
-
-
-@pytest.mark.parametrize(
-    "setting",
-    [
-        GATED,
-        TGate(gate_step=5, sp_interval=2, fi_interval=3, warmup=2),
-        TGate(gate_step=STEPS, sp_interval=3, fi_interval=1, warmup=0),
-    ],
-    ids=str,
-)
-@both
-def test_our_tgate_is_the_packages(family: str, setting: TGate) -> None:
-    raw = LOADERS[family](new(family))
-    expected = pictures(raw.tgate, **raw_arguments(setting))
-    with applied(new(family), (setting,)) as generate:
-        assert same(pictures(generate), expected)
-
-
-@both
-def test_raw_tgate_leaves_every_attention_patched_and_the_pipeline_broken(family: str) -> None:
-    raw = LOADERS[family](new(family))
-    pictures(raw.tgate, **raw_arguments(GATED))
-    for block in raw.transformer.transformer_blocks:
-        assert {"forward", "cache"} <= set(vars(block.attn1)) & set(vars(block.attn2))
-    with pytest.raises(RuntimeError, match="must match the size"):
-        pictures(raw)
+both = pytest.mark.parametrize("family", ["pixart", "sigma"])
 
 
 class Rows:

@@ -29,6 +29,8 @@ from tuner.accelerators._applied import applied
 from tuner.accelerators.tgate import TGate
 from tuner.errors import UnfitError
 
+every_loader = pytest.mark.parametrize("family", LOADERS)
+
 
 @pytest.mark.parametrize(
     "setting",
@@ -39,17 +41,17 @@ from tuner.errors import UnfitError
     ],
     ids=str,
 )
-@every_family
+@every_loader
 def test_our_tgate_is_the_packages(family: str, setting: TGate) -> None:
     raw = LOADERS[family](new(family))
     expected = pictures(raw.tgate, **raw_arguments(setting))
-    assert same(ours(tiny(family), setting), expected)
+    assert same(ours(new(family), setting), expected)
 
 
 # 1. T-GATE leaves every attention patched
 
 
-@every_family
+@every_loader
 def test_1_raw_tgate_leaves_every_attention_patched_and_the_pipeline_broken(family: str) -> None:
     raw = LOADERS[family](new(family))
     pictures(raw.tgate, **raw_arguments(GATED))

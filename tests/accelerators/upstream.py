@@ -15,13 +15,19 @@ from tests.pipelines import (
     pictures,
 )
 from tuner.accelerators._applied import applied
+from tuner.accelerators._denoiser import denoiser_of
 from tuner.accelerators.deepcache import DeepCache
 from tuner.accelerators.tgate import TGate
 from tuner.accelerators.tome import ToMe
 
 every_family = pytest.mark.parametrize("family", UNETS)
 
-LOADERS = {"sd": tgate.TgateSDLoader, "sdxl": tgate.TgateSDXLLoader}
+LOADERS = {
+    "sd": tgate.TgateSDLoader,
+    "sdxl": tgate.TgateSDXLLoader,
+    "pixart": tgate.TgatePixArtAlphaLoader,
+    "sigma": tgate.TgatePixArtSigmaLoader,
+}
 COMBINED_LOADERS = {"sd": tgate.TgateSDDeepCacheLoader, "sdxl": tgate.TgateSDXLDeepCacheLoader}
 ONE = PROMPTS[:1]
 
@@ -34,7 +40,7 @@ MERGED = ToMe(ratio=0.5, max_downsample=2)
 def attentions(pipeline: Any) -> dict[str, Any]:
     return {
         name: module
-        for name, module in pipeline.unet.named_modules()
+        for name, module in denoiser_of(pipeline).named_modules()
         if type(module).__name__ == "Attention"
     }
 
