@@ -10,7 +10,7 @@ import optuna
 from tuner import registry
 from tuner.accelerators._plan import check_resolution, shape_of
 from tuner.measure.baseline import changes
-from tuner.measure.device import versions
+from tuner.measure.device import contention, versions
 from tuner.measure.evaluation import Evaluation, Measurement, OnPictures
 from tuner.measure.fidelity import Beside
 from tuner.measure.lock import device_lock
@@ -121,7 +121,11 @@ class Session:
         check_folder(self._pictures)
         strategy = sampler(spec.sampler, spec.seed)
         # Taken before the model is loaded: a run that waits leaves the device's memory alone.
-        with device_lock(device_named(spec.device), watch.notice):
+        device = device_named(spec.device)
+        with device_lock(device, watch.notice):
+            crowded = contention(device)
+            if crowded is not None:
+                watch.notice(crowded)
             return self._run(spec, strategy, watch, on_baseline)
 
     def _run(

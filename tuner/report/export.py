@@ -70,6 +70,7 @@ def point(result: Result, limits: Limits) -> dict[str, Any]:
         "memory_gib": result.memory.device,
         "host_memory_gib": result.memory.host,
         "num_samples": result.prompts,
+        **_optional(result),
         "verified": None if result.verified is None else _verified(result.verified),
         "trial": result.trial,
     }
@@ -85,7 +86,22 @@ def _verified(again: Verification) -> dict[str, Any]:
         "score": again.score,
         "fidelity": _fidelity(again),
         "num_samples": again.prompts,
+        **({} if again.unsteady is None else {"unsteady": again.unsteady}),
     }
+
+
+def _optional(result: Result) -> dict[str, Any]:
+    """What older studies do not tell, and most need not."""
+    found: dict[str, Any] = {}
+    if result.denoising is not None:
+        found["denoising"] = {
+            "latency_s": result.denoising_s,
+            "speedup": result.denoising.value,
+            "speedup_ci": _interval(result.denoising.low, result.denoising.high),
+        }
+    if result.unsteady is not None:
+        found["unsteady"] = result.unsteady
+    return found
 
 
 def _fidelity(measured: Result | Verification) -> dict[str, Any]:

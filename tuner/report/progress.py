@@ -97,7 +97,8 @@ class Display(Watch):
         self._console.print(
             f"trial {number:3d}  {result.speedup.value:5.2f}×  "
             f"{losses(result, width=7)}  {_verdict(missed)}{result.setting}"
-            f"{'' if state == 'COMPLETE' else f'  ({state})'}",
+            f"{'' if state == 'COMPLETE' else f'  ({state})'}"
+            f"{'' if result.unsteady is None else f'  unsteady: {escape(result.unsteady)}'}",
             style="bold" if feasible and faster else ("" if feasible else "dim"),
             highlight=False,
         )
