@@ -9,6 +9,7 @@ import psutil
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from sqlalchemy import text
 
 import tuner
 from tuner import registry
@@ -380,3 +381,24 @@ def slowed(evaluation: Evaluation) -> Evaluation:
             return output, replace(took, whole=took.whole + (10 if setting.accelerators else 0))
 
     return Slow(**{one.name: getattr(evaluation, one.name) for one in fields(evaluation)})
+
+
+def test_more_prompts_go_on_where_the_first_ones_end(compared: Evaluation, store: Storage) -> None:
+    first, more = compared.prompts[:2], compared.prompts[2:]
+    split = replace(compared, prompts=first, more=more)
+    *_, whole = compared.measure(SETTINGS[1], store)
+    steps = list(split.measure(SETTINGS[1], store))
+    assert [one.prompts for one in steps] == [2, 4]
+    assert (steps[-1].scores, steps[-1].score_loss) == (whole.scores, whole.score_loss)
+    assert steps[-1].fidelity == whole.fidelity
+    assert key_of(split.score_parts) == key_of(replace(compared, prompts=first).score_parts)
+    kept = [parts for kind, parts in store_rows(store) if kind == "scores"]
+    list(split.measure(SETTINGS[2], store))  # another setting needs no new baseline
+    assert [parts for kind, parts in store_rows(store) if kind == "scores"] == kept
+
+
+def store_rows(store: Storage) -> list[tuple[str, str]]:
+    """The kinds and keys of what a store keeps."""
+    with store.engine.connect() as connection:
+        found = connection.execute(text("SELECT kind, key FROM tuner_baselines ORDER BY created"))
+        return [(kind, key) for kind, key in found]

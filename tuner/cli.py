@@ -87,6 +87,11 @@ def _add_run(commands: Any) -> None:
         "--search-targets", help="accelerators that may be on, with commas (default: the model's)"
     )
     run.add_argument("--num-samples", type=int, help="prompts for each setting (default: 32)")
+    run.add_argument(
+        "--max-samples",
+        type=int,
+        help="prompts at most, where a verdict needs more (default: 4 times --num-samples)",
+    )
     run.add_argument("--batch-size", type=int, help="pictures at once (default: 4)")
     run.add_argument("--seed", type=int, help="of noise, chance and sampler (default: 42)")
     run.add_argument("--req-time", type=float, help="stop at this many seconds per image")

@@ -58,14 +58,19 @@ class Session:
         self._pipelines: dict[tuple[Any, ...], Any] = {}
         self._metrics: dict[tuple[Any, ...], Any] = {}
 
-    def evaluation(self, spec: StudySpec, pool: str = "search") -> Evaluation:
+    def evaluation(
+        self, spec: StudySpec, pool: str = "search", *, more: bool = False
+    ) -> Evaluation:
         """How a spec's settings are evaluated; loads what is not loaded yet.
+
+        With `more` prompts on offer, up to the spec's `max_samples`, for verdicts that need them.
 
         Raises `UsageError` for whatever cannot be loaded or does not fit; writes nothing.
         """
         model = model_named(spec.pipe)
         device = device_named(spec.device)
-        prompts = prompt_set(spec.prompts or model.prompts).load(spec.num_samples, pool)
+        count, most = spec.num_samples, spec.max_samples if more else None
+        prompts = prompt_set(spec.prompts or model.prompts).load(count, pool, most)
         dtype = dtype_named(spec.dtype or model.dtype[device.split(":")[0]])
         where = (spec.pipe, spec.model, device, dtype)
         if where not in self._pipelines:
@@ -84,7 +89,8 @@ class Session:
             pipeline=pipeline,
             device=device,
             steps=spec.steps,
-            prompts=prompts,
+            prompts=prompts[:count],
+            more=prompts[count:],
             metric=self._metric(model.metric, device, model.metric_options),
             resolution=resolution,
             guidance_scale=guidance_scale,
@@ -135,7 +141,7 @@ class Session:
         watch: Watch,
         on_baseline: Callable[[int, int], None] | None,
     ) -> Outcome:
-        evaluation = self.evaluation(spec)
+        evaluation = self.evaluation(spec, more=True)
         storage = Storage(spec.storage)  # only now, when nothing can be wrong any more
         study = storage.open_study(spec.triple, identity(evaluation), strategy)
         study.set_user_attr("request", request(spec))
@@ -150,7 +156,7 @@ class Session:
 
         shape = shape_of(evaluation.pipeline, evaluation.resolution)
         goal = Goal.of(spec)
-        again = self.evaluation(replace(spec, seed=spec.seed + 1), pool="verify")
+        again = self.evaluation(replace(spec, seed=spec.seed + 1), pool="verify", more=True)
 
         def measure_again(result: Result) -> Iterator[Measurement]:
             return again.measure(result.setting, storage)
@@ -164,10 +170,11 @@ class Session:
                 measure=measure,
                 canonical=lambda setting: canonical(setting, shape, spec.steps),
                 trials=spec.trials,
+                samples=spec.num_samples,
                 timeout=spec.timeout,
                 watch=watch,
             )
-            found = verify(study, goal, measure_again, watch.verified)
+            found = verify(study, goal, measure_again, watch.verified, spec.num_samples)
             # A target that did not hold is searched on, as long as there are trials left.
             enough = finished(study) >= spec.trials or spec.timeout
             if found is not None or not goal.has_target or enough:

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -37,7 +37,7 @@ class Evaluation:
     pipeline: Any
     device: str
     steps: int
-    prompts: list[str]
+    prompts: list[str]  # every setting is measured on these
     metric: Metric
     resolution: int
     guidance_scale: float
@@ -47,11 +47,11 @@ class Evaluation:
     most_pairs: int = 12
     precision: float = 0.02  # a share of the speedup
     beside: tuple[Beside, ...] = ()  # metrics beside the score
+    more: list[str] = field(default_factory=list)  # prompts for verdicts that need more of them
 
     @cached_property
     def score_parts(self) -> dict[str, Any]:
         """Everything that changes pictures and scores."""
-        text = "\n".join(self.prompts)
         return {
             "weights": fingerprint(self.pipeline),
             "pipeline": type(self.pipeline).__name__,
@@ -61,7 +61,7 @@ class Evaluation:
             "resolution": self.resolution,
             "dtype": str(denoiser_of(self.pipeline).dtype).removeprefix("torch."),
             "device_type": self.device.split(":")[0],
-            "prompts": f"{len(self.prompts)} {hashlib.sha256(text.encode()).hexdigest()[:12]}",
+            "prompts": _prompts_part(self.prompts),
             "seed": self.seed,
             "metric": self.metric.identity,
             "versions": machine.versions(),
@@ -80,8 +80,12 @@ class Evaluation:
 
     def batches(self) -> list[range]:
         """The prompts' numbers, batch by batch; only the last may be smaller."""
-        size, count = self.batch_size, len(self.prompts)
-        return [range(start, min(start + size, count)) for start in range(0, count, size)]
+        return _batches(0, len(self.prompts), self.batch_size)
+
+    def texts(self, numbers: range) -> list[str]:
+        """The prompts of these numbers; those of `more` follow upon the others."""
+        first = len(self.prompts)
+        return [self.prompts[n] if n < first else self.more[n - first] for n in numbers]
 
     def generate(self, call: Generate, numbers: range) -> tuple[Any, Seconds]:
         """Generate one batch; pictures as a tensor, and the seconds that it took."""
@@ -97,7 +101,7 @@ class Evaluation:
             extra["use_resolution_binning"] = False
         with Stopwatch(denoiser_of(self.pipeline), self.device).timed() as seconds:
             output = call(
-                [self.prompts[number] for number in numbers],
+                self.texts(numbers),
                 num_inference_steps=self.steps,
                 guidance_scale=self.guidance_scale,
                 height=self.resolution,
@@ -133,7 +137,7 @@ class Evaluation:
                 self.generate(call, batches[0])  # warm-up
             for done, numbers in enumerate(batches):
                 output, elapsed = self.generate(call, numbers)
-                images, prompts = checked(output), [self.prompts[n] for n in numbers]
+                images, prompts = checked(output), self.texts(numbers)
                 if len(numbers) == len(batches[0]):
                     seconds.append(elapsed)
                 if kept is None:
@@ -166,6 +170,22 @@ class Evaluation:
             latency = BaselineLatency(**kept_latency)
         return measured, latency
 
+    def _baseline_of(self, numbers: range, store: Store) -> tuple[BaselineScores, Reference]:
+        """The baseline of a batch of `more`, kept under a key of its own."""
+        prompts = self.texts(numbers)
+        parts = self.score_parts | {"prompts": f"{_prompts_part(prompts)} from {numbers.start}"}
+        reference = Reference(self.beside, parts, store, numbers.start)
+        kept = store.get("scores", key_of(parts))
+        if kept is None or not reference.complete:
+            images = checked(self._one(Setting(), numbers)[0])
+            scores = self.metric.score(images, prompts)
+            kept = {"scores": scores, "digests": [digest(image) for image in images]}
+            store.put("scores", key_of(parts), parts, kept)
+            if not reference.complete:
+                reference.add(numbers, images, prompts)
+            reference.keep()
+        return BaselineScores(**kept), reference
+
     def measure(
         self, setting: Setting, store: Store, on_pictures: OnPictures | None = None
     ) -> Iterator[Measurement]:
@@ -173,7 +193,8 @@ class Evaluation:
 
         The first batches are generated without the setting and with it, by turns, so that a drift
         of the machine meets both alike; before the last figure more are, where those do not tell
-        the speedup well enough. Stop iterating to stop early.
+        the speedup well enough. Stop iterating to stop early: there are figures for `more`
+        prompts too, after those of the prompts that every setting is measured on.
 
         Raises `UnfitError` where an accelerator does not fit, `TrialError` where the pictures
         are broken or the device runs out of memory.
@@ -184,24 +205,30 @@ class Evaluation:
             yield self._of_baseline(before, latency)
             return
         batches = self.batches()
+        further = _batches(len(self.prompts), len(self.prompts) + len(self.more), self.batch_size)
+        base, digests = list(before.scores), list(before.digests)
+        reference = self.reference(store)
         turns = Turns(kept_s=latency.latency_s, batch_size=latency.batch_size)
         scores: list[float] = []
         same = True
-        fidelity = Fidelity(metrics=self.beside, reference=self.reference(store))
+        fidelity = Fidelity(metrics=self.beside)
         with _memory_errors():
             with machine.PeakMeter(self.device) as meter:
                 self._one(setting, batches[0])  # warm-up, after every change of setting
             assert self._baseline_is_warm
-            for index, numbers in enumerate(batches):
+            for index, numbers in enumerate([*batches, *further]):
+                if numbers in further:
+                    before, reference = self._baseline_of(numbers, store)
+                    base, digests = base + before.scores, digests + before.digests
                 if index < self.timing_pairs and len(numbers) == len(batches[0]):
                     output, turns = self._by_turns(setting, numbers, turns)
                 else:
                     output, _ = self._one(setting, numbers)
-                images, prompts = checked(output), [self.prompts[n] for n in numbers]
+                images, prompts = checked(output), self.texts(numbers)
                 scores += self.metric.score(images, prompts)
-                fidelity.add(numbers, images, prompts)
-                same &= [digest(image) for image in images] == [before.digests[n] for n in numbers]
-                if on_pictures is not None:
+                fidelity.add(numbers, images, prompts, reference)
+                same &= [digest(image) for image in images] == [digests[n] for n in numbers]
+                if on_pictures is not None and numbers in batches:
                     on_pictures(index, images)
                 if index == len(batches) - 1:
                     turns = self.timed(setting, turns)
@@ -210,7 +237,7 @@ class Evaluation:
                     prompts=len(scores),
                     speedup=turns.speedup,
                     denoising=turns.denoising,
-                    score_loss=statistics.score_loss(before.scores[: len(scores)], scores),
+                    score_loss=statistics.score_loss(base[: len(scores)], scores),
                     latency_s=turns.baseline_s / turns.speedup.value,
                     denoising_s=turns.denoising_s,
                     score=sum(scores) / len(scores),
@@ -299,6 +326,15 @@ class _memory_errors:  # noqa: N801 - reads as a statement
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             raise TrialError("out of memory; a smaller --batch-size needs less") from error
+
+
+def _batches(start: int, stop: int, size: int) -> list[range]:
+    return [range(first, min(first + size, stop)) for first in range(start, stop, size)]
+
+
+def _prompts_part(prompts: list[str]) -> str:
+    """How a key tells prompts apart."""
+    return f"{len(prompts)} {hashlib.sha256(chr(10).join(prompts).encode()).hexdigest()[:12]}"
 
 
 def prompt_seed(seed: int, number: int) -> int:

@@ -70,6 +70,7 @@ def point(result: Result, limits: Limits) -> dict[str, Any]:
         "memory_gib": result.memory.device,
         "host_memory_gib": result.memory.host,
         "num_samples": result.prompts,
+        "certainty": limits.certainty(result.score_loss, result.fidelity),
         **_optional(result),
         "verified": None if result.verified is None else _verified(result.verified),
         "trial": result.trial,

@@ -71,8 +71,7 @@ def verdict(result: Result, limits: Limits) -> str:
         word = "over the limit" if missed else "under the limit"
     else:
         word = f"misses {', '.join(missed)}" if missed else "within the limits"
-    if not limits.sure(result.score_loss, result.fidelity):
-        word += ", unsure"
+    word += f", {limits.certainty(result.score_loss, result.fidelity)}"
     return word if result.unsteady is None else f"{word}; unsteady"
 
 
