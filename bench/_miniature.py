@@ -42,21 +42,6 @@ def scorer() -> Any:
     return registry.component("metrics", MODEL.metric)(device="cpu", **MODEL.metric_options)
 
 
-class Memory:
-    """Baselines in memory, for benchmarks that need no study."""
-
-    def __init__(self, kept: dict[tuple[str, str], dict[str, Any]] | None = None) -> None:
-        self.kept = dict(kept or {})
-
-    def get(self, kind: str, key: str) -> dict[str, Any] | None:
-        """What was kept, or None."""
-        return self.kept.get((kind, key))
-
-    def put(self, kind: str, key: str, parts: dict[str, Any], payload: dict[str, Any]) -> None:
-        """Keep a baseline."""
-        self.kept[kind, key] = payload
-
-
 def captions(pool: str, count: int) -> list[str]:
     """Held-out captions of a pool."""
     return prompts.load(count, pool)

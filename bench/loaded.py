@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from statistics import median
 from threading import Timer
 
-from bench._miniature import MODEL, Memory, captions, conditions, pipeline, quiet, scorer
+from bench._miniature import MODEL, captions, conditions, pipeline, quiet, scorer
+from tuner.measure.baseline import Memory
 from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.setting import Setting
 

@@ -10,7 +10,8 @@ import argparse
 import time
 from statistics import median
 
-from bench._miniature import MODEL, Memory, captions, conditions, pipeline, quiet, scorer
+from bench._miniature import MODEL, captions, conditions, pipeline, quiet, scorer
+from tuner.measure.baseline import Memory
 from tuner.measure.clock import Turns
 from tuner.measure.evaluation import Evaluation
 from tuner.setting import Setting

@@ -262,4 +262,6 @@ def request(spec: StudySpec) -> dict[str, Any]:
         "limits": dict(spec.limits),
         "batch_size": spec.batch_size,
         "seed": spec.seed,
+        "prompts": spec.prompts,
+        "model": spec.model,
     }

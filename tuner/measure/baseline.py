@@ -61,6 +61,21 @@ class Store(Protocol):
         """Keep a payload; `parts` are what the key was made of, for people to read."""
 
 
+class Memory:
+    """A store that lasts as long as the process."""
+
+    def __init__(self, kept: Mapping[tuple[str, str], dict[str, Any]] | None = None) -> None:
+        self.kept = dict(kept or {})
+
+    def get(self, kind: str, key: str) -> dict[str, Any] | None:
+        """What was kept under a key, or None."""
+        return self.kept.get((kind, key))
+
+    def put(self, kind: str, key: str, parts: dict[str, Any], payload: dict[str, Any]) -> None:
+        """Keep a payload."""
+        self.kept[kind, key] = payload
+
+
 def key_of(parts: dict[str, Any]) -> str:
     """A digest of the parts, in whatever order they come."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]

@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 
 from tuner.errors import UsageError
+from tuner.measure.measurement import Measurement
 from tuner.search import record
 from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification
@@ -44,6 +45,7 @@ def entry(study: optuna.Study) -> dict[str, Any]:
         "pipeline": kept["pipeline"],
         "evaluation": kept["evaluation"],
         "versions": kept["versions"],
+        **{name: asked[name] for name in ("prompts", "model") if asked.get(name)},
         "baseline": kept["baseline"],
         "goal": {
             **{name: asked[name] for name in ("req_score_loss", "req_speedup", "req_time")},
@@ -72,12 +74,13 @@ def point(result: Result, limits: Limits) -> dict[str, Any]:
         "num_samples": result.prompts,
         "certainty": limits.certainty(result.score_loss, result.fidelity),
         **_optional(result),
-        "verified": None if result.verified is None else _verified(result.verified),
+        "verified": None if result.verified is None else second(result.verified),
         "trial": result.trial,
     }
 
 
-def _verified(again: Verification) -> dict[str, Any]:
+def second(again: Verification | Measurement) -> dict[str, Any]:
+    """A second measurement, as the schema has it."""
     return {
         "speedup": again.speedup.value,
         "speedup_ci": _interval(again.speedup.low, again.speedup.high),
@@ -105,7 +108,7 @@ def _optional(result: Result) -> dict[str, Any]:
     return found
 
 
-def _fidelity(measured: Result | Verification) -> dict[str, Any]:
+def _fidelity(measured: Result | Verification | Measurement) -> dict[str, Any]:
     return {
         name: {"value": one.value, "ci": _interval(one.low, one.high)}
         for name, one in measured.fidelity.items()
