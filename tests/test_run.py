@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from optuna.trial import TrialState
 
 from tuner.cli import main
+from tuner.measure.clock import Turns
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.lock import device_lock
 from tuner.search.loop import Watch
@@ -32,7 +34,7 @@ ROOT = Path(__file__).parent.parent
 TRIPLE = "miniature/DDIM/4"
 # Whatever the weights are worth, something is feasible under 99 %.
 FLAGS = ["run", "--pipe", "miniature", "--steps", "4", "--num-samples", "4", "--batch-size", "2"]
-FLAGS += ["--sampler", "random", "--req-score-loss", "0.99"]
+FLAGS += ["--sampler", "random", "--req-score-loss", "0.99", "--max-samples", "4"]
 
 
 def spec(folder: Path, **changes: Any) -> StudySpec:
@@ -41,6 +43,7 @@ def spec(folder: Path, **changes: Any) -> StudySpec:
         "pipe": "miniature",
         "steps": 4,
         "num_samples": 4,
+        "max_samples": 4,
         "batch_size": 2,
         "trials": 3,
         "sampler": "random",
@@ -48,6 +51,16 @@ def spec(folder: Path, **changes: Any) -> StudySpec:
         "storage": f"sqlite:///{folder / 'tuner.db'}",
     }
     return StudySpec(**values | changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def steady_machine() -> Iterator[None]:
+    """Whatever else runs here, no trial takes more pairs or finds another machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Turns, "enough", lambda turns, precision: True)
+        patch.setattr(Turns, "has_changed", False)
+        patch.setattr("tuner.session.contention", lambda device: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +170,7 @@ def test_the_same_command_again_measures_nothing_more(
     assert "Pareto front" in capsys.readouterr().out
 
 
-def test_more_trials_continue_without_the_baseline(
-    folder: Path, session: Session, calls: list[range]
-) -> None:
+def test_more_trials_continue_without_the_baseline(folder: Path, session: Session) -> None:
     before, kept = finished(folder), baselines(folder)
     watch = Count()
     session.run(spec(folder, trials=5), watch)
@@ -167,8 +178,6 @@ def test_more_trials_continue_without_the_baseline(
     after = finished(folder)
     assert len(after) == 5
     assert [one.number for one in after[:3]] == [one.number for one in before]
-    # A measurement is a warm-up and two batches, each with and without the setting.
-    assert len(calls) % 5 == 0
     assert baselines(folder) == kept
 
 
@@ -180,7 +189,8 @@ def test_a_changed_limit_judges_stored_trials_without_measuring(
     before, watch = finished(folder), Count()
     outcome = session.run(spec(folder, req_score_loss=limit), watch)
     assert watch.began == 0
-    assert len(calls) % 5 == 0  # at most another winner is measured again
+    # At most another winner is measured again: a warm-up and three batches, each in two ways.
+    assert len(calls) in (0, 8)
     assert [one.values for one in finished(folder)] == [one.values for one in before]
     for one in finished(folder):
         assert (one.constraints["0"] <= 0) == (one.values[1] < limit)

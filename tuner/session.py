@@ -10,7 +10,7 @@ import optuna
 from tuner import registry
 from tuner.accelerators._plan import check_resolution, shape_of
 from tuner.measure.baseline import changes
-from tuner.measure.device import versions
+from tuner.measure.device import contention, versions
 from tuner.measure.evaluation import Evaluation, Measurement, OnPictures
 from tuner.measure.fidelity import Beside
 from tuner.measure.lock import device_lock
@@ -58,14 +58,19 @@ class Session:
         self._pipelines: dict[tuple[Any, ...], Any] = {}
         self._metrics: dict[tuple[Any, ...], Any] = {}
 
-    def evaluation(self, spec: StudySpec, pool: str = "search") -> Evaluation:
+    def evaluation(
+        self, spec: StudySpec, pool: str = "search", *, more: bool = False
+    ) -> Evaluation:
         """How a spec's settings are evaluated; loads what is not loaded yet.
+
+        With `more` prompts on offer, up to the spec's `max_samples`, for verdicts that need them.
 
         Raises `UsageError` for whatever cannot be loaded or does not fit; writes nothing.
         """
         model = model_named(spec.pipe)
         device = device_named(spec.device)
-        prompts = prompt_set(spec.prompts or model.prompts).load(spec.num_samples, pool)
+        count, most = spec.num_samples, spec.max_samples if more else None
+        prompts = prompt_set(spec.prompts or model.prompts).load(count, pool, most)
         dtype = dtype_named(spec.dtype or model.dtype[device.split(":")[0]])
         where = (spec.pipe, spec.model, device, dtype)
         if where not in self._pipelines:
@@ -84,7 +89,8 @@ class Session:
             pipeline=pipeline,
             device=device,
             steps=spec.steps,
-            prompts=prompts,
+            prompts=prompts[:count],
+            more=prompts[count:],
             metric=self._metric(model.metric, device, model.metric_options),
             resolution=resolution,
             guidance_scale=guidance_scale,
@@ -121,7 +127,11 @@ class Session:
         check_folder(self._pictures)
         strategy = sampler(spec.sampler, spec.seed)
         # Taken before the model is loaded: a run that waits leaves the device's memory alone.
-        with device_lock(device_named(spec.device), watch.notice):
+        device = device_named(spec.device)
+        with device_lock(device, watch.notice):
+            crowded = contention(device)
+            if crowded is not None:
+                watch.notice(crowded)
             return self._run(spec, strategy, watch, on_baseline)
 
     def _run(
@@ -131,7 +141,7 @@ class Session:
         watch: Watch,
         on_baseline: Callable[[int, int], None] | None,
     ) -> Outcome:
-        evaluation = self.evaluation(spec)
+        evaluation = self.evaluation(spec, more=True)
         storage = Storage(spec.storage)  # only now, when nothing can be wrong any more
         study = storage.open_study(spec.triple, identity(evaluation), strategy)
         study.set_user_attr("request", request(spec))
@@ -146,7 +156,7 @@ class Session:
 
         shape = shape_of(evaluation.pipeline, evaluation.resolution)
         goal = Goal.of(spec)
-        again = self.evaluation(replace(spec, seed=spec.seed + 1), pool="verify")
+        again = self.evaluation(replace(spec, seed=spec.seed + 1), pool="verify", more=True)
 
         def measure_again(result: Result) -> Iterator[Measurement]:
             return again.measure(result.setting, storage)
@@ -160,10 +170,11 @@ class Session:
                 measure=measure,
                 canonical=lambda setting: canonical(setting, shape, spec.steps),
                 trials=spec.trials,
+                samples=spec.num_samples,
                 timeout=spec.timeout,
                 watch=watch,
             )
-            found = verify(study, goal, measure_again, watch.verified)
+            found = verify(study, goal, measure_again, watch.verified, spec.num_samples)
             # A target that did not hold is searched on, as long as there are trials left.
             enough = finished(study) >= spec.trials or spec.timeout
             if found is not None or not goal.has_target or enough:
@@ -251,4 +262,6 @@ def request(spec: StudySpec) -> dict[str, Any]:
         "limits": dict(spec.limits),
         "batch_size": spec.batch_size,
         "seed": spec.seed,
+        "prompts": spec.prompts,
+        "model": spec.model,
     }

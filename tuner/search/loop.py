@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from tuner.errors import BadPictureError, TrialError, UsageError
 from tuner.search import record
+from tuner.search.effort import Answer, Effort
 from tuner.search.goal import Goal
 from tuner.search.interrupt import Interruptible
 from tuner.search.limits import Limits
@@ -53,10 +54,13 @@ def search(
     measure: Measure,
     canonical: Callable[[Setting], Setting],
     trials: int,
+    samples: int | None = None,
     timeout: float | None = None,
     watch: Watch | None = None,
 ) -> None:
     """Run trials until the study has `trials` finished ones, the goal is met or time is up.
+
+    A trial is measured on `samples` prompts, and on more where its verdict needs them.
 
     `canonical` gives one setting for all that are the same computation: it is measured once, and
     a trial that comes to it again takes over the numbers.
@@ -78,7 +82,9 @@ def search(
         return
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
-        return _run_trial(trial, study, lambda t: canonical(space.suggest(t)), goal, pace, watch)
+        return _run_trial(
+            trial, study, lambda t: canonical(space.suggest(t)), goal, pace, samples, watch
+        )
 
     def pace(setting: Setting, trial: int) -> Iterator[Any]:
         for measured in measure(setting, trial):
@@ -113,6 +119,7 @@ def _run_trial(
     suggest: Callable[[optuna.Trial], Setting],
     goal: Goal,
     measure: Measure,
+    samples: int | None,
     watch: Watch,
 ) -> tuple[float, float]:
     trial.set_user_attr(WORKER, worker_name())
@@ -126,8 +133,11 @@ def _run_trial(
         if earlier is not None:
             _copy(trial, earlier, goal.limits)
         else:
+            effort = Effort(limits=goal.limits, samples=samples, rivals=record.results(study))
             for measured in measure(setting, trial.number):
                 watch.trial_went_on(trial.number, measured)
+                if effort.answer(measured) is Answer.ENOUGH:
+                    break
             assert measured is not None
             record.write(trial, measured, goal.limits)
     except UsageError:
