@@ -1,9 +1,13 @@
 """What every accelerator must keep to, alone and in every allowed combination."""
 
+import gc
+from contextlib import ExitStack
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +23,7 @@ from tests.accelerators.cases import (
     baseline,
     break_off,
     every_accelerator,
+    every_combination,
     every_fitting,
     every_scheduled,
     neutral,
@@ -107,6 +112,24 @@ def test_a_generation_after_one_that_broke_off_gives_the_same_picture(
             break_off(generate, *PROMPTS, first=7)
         again = pictures(generate)
     assert same(again, accelerated(family, names))
+
+
+@every_combination
+def test_nothing_that_a_generation_kept_outlives_it(names: Names, family: str) -> None:
+    pipeline = tiny(family)
+    seen: list[ref[torch.Tensor]] = []
+
+    def note(module: Any, args: Any, output: Any) -> None:
+        found = output if isinstance(output, tuple) else (output,)
+        seen.extend(ref(one) for one in found if isinstance(one, torch.Tensor))
+
+    with ExitStack() as hooks, applied(pipeline, setting(names).accelerators) as generate:
+        for module in denoiser_of(pipeline).modules():
+            hooks.callback(module.register_forward_hook(note).remove)
+        pictures(generate)
+        gc.collect()
+        assert seen
+        assert not [one for one in seen if one() is not None]
 
 
 @every_scheduled
