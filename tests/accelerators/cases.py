@@ -27,6 +27,7 @@ from tuner.spec import StudySpec
 STRONG: Params = {
     "deepcache": {"cache_interval": 3, "cache_branch_id": 0},
     "deepcache-window": {"cache_interval": 3, "cache_branch_id": 0, "start": 2, "end": 7},
+    "fastercache": {"guidance_interval": 4, "attention_interval": 3, "warmup": 1},
     "fbcache": {"threshold": 0.4},
     "magcache": {"max_skip_steps": 3, "threshold": 0.24, "retention": 0.1},
     "pab": {"cross_interval": 6, "self_interval": 4, "warmup": 1},

@@ -10,5 +10,5 @@ component = Model(
     guidance_scale=7.0,
     prompts="coco",
     metric="clip",
-    accelerators=("fbcache", "taylorseer"),
+    accelerators=("fastercache", "fbcache", "taylorseer"),
 )
