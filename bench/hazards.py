@@ -55,8 +55,8 @@ REMOVALS = (
         taken_out="the functions stay on the attentions",
         tests=(
             f"{TGATE}::test_1_after_our_tgate_the_pipeline_is_itself_again",
-            f"{LAWS}::test_the_baseline_is_untouched_before_and_after[tgate-sd-DDIM]",
-            f"{LAWS}::test_an_exception_in_the_middle_leaves_nothing_behind[tgate-sd-DDIM]",
+            f"{LAWS}::test_afterwards_the_pipeline_is_as_it_was[tgate-sd-DDIM]",
+            f"{LAWS}::test_an_exception_in_the_middle_leaves_nothing_behind[tgate-sd]",
         ),
     ),
     Removal(
@@ -163,8 +163,8 @@ REMOVALS = (
         instead="    if False:\n",
         taken_out="nobody looks",
         tests=(
-            f"{REFUSED}::test_a_second_application_is_refused_and_the_first_goes_on[deepcache-sd]",
-            f"{REFUSED}::test_a_pipeline_that_other_code_patched_is_refused[DeepCache-deepcache-sd]",
+            f"{REFUSED}::test_a_second_application_is_refused_and_the_first_goes_on[deepcache]",
+            f"{REFUSED}::test_a_pipeline_that_other_code_patched_is_refused[DeepCache-sd]",
         ),
     ),
     Removal(
