@@ -81,7 +81,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--pipe SD3", "unknown model 'SD3'; known: Flux, miniature, PixArt-Alpha"),
+        ("--pipe SD4", "unknown model 'SD4'; known: Flux, miniature, PixArt-Alpha"),
         ("--sched DIM", "unknown scheduler 'DIM'; known: DDIM, DPM-Solver++, UniPC"),
         ("--search-targets tome,deepcash", "unknown accelerator 'deepcash'; known: "),
         ("--sampler gps", "unknown sampler 'gps'; known: "),

@@ -97,6 +97,7 @@ class ToMe(Accelerator):
                     layer = _Layer(merging)
                     attention = block.attn1
                     hold(block.register_forward_pre_hook(layer.see_block))
+                    hold(block.register_forward_hook(layer.leave_block))
                     for projection in (attention.to_q, attention.to_k, attention.to_v):
                         hold(projection.register_forward_pre_hook(layer.merge))
                     hold(attention.to_out[-1].register_forward_hook(layer.unmerge))
@@ -159,6 +160,10 @@ class _Layer:
     def see_block(self, module: Any, args: tuple[Any, ...]) -> None:
         """Keep the block's input, by which tokens are matched."""
         self.metric = args[0]
+
+    def leave_block(self, module: Any, args: tuple[Any, ...], output: Any) -> None:
+        """Let go of it where something else stood in for the self-attention."""
+        self.metric = None
 
     def merge(self, module: Any, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Merge the input of a projection, once for query, key and value."""
