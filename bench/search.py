@@ -33,7 +33,7 @@ from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure import statistics
 from tuner.search.frontier import Aim, FrontierSampler, Knowledge, Observation
 from tuner.search.latency import TimedSteps, to_time
-from tuner.search.racing import hopeless
+from tuner.search.racing import least
 from tuner.setting import Setting, canonical
 
 LIMIT = 0.02
@@ -158,13 +158,11 @@ class Replay:
         order = self.random.permutation(self.chosen)
         before, after = self.truth.table.baseline[order], self.truth.table.scores[row][order]
         speedup = float(self.truth.speedups[row] * np.exp(self.random.normal(0, SCATTER)))
-        count = PROMPTS
-        if self.races:
-            for count in range(BLOCK, PROMPTS + 1, BLOCK):
-                if hopeless(before[:count], after[:count], PROMPTS, LIMIT):
-                    break
+        for count in range(BLOCK if self.races else PROMPTS, PROMPTS + 1, BLOCK):
+            found = statistics.score_loss(before[:count].tolist(), after[:count].tolist())
+            if least(found, count, PROMPTS) > LIMIT:
+                break
         self.prompts += count
-        found = statistics.score_loss(before[:count].tolist(), after[:count].tolist())
         stopped = count < PROMPTS
         if stopped:
             self.stopped[row] = count

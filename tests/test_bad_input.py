@@ -222,7 +222,7 @@ def test_an_unknown_study_lists_those_that_exist(
     refused: Refused, capsys: pytest.CaptureFixture[str]
 ) -> None:
     storage = Storage("sqlite:///tuner.db")
-    storage.open_study("SD1.5/DDIM/50", {"batch": 4}, optuna.samplers.RandomSampler())
+    storage.open_study("SD1.5/DDIM/50", {"batch": 4})
     storage.engine.dispose()
     storage.optuna.engine.dispose()
     main(["show", "--study", "x"])  # opens it once, so that the journal's files are there

@@ -113,7 +113,7 @@ VALUES = st.fixed_dictionaries(
         "req_score_loss": st.floats(0.001, 0.9),
         "trials": st.integers(1, 10**6),
         "timeout": st.floats(1, 10**5),
-        "sampler": st.sampled_from(["tpe", "nsga2", "random"]),
+        "sampler": st.sampled_from(["frontier", "tpe", "gp", "nsga2", "random"]),
         "storage": st.sampled_from(["sqlite:///a_b.db", "other.db"]),
         "device": st.sampled_from(["cpu", "cuda:1"]),
         "dtype": st.sampled_from(["float32", "bfloat16"]),

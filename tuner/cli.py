@@ -108,7 +108,7 @@ def _add_run(commands: Any) -> None:
     )
     run.add_argument("--trials", type=int, help="the total to reach (default: 100)")
     run.add_argument("--timeout", type=float, help="seconds of searching at most")
-    run.add_argument("--sampler", help="tpe, nsga2 or random (default: tpe)")
+    run.add_argument("--sampler", help="frontier, tpe, gp, nsga2 or random (default: frontier)")
     run.add_argument("--storage", help=f"database (default: {STORAGE})")
     run.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best present)")
     run.add_argument("--dtype", help="float32, float16 or bfloat16 (default: by device)")

@@ -9,7 +9,7 @@ import optuna
 
 from tuner import registry
 from tuner.accelerators._plan import check_resolution, shape_of
-from tuner.measure.baseline import changes
+from tuner.measure.baseline import changes, key_of
 from tuner.measure.device import contention, versions
 from tuner.measure.evaluation import Evaluation, Measurement, OnPictures
 from tuner.measure.fidelity import Beside
@@ -20,9 +20,10 @@ from tuner.report.pictures import PictureFolder, check_folder
 from tuner.schedulers import set_scheduler
 from tuner.search import record
 from tuner.search.goal import Goal
+from tuner.search.latency import TimedSteps
 from tuner.search.loop import Watch, finished, search
 from tuner.search.record import Result
-from tuner.search.samplers import sampler
+from tuner.search.samplers import RACES, Problem, known, sampler
 from tuner.search.space import Space
 from tuner.search.verify import verify
 from tuner.setting import Setting, canonical
@@ -125,25 +126,24 @@ class Session:
         watch = watch or Watch()
         check_address(spec.storage)
         check_folder(self._pictures)
-        strategy = sampler(spec.sampler, spec.seed)
+        known(spec.sampler)
         # Taken before the model is loaded: a run that waits leaves the device's memory alone.
         device = device_named(spec.device)
         with device_lock(device, watch.notice):
             crowded = contention(device)
             if crowded is not None:
                 watch.notice(crowded)
-            return self._run(spec, strategy, watch, on_baseline)
+            return self._run(spec, watch, on_baseline)
 
     def _run(
         self,
         spec: StudySpec,
-        strategy: optuna.samplers.BaseSampler,
         watch: Watch,
         on_baseline: Callable[[int, int], None] | None,
     ) -> Outcome:
         evaluation = self.evaluation(spec, more=True)
         storage = Storage(spec.storage)  # only now, when nothing can be wrong any more
-        study = storage.open_study(spec.triple, identity(evaluation), strategy)
+        study = storage.open_study(spec.triple, identity(evaluation))
         study.set_user_attr("request", request(spec))
         study.set_user_attr("pipeline", type(evaluation.pipeline).__name__)
         study.set_user_attr("versions", versions())
@@ -156,6 +156,16 @@ class Session:
 
         shape = shape_of(evaluation.pipeline, evaluation.resolution)
         goal = Goal.of(spec)
+        space = Space.of(spec)
+        if finished(study) < spec.trials:
+            problem = Problem(
+                space=space,
+                shape=shape,
+                steps=spec.steps,
+                limits=goal.limits,
+                timed=lambda settings: _timed(settings, evaluation, storage),
+            )
+            study.sampler = sampler(spec.sampler, spec.seed, problem)
         again = self.evaluation(replace(spec, seed=spec.seed + 1), pool="verify", more=True)
 
         def measure_again(result: Result) -> Iterator[Measurement]:
@@ -165,12 +175,13 @@ class Session:
             search(
                 study=study,
                 storage=storage,
-                space=Space.of(spec),
+                space=space,
                 goal=goal,
                 measure=measure,
                 canonical=lambda setting: canonical(setting, shape, spec.steps),
                 trials=spec.trials,
                 samples=spec.num_samples,
+                races=known(spec.sampler) in RACES,
                 timeout=spec.timeout,
                 watch=watch,
             )
@@ -187,6 +198,29 @@ class Session:
 def run(spec: StudySpec, watch: Watch | None = None) -> Outcome:
     """What ``tuner run`` does for one study."""
     return Session().run(spec, watch)
+
+
+def _timed(settings: list[Setting], evaluation: Evaluation, storage: Storage) -> list[TimedSteps]:
+    """The settings' steps as they were timed on this machine, now or in an earlier run."""
+    parts = evaluation.latency_parts
+    key = key_of(parts)
+    kept = storage.get("steps", key) or {}
+    for setting in settings:
+        if str(setting) not in kept:
+            seconds = evaluation.step_seconds(setting)
+            rest = seconds.whole - seconds.denoising
+            kept[str(setting)] = {"steps": list(seconds.steps), "rest": rest}
+            storage.put("steps", key, parts, kept)
+    baseline = kept[str(Setting())]
+    whole = sum(baseline["steps"]) + baseline["rest"]
+    return [
+        TimedSteps(
+            setting=setting,
+            steps=tuple(seconds / whole for seconds in kept[str(setting)]["steps"]),
+            rest=kept[str(setting)]["rest"] / whole,
+        )
+        for setting in settings
+    ]
 
 
 def _keep_baseline(

@@ -49,7 +49,7 @@ class StudySpec:
     limits: Mapping[str, float] = field(default_factory=dict)  # metric -> limit of its figure
     trials: int = 100  # the total that the study should reach
     timeout: float | None = None  # seconds of searching
-    sampler: str = "tpe"
+    sampler: str = "frontier"
     storage: str = "sqlite:///tuner.db"
     device: str | None = None
     dtype: str | None = None

@@ -8,13 +8,15 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from tests.pipelines import LATENT_SIDE, tiny
+from tuner.accelerators._plan import shape_of
 from tuner.errors import BadPictureError, TrialError, UnfitError
 from tuner.measure.device import PeakMemory
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
 from tuner.search.loop import search
-from tuner.search.samplers import SAMPLERS, sampler
+from tuner.search.samplers import SAMPLERS, Problem, sampler
 from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.spec import StudySpec
@@ -51,9 +53,16 @@ class Bench:
         values = {"pipe": "miniature", "sampler": "random", "trials": 5} | changes
         self.spec = StudySpec(**values)  # type: ignore[arg-type]
         self.storage = Storage(f"sqlite:///{folder / 'tuner.db'}")
-        self.study = self.storage.open_study(
-            self.spec.triple, EVALUATION, sampler(self.spec.sampler, self.spec.seed)
+        self.study = self.storage.open_study(self.spec.triple, EVALUATION)
+        pipeline = tiny("sd")
+        problem = Problem(
+            space=Space.of(self.spec),
+            shape=shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor),
+            steps=20,
+            limits=Goal.of(self.spec).limits,
+            timed=lambda settings: [],
         )
+        self.study.sampler = sampler(self.spec.sampler, self.spec.seed, problem)
         self.measured: list[Setting] = []
         self.fails: Callable[[Setting], Exception | None] = lambda setting: None
         self.canonical: Callable[[Setting], Setting] = lambda setting: setting

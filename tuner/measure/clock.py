@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -27,6 +28,7 @@ class Seconds:
 
     whole: float  # from prompts to pixels
     denoising: float  # from the denoiser's first call to the end of its last
+    steps: tuple[float, ...] = ()  # from each call of the denoiser to the next; together as long
 
 
 class Stopwatch:
@@ -43,20 +45,21 @@ class Stopwatch:
 
         Raises `RuntimeError` when asked of a block in which the denoiser was not called.
         """
-        marks: list[Any] = []  # of the first call's begin, of the last one's end
+        marks: list[Any] = []  # of each call's begin
+        end: list[Any] = []  # of the last call's end
         total: list[float] = []
 
         def begins(module: Any, args: Any) -> None:
-            if not marks:
-                marks.append(self._mark())
+            marks.append(self._mark())
 
         def ends(module: Any, args: Any, output: Any) -> None:
-            marks[1:] = [self._mark()]
+            end[:] = [self._mark()]
 
         def seconds() -> Seconds:
-            if len(marks) != 2:
+            if not end:
                 raise RuntimeError("the denoiser was not called, so there is nothing to time")
-            return Seconds(whole=total[0], denoising=self._between(*marks))
+            steps = tuple(self._between(*two) for two in pairwise([*marks, *end]))
+            return Seconds(whole=total[0], denoising=self._between(marks[0], end[0]), steps=steps)
 
         hooks = [
             self._denoiser.register_forward_pre_hook(begins),

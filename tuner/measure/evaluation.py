@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -194,7 +195,8 @@ class Evaluation:
         The first batches are generated without the setting and with it, by turns, so that a drift
         of the machine meets both alike; before the last figure more are, where those do not tell
         the speedup well enough. Stop iterating to stop early: there are figures for `more`
-        prompts too, after those of the prompts that every setting is measured on.
+        prompts too, after those of the prompts that every setting is measured on. Batches come in
+        a random order, the same for the same setting; scores in that of the prompts.
 
         Raises `UnfitError` where an accelerator does not fit, `TrialError` where the pictures
         are broken or the device runs out of memory.
@@ -209,14 +211,14 @@ class Evaluation:
         base, digests = list(before.scores), list(before.digests)
         reference = self.reference(store)
         turns = Turns(kept_s=latency.latency_s, batch_size=latency.batch_size)
-        scores: list[float] = []
+        found: dict[int, float] = {}  # prompt's number: score
         same = True
         fidelity = Fidelity(metrics=self.beside)
         with _memory_errors():
             with machine.PeakMeter(self.device) as meter:
                 self._one(setting, batches[0])  # warm-up, after every change of setting
             assert self._baseline_is_warm
-            for index, numbers in enumerate([*batches, *further]):
+            for index, numbers in enumerate([*self._shuffled(setting), *further]):
                 if numbers in further:
                     before, reference = self._baseline_of(numbers, store)
                     base, digests = base + before.scores, digests + before.digests
@@ -225,11 +227,12 @@ class Evaluation:
                 else:
                     output, _ = self._one(setting, numbers)
                 images, prompts = checked(output), self.texts(numbers)
-                scores += self.metric.score(images, prompts)
+                found |= zip(numbers, self.metric.score(images, prompts), strict=True)
+                scores = [found[number] for number in sorted(found)]
                 fidelity.add(numbers, images, prompts, reference)
                 same &= [digest(image) for image in images] == [digests[n] for n in numbers]
                 if on_pictures is not None and numbers in batches:
-                    on_pictures(index, images)
+                    on_pictures(batches.index(numbers), images)
                 if index == len(batches) - 1:
                     turns = self.timed(setting, turns)
                     self._keep_latency(turns, latency, store)
@@ -237,18 +240,33 @@ class Evaluation:
                     prompts=len(scores),
                     speedup=turns.speedup,
                     denoising=turns.denoising,
-                    score_loss=statistics.score_loss(base[: len(scores)], scores),
+                    score_loss=statistics.score_loss([base[n] for n in sorted(found)], scores),
                     latency_s=turns.baseline_s / turns.speedup.value,
                     denoising_s=turns.denoising_s,
                     score=sum(scores) / len(scores),
                     fidelity=fidelity.estimates(),
-                    scores=list(scores),
+                    scores=scores,
                     ratios=turns.ratios,
                     memory=meter.found,
                     same_pictures=same,
                     note=self._note(setting, turns.speedup.value, same),
                     unsteady=turns.unsteady,
                 )
+
+    def _shuffled(self, setting: Setting) -> list[range]:
+        """The batches in an order of this setting's own, so that the first ones stand for all.
+
+        One that is smaller comes last: latencies are those of full batches.
+        """
+        full = [one for one in self.batches() if len(one) == len(self.batches()[0])]
+        random.Random(f"{self.seed}/{setting}").shuffle(full)
+        return [*full, *(one for one in self.batches() if one not in full)]
+
+    def step_seconds(self, setting: Setting) -> Seconds:
+        """What each step of one full batch takes, after a warm-up."""
+        numbers = self.batches()[0]
+        self._one(setting, numbers)
+        return self._one(setting, numbers)[1]
 
     @cached_property
     def _baseline_is_warm(self) -> bool:

@@ -313,7 +313,8 @@ class FrontierSampler(BaseSampler):
             if one.number == number or "setting" not in kept:
                 continue
             setting = Setting.of(kept["setting"])
-            tried.add(setting)
+            if one.state != TrialState.PRUNED or _misses_a_limit(one):
+                tried.add(setting)
             if setting not in self._row:
                 if not setting.accelerators:
                     continue
@@ -336,6 +337,11 @@ class FrontierSampler(BaseSampler):
         losses = self._losses.stretch(mean[:, None] + deviation[:, None] * norm.ppf(QUANTILES))
         gains: np.ndarray = _area_gains(speedups, losses, known, self._limit).mean(axis=1)
         return gains
+
+
+def _misses_a_limit(stopped: FrozenTrial) -> bool:
+    """Whether a stopped trial is over the limits of today: they may have been loosened."""
+    return any(excess > 0 for excess in stopped.system_attrs.get("constraints", [1.0]))
 
 
 def observation(kept: Mapping[str, Any]) -> Observation:

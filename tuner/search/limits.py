@@ -59,6 +59,11 @@ class Limits:
         inner = {name: _inner(one) for name, one in fidelity.items()}
         return "likely" if self.sure(_inner(score_loss), inner) else "unsure"
 
+    @property
+    def over(self) -> list[str]:
+        """The metrics whose figure must be over their limit."""
+        return [name for name in self.others if registry.component("metrics", name).above]
+
     def as_dict(self) -> dict[str, Any]:
         """As a study keeps them."""
         return {"score_loss": self.score_loss, **self.others}
