@@ -41,6 +41,9 @@ def measurement(setting: Setting) -> Measurement:
         },
         scores=[30 * (1 - loss)] * 2,
         ratios=[speedup],
+        denoising=Estimate(value=speedup + 0.2, low=speedup, high=float("inf")),
+        denoising_s=0.8 / speedup,
+        unsteady="the speedup is known to ±9% only" if strength > 10 else None,
         memory=PeakMemory(device=None, host=2.0 - speedup / 10),
         same_pictures=not setting.accelerators,
     )
