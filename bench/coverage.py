@@ -130,15 +130,15 @@ def print_table(truth: Truth, draws: int, count: int) -> None:
     print("| setting | true loss | coverage | below | above | mean width |")
     print("|---|---|---|---|---|---|")
     random = np.random.default_rng(0)
-    total = []
+    total: list[tuple[float, float]] = []
     others: dict[str, list[tuple[float, float]]] = {}
     for setting, scores in zip(SETTINGS[1:], whole[1:], strict=True):
         loss = 1 - scores.sum() / whole[0].sum()
         chosen = random.integers(0, whole.shape[1], (draws, count))
         found = [statistics.score_loss(list(whole[0][c]), list(scores[c])) for c in chosen]
-        below = np.mean([one.high < loss for one in found])
-        above = np.mean([one.low > loss for one in found])
-        width = np.mean([one.high - one.low for one in found])
+        below = float(np.mean([one.high < loss for one in found]))
+        above = float(np.mean([one.low > loss for one in found]))
+        width = float(np.mean([one.high - one.low for one in found]))
         total.append((1 - below - above, width))
         for name, (low, high) in bootstraps(random, whole[0][chosen], scores[chosen]).items():
             held = np.mean((low <= loss) & (loss <= high))
@@ -150,8 +150,8 @@ def print_table(truth: Truth, draws: int, count: int) -> None:
     coverage, width = np.mean(total, axis=0)
     print(f"| {len(total)} settings | | {coverage:.1%} | | | {width:.2%} |")
     print("\n| interval | coverage | mean width |\n|---|---|---|")
-    for name, found in {"t (ours)": total, **others}.items():
-        coverage, width = np.mean(found, axis=0)
+    for name, figures in {"t (ours)": total, **others}.items():
+        coverage, width = np.mean(figures, axis=0)
         print(f"| {name} | {coverage:.1%} | {width:.2%} |")
 
 
