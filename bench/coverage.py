@@ -130,21 +130,52 @@ def print_table(truth: Truth, draws: int, count: int) -> None:
     print("| setting | true loss | coverage | below | above | mean width |")
     print("|---|---|---|---|---|---|")
     random = np.random.default_rng(0)
-    total = []
+    total: list[tuple[float, float]] = []
+    others: dict[str, list[tuple[float, float]]] = {}
     for setting, scores in zip(SETTINGS[1:], whole[1:], strict=True):
         loss = 1 - scores.sum() / whole[0].sum()
         chosen = random.integers(0, whole.shape[1], (draws, count))
         found = [statistics.score_loss(list(whole[0][c]), list(scores[c])) for c in chosen]
-        below = np.mean([one.high < loss for one in found])
-        above = np.mean([one.low > loss for one in found])
-        width = np.mean([one.high - one.low for one in found])
+        below = float(np.mean([one.high < loss for one in found]))
+        above = float(np.mean([one.low > loss for one in found]))
+        width = float(np.mean([one.high - one.low for one in found]))
         total.append((1 - below - above, width))
+        for name, (low, high) in bootstraps(random, whole[0][chosen], scores[chosen]).items():
+            held = np.mean((low <= loss) & (loss <= high))
+            others.setdefault(name, []).append((float(held), float(np.mean(high - low))))
         print(
             f"| {setting} | {loss:.2%} | {1 - below - above:.1%} | {below:.1%} | {above:.1%} "
             f"| {width:.2%} |"
         )
     coverage, width = np.mean(total, axis=0)
     print(f"| {len(total)} settings | | {coverage:.1%} | | | {width:.2%} |")
+    print("\n| interval | coverage | mean width |\n|---|---|---|")
+    for name, figures in {"t (ours)": total, **others}.items():
+        coverage, width = np.mean(figures, axis=0)
+        print(f"| {name} | {coverage:.1%} | {width:.2%} |")
+
+
+def bootstraps(
+    random: np.random.Generator, before: np.ndarray, after: np.ndarray, resamples: int = 400
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What else the interval could be: its ends for each draw, of shape (draws, prompts)."""
+    ends = []
+    for old, new in zip(before, after, strict=True):
+        loss, error = (float(x[0]) for x in losses(old[None], new[None]))
+        chosen = random.integers(0, len(old), (resamples, len(old)))
+        drawn, errors = losses(old[chosen], new[chosen])
+        low, high = np.quantile(drawn, (0.025, 0.975))
+        left, right = np.quantile((drawn - loss) / np.maximum(errors, 1e-9), (0.025, 0.975))
+        ends.append((low, high, loss - right * error, loss - left * error))
+    low, high, low_t, high_t = np.array(ends).T
+    return {"bootstrap, percentiles": (low, high), "bootstrap t": (low_t, high_t)}
+
+
+def losses(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The loss of each row, and its standard error."""
+    loss = 1 - after.sum(1) / before.sum(1)
+    spread = ((before - after) - loss[:, None] * before).std(1, ddof=1)
+    return loss, spread / before.shape[1] ** 0.5 / before.mean(1)
 
 
 if __name__ == "__main__":

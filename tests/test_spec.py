@@ -227,3 +227,10 @@ def test_a_wrong_value_is_named_in_one_line(text: str, words: str, tmp_path: Pat
         read_specs(toml(tmp_path, text), {})
     assert "\n" not in str(caught.value)
     assert words in str(caught.value)
+
+
+def test_open_verdicts_may_take_four_times_the_prompts_or_as_many_as_said() -> None:
+    assert StudySpec(num_samples=8).max_samples == 32
+    assert StudySpec(num_samples=8, max_samples=8).max_samples == 8
+    with pytest.raises(UsageError, match=r"max_samples must be at least num_samples \(8\), not 7"):
+        StudySpec(num_samples=8, max_samples=7)
