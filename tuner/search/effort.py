@@ -51,8 +51,11 @@ class Effort:
         return any(excess > 0 for excess in self.limits.constraints(loss, best))
 
     def _matters(self, measured: Any) -> bool:
-        """Whether it would be on the front if it were feasible; the best one is."""
-        return not any(
+        """Whether it would be on the front if it were feasible; the best one is.
+
+        The baseline is on it too: what is no faster does not matter.
+        """
+        return measured.speedup.value > 1 and not any(
             rival.speedup.value >= measured.speedup.value
             and rival.score_loss.value <= measured.score_loss.value
             and rival.setting.accelerators
