@@ -79,6 +79,30 @@ def test_a_setting_that_would_not_be_on_the_front_takes_no_more() -> None:
     assert effort(baseline).answer(open_) is Answer.GO_ON
 
 
+def test_what_is_no_faster_than_the_baseline_takes_no_more() -> None:
+    open_ = measured(32, loss(0.015, 0.01), speedup=0.98)
+    assert effort().answer(open_) is Answer.ENOUGH
+
+
+def test_a_trial_that_races_stops_when_it_is_certain_to_miss_a_limit() -> None:
+    racing = replace(effort(), races=True)
+    assert racing.answer(measured(8, loss(0.10, 0.04))) is Answer.HOPELESS
+    assert racing.answer(measured(8, loss(0.10, 0.09))) is Answer.GO_ON  # it may yet be feasible
+    assert racing.answer(measured(2, loss(0.10, 0.01))) is Answer.GO_ON  # too few to tell
+    assert effort().answer(measured(8, loss(0.10, 0.04))) is Answer.GO_ON  # it does not race
+    far = measured(8, loss(0.001, 0.0001), lpips=loss(0.5, 0.05))
+    assert racing.answer(far) is Answer.HOPELESS
+
+
+def test_a_similarity_misses_its_limit_from_below() -> None:
+    alike = Effort(limits=Limits(score_loss=0.02, others={"ssim": 0.9}), samples=32, races=True)
+    found = measured(8, loss(0.001, 0.0001))
+    found.fidelity = {"ssim": loss(0.5, 0.05)}
+    assert alike.answer(found) is Answer.HOPELESS
+    found.fidelity = {"ssim": loss(0.95, 0.05)}
+    assert alike.answer(found) is Answer.GO_ON
+
+
 def test_without_a_number_of_prompts_all_are_taken() -> None:
     whole = Effort(limits=LIMITS)
     assert whole.answer(measured(99, loss(0.5, 0.01))) is Answer.GO_ON
