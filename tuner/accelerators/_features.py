@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tuner.accelerators._plan import Plan, Step
+from tuner.accelerators._plan import Plan
 
 _EARLY = 1 / 3  # of the steps: they decide what the picture shows
 
@@ -58,10 +58,8 @@ def reuse(plan: Plan) -> np.ndarray:
         else:
             deep[number] = np.log2(1 + number - full)
             depth[number] = 1 / (1 + step.entered)
-    own = np.array([_age(number, step, step.self_source) for number, step in enumerate(plan.steps)])
-    cross = np.array(
-        [_age(number, step, step.cross_source) for number, step in enumerate(plan.steps)]
-    )
+    own = _ages([step.self_source for step in plan.steps])
+    cross = _ages([step.cross_source for step in plan.steps])
     levels = sorted({layer.downsample for layer in plan.shape.layers})
     merged = [
         np.mean(
@@ -87,10 +85,13 @@ def reuse(plan: Plan) -> np.ndarray:
     )
 
 
-def _age(number: int, step: Step, sources: Sequence[int | None]) -> float:
-    """The mean age of what the layers that run take from earlier steps."""
-    ages = [np.log2(1 + number - source) for source in sources if source is not None]
-    return float(np.mean(ages)) if ages else 0.0
+def _ages(sources: Sequence[Sequence[int | None]]) -> np.ndarray:
+    """By step: the mean age of what the layers that run take from earlier steps."""
+    taken = np.array(sources, float)  # shape (steps, layers); NaN where a layer does not run
+    ages = np.log2(1 + np.arange(len(taken))[:, None] - taken)
+    runs = np.maximum(1, np.isfinite(ages).sum(axis=1))
+    found: np.ndarray = np.nansum(ages, axis=1) / runs
+    return found
 
 
 def _tokens(plan: Plan, downsample: int) -> int:

@@ -172,12 +172,11 @@ class FrontierSampler(BaseSampler):
         self._random = np.random.default_rng(seed)
         self._independent = RandomSampler(seed)
         self._latency = LatencyModel(knowledge.work)
-        self._candidates: list[Setting] = []
-        self._row: dict[Setting, int] = {}
         reused = np.vstack([knowledge.reuse(one) for one in knowledge.candidates])
         self._scale = _Scale(reused)
-        self._points = self._scale(reused[:0])
-        self._add(knowledge.candidates)
+        self._points = self._scale(reused)
+        self._candidates = list(knowledge.candidates)
+        self._row = {one: row for row, one in enumerate(self._candidates)}
         self._losses = Losses(limit, seed=seed or 0)
         self._bounds = {one.name: (one, Losses(one.sign * one.limit)) for one in bounds}
         self._seen_around: set[Setting] = set()
