@@ -112,7 +112,8 @@ def test_what_is_known_grows_with_each_batch(evaluation: Evaluation, store: Stor
     steps = list(evaluation.measure(SETTINGS[1], store))
     assert [one.prompts for one in steps] == [2, 4]
     last = steps[-1]
-    assert last.scores[:2] == steps[0].scores
+    assert len(last.scores) == 4
+    assert steps[0].scores in (last.scores[:2], last.scores[2:])  # batches come in any order
     assert last.score == pytest.approx(np.mean(last.scores))
     before, latency = evaluation.baseline(store)
     assert last.score_loss == statistics.score_loss(before.scores, last.scores)

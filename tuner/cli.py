@@ -128,7 +128,13 @@ def _add_verify(commands: Any) -> None:
         "search never saw; later, or on another machine. Says what holds, and writes it into the "
         "file. Exit code 1 where the best no longer holds.",
     )
-    verify.add_argument("file", nargs="?", type=Path, default=Path("search_params.json"))
+    verify.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        default=Path("search_params.json"),
+        help="the file (default: search_params.json)",
+    )
     verify.add_argument("--best", action="store_true", help="only the best setting of each study")
     verify.add_argument("--num-samples", type=int, help="prompts (default: as the search had)")
     verify.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best present)")

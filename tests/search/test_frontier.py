@@ -175,6 +175,18 @@ def test_a_stopped_trial_teaches(world: World) -> None:
     assert sampler.expected([setting])[0] > 0.2 > before
 
 
+def test_speeds_that_steps_do_not_tell_are_learned_from_trials() -> None:
+    class Odd(World):
+        def speedup(self, setting: Setting) -> float:
+            return super().speedup(setting) * (1 + 0.5 * float(reuse(self.plan(setting))[9]))
+
+    odd = Odd("deepcache", "tome")
+    sampler = odd.sampler()
+    seen = odd.search(sampler, 25)
+    best = odd.best_of(odd.candidates.settings)
+    assert odd.best_of(seen) >= 0.98 * best
+
+
 def test_for_the_front_it_spreads_over_the_speeds(world: World) -> None:
     def area(settings: list[Setting]) -> float:
         losses = np.array([[world.loss(one)] for one in settings])

@@ -45,7 +45,7 @@ def reuse(plan: Plan) -> np.ndarray:
 
     Shares and mean ages over the steps, each for the early third and for the rest; ages count
     steps and grow like their logarithm. In the order of the code below; the length is the same for
-    every plan of a shape, but for what `Plan.by_data` adds.
+    every plan of a shape.
     """
     count = len(plan.steps)
     early = np.arange(count) < count * _EARLY
@@ -80,7 +80,6 @@ def reuse(plan: Plan) -> np.ndarray:
             *(part.sum() / count for part in (own[early], own[~early & guided], own[~guided])),
             cross.mean(),
             *merged,
-            *(float(value) for values in plan.by_data.values() for value in values),
         ]
     )
 

@@ -78,6 +78,7 @@ class Losses:
     limit: float
     before: "Losses | None" = None
     seed: int = 0
+    unit: float | None = None  # how far from the limit squeezing begins; the limit itself when None
     _process: Any = field(default=None, repr=False)
     _fitted: int = 0
 
@@ -93,7 +94,7 @@ class Losses:
 
     @property
     def _unit(self) -> float:
-        return max(abs(self.limit), 0.005)
+        return max(abs(self.limit), 0.005) if self.unit is None else self.unit
 
     def fit(self, points: np.ndarray, loss: np.ndarray, error: np.ndarray) -> None:
         """Learn from losses with their standard errors at these points, shape (n, features)."""
@@ -230,7 +231,7 @@ class FrontierSampler(BaseSampler):
         trials = [(one.setting, one.speedup) for one in found if one.speedup is not None]
         earlier = [(one.setting, one.speedup) for one in self._related if one.speedup is not None]
         self._latency.fit(self._timed, [*earlier, *trials])
-        speedups = self._latency.speedups(self._candidates)
+        speedups = self._corrected(self._latency.speedups(self._candidates), found)
         for one in found:
             if one.speedup is not None:
                 speedups[self._row[one.setting]] = one.speedup
@@ -284,6 +285,22 @@ class FrontierSampler(BaseSampler):
             np.array([one.loss for one in found]),
             np.array([one.error for one in found]),
         )
+
+    def _corrected(self, speedups: np.ndarray, found: Sequence[Observation]) -> np.ndarray:
+        """Predictions moved to what was measured nearby, where steps alone do not tell.
+
+        An accelerator that decides by the picture what it computes is not predicted by its plan.
+        """
+        known = [one for one in found if one.speedup is not None]
+        rows = [self._row[one.setting] for one in known]
+        off = np.log([one.speedup or 1.0 for one in known]) - np.log(speedups[rows])
+        if len(known) < 3 or np.median(np.abs(off)) < 2 * SPREAD:
+            return speedups
+        surprise = Losses(0.0, unit=1.0)
+        surprise.fit(self._points[rows], off, np.full(len(known), SPREAD))
+        mean, _ = surprise.predict(self._points)
+        moved: np.ndarray = speedups * np.exp(surprise.stretch(mean))
+        return moved
 
     def _within_bounds(self, found: Sequence[Observation]) -> np.ndarray:
         """The probability, by candidate, that the figures beside the score are within limits."""

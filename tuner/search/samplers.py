@@ -42,6 +42,15 @@ class Problem:
         """The work of each step."""
         return step_rows(self.plan(setting))
 
+    def reuse(self, setting: Setting) -> np.ndarray:
+        """How much is reused; and knobs of what decides by the picture, zero where it is off."""
+        plan = self.plan(setting)
+        found = [reuse(plan)]
+        for kind, knobs in self.space.parts:
+            values = plan.by_data.get(kind.name, ())
+            found.append(np.array([*values, *[0.0] * (len(knobs) - len(values))], float))
+        return np.concatenate(found)
+
     def canonical(self, setting: Setting) -> Setting:
         """One setting for all that are the same computation."""
         return canonical(setting, self.shape, self.steps)
@@ -54,7 +63,7 @@ def _frontier(seed: int, problem: Problem) -> BaseSampler:
         distributions=dict(problem.space.distributions()),
         flat=lambda setting: dict(problem.space.flat(setting)),
         work=problem.work,
-        reuse=lambda setting: reuse(problem.plan(setting)),
+        reuse=problem.reuse,
         around=None if candidates.complete else candidates.around,
     )
     over = problem.limits.over
