@@ -10,7 +10,7 @@ demo: $(VENV)/ready  ## set up, tune the bundled miniature, print the front, wri
 	$(BIN)/tuner export -o search_params.json
 
 test: $(VENV)/ready  ## set up and run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 slow: $(VENV)/ready  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -3,7 +3,7 @@
     python -m bench.combinations --device cuda                   # full size, fp16, 50 steps
     python -m bench.combinations --resolution 64 --steps 8       # on a CPU, in the background
 
-Medians of paired latency ratios, setting and baseline by turns, batch 1, the latent as output (the
+Medians of paired latency ratios, baseline and settings by turns, batch 1, the latent as output (the
 VAE is the same for all). T-GATE's gate stands at 3/4, 1/2 and 1/4 of the steps. Beside them stand
 the figures that were published, with their own hardware and steps.
 """
@@ -66,10 +66,8 @@ def main() -> None:
         names = list(MILD)
         for count in range(1, len(names) + 1):
             for chosen in combinations(names, count):
-                cells = [
-                    speedup(pipeline, setting(level, chosen, args.steps), args)
-                    for level in (MILD, MIDDLE, WILD)
-                ]
+                levels = [setting(one, chosen, args.steps) for one in (MILD, MIDDLE, WILD)]
+                cells = speedups(pipeline, levels, args)
                 name = "+".join(chosen)
                 cited = PUBLISHED.get((family, name), "")
                 row = " | ".join(f"{cell:.2f}×" for cell in cells)
@@ -87,17 +85,17 @@ def setting(level: Params, names: tuple[str, ...], steps: int) -> Setting:
     return Setting.of(params)
 
 
-def speedup(pipeline: object, accelerated: Setting, args: argparse.Namespace) -> float:
-    """Median ratio of the baseline's latency to the setting's."""
-    ratios = []
+def speedups(pipeline: object, settings: list[Setting], args: argparse.Namespace) -> list[float]:
+    """Each setting's median ratio of the baseline's latency to its own, all of them by turns."""
+    ratios: list[list[float]] = []
     for turn in range(args.pairs + 1):
         seconds = []
-        for one in (Setting(), accelerated):
+        for one in (Setting(), *settings):
             with applied(pipeline, one.accelerators) as generate:
                 seconds.append(timed(generate, args))
         if turn:  # the first turn is the warm-up
-            ratios.append(seconds[0] / seconds[1])
-    return statistics.median(ratios)
+            ratios.append([seconds[0] / other for other in seconds[1:]])
+    return [statistics.median(found) for found in zip(*ratios, strict=True)]
 
 
 def timed(generate: Generate, args: argparse.Namespace) -> float:

@@ -81,7 +81,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--pipe SD3", "unknown model 'SD3'; known: Flux, miniature, PixArt-Alpha"),
+        ("--pipe SD4", "unknown model 'SD4'; known: Flux, miniature, PixArt-Alpha"),
         ("--sched DIM", "unknown scheduler 'DIM'; known: DDIM, DPM-Solver++, UniPC"),
         ("--search-targets tome,deepcash", "unknown accelerator 'deepcash'; known: "),
         ("--sampler gps", "unknown sampler 'gps'; known: "),
@@ -222,7 +222,7 @@ def test_an_unknown_study_lists_those_that_exist(
     refused: Refused, capsys: pytest.CaptureFixture[str]
 ) -> None:
     storage = Storage("sqlite:///tuner.db")
-    storage.open_study("SD1.5/DDIM/50", {"batch": 4}, optuna.samplers.RandomSampler())
+    storage.open_study("SD1.5/DDIM/50", {"batch": 4})
     storage.engine.dispose()
     storage.optuna.engine.dispose()
     main(["show", "--study", "x"])  # opens it once, so that the journal's files are there

@@ -113,7 +113,7 @@ VALUES = st.fixed_dictionaries(
         "req_score_loss": st.floats(0.001, 0.9),
         "trials": st.integers(1, 10**6),
         "timeout": st.floats(1, 10**5),
-        "sampler": st.sampled_from(["tpe", "nsga2", "random"]),
+        "sampler": st.sampled_from(["frontier", "tpe", "gp", "nsga2", "random"]),
         "storage": st.sampled_from(["sqlite:///a_b.db", "other.db"]),
         "device": st.sampled_from(["cpu", "cuda:1"]),
         "dtype": st.sampled_from(["float32", "bfloat16"]),
@@ -227,3 +227,10 @@ def test_a_wrong_value_is_named_in_one_line(text: str, words: str, tmp_path: Pat
         read_specs(toml(tmp_path, text), {})
     assert "\n" not in str(caught.value)
     assert words in str(caught.value)
+
+
+def test_open_verdicts_may_take_four_times_the_prompts_or_as_many_as_said() -> None:
+    assert StudySpec(num_samples=8).max_samples == 32
+    assert StudySpec(num_samples=8, max_samples=8).max_samples == 8
+    with pytest.raises(UsageError, match=r"max_samples must be at least num_samples \(8\), not 7"):
+        StudySpec(num_samples=8, max_samples=7)

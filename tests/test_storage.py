@@ -18,8 +18,6 @@ from sqlalchemy import text
 from tuner.errors import UsageError
 from tuner.storage import WORKER, Storage, worker_name
 
-SAMPLER = optuna.samplers.RandomSampler(seed=1)
-
 
 def address(folder: Path) -> str:
     return f"sqlite:///{folder / 'tuner.db'}"
@@ -40,7 +38,7 @@ def test_a_baseline_is_kept_under_its_kind_and_key(tmp_path: Path) -> None:
 def test_another_way_of_evaluating_gets_a_readable_suffix(tmp_path: Path) -> None:
     storage = Storage(address(tmp_path))
     names = [
-        storage.open_study("SD1.5/DDIM/50", {"batch": batch, "seed": seed}, SAMPLER).study_name
+        storage.open_study("SD1.5/DDIM/50", {"batch": batch, "seed": seed}).study_name
         for batch, seed in ((4, 42), (8, 42), (4, 42), (8, 7), (8, 42))
     ]
     first, eight, seven = "SD1.5/DDIM/50", "SD1.5/DDIM/50 batch=8", "SD1.5/DDIM/50 batch=8,seed=7"
@@ -52,7 +50,7 @@ def test_the_suffix_names_what_is_gone_and_tells_long_values_apart(tmp_path: Pat
     storage = Storage(address(tmp_path))
     long = "imagereward 0123456789abcdef + lpips alex 0123456789abcdef"
     names = [
-        storage.open_study("a/b/1", {"batch": 4} | beside, SAMPLER).study_name
+        storage.open_study("a/b/1", {"batch": 4} | beside).study_name
         for beside in ({"beside": "ssim"}, {}, {"beside": long + " + ssim"}, {"beside": long + "!"})
     ]
     assert names[:2] == ["a/b/1", "a/b/1 beside=none"]
@@ -60,14 +58,14 @@ def test_the_suffix_names_what_is_gone_and_tells_long_values_apart(tmp_path: Pat
 
 
 def test_a_study_has_the_two_directions_of_the_design(tmp_path: Path) -> None:
-    study = Storage(address(tmp_path)).open_study("a/b/1", {"batch": 4}, SAMPLER)
+    study = Storage(address(tmp_path)).open_study("a/b/1", {"batch": 4})
     assert [one.name for one in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     assert study.metric_names == ["speedup", "score loss"]
 
 
 def test_an_unknown_study_lists_those_that_exist(tmp_path: Path) -> None:
     storage = Storage(address(tmp_path))
-    storage.open_study("SD1.5/DDIM/50", {"batch": 4}, SAMPLER)
+    storage.open_study("SD1.5/DDIM/50", {"batch": 4})
     with pytest.raises(UsageError, match=r"it has: SD1\.5/DDIM/50"):
         storage.study("SD1.5/DDIM/20")
 
@@ -77,7 +75,7 @@ def test_many_workers_at_once_do_not_lock_the_database(tmp_path: Path) -> None:
 
     def work(worker: int) -> None:
         storage = Storage(address(tmp_path))
-        study = storage.open_study("a/b/1", {"batch": 4}, SAMPLER)
+        study = storage.open_study("a/b/1", {"batch": 4})
         for number in range(6):
             trial = study.ask()
             trial.set_user_attr(WORKER, worker_name())
@@ -121,7 +119,7 @@ def running(study: optuna.Study, worker: str | None) -> optuna.Trial:
 
 def test_only_trials_whose_process_is_gone_are_buried(tmp_path: Path) -> None:
     storage = Storage(address(tmp_path))
-    study = storage.open_study("a/b/1", {"batch": 4}, SAMPLER)
+    study = storage.open_study("a/b/1", {"batch": 4})
     here, me = socket.gethostname(), os.getpid()
     workers = {
         "mine": worker_name(),
@@ -143,7 +141,7 @@ def test_only_trials_whose_process_is_gone_are_buried(tmp_path: Path) -> None:
 
 def test_a_trial_that_died_before_it_had_a_name_on_it_is_tried_again(tmp_path: Path) -> None:
     storage = Storage(address(tmp_path))
-    study = storage.open_study("a/b/1", {"batch": 4}, SAMPLER)
+    study = storage.open_study("a/b/1", {"batch": 4})
     study.enqueue_trial({"knob": 2})
     lost = study.ask()  # and here its process is killed
     with storage.engine.begin() as connection:
@@ -156,7 +154,7 @@ def test_a_trial_that_died_before_it_had_a_name_on_it_is_tried_again(tmp_path: P
 
 def test_a_dead_trial_is_tried_again_with_its_own_values_three_times_in_all(tmp_path: Path) -> None:
     storage = Storage(address(tmp_path))
-    study = storage.open_study("a/b/1", {"batch": 4}, SAMPLER)
+    study = storage.open_study("a/b/1", {"batch": 4})
     values = []
     for _ in range(3):
         values.append(running(study, f"{socket.gethostname()}:999999999/1").params)

@@ -17,11 +17,12 @@ from tuner.cli import main
 from tuner.metrics.clip import ClipScore
 from tuner.models.miniature import world
 
-NAMES = {"PixArt-Alpha": "pixart", "PixArt-Sigma": "sigma", "Flux": "flux"}
+NAMES = {"PixArt-Alpha": "pixart", "PixArt-Sigma": "sigma", "Flux": "flux", "SD3": "sd3"}
 CLASSES = {
     "PixArt-Alpha": "PixArtAlphaPipeline",
     "PixArt-Sigma": "PixArtSigmaPipeline",
     "Flux": "FluxPipeline",
+    "SD3": "StableDiffusion3Pipeline",
 }
 every_model = pytest.mark.parametrize("name", NAMES)
 
@@ -45,7 +46,7 @@ def folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 @every_model
 def test_a_study_is_searched_exported_and_applied(name: str, folder: Path) -> None:
     storage = ["--storage", f"sqlite:///{folder / 'tuner.db'}"]
-    sched = "FlowMatchEuler" if name == "Flux" else "DPM-Solver++"
+    sched = "FlowMatchEuler" if name in ("Flux", "SD3") else "DPM-Solver++"
     flags = f"--pipe {name} --sched {sched} --steps 4 --num-samples 4 --batch-size 2".split()
     flags += ["--trials", "4", "--req-score-loss", "0.99", "--model", str(folder / "weights")]
     assert main(["run", *flags, *storage]) == 0
@@ -78,7 +79,11 @@ def test_deepcache_is_refused_before_anything_is_written(
 
 @pytest.mark.parametrize(
     ("name", "sched", "others"),
-    [("Flux", "DDIM", "use FlowMatchEuler"), ("PixArt-Alpha", "FlowMatchEuler", "use DDIM or")],
+    [
+        ("Flux", "DDIM", "use FlowMatchEuler"),
+        ("SD3", "UniPC", "use FlowMatchEuler"),
+        ("PixArt-Alpha", "FlowMatchEuler", "use DDIM or"),
+    ],
 )
 def test_a_scheduler_of_the_other_kind_is_refused(
     name: str, sched: str, others: str, folder: Path, capsys: pytest.CaptureFixture[str]

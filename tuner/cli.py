@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show a traceback for errors")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_verify(commands)
     for name, help_text, command in (
         ("show", "print the front of a study", _show),
         ("export", "write search_params.json", _export),
@@ -87,6 +88,11 @@ def _add_run(commands: Any) -> None:
         "--search-targets", help="accelerators that may be on, with commas (default: the model's)"
     )
     run.add_argument("--num-samples", type=int, help="prompts for each setting (default: 32)")
+    run.add_argument(
+        "--max-samples",
+        type=int,
+        help="prompts at most, where a verdict needs more (default: 4 times --num-samples)",
+    )
     run.add_argument("--batch-size", type=int, help="pictures at once (default: 4)")
     run.add_argument("--seed", type=int, help="of noise, chance and sampler (default: 42)")
     run.add_argument("--req-time", type=float, help="stop at this many seconds per image")
@@ -102,7 +108,7 @@ def _add_run(commands: Any) -> None:
     )
     run.add_argument("--trials", type=int, help="the total to reach (default: 100)")
     run.add_argument("--timeout", type=float, help="seconds of searching at most")
-    run.add_argument("--sampler", help="tpe, nsga2 or random (default: tpe)")
+    run.add_argument("--sampler", help="frontier, tpe, gp, nsga2 or random (default: frontier)")
     run.add_argument("--storage", help=f"database (default: {STORAGE})")
     run.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best present)")
     run.add_argument("--dtype", help="float32, float16 or bfloat16 (default: by device)")
@@ -112,6 +118,29 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--resolution", type=int, help="pixels a side (default: the model's)")
     run.add_argument("--pictures", default="pictures", help="folder for pictures, or 'none'")
     run.set_defaults(command=_run)
+
+
+def _add_verify(commands: Any) -> None:
+    verify = commands.add_parser(
+        "verify",
+        help="measure what a search_params.json holds again",
+        description="Measure the feasible settings of a file again, on prompts and noise that the "
+        "search never saw; later, or on another machine. Says what holds, and writes it into the "
+        "file. Exit code 1 where the best no longer holds.",
+    )
+    verify.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        default=Path("search_params.json"),
+        help="the file (default: search_params.json)",
+    )
+    verify.add_argument("--best", action="store_true", help="only the best setting of each study")
+    verify.add_argument("--num-samples", type=int, help="prompts (default: as the search had)")
+    verify.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best present)")
+    verify.add_argument("--prompts", help="coco, miniature, or a text file with a prompt a line")
+    verify.add_argument("--model", help="hub id or folder of the same weights")
+    verify.set_defaults(command=_verify)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -146,6 +175,19 @@ def _run(args: argparse.Namespace, console: Console) -> None:
 
     pictures = None if args.pictures == "none" else Path(args.pictures)
     launch.run_all(asked, console, pictures)
+
+
+def _verify(args: argparse.Namespace, console: Console) -> None:
+    quiet()
+    from tuner.verification import verify
+
+    changes = {name: getattr(args, name) for name in ("num_samples", "device", "prompts", "model")}
+    verify(
+        args.file,
+        say=lambda line: console.print(line, highlight=False, markup=False),
+        best_only=args.best,
+        changes=changes,
+    )
 
 
 def _show(args: argparse.Namespace, console: Console) -> None:

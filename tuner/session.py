@@ -9,8 +9,8 @@ import optuna
 
 from tuner import registry
 from tuner.accelerators._plan import check_resolution, shape_of
-from tuner.measure.baseline import changes
-from tuner.measure.device import versions
+from tuner.measure.baseline import changes, key_of
+from tuner.measure.device import contention, versions
 from tuner.measure.evaluation import Evaluation, Measurement, OnPictures
 from tuner.measure.fidelity import Beside
 from tuner.measure.lock import device_lock
@@ -20,9 +20,10 @@ from tuner.report.pictures import PictureFolder, check_folder
 from tuner.schedulers import set_scheduler
 from tuner.search import record
 from tuner.search.goal import Goal
+from tuner.search.latency import TimedSteps
 from tuner.search.loop import Watch, finished, search
 from tuner.search.record import Result
-from tuner.search.samplers import sampler
+from tuner.search.samplers import RACES, Problem, known, sampler
 from tuner.search.space import Space
 from tuner.search.verify import verify
 from tuner.setting import Setting, canonical
@@ -58,14 +59,19 @@ class Session:
         self._pipelines: dict[tuple[Any, ...], Any] = {}
         self._metrics: dict[tuple[Any, ...], Any] = {}
 
-    def evaluation(self, spec: StudySpec, pool: str = "search") -> Evaluation:
+    def evaluation(
+        self, spec: StudySpec, pool: str = "search", *, more: bool = False
+    ) -> Evaluation:
         """How a spec's settings are evaluated; loads what is not loaded yet.
+
+        With `more` prompts on offer, up to the spec's `max_samples`, for verdicts that need them.
 
         Raises `UsageError` for whatever cannot be loaded or does not fit; writes nothing.
         """
         model = model_named(spec.pipe)
         device = device_named(spec.device)
-        prompts = prompt_set(spec.prompts or model.prompts).load(spec.num_samples, pool)
+        count, most = spec.num_samples, spec.max_samples if more else None
+        prompts = prompt_set(spec.prompts or model.prompts).load(count, pool, most)
         dtype = dtype_named(spec.dtype or model.dtype[device.split(":")[0]])
         where = (spec.pipe, spec.model, device, dtype)
         if where not in self._pipelines:
@@ -84,7 +90,8 @@ class Session:
             pipeline=pipeline,
             device=device,
             steps=spec.steps,
-            prompts=prompts,
+            prompts=prompts[:count],
+            more=prompts[count:],
             metric=self._metric(model.metric, device, model.metric_options),
             resolution=resolution,
             guidance_scale=guidance_scale,
@@ -119,21 +126,24 @@ class Session:
         watch = watch or Watch()
         check_address(spec.storage)
         check_folder(self._pictures)
-        strategy = sampler(spec.sampler, spec.seed)
+        known(spec.sampler)
         # Taken before the model is loaded: a run that waits leaves the device's memory alone.
-        with device_lock(device_named(spec.device), watch.notice):
-            return self._run(spec, strategy, watch, on_baseline)
+        device = device_named(spec.device)
+        with device_lock(device, watch.notice):
+            crowded = contention(device)
+            if crowded is not None:
+                watch.notice(crowded)
+            return self._run(spec, watch, on_baseline)
 
     def _run(
         self,
         spec: StudySpec,
-        strategy: optuna.samplers.BaseSampler,
         watch: Watch,
         on_baseline: Callable[[int, int], None] | None,
     ) -> Outcome:
-        evaluation = self.evaluation(spec)
+        evaluation = self.evaluation(spec, more=True)
         storage = Storage(spec.storage)  # only now, when nothing can be wrong any more
-        study = storage.open_study(spec.triple, identity(evaluation), strategy)
+        study = storage.open_study(spec.triple, identity(evaluation))
         study.set_user_attr("request", request(spec))
         study.set_user_attr("pipeline", type(evaluation.pipeline).__name__)
         study.set_user_attr("versions", versions())
@@ -146,7 +156,17 @@ class Session:
 
         shape = shape_of(evaluation.pipeline, evaluation.resolution)
         goal = Goal.of(spec)
-        again = self.evaluation(replace(spec, seed=spec.seed + 1), pool="verify")
+        space = Space.of(spec)
+        if finished(study) < spec.trials:
+            problem = Problem(
+                space=space,
+                shape=shape,
+                steps=spec.steps,
+                limits=goal.limits,
+                timed=lambda settings: _timed(settings, evaluation, storage),
+            )
+            study.sampler = sampler(spec.sampler, spec.seed, problem)
+        again = self.evaluation(replace(spec, seed=spec.seed + 1), pool="verify", more=True)
 
         def measure_again(result: Result) -> Iterator[Measurement]:
             return again.measure(result.setting, storage)
@@ -155,15 +175,17 @@ class Session:
             search(
                 study=study,
                 storage=storage,
-                space=Space.of(spec),
+                space=space,
                 goal=goal,
                 measure=measure,
                 canonical=lambda setting: canonical(setting, shape, spec.steps),
                 trials=spec.trials,
+                samples=spec.num_samples,
+                races=known(spec.sampler) in RACES,
                 timeout=spec.timeout,
                 watch=watch,
             )
-            found = verify(study, goal, measure_again, watch.verified)
+            found = verify(study, goal, measure_again, watch.verified, spec.num_samples)
             # A target that did not hold is searched on, as long as there are trials left.
             enough = finished(study) >= spec.trials or spec.timeout
             if found is not None or not goal.has_target or enough:
@@ -176,6 +198,29 @@ class Session:
 def run(spec: StudySpec, watch: Watch | None = None) -> Outcome:
     """What ``tuner run`` does for one study."""
     return Session().run(spec, watch)
+
+
+def _timed(settings: list[Setting], evaluation: Evaluation, storage: Storage) -> list[TimedSteps]:
+    """The settings' steps as they were timed on this machine, now or in an earlier run."""
+    parts = evaluation.latency_parts
+    key = key_of(parts)
+    kept = storage.get("steps", key) or {}
+    for setting in settings:
+        if str(setting) not in kept:
+            seconds = evaluation.step_seconds(setting)
+            rest = seconds.whole - seconds.denoising
+            kept[str(setting)] = {"steps": list(seconds.steps), "rest": rest}
+            storage.put("steps", key, parts, kept)
+    baseline = kept[str(Setting())]
+    whole = sum(baseline["steps"]) + baseline["rest"]
+    return [
+        TimedSteps(
+            setting=setting,
+            steps=tuple(seconds / whole for seconds in kept[str(setting)]["steps"]),
+            rest=kept[str(setting)]["rest"] / whole,
+        )
+        for setting in settings
+    ]
 
 
 def _keep_baseline(
@@ -251,4 +296,6 @@ def request(spec: StudySpec) -> dict[str, Any]:
         "limits": dict(spec.limits),
         "batch_size": spec.batch_size,
         "seed": spec.seed,
+        "prompts": spec.prompts,
+        "model": spec.model,
     }

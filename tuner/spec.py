@@ -19,7 +19,15 @@ LISTS = ("search_targets", "metrics")
 TEXTS = ("pipe", "sched", "sampler", "storage", "device", "dtype", "prompts", "model")
 OPTIONAL = ("device", "dtype", "prompts", "model")
 NUMBERS = ("req_time", "req_speedup", "req_score_loss", "timeout", "guidance_scale")
-WHOLE = {"steps": 1, "num_samples": 2, "batch_size": 1, "trials": 1, "seed": 0, "resolution": 8}
+WHOLE = {
+    "steps": 1,
+    "num_samples": 2,
+    "max_samples": 2,
+    "batch_size": 1,
+    "trials": 1,
+    "seed": 0,
+    "resolution": 8,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +39,7 @@ class StudySpec:
     steps: int = 50
     search_targets: tuple[str, ...] = ()  # the model's own when empty
     num_samples: int = 32
+    max_samples: int | None = None  # where a verdict needs more; four times num_samples when None
     batch_size: int = 4
     seed: int = 42
     req_time: float | None = None  # seconds per image
@@ -40,7 +49,7 @@ class StudySpec:
     limits: Mapping[str, float] = field(default_factory=dict)  # metric -> limit of its figure
     trials: int = 100  # the total that the study should reach
     timeout: float | None = None  # seconds of searching
-    sampler: str = "tpe"
+    sampler: str = "frontier"
     storage: str = "sqlite:///tuner.db"
     device: str | None = None
     dtype: str | None = None
@@ -66,6 +75,12 @@ class StudySpec:
             value = getattr(self, name)
             if value is not None and (not _is_whole(value) or value < low):
                 raise UsageError(f"{name} must be a whole number of at least {low}, not {value!r}")
+        set_(self, "max_samples", self.max_samples or 4 * self.num_samples)
+        if self.max_samples is not None and self.max_samples < self.num_samples:
+            raise UsageError(
+                f"max_samples must be at least num_samples ({self.num_samples}), "
+                f"not {self.max_samples}"
+            )
         if self.seed >= 2**32:
             raise UsageError(f"seed must be less than 2**32, not {self.seed}")
         if self.resolution is not None and self.resolution % 8:

@@ -121,9 +121,7 @@ class Storage:
             raise UsageError(f"no study {name!r} in {self.url}; it has: {known}")
         return optuna.load_study(study_name=name, storage=self.optuna)
 
-    def open_study(
-        self, triple: str, evaluation: dict[str, Any], sampler: optuna.samplers.BaseSampler
-    ) -> optuna.Study:
+    def open_study(self, triple: str, evaluation: dict[str, Any]) -> optuna.Study:
         """The study of a triple with this way of evaluating it, made when there is none.
 
         The first way of evaluating a triple has the triple's name; another one gets a suffix that
@@ -140,7 +138,6 @@ class Storage:
         study = optuna.create_study(
             study_name=name[:500],
             storage=self.optuna,
-            sampler=sampler,
             directions=["maximize", "minimize"],
             load_if_exists=True,
         )

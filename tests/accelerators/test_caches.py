@@ -56,6 +56,13 @@ def test_the_raw_first_block_cache_makes_pictures_depend_on_their_batch() -> Non
     assert not np.allclose(together[1:2], alone, atol=1e-4)
 
 
+def test_the_raw_first_block_cache_crashes_on_sd3s_last_block_which_drops_the_prompt() -> None:
+    raw = new("sd3")
+    assert raw.transformer.transformer_blocks[-1].context_pre_only
+    with pytest.raises(TypeError, match="NoneType"):
+        raw_first_block(raw, 0.1)
+
+
 @pytest.mark.parametrize("threshold", [0.05, BETWEEN, 0.3])
 def test_our_first_block_cache_does_not(threshold: float) -> None:
     with applied(double("pixart"), (FirstBlockCache(threshold=threshold),)) as generate:
@@ -73,12 +80,13 @@ def test_our_first_block_cache_is_diffusers_for_a_single_row(threshold: float) -
     assert same(found, expected)
 
 
-def test_a_higher_threshold_computes_fewer_blocks() -> None:
+@pytest.mark.parametrize(("family", "attention"), [("pixart", "attn1"), ("sd3", "attn")])
+def test_a_higher_threshold_computes_fewer_blocks(family: str, attention: str) -> None:
     counts = []
     for threshold in (0.0, 0.1, 0.3, 10.0):
-        pipeline = new("pixart")
+        pipeline = new(family)
         passes: list[int] = []
-        last = pipeline.transformer.transformer_blocks[-1].attn1.to_q
+        last = getattr(pipeline.transformer.transformer_blocks[-1], attention).to_q
         last.register_forward_hook(lambda module, args, output, seen=passes: seen.append(len(args)))
         ours(pipeline, FirstBlockCache(threshold=threshold), prompts=PROMPTS[:1], guidance_scale=1)
         counts.append(len(passes))
@@ -177,6 +185,14 @@ def test_a_second_pass_a_step_is_refused(setting: Any) -> None:
         pytest.raises(UnfitError, match="true_cfg_scale = 2 takes two passes"),
     ):
         pictures(generate, negative_prompt=["a blue ring"] * 2, true_cfg_scale=2)
+
+
+def test_sd3s_guidance_by_skipped_layers_is_refused_for_its_second_pass() -> None:
+    with (
+        applied(new("sd3"), (TaylorSeer(cache_interval=5, warmup=3, max_order=1),)) as generate,
+        pytest.raises(UnfitError, match="skip_guidance_layers takes two passes"),
+    ):
+        pictures(generate, skip_guidance_layers=[1])
 
 
 def test_fluxs_pipeline_leaves_a_registry_that_knows_of_no_hooks() -> None:

@@ -11,6 +11,7 @@ from tuner.accelerators._applied import applied
 from tuner.accelerators._denoiser import denoiser_of
 from tuner.accelerators._plan import plan_of, shape_of
 
+FIRST = ("conv_in", "x_embedder", "pos_embed")  # what a denoiser brings its rows to
 WITHOUT_A_SECOND_PASS = {"flux"}  # its guidance is an input
 
 
@@ -21,15 +22,22 @@ class Computed:
         denoiser = denoiser_of(pipeline)
         self.attentions: list[list[int]] = []
         self.rows: list[int] = []
-        self.handles = [denoiser.register_forward_pre_hook(self.begin, with_kwargs=True)]
+        first = next(getattr(denoiser, name) for name in FIRST if hasattr(denoiser, name))
+        self.handles = [
+            denoiser.register_forward_pre_hook(self.begin),
+            first.register_forward_pre_hook(self.count_rows),
+        ]
         for name, module in denoiser.named_modules():
             kind = re.fullmatch(r".*transformer_blocks\.\d+\.attn([12]?)\.to_q", name)
             if kind:
                 self.handles.append(module.register_forward_hook(self.counter(kind[1] == "2")))
 
-    def begin(self, module: Any, args: Any, kwargs: Any) -> None:
-        self.rows.append(len(args[0] if args else kwargs["hidden_states"]))
+    def begin(self, module: Any, args: Any) -> None:
+        self.rows.append(0)
         self.attentions.append([0, 0])
+
+    def count_rows(self, module: Any, args: Any) -> None:
+        self.rows[-1] += len(args[0])
 
     def counter(self, kind: bool) -> Any:
         def count(module: Any, args: Any, output: Any) -> None:

@@ -38,6 +38,16 @@ def test_verifying_uses_other_lines_than_searching(tmp_path: Path) -> None:
     assert prompts.load(11, "verify") == prompts.load(11)  # too few for other ones
 
 
+def test_more_prompts_are_taken_from_where_verifying_does_not_look(tmp_path: Path) -> None:
+    prompts = written(tmp_path, "".join(f"prompt {number}\n" for number in range(20)))
+    assert prompts.load(4, "search", 100) == [f"prompt {number}" for number in range(10)]
+    assert prompts.load(4, "verify", 7) == [f"prompt {number}" for number in range(10, 17)]
+    assert len(prompts.load(11, "search", 15)) == 15  # too few to keep apart
+    miniature = prompt_set("miniature")
+    assert miniature.load(4, "search", 6)[:4] == miniature.load(4)
+    assert len(miniature.load(1000, "search", 4000)) == 1024
+
+
 def test_a_name_is_a_known_set_or_a_file(tmp_path: Path) -> None:
     assert prompt_set("COCO").name == "coco"
     assert prompt_set("miniature").name == "miniature"
@@ -68,6 +78,8 @@ def test_cocos_prompts_are_the_first_caption_of_each_entry_in_order(tmp_path: Pa
     load = Coco().load
     assert load(3, source=str(tmp_path)) == ["first 0", "first 1", "first 2"]
     assert load(2, "verify", source=str(tmp_path)) == ["first 2500", "first 2501"]
+    assert len(load(2, "verify", 3, source=str(tmp_path))) == 3
+    assert len(load(2, "search", 9999, source=str(tmp_path))) == 2500  # where verifying begins
     with pytest.raises(UsageError, match="has 100 prompts, 101 were asked for"):
         load(101, "verify", source=str(tmp_path))
 

@@ -55,6 +55,12 @@ def test_a_searched_study_validates_and_names_its_best(tmp_path: Path) -> None:
     assert study["best"]["trial"] == best.trial
     assert study["best"]["feasible"]
     assert study["best"]["speedup_ci"][1] is None  # unbounded
+    assert study["best"]["denoising"]["speedup"] == pytest.approx(best.speedup.value + 0.2)
+    assert study["best"]["denoising"]["latency_s"] == pytest.approx(0.8 / best.speedup.value)
+    assert {point["certainty"] for point in study["pareto"]} == {"sure", "likely"}
+    for point in study["pareto"]:
+        unsteady = "the speedup is known to ±9% only" if point["speedup"] > 2 else None
+        assert point.get("unsteady") == unsteady
     assert study["by_combination"][best.setting.combination]["trial"] == best.trial
     goal = {"req_score_loss": 0.03, "req_speedup": None, "req_time": None, "limits": {}}
     assert study["goal"] == goal
@@ -139,7 +145,7 @@ def test_limits_beside_the_score_and_their_figures_are_exported(tmp_path: Path) 
 def test_the_schema_refuses_a_point_that_lacks_anything(tmp_path: Path) -> None:
     study = searched(tmp_path, trials=4, req_score_loss=0.5).study
     whole = export.document([study])
-    for missing in list(whole["studies"][study.study_name]["best"]):
+    for missing in set(whole["studies"][study.study_name]["best"]) - {"denoising", "unsteady"}:
         document = json.loads(json.dumps(whole))
         del document["studies"][study.study_name]["best"][missing]
         with pytest.raises(jsonschema.ValidationError):

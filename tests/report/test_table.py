@@ -1,13 +1,19 @@
 """What is printed of a study's results."""
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
 from tuner.measure.statistics import Estimate
-from tuner.report.table import remarks
+from tuner.report.table import remarks, verdict
+from tuner.search.limits import Limits
 from tuner.search.record import Result
 from tuner.setting import Setting
 
 
-def result(ratio: float, note: str | None) -> Result:
-    return Result(
+def result(ratio: float, note: str | None, **changes: Any) -> Result:
+    one = Result(
         trial=0,
         setting=Setting.of({"tome": {"ratio": ratio, "max_downsample": 1}}),
         speedup=Estimate(value=0.9, low=0.8, high=1.0),
@@ -18,6 +24,7 @@ def result(ratio: float, note: str | None) -> Result:
         same_pictures=False,
         note=note,
     )
+    return replace(one, **changes)
 
 
 def test_settings_with_a_note_are_named_once_each_and_the_rest_counted() -> None:
@@ -29,3 +36,23 @@ def test_settings_with_a_note_are_named_once_each_and_the_rest_counted() -> None
 
 def test_without_notes_there_is_nothing_to_remark() -> None:
     assert remarks([result(0.1, None)]) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "words"),
+    [
+        (0.01, 0.005, "under the limit, sure"),
+        (0.01, 0.02, "under the limit, likely"),
+        (0.01, 0.03, "under the limit, unsure"),
+        (0.03, 0.02, "over the limit, likely"),
+    ],
+)
+def test_a_verdict_says_how_sure_it_is(value: float, half: float, words: str) -> None:
+    loss = Estimate(value=value, low=value - half, high=value + half)
+    assert verdict(result(0.1, None, score_loss=loss), Limits(score_loss=0.02)) == words
+
+
+def test_an_unsteady_trial_is_never_silent() -> None:
+    shaky = result(0.1, None, unsteady="the speedup is known to ±9% only")
+    assert verdict(shaky, Limits(score_loss=0.02)) == "under the limit, sure; unsteady"
+    assert remarks([shaky]) == ["unsteady, trial 0: tome 0.1/1: the speedup is known to ±9% only"]

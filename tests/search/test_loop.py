@@ -2,19 +2,23 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from tests.pipelines import LATENT_SIDE, tiny
+from tuner.accelerators._plan import shape_of
 from tuner.errors import BadPictureError, TrialError, UnfitError
 from tuner.measure.device import PeakMemory
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
 from tuner.search.loop import search
-from tuner.search.samplers import SAMPLERS, sampler
+from tuner.search.record import results
+from tuner.search.samplers import SAMPLERS, Problem, sampler
 from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.spec import StudySpec
@@ -39,6 +43,9 @@ def measurement(setting: Setting) -> Measurement:
         },
         scores=[30 * (1 - loss)] * 2,
         ratios=[speedup],
+        denoising=Estimate(value=speedup + 0.2, low=speedup, high=float("inf")),
+        denoising_s=0.8 / speedup,
+        unsteady="the speedup is known to ±9% only" if strength > 10 else None,
         memory=PeakMemory(device=None, host=2.0 - speedup / 10),
         same_pictures=not setting.accelerators,
     )
@@ -51,10 +58,18 @@ class Bench:
         values = {"pipe": "miniature", "sampler": "random", "trials": 5} | changes
         self.spec = StudySpec(**values)  # type: ignore[arg-type]
         self.storage = Storage(f"sqlite:///{folder / 'tuner.db'}")
-        self.study = self.storage.open_study(
-            self.spec.triple, EVALUATION, sampler(self.spec.sampler, self.spec.seed)
+        self.study = self.storage.open_study(self.spec.triple, EVALUATION)
+        pipeline = tiny("sd")
+        problem = Problem(
+            space=Space.of(self.spec),
+            shape=shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor),
+            steps=20,
+            limits=Goal.of(self.spec).limits,
+            timed=lambda settings: [],
         )
+        self.study.sampler = sampler(self.spec.sampler, self.spec.seed, problem)
         self.measured: list[Setting] = []
+        self.blocks = 0
         self.fails: Callable[[Setting], Exception | None] = lambda setting: None
         self.canonical: Callable[[Setting], Setting] = lambda setting: setting
 
@@ -65,7 +80,9 @@ class Bench:
             raise error
         yield measurement(setting)
 
-    def search(self) -> list[optuna.trial.FrozenTrial]:
+    def search(
+        self, samples: int | None = None, races: bool = False
+    ) -> list[optuna.trial.FrozenTrial]:
         """Search as the spec says; every trial that is finished then."""
         search(
             study=self.study,
@@ -76,6 +93,8 @@ class Bench:
             canonical=self.canonical,
             trials=self.spec.trials,
             timeout=self.spec.timeout,
+            samples=samples,
+            races=races,
         )
         return [one for one in self.study.trials if one.state.is_finished()]
 
@@ -132,6 +151,46 @@ def test_a_continued_random_search_does_not_name_the_same_settings_again(tmp_pat
     # 1,036,800 settings: that even one of fifteen comes twice by chance is next to impossible.
     assert not set(first.measured) & set(again.measured)
     assert len(again.measured) >= 14
+
+
+def racing(folder: Path, **changes: object) -> Bench:
+    """Trials of up to four blocks; a strong setting is hopeless after the first."""
+    bench = Bench(folder, sampler="frontier", search_targets=("deepcache",), **changes)
+
+    def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
+        bench.measured.append(setting)
+        for prompts in (8, 16, 24, 32):
+            bench.blocks += 1
+            yield replace(measurement(setting), prompts=prompts)
+
+    bench.measure = measure  # type: ignore[method-assign]
+    return bench
+
+
+def test_a_hopeless_trial_is_stopped_and_never_on_the_front(tmp_path: Path) -> None:
+    bench = racing(tmp_path, trials=16, req_score_loss=0.005)
+    trials = bench.search(samples=32, races=True)
+    stopped = [one for one in trials if one.state == TrialState.PRUNED]
+    assert stopped and len(stopped) < len(trials)
+    for one in stopped:
+        assert one.user_attrs["prompts"] < 32
+        assert one.user_attrs["score_loss"] > 0.005
+        assert "certain to miss a limit after" in one.user_attrs["reason"]
+    assert bench.blocks == sum(one.user_attrs["prompts"] for one in trials) / 8
+    kept = {result.trial for result in results(bench.study)}
+    assert kept == {one.number for one in trials} - {one.number for one in stopped}
+
+
+def test_a_stopped_setting_is_measured_again_only_when_the_limit_lets_it(tmp_path: Path) -> None:
+    knobs = {"deepcache": {"cache_interval": (5,), "cache_branch_id": (3,)}}
+    first = racing(tmp_path, trials=2, req_score_loss=0.005, knobs=knobs)
+    assert first.search(samples=32, races=True)[0].state == TrialState.PRUNED
+    same = racing(tmp_path, trials=4, req_score_loss=0.004, knobs=knobs)
+    same.search(samples=32, races=True)
+    assert not [one for one in same.measured if one.accelerators]
+    loose = racing(tmp_path, trials=8, req_score_loss=0.5, knobs=knobs)
+    loose.search(samples=32, races=True)
+    assert [str(one) for one in loose.measured if one.accelerators] == ["deepcache 5/3"]
 
 
 def test_infinite_intervals_and_per_prompt_scores_are_kept(tmp_path: Path) -> None:

@@ -122,5 +122,5 @@ def test_of_two_that_occupy_the_same_part_the_first_is_on() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     found = {space.suggest(study.ask()).combination for _ in range(60)}
     assert {"deepcache+tgate", "deepcache+pab"} <= found
-    both = {name: values[1] for name, values, _ in space._offered()}
+    both = {name: values[1] for name, values in space.offered().items()}
     assert space.setting(both).combination == "deepcache+tgate"

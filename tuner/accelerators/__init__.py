@@ -48,13 +48,15 @@ class Generation:
 
     `steps` is how many there will be. `step` counts the denoiser's calls from 0 and is -1 before
     the first. At `full_steps` no accelerator may take features from an earlier step, because
-    another one changes their shape or keeps them.
+    another one changes their shape or keeps them. `chance` is the `torch.Generator` of random
+    choices, seeded with `seed` by whoever draws first.
     """
 
     seed: int = 0
     steps: int = 0
     step: int = -1
     full_steps: frozenset[int] = frozenset()
+    chance: Any = None
 
 
 @dataclass

@@ -91,13 +91,18 @@ def check_scheduler(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
 
 
 def check_passes(arguments: dict[str, Any], accelerators: Sequence[Accelerator]) -> None:
-    """Refuse a call that makes Flux pass twice a step: once more without the prompt."""
+    """Refuse what makes Flux pass twice a step, without the prompt, or SD3, without some layers."""
+    names = "+".join(one.name for one in accelerators)
     scale = arguments.get("true_cfg_scale", 1)
     if accelerators and scale > 1:
-        names = "+".join(one.name for one in accelerators)
         raise UnfitError(
             f"{names} counts denoising steps and true_cfg_scale = {scale} takes two passes for "
             "one; use guidance_scale"
+        )
+    if accelerators and arguments.get("skip_guidance_layers") is not None:
+        raise UnfitError(
+            f"{names} counts denoising steps and skip_guidance_layers takes two passes for one; "
+            "leave it out"
         )
 
 

@@ -23,7 +23,7 @@ class Layer:
     downsample: int  # of its tokens, against the finest grid
     branch: int
     up: bool  # in the U-Net's upward half
-    cross: bool = True  # cross-attention beside self-attention, not both in one
+    cross: bool = True  # a second attention: to the prompt, or SD3.5's within the picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +120,17 @@ def shape_of(pipeline: Any, resolution: int) -> Shape:
 
 
 def _shape_of_transformer(transformer: Any, latent: int) -> Shape:
-    """A transformer's blocks are one like the other, and all of them run at every step."""
+    """A transformer's blocks are of one resolution, and all of them run at every step."""
     side = latent // patch_of(transformer)
-    singles = getattr(transformer, "single_transformer_blocks", None)
-    block = Layer(downsample=1, branch=0, up=True, cross=singles is None)
-    count = len(transformer.transformer_blocks) + len(singles or ())
-    return Shape(height=side, width=side, branches=0, layers=(block,) * count)
+    blocks = [
+        *transformer.transformer_blocks,
+        *getattr(transformer, "single_transformer_blocks", ()),
+    ]
+    layers = tuple(
+        Layer(downsample=1, branch=0, up=True, cross=getattr(block, "attn2", None) is not None)
+        for block in blocks
+    )
+    return Shape(height=side, width=side, branches=0, layers=layers)
 
 
 def _shape_of_unet(unet: Any, latent: int) -> Shape:

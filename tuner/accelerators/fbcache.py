@@ -47,24 +47,41 @@ class FirstBlockCache(Accelerator):
     @classmethod
     def check(cls, pipeline: Any) -> None:
         """It needs a row of like blocks."""
-        check_denoiser(cls.name, pipeline, ("PixArtTransformer2DModel", "FluxTransformer2DModel"))
+        kinds = ("PixArtTransformer2DModel", "FluxTransformer2DModel", "SD3Transformer2DModel")
+        check_denoiser(cls.name, pipeline, kinds)
 
     @contextmanager
     def applied(
         self, pipeline: Any, generation: Generation, call: Call
     ) -> Iterator[Callable[[], None]]:
         """Hook every block; undone on exit. At a threshold of 0 there is nothing to decide."""
-        from diffusers import FirstBlockCacheConfig, apply_first_block_cache
-
         if self.threshold == 0:
             yield lambda: None
             return
         denoiser = denoiser_of(pipeline)
-        config = FirstBlockCacheConfig(threshold=self.threshold)
-        apply = partial(apply_first_block_cache, denoiser, config)
+        apply = partial(_apply, denoiser, self.threshold)
         names = ("fbc_leader_block_hook", "fbc_block_hook")
         with hooked(denoiser, generation, apply, *names, by_row=True) as forget:
             yield forget
+
+
+def _apply(denoiser: Any, threshold: float) -> None:
+    from diffusers import FirstBlockCacheConfig, apply_first_block_cache
+
+    last = denoiser.transformer_blocks[-1]
+    if getattr(last, "context_pre_only", False):
+        last.forward = _with_the_prompt(last.forward)
+    apply_first_block_cache(denoiser, FirstBlockCacheConfig(threshold=threshold))
+
+
+def _with_the_prompt(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """SD3's last block drops the prompt's tokens, whose change diffusers wants to take down."""
+
+    def wrapped(hidden_states: Any, encoder_hidden_states: Any, *args: Any, **kwargs: Any) -> Any:
+        _, found = forward(hidden_states, encoder_hidden_states, *args, **kwargs)
+        return encoder_hidden_states, found
+
+    return wrapped
 
 
 component = FirstBlockCache

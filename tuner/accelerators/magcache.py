@@ -65,7 +65,7 @@ class MagCache(Accelerator):
 
     @classmethod
     def check(cls, pipeline: Any) -> None:
-        """The growth was measured for Flux."""
+        """The growth was measured for Flux; for SD3 nobody has published one."""
         check_denoiser(cls.name, pipeline, ("FluxTransformer2DModel",))
 
     def check_call(self, arguments: dict[str, Any]) -> None:

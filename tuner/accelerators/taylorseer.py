@@ -61,7 +61,12 @@ class TaylorSeer(Accelerator):
     @classmethod
     def check(cls, pipeline: Any) -> None:
         """It takes blocks whose attentions are called attn, or attn1 and attn2."""
-        kinds = ("UNet2DConditionModel", "PixArtTransformer2DModel", "FluxTransformer2DModel")
+        kinds = (
+            "UNet2DConditionModel",
+            "PixArtTransformer2DModel",
+            "FluxTransformer2DModel",
+            "SD3Transformer2DModel",
+        )
         check_denoiser(cls.name, pipeline, kinds)
 
     @contextmanager

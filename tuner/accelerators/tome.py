@@ -85,7 +85,7 @@ class ToMe(Accelerator):
         from diffusers.models.attention import BasicTransformerBlock
 
         denoiser = denoiser_of(pipeline)
-        merging = _Merging(self.ratio, self.max_downsample)
+        merging = _Merging(self.ratio, self.max_downsample, generation)
         with ExitStack() as hooks:
 
             def hold(handle: Any) -> None:
@@ -97,26 +97,25 @@ class ToMe(Accelerator):
                     layer = _Layer(merging)
                     attention = block.attn1
                     hold(block.register_forward_pre_hook(layer.see_block))
+                    hold(block.register_forward_hook(layer.leave_block))
                     for projection in (attention.to_q, attention.to_k, attention.to_v):
                         hold(projection.register_forward_pre_hook(layer.merge))
                     hold(attention.to_out[-1].register_forward_hook(layer.unmerge))
-            yield lambda: merging.restart(generation.seed)
+            yield merging.restart
 
 
 class _Merging:
     """What all layers of one application share: the arguments, the image's size, the chance."""
 
-    def __init__(self, ratio: float, max_downsample: int) -> None:
+    def __init__(self, ratio: float, max_downsample: int, generation: Generation) -> None:
         self.ratio = ratio
         self.max_downsample = max_downsample
+        self.generation = generation
         self.size = (0, 0)
-        self.seed = 0
-        self.generator: Any = None
 
-    def restart(self, seed: int) -> None:
+    def restart(self) -> None:
         """Draw the same choices again, whatever ran before."""
-        self.seed = seed
-        self.generator = None
+        self.generation.chance = None
 
     def see_denoiser(self, module: Any, args: tuple[Any, ...]) -> None:
         """Remember the height and width of the finest grid: the latent, or its patches."""
@@ -133,8 +132,10 @@ class _Merging:
         merged = int(tokens.shape[1] * self.ratio)
         if downsample > self.max_downsample or merged == 0:
             return None
-        if self.generator is None:
-            self.generator = torch.Generator(tokens.device).manual_seed(self.seed)
+        chance = self.generation.chance
+        if chance is None:
+            chance = torch.Generator(tokens.device).manual_seed(self.generation.seed)
+            self.generation.chance = chance
         merge, unmerge = bipartite_soft_matching_random2d(
             tokens,
             ceil(width / downsample),
@@ -142,7 +143,7 @@ class _Merging:
             2,
             2,
             merged,
-            generator=self.generator,
+            generator=chance,
         )
         return merge, unmerge
 
@@ -159,6 +160,10 @@ class _Layer:
     def see_block(self, module: Any, args: tuple[Any, ...]) -> None:
         """Keep the block's input, by which tokens are matched."""
         self.metric = args[0]
+
+    def leave_block(self, module: Any, args: tuple[Any, ...], output: Any) -> None:
+        """Let go of it where something else stood in for the self-attention."""
+        self.metric = None
 
     def merge(self, module: Any, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Merge the input of a projection, once for query, key and value."""

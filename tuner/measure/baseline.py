@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Protocol
 
+from tuner.measure.clock import Seconds
+
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineScores:
@@ -22,12 +24,31 @@ class BaselineLatency:
 
     batch_seconds: list[float]
     batch_size: int
+    denoising_seconds: list[float] = field(default_factory=list)  # of each, the denoising alone
     memory: dict[str, float | None] = field(default_factory=dict)  # GiB, as `PeakMemory` names it
+
+    @classmethod
+    def of(
+        cls, seconds: list[Seconds], batch_size: int, memory: dict[str, float | None]
+    ) -> "BaselineLatency":
+        """From what the clock found."""
+        return cls(
+            batch_seconds=[one.whole for one in seconds],
+            denoising_seconds=[one.denoising for one in seconds],
+            batch_size=batch_size,
+            memory=memory,
+        )
 
     @property
     def latency_s(self) -> float:
         """Median seconds per image."""
         return median(self.batch_seconds) / self.batch_size
+
+    @property
+    def denoising_s(self) -> float | None:
+        """Median seconds per image of denoising alone; None where that was not timed."""
+        found = self.denoising_seconds
+        return median(found) / self.batch_size if found else None
 
 
 class Store(Protocol):
@@ -38,6 +59,21 @@ class Store(Protocol):
 
     def put(self, kind: str, key: str, parts: dict[str, Any], payload: dict[str, Any]) -> None:
         """Keep a payload; `parts` are what the key was made of, for people to read."""
+
+
+class Memory:
+    """A store that lasts as long as the process."""
+
+    def __init__(self, kept: Mapping[tuple[str, str], dict[str, Any]] | None = None) -> None:
+        self.kept = dict(kept or {})
+
+    def get(self, kind: str, key: str) -> dict[str, Any] | None:
+        """What was kept under a key, or None."""
+        return self.kept.get((kind, key))
+
+    def put(self, kind: str, key: str, parts: dict[str, Any], payload: dict[str, Any]) -> None:
+        """Keep a payload."""
+        self.kept[kind, key] = payload
 
 
 def key_of(parts: dict[str, Any]) -> str:

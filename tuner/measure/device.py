@@ -1,6 +1,8 @@
 """What the machine is, and what of it changes a measurement."""
 
+import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +39,38 @@ def describe(device: str) -> dict[str, Any]:
         }
     name = _cpu_name() if device == "cpu" else platform.processor()
     return {"device": name or platform.machine(), "threads": torch.get_num_threads()}
+
+
+def contention(device: str) -> str | None:
+    """In one line, that torch has more threads than there are idle cores; None where it has not.
+
+    Threads wait for one another after each layer: beside one busy neighbour two threads on two
+    cores may be twenty times slower than one. Looks for half a second where there are several.
+    """
+    import psutil
+    import torch
+
+    threads = torch.get_num_threads()
+    if device != "cpu" or threads == 1:
+        return None
+    used = psutil.cpu_percent(interval=0.5, percpu=True)
+    cores = _own_cores()
+    idle = sum(used[core] < 50 for core in cores if core < len(used))
+    if threads <= idle:
+        return None
+    return (
+        f"{threads} threads on {len(cores)} cores, of which {len(cores) - idle} are busy with "
+        f"other work: they would wait for one another; OMP_NUM_THREADS={max(idle, 1)} is steadier"
+    )
+
+
+def _own_cores() -> Sequence[int]:
+    """The cores on which this process may run."""
+    import psutil
+
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return range(psutil.cpu_count() or 1)
 
 
 def versions() -> dict[str, str]:

@@ -35,9 +35,19 @@ class Reference:
     Where something is not kept yet, the baseline is generated once: `add` its batches, then `keep`.
     """
 
-    def __init__(self, metrics: tuple[Beside, ...], parts: Mapping[str, Any], store: Store) -> None:
-        """`parts`: everything that changes pictures and scores, as the score's baseline has it."""
+    def __init__(
+        self,
+        metrics: tuple[Beside, ...],
+        parts: Mapping[str, Any],
+        store: Store,
+        first: int = 0,
+    ) -> None:
+        """`parts`: everything that changes pictures and scores, as the score's baseline has it.
+
+        `first` is the number of the first of its prompts.
+        """
         self._store = store
+        self._first = first
         self._pictures = {name: value for name, value in parts.items() if name != "metric"}
         self._rewards = {one.name: one.metric for one in metrics if not one.component.compares}
         self._parts = {
@@ -89,13 +99,13 @@ class Reference:
         found = [self._store.get("picture", self._key(number)) for number in numbers]
         return [from_text(one["png"]) for one in found if one is not None]
 
-    def scores(self, name: str) -> list[float]:
-        """The baseline's scores of a reward."""
+    def scores(self, name: str, numbers: range) -> list[float]:
+        """The baseline's scores of a reward for these prompts."""
         if name not in self._before:
             kept = self._kept(name)
             assert kept is not None
             self._before[name] = BaselineScores(**kept).scores
-        return self._before[name]
+        return [self._before[name][number - self._first] for number in numbers]
 
     def _key(self, number: int) -> str:
         return f"{key_of(self._pictures)}/{number}"
@@ -112,21 +122,22 @@ class Fidelity:
     """What the metrics beside the score say of one setting's pictures, prompt by prompt."""
 
     metrics: tuple[Beside, ...]
-    reference: Reference
     found: dict[str, list[float]] = field(default_factory=dict)
 
-    def add(self, numbers: range, images: list[Any], prompts: list[str]) -> None:
+    def add(
+        self, numbers: range, images: list[Any], prompts: list[str], reference: Reference
+    ) -> None:
         """Judge a batch."""
         compared = any(one.component.compares for one in self.metrics)
-        before = self.reference.pictures(numbers) if compared else []
+        before = reference.pictures(numbers) if compared else []
         for one in self.metrics:
             values = self.found.setdefault(one.name, [])
             if one.component.compares:
                 values += one.metric.compare(images, before)
             else:
-                scores = self.reference.scores(one.name)
+                scores = reference.scores(one.name, numbers)
                 after = one.metric.score(images, prompts)
-                values += [scores[n] - score for n, score in zip(numbers, after, strict=True)]
+                values += [old - new for old, new in zip(scores, after, strict=True)]
 
     def estimates(self) -> dict[str, Estimate]:
         """Each metric's figure over the prompts so far."""

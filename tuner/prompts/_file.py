@@ -14,8 +14,12 @@ class PromptFile:
         self.path = path
         self.name = str(path)
 
-    def load(self, count: int, pool: str = "search") -> list[str]:
-        """The first `count` prompts; for verifying the next ones, or the same where too few."""
+    def load(self, count: int, pool: str = "search", most: int | None = None) -> list[str]:
+        """The first `count` prompts and up to `most`.
+
+        Searching has the first half of the file and verifying the second, where half is enough;
+        else both have all of it.
+        """
         try:
             lines = self.path.read_text(encoding="utf-8-sig").splitlines()
         except OSError as error:
@@ -27,9 +31,10 @@ class PromptFile:
         prompts = [line.strip() for line in lines if line.strip()]
         if not prompts:
             raise UsageError(f"the prompt file {self.path} is empty; write one prompt a line")
-        if pool != "search" and len(prompts) >= 2 * count:
-            prompts = prompts[count:]
-        return enough(prompts, count, f"the prompt file {self.path}")
+        half = len(prompts) // 2
+        if half >= count:
+            prompts = prompts[:half] if pool == "search" else prompts[half:]
+        return enough(prompts, count, f"the prompt file {self.path}", most)
 
 
 def prompt_set(name: str) -> PromptSet:

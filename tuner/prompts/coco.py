@@ -14,14 +14,17 @@ class Coco:
 
     name: ClassVar[str] = "coco"
 
-    def load(self, count: int, pool: str = "search", source: str = SOURCE) -> list[str]:
-        """The first `count` captions of the pool, in the data set's order."""
+    def load(
+        self, count: int, pool: str = "search", most: int | None = None, source: str = SOURCE
+    ) -> list[str]:
+        """The first `count` captions of the pool and up to `most`, in the data set's order."""
         from datasets import load_dataset
 
         start = POOLS.get(pool, 0)
+        wanted = max(count, min(most or 0, POOLS["verify"]))  # no more than keeps the pools apart
         try:
             split = load_dataset(source, split="validation", streaming=True)
-            rows = split.select_columns(["captions"]).skip(start).take(count)
+            rows = split.select_columns(["captions"]).skip(start).take(wanted)
             captions = [row["captions"][0] for row in rows]
         except Exception as error:  # datasets raises many kinds when a hub is out of reach
             reason = str(error).strip().splitlines()[0] or type(error).__name__
@@ -29,7 +32,7 @@ class Coco:
                 f"cannot read the captions of {source!r}: {reason}; "
                 "give --prompts a text file with one prompt a line"
             ) from error
-        return enough(captions, count, f"the {pool} pool of {source}")
+        return enough(captions, count, f"the {pool} pool of {source}", most)
 
 
 component = Coco()

@@ -14,13 +14,13 @@ class Miniature:
 
     name: ClassVar[str] = "miniature"
 
-    def load(self, count: int, pool: str = "search") -> list[str]:
-        """The first `count` captions of the pool."""
+    def load(self, count: int, pool: str = "search", most: int | None = None) -> list[str]:
+        """The first `count` captions of the pool, and up to `most`."""
         pools = sorted(path.stem for path in FOLDER.glob("*.txt"))
         if pool not in pools:
             raise UsageError(f"unknown pool {pool!r}; known: {', '.join(pools)}")
         captions = (FOLDER / f"{pool}.txt").read_text().splitlines()
-        return enough(captions, count, f"the miniature's {pool} pool")
+        return enough(captions, count, f"the miniature's {pool} pool", most)
 
 
 component = Miniature()

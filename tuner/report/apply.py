@@ -87,7 +87,7 @@ def _choices(pipe: Any, source: Source) -> dict[int | None, Setting]:
     if isinstance(source, Setting):
         return {None: source}
     if isinstance(source, str | Path):
-        source = _read(Path(source))
+        source = read(Path(source))
     if "studies" not in source:
         return {None: Setting.of(source)}
     scheduler = type(pipe.scheduler).__name__
@@ -130,7 +130,8 @@ def _listed(choices: dict[int | None, Setting]) -> str:
     return ", ".join(str(steps) for steps in choices)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """What a `search_params.json` holds; a `UsageError` where it is none."""
     try:
         contents = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

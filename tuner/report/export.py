@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 
 from tuner.errors import UsageError
+from tuner.measure.measurement import Measurement
 from tuner.search import record
 from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification
@@ -44,6 +45,7 @@ def entry(study: optuna.Study) -> dict[str, Any]:
         "pipeline": kept["pipeline"],
         "evaluation": kept["evaluation"],
         "versions": kept["versions"],
+        **{name: asked[name] for name in ("prompts", "model") if asked.get(name)},
         "baseline": kept["baseline"],
         "goal": {
             **{name: asked[name] for name in ("req_score_loss", "req_speedup", "req_time")},
@@ -70,12 +72,15 @@ def point(result: Result, limits: Limits) -> dict[str, Any]:
         "memory_gib": result.memory.device,
         "host_memory_gib": result.memory.host,
         "num_samples": result.prompts,
-        "verified": None if result.verified is None else _verified(result.verified),
+        "certainty": limits.certainty(result.score_loss, result.fidelity),
+        **_optional(result),
+        "verified": None if result.verified is None else second(result.verified),
         "trial": result.trial,
     }
 
 
-def _verified(again: Verification) -> dict[str, Any]:
+def second(again: Verification | Measurement) -> dict[str, Any]:
+    """A second measurement, as the schema has it."""
     return {
         "speedup": again.speedup.value,
         "speedup_ci": _interval(again.speedup.low, again.speedup.high),
@@ -85,10 +90,25 @@ def _verified(again: Verification) -> dict[str, Any]:
         "score": again.score,
         "fidelity": _fidelity(again),
         "num_samples": again.prompts,
+        **({} if again.unsteady is None else {"unsteady": again.unsteady}),
     }
 
 
-def _fidelity(measured: Result | Verification) -> dict[str, Any]:
+def _optional(result: Result) -> dict[str, Any]:
+    """What older studies do not tell, and most need not."""
+    found: dict[str, Any] = {}
+    if result.denoising is not None:
+        found["denoising"] = {
+            "latency_s": result.denoising_s,
+            "speedup": result.denoising.value,
+            "speedup_ci": _interval(result.denoising.low, result.denoising.high),
+        }
+    if result.unsteady is not None:
+        found["unsteady"] = result.unsteady
+    return found
+
+
+def _fidelity(measured: Result | Verification | Measurement) -> dict[str, Any]:
     return {
         name: {"value": one.value, "ci": _interval(one.low, one.high)}
         for name, one in measured.fidelity.items()

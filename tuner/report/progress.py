@@ -64,7 +64,8 @@ class Display(Watch):
     def trial_went_on(self, number: int, measured: Any) -> None:
         """Show the figures so far."""
         note = f"{measured.speedup.value:.2f}×, {losses(measured)}"
-        self._progress.update(self._trial, completed=measured.prompts, note=note)
+        total = max(self._prompts, measured.prompts)  # a close verdict takes more of them
+        self._progress.update(self._trial, completed=measured.prompts, total=total, note=note)
 
     def notice(self, line: str) -> None:
         """Print the line."""
@@ -97,7 +98,8 @@ class Display(Watch):
         self._console.print(
             f"trial {number:3d}  {result.speedup.value:5.2f}×  "
             f"{losses(result, width=7)}  {_verdict(missed)}{result.setting}"
-            f"{'' if state == 'COMPLETE' else f'  ({state})'}",
+            f"{'' if state == 'COMPLETE' else f'  ({state})'}"
+            f"{'' if result.unsteady is None else f'  unsteady: {escape(result.unsteady)}'}",
             style="bold" if feasible and faster else ("" if feasible else "dim"),
             highlight=False,
         )

@@ -71,7 +71,8 @@ def verdict(result: Result, limits: Limits) -> str:
         word = "over the limit" if missed else "under the limit"
     else:
         word = f"misses {', '.join(missed)}" if missed else "within the limits"
-    return word if limits.sure(result.score_loss, result.fidelity) else f"{word}, unsure"
+    word += f", {limits.certainty(result.score_loss, result.fidelity)}"
+    return word if result.unsteady is None else f"{word}; unsteady"
 
 
 def remarks(results: list[Result]) -> list[str]:
@@ -80,7 +81,11 @@ def remarks(results: list[Result]) -> list[str]:
     for one in results:
         if one.note is not None and one.setting.accelerators:
             noted[one.note].setdefault(one.setting, one)
-    lines = []
+    lines = [
+        f"unsteady, trial {one.trial}: {one.setting}: {one.unsteady}"
+        for one in results
+        if one.unsteady is not None and one.setting.accelerators
+    ]
     for note, found in noted.items():
         shown = [f"{one.setting} ({one.speedup.value:.2f}×)" for one in found.values()]
         more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""

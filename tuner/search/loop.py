@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from tuner.errors import BadPictureError, TrialError, UsageError
 from tuner.search import record
+from tuner.search.effort import Answer, Effort
 from tuner.search.goal import Goal
 from tuner.search.interrupt import Interruptible
 from tuner.search.limits import Limits
@@ -53,10 +54,15 @@ def search(
     measure: Measure,
     canonical: Callable[[Setting], Setting],
     trials: int,
+    samples: int | None = None,
+    races: bool = False,
     timeout: float | None = None,
     watch: Watch | None = None,
 ) -> None:
     """Run trials until the study has `trials` finished ones, the goal is met or time is up.
+
+    A trial is measured on `samples` prompts, and on more where its verdict needs them; with
+    `races` it is stopped before, when it is certain to miss a limit, and is PRUNED then.
 
     `canonical` gives one setting for all that are the same computation: it is measured once, and
     a trial that comes to it again takes over the numbers.
@@ -77,8 +83,14 @@ def search(
     if finished(study) >= trials:
         return
 
+    def effort() -> Effort:
+        rivals = record.results(study)
+        return Effort(limits=limits, samples=samples, rivals=rivals, races=races)
+
     def objective(trial: optuna.Trial) -> tuple[float, float]:
-        return _run_trial(trial, study, lambda t: canonical(space.suggest(t)), goal, pace, watch)
+        return _run_trial(
+            trial, study, lambda t: canonical(space.suggest(t)), goal, pace, effort, watch
+        )
 
     def pace(setting: Setting, trial: int) -> Iterator[Any]:
         for measured in measure(setting, trial):
@@ -113,6 +125,7 @@ def _run_trial(
     suggest: Callable[[optuna.Trial], Setting],
     goal: Goal,
     measure: Measure,
+    effort: Callable[[], Effort],
     watch: Watch,
 ) -> tuple[float, float]:
     trial.set_user_attr(WORKER, worker_name())
@@ -125,11 +138,26 @@ def _run_trial(
         earlier = _measured_before(study, setting)
         if earlier is not None:
             _copy(trial, earlier, goal.limits)
+            if earlier.state == TrialState.PRUNED:
+                raise optuna.TrialPruned
         else:
+            asked, answer = effort(), Answer.GO_ON
             for measured in measure(setting, trial.number):
                 watch.trial_went_on(trial.number, measured)
+                answer = asked.answer(measured)
+                if answer is not Answer.GO_ON:
+                    break
             assert measured is not None
             record.write(trial, measured, goal.limits)
+            if answer is Answer.HOPELESS:
+                raise optuna.TrialPruned
+    except optuna.TrialPruned:
+        kept = trial.user_attrs
+        loss = kept["score_loss"]
+        reason = f"certain to miss a limit after {kept['prompts']} prompts, loss {loss:.1%} so far"
+        trial.set_user_attr("reason", reason)
+        watch.trial_ended(trial.number, "PRUNED", None, reason)
+        raise
     except UsageError:
         raise
     except KeyboardInterrupt:
@@ -157,10 +185,15 @@ def _frozen(study: optuna.Study, trial: optuna.Trial) -> optuna.trial.FrozenTria
 
 
 def _measured_before(study: optuna.Study, setting: Setting) -> optuna.trial.FrozenTrial | None:
-    """A COMPLETE trial of the same setting, whose numbers can be used again."""
-    for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+    """A trial of the same setting whose numbers can be used again.
+
+    One that was stopped is used where it still misses a limit: they may have been loosened.
+    """
+    for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
         if one.user_attrs.get("setting") == setting.params:
-            return one
+            over = any(excess > 0 for excess in one.system_attrs.get("constraints", []))
+            if one.state == TrialState.COMPLETE or over:
+                return one
     return None
 
 

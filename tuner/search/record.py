@@ -30,6 +30,9 @@ class Result:
     note: str | None = None  # what is odd about it: changes nothing, or is slower
     fidelity: Mapping[str, Estimate] = field(default_factory=dict)  # of metrics beside the score
     memory: PeakMemory = field(default_factory=PeakMemory)
+    denoising: Estimate | None = None  # the speedup of denoising alone
+    denoising_s: float | None = None  # seconds per image of it
+    unsteady: str | None = None  # why its latency is not to be relied upon
     verified: "Verification | None" = None
 
     def feasible(self, limits: Limits) -> bool:
@@ -55,6 +58,7 @@ class Verification:
     score: float
     prompts: int
     fidelity: Mapping[str, Estimate] = field(default_factory=dict)
+    unsteady: str | None = None
 
 
 def write(trial: Trial, measured: Any, limits: Limits) -> None:
@@ -62,6 +66,9 @@ def write(trial: Trial, measured: Any, limits: Limits) -> None:
     attributes = {
         **_figures(measured),
         "scores": " ".join(f"{score:.4f}" for score in measured.scores),
+        "ratios": " ".join(f"{ratio:.4f}" for ratio in measured.ratios),
+        "denoising": _interval(measured.denoising),
+        "denoising_s": measured.denoising_s,
         "memory_gib": measured.memory.device,
         "host_memory_gib": measured.memory.host,
         "same_pictures": measured.same_pictures,
@@ -116,6 +123,7 @@ def from_attributes(
             score=again["score"],
             prompts=again["prompts"],
             fidelity=_fidelity(again),
+            unsteady=again.get("unsteady"),
         )
     return Result(
         trial=number,
@@ -129,6 +137,9 @@ def from_attributes(
         note=kept.get("note"),
         fidelity=_fidelity(kept),
         memory=PeakMemory(device=kept.get("memory_gib"), host=kept.get("host_memory_gib")),
+        denoising=_estimate(**kept["denoising"]) if kept.get("denoising") else None,
+        denoising_s=kept.get("denoising_s"),
+        unsteady=kept.get("unsteady"),
         verified=verified,
     )
 
@@ -166,18 +177,20 @@ def _figures(measured: Any) -> dict[str, Any]:
         "speedup_ci": [measured.speedup.low, measured.speedup.high],
         "latency_s": measured.latency_s,
         "score": measured.score,
-        "fidelity": {
-            name: {"value": one.value, "ci": [one.low, one.high]}
-            for name, one in measured.fidelity.items()
-        },
+        "fidelity": {name: _interval(one) for name, one in measured.fidelity.items()},
         "prompts": measured.prompts,
+        "unsteady": measured.unsteady,
     }
 
 
 def _fidelity(kept: Mapping[str, Any]) -> dict[str, Estimate]:
     found = kept.get("fidelity", {})
-    return {name: _estimate(one["value"], one["ci"]) for name, one in found.items()}
+    return {name: _estimate(**one) for name, one in found.items()}
 
 
-def _estimate(value: float, interval: list[float]) -> Estimate:
-    return Estimate(value=value, low=interval[0], high=interval[1])
+def _interval(one: Estimate | None) -> dict[str, Any] | None:
+    return None if one is None else {"value": one.value, "ci": [one.low, one.high]}
+
+
+def _estimate(value: float, ci: list[float]) -> Estimate:
+    return Estimate(value=value, low=ci[0], high=ci[1])

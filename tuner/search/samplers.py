@@ -1,20 +1,99 @@
-"""Optuna's samplers by the names that people type."""
+"""Samplers by the names that people type: ours, and Optuna's."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
 
 from tuner import registry
+from tuner.accelerators._features import reuse, step_rows
+from tuner.accelerators._plan import Plan, Shape, plan_of
+from tuner.search.candidates import Candidates
+from tuner.search.frontier import Bound, FrontierSampler, Knowledge
+from tuner.search.latency import TimedSteps, to_time
+from tuner.search.limits import Limits
+from tuner.search.space import Space
+from tuner.setting import Setting, canonical
 
-SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, n_startup_trials=12),
-    "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+RACES = frozenset({"frontier"})  # samplers that learn from a trial that was stopped early
+TO_TIME = 6  # settings whose steps are timed at a study's start
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What a sampler may know of a study before any trial.
+
+    `timed` times the steps of settings, or gives what an earlier run has timed.
+    """
+
+    space: Space
+    shape: Shape
+    steps: int
+    limits: Limits
+    timed: Callable[[list[Setting]], list[TimedSteps]]
+
+    def plan(self, setting: Setting) -> Plan:
+        """What a setting computes."""
+        return plan_of(setting.accelerators, self.shape, self.steps)
+
+    def work(self, setting: Setting) -> np.ndarray:
+        """The work of each step."""
+        return step_rows(self.plan(setting))
+
+    def reuse(self, setting: Setting) -> np.ndarray:
+        """How much is reused; and knobs of what decides by the picture, zero where it is off."""
+        plan = self.plan(setting)
+        found = [reuse(plan)]
+        for kind, knobs in self.space.parts:
+            values = plan.by_data.get(kind.name, ())
+            found.append(np.array([*values, *[0.0] * (len(knobs) - len(values))], float))
+        return np.concatenate(found)
+
+    def canonical(self, setting: Setting) -> Setting:
+        """One setting for all that are the same computation."""
+        return canonical(setting, self.shape, self.steps)
+
+
+def _frontier(seed: int, problem: Problem) -> BaseSampler:
+    candidates = Candidates(problem.space, problem.canonical, seed)
+    knowledge = Knowledge(
+        candidates=candidates.settings,
+        distributions=dict(problem.space.distributions()),
+        flat=lambda setting: dict(problem.space.flat(setting)),
+        work=problem.work,
+        reuse=problem.reuse,
+        around=None if candidates.complete else candidates.around,
+    )
+    over = problem.limits.over
+    return FrontierSampler(
+        knowledge,
+        limit=problem.limits.score_loss,
+        bounds=[
+            Bound(name=name, limit=limit, above=name in over)
+            for name, limit in problem.limits.others.items()
+        ],
+        seed=seed,
+        timed=problem.timed(to_time(candidates.settings, problem.work, TO_TIME)),
+    )
+
+
+SAMPLERS: dict[str, Callable[[int, Problem], BaseSampler]] = {
+    "frontier": _frontier,
+    "tpe": lambda seed, _: optuna.samplers.TPESampler(seed=seed, n_startup_trials=12),
+    "gp": lambda seed, _: optuna.samplers.GPSampler(seed=seed),
+    "nsga2": lambda seed, _: optuna.samplers.NSGAIISampler(seed=seed),
+    "random": lambda seed, _: optuna.samplers.RandomSampler(seed=seed),
 }
 
 
-def sampler(name: str, seed: int) -> BaseSampler:
-    """A sampler of this name; a `UsageError` lists the known ones."""
-    make: Callable[[int], BaseSampler] = registry.pick("sampler", name, dict(SAMPLERS))
-    return make(seed)
+def known(name: str) -> str:
+    """The sampler's name as it is listed; a `UsageError` lists those that there are."""
+    found: str = registry.pick("sampler", name, {one: one for one in SAMPLERS})
+    return found
+
+
+def sampler(name: str, seed: int, problem: Problem) -> BaseSampler:
+    """A sampler of this name, for a problem."""
+    return SAMPLERS[known(name)](seed, problem)

@@ -47,6 +47,10 @@ class Space:
             flat[name] = min(values, key=lambda value: abs(value - number))
         return self.setting(flat)
 
+    def offered(self) -> dict[str, tuple[Value, ...]]:
+        """Every value of each number, "off" included, in order."""
+        return {name: values for name, values, _ in self._offered()}
+
     def _offered(self) -> list[tuple[str, tuple[Value, ...], bool]]:
         """Each number's name, every value of it, "off" included, and whether it is whole."""
         return [

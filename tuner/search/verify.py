@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 
 from tuner.search import record
+from tuner.search.effort import Answer, Effort
 from tuner.search.goal import Goal
 from tuner.search.record import Result
 
@@ -21,8 +22,11 @@ def verify(
     goal: Goal,
     measure: Callable[[Result], Iterator[Any]],
     on_verified: Callable[[Result], None],
+    samples: int | None = None,
 ) -> Result | None:
     """The fastest result that meets the goal and still does on new prompts; None where none does.
+
+    As in a trial, those are `samples` prompts, or more where the verdict needs them.
 
     What is measured is kept with the study, so that it is not measured twice.
     """
@@ -30,7 +34,15 @@ def verify(
         candidate = goal.reached(record.results(study))
         if candidate is None or candidate.verified is not None:
             return candidate
-        *_, last = measure(candidate)
+        last = enough(measure(candidate), Effort(limits=goal.limits, samples=samples))
         record.keep_verification(study, candidate.trial, last)
         on_verified(next(r for r in record.results(study) if r.trial == candidate.trial))
     return None
+
+
+def enough(found: Iterator[Any], effort: Effort) -> Any:
+    """The first `Measurement` that is enough, or the last one."""
+    for measured in found:
+        if effort.answer(measured) is Answer.ENOUGH:
+            break
+    return measured

@@ -1,0 +1,144 @@
+"""Generating many settings on the same prompts, where equal first steps are computed once.
+
+Settings whose plans begin alike compute the same latents up to where they part. A setting can
+take those over up to a step from which on nothing that was kept earlier is used: T-GATE's gate, a
+full pass. The pictures are the same bit for bit (`tests/bench`); only the time is another.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from tuner.accelerators import Accelerator, Call, Generation, Value
+from tuner.accelerators._applied import applied
+from tuner.accelerators._plan import Plan, Shape, plan_of
+from tuner.setting import Setting
+
+Key = tuple[Any, ...]
+
+
+@dataclass
+class Trail:
+    """The steps of the last generation: what each computed, the denoiser's output, the chance."""
+
+    keys: list[Key] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
+    chances: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay(Accelerator):
+    """Takes the first steps from a trail, and leaves there what it computes itself."""
+
+    name: ClassVar[str] = "replay"
+    occupies: ClassVar[frozenset[str]] = frozenset()
+    order: ClassVar[int] = 1000  # around all others
+    trail: Trail
+    keys: list[Key]
+    start: int  # the first step that is computed
+
+    @classmethod
+    def knobs(cls) -> tuple[()]:
+        """It is no setting."""
+        return ()
+
+    def values(self) -> dict[str, Value]:
+        """It is no setting."""
+        return {}
+
+    def plan(self, plan: Plan) -> None:
+        """It changes nothing."""
+
+    @classmethod
+    def check(cls, pipeline: Any) -> None:
+        """It fits whatever the others fit."""
+
+    @contextmanager
+    def applied(
+        self, pipeline: Any, generation: Generation, call: Call
+    ) -> Iterator[Callable[[], None]]:
+        """Stand before the U-Net."""
+        unet, trail = pipeline.unet, self.trail
+        compute = unet.forward
+        before = unet.__dict__.get("forward")
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            step = generation.step
+            if step < self.start:
+                return trail.outputs[step]
+            if step == self.start:
+                del trail.keys[step:], trail.outputs[step:], trail.chances[step:]
+                if step and trail.chances[-1] is not None:
+                    import torch
+
+                    generation.chance = torch.Generator()
+                    generation.chance.set_state(trail.chances[-1])
+            output = compute(*args, **kwargs)
+            trail.keys.append(self.keys[step])
+            trail.outputs.append(output)
+            trail.chances.append(generation.chance and generation.chance.get_state())
+            return output
+
+        unet.forward = forward
+        try:
+            yield lambda: None
+        finally:
+            unet.__dict__.pop("forward")
+            if before is not None:
+                unet.forward = before
+
+
+@contextmanager
+def shared(
+    pipeline: Any, setting: Setting, shape: Shape, steps: int, trail: Trail, *, seed: int
+) -> Iterator[Callable[..., Any]]:
+    """As `applied`, for one generation of the prompts that the trail was made with."""
+    plan = plan_of(setting.accelerators, shape, steps)
+    keys = keys_of(setting, plan)
+    common = 0
+    while common < min(len(trail.keys), steps - 1) and trail.keys[common] == keys[common]:
+        common += 1
+    start = max(step for step in restarts(plan) if step <= common)
+    replay = Replay(trail=trail, keys=keys, start=start)
+    with applied(pipeline, (*setting.accelerators, replay), seed=seed) as generate:
+        yield generate
+
+
+def keys_of(setting: Setting, plan: Plan) -> list[Key]:
+    """For each step what it computes; with what is merged and kept by the picture."""
+    always = (tuple(plan.merged), tuple(sorted(plan.by_data.items())))
+    return [
+        (step.guided, step.entered, tuple(step.self_source), tuple(step.cross_source), always)
+        for step in plan.steps
+    ]
+
+
+def restarts(plan: Plan) -> Iterator[int]:
+    """The steps from which on nothing is used that an earlier step kept."""
+    for start in range(len(plan.steps)):
+        later = plan.steps[start:]
+        sources = [s for one in later for s in (*one.self_source, *one.cross_source)]
+        if later[0].entered is None and all(s is None or s >= start for s in sources):
+            yield start
+
+
+def in_order(settings: Sequence[Setting], shape: Shape, steps: int) -> list[Setting]:
+    """So that each finds as many steps as can be on the trail of the one before.
+
+    Among those that begin alike, the one that computes like the baseline for longest comes first:
+    its steps are what the others take over.
+    """
+
+    def place(setting: Setting) -> Any:
+        plan = plan_of(setting.accelerators, shape, steps)
+        return tuple(plan.merged), [
+            (not s.guided, s.entered or -1, _numbers(s.self_source), _numbers(s.cross_source))
+            for s in plan.steps
+        ]
+
+    return sorted(settings, key=place)
+
+
+def _numbers(sources: Sequence[int | None]) -> tuple[int, ...]:
+    return tuple(-1 if one is None else one for one in sources)

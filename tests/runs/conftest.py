@@ -1,0 +1,59 @@
+"""One loaded miniature and one searched study for all tests of runs."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runs.study import spec
+from tuner.measure.clock import Turns
+from tuner.measure.evaluation import Evaluation
+from tuner.session import Session
+
+
+@pytest.fixture(scope="package", autouse=True)
+def steady_machine() -> Iterator[None]:
+    """Whatever else runs here, no trial takes more pairs or finds another machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Turns, "enough", lambda turns, precision: True)
+        patch.setattr(Turns, "has_changed", False)
+        patch.setattr("tuner.session.contention", lambda device: None)
+        yield
+
+
+@pytest.fixture(scope="package")
+def session() -> Session:
+    """Loads the miniature once."""
+    return Session()
+
+
+@pytest.fixture(scope="package")
+def searched(tmp_path_factory: pytest.TempPathFactory, session: Session) -> Path:
+    """A folder with a study of three trials; tests work on copies."""
+    folder = tmp_path_factory.mktemp("searched")
+    session.run(spec(folder))
+    return folder
+
+
+@pytest.fixture
+def folder(searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the searched study, as the working folder."""
+    shutil.copytree(searched, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[range]:
+    """The batches that are generated from here on."""
+    seen: list[range] = []
+    generate = Evaluation.generate
+
+    def counted(self: Evaluation, call: Any, numbers: range) -> Any:
+        seen.append(numbers)
+        return generate(self, call, numbers)
+
+    monkeypatch.setattr(Evaluation, "generate", counted)
+    return seen

@@ -1,0 +1,95 @@
+"""`tuner run` on the bundled miniature: it ends with a front, and goes on where it stopped."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.runs.study import FLAGS, TRIPLE, Count, baselines, finished, spec
+from tuner.cli import main
+from tuner.session import Session
+from tuner.storage import Storage
+
+
+def test_a_run_ends_with_a_front_pictures_and_a_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*FLAGS, "--trials", "3"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert f"{TRIPLE}: Pareto front" in captured.out
+    assert len(finished(tmp_path)) == 3
+    kinds = [kind for kind, _, _ in baselines(tmp_path)]
+    assert sorted(kinds) == ["latency", "scores", "scores"]  # for searching and for verifying
+    assert {one.name for one in tmp_path.iterdir()} - {"tuner.db-wal", "tuner.db-shm"} == {
+        "tuner.db",
+        "pictures",
+    }
+    pictures = {one.name for one in (tmp_path / "pictures" / "miniature_DDIM_4").iterdir()}
+    assert {"baseline.png", "front.png", "trial-0000.png"} <= pictures
+    assert main(["show"]) == 0
+    assert f"{TRIPLE}: Pareto front" in capsys.readouterr().out
+    assert main(["export"]) == 0
+    assert (tmp_path / "search_params.json").is_file()
+
+
+def test_the_same_command_again_measures_nothing_more(
+    folder: Path, calls: list[range], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = [(one.number, one.values, one.user_attrs) for one in finished(folder)]
+    assert len(before) == 3
+    kept = baselines(folder)
+    assert main([*FLAGS, "--trials", "3", "--pictures", "none"]) == 0
+    assert calls == []
+    assert [(one.number, one.values, one.user_attrs) for one in finished(folder)] == before
+    assert baselines(folder) == kept
+    assert not Path("pictures").exists()
+    assert "Pareto front" in capsys.readouterr().out
+
+
+def test_more_trials_continue_without_the_baseline(folder: Path, session: Session) -> None:
+    before, kept = finished(folder), baselines(folder)
+    watch = Count()
+    session.run(spec(folder, trials=5), watch)
+    assert watch.began == 2
+    after = finished(folder)
+    assert len(after) == 5
+    assert [one.number for one in after[:3]] == [one.number for one in before]
+    assert baselines(folder) == kept
+
+
+def test_another_baseline_of_a_study_is_told_with_what_changed(
+    folder: Path, session: Session, calls: list[range]
+) -> None:
+    told, kept = [], baselines(folder)
+    for threads in (1, 2, 2, 1):
+        watch = Count()
+        torch.set_num_threads(threads)
+        try:
+            session.run(spec(folder), watch)
+        finally:
+            torch.set_num_threads(1)
+        told.append(watch.lines)
+    assert told == [
+        [],
+        ["baseline measured again: threads 1 -> 2"],
+        [],
+        ["baseline taken from the database: threads 2 -> 1"],
+    ]
+    assert [kind for kind, key, time in baselines(folder) if (kind, key, time) not in kept] == [
+        "latency"
+    ]
+
+
+def test_another_batch_size_makes_a_study_with_a_readable_suffix(
+    folder: Path, session: Session, calls: list[range]
+) -> None:
+    kept = baselines(folder)
+    session.run(spec(folder, batch_size=4, trials=1))
+    names = Storage(f"sqlite:///{folder / 'tuner.db'}").study_names()
+    assert names == [TRIPLE, f"{TRIPLE} batch=4"]
+    assert calls
+    new = [kind for kind, key, time in baselines(folder) if (kind, key, time) not in kept]
+    assert new == ["latency"]  # the scores are the same
+    assert len(finished(folder)) == 3

@@ -1,0 +1,93 @@
+"""Trials that fail: broken pictures and crashes, and what is said of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from tests.runs.study import finished, spec, trials
+from tuner.search.loop import Watch
+from tuner.search.record import Result
+from tuner.session import Session
+from tuner.setting import Setting
+
+
+class Sabotage(Watch):
+    """Breaks the pipeline while one setting is measured, with what a real fault would leave."""
+
+    def __init__(self, unet: Any, target: str, *, crash: bool) -> None:
+        self.unet, self.target, self.crash = unet, target, crash
+        self.weight = unet.conv_out.weight
+        self.healthy = self.weight.detach().clone()
+        self.hook: Any = None
+        self.ended: list[tuple[int, str, str]] = []
+
+    def trial_began(self, number: int, setting: Setting) -> None:
+        if str(setting) != self.target:
+            return
+        if self.crash:
+            self.hook = self.unet.mid_block.register_forward_hook(self.fail)
+        else:
+            with torch.no_grad():
+                self.weight.view(-1)[0] = float("nan")
+
+    def fail(self, *args: Any) -> None:
+        raise RuntimeError("CUDA error [/dev/nvidia0]:\nan illegal access")
+
+    def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
+        self.ended.append((number, state, reason))
+        with torch.no_grad():
+            self.weight.copy_(self.healthy)
+        if self.hook is not None:
+            self.hook.remove()
+            self.hook = None
+
+
+TOME_ONLY = {"search_targets": ("tome",), "knobs": {"tome": {"max_downsample": (1,)}}}
+
+
+def test_broken_pictures_fail_with_their_reason_and_are_not_tried_again(
+    tmp_path: Path, session: Session
+) -> None:
+    asked = spec(tmp_path, trials=3, **TOME_ONLY)
+    watch = Sabotage(session.evaluation(asked).pipeline.unet, "tome 0.5/1", crash=False)
+    session.run(asked, watch)
+    found = finished(tmp_path)
+    assert [one.state for one in found[:2]] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert "not numbers" in found[0].user_attrs["reason"]
+    broken = [one for one in trials(tmp_path) if one.params.get("tome.ratio") == 0.5]
+    assert [one.state for one in broken if one.user_attrs.get("tries")] == []
+    assert not trials(tmp_path)[3:]
+    assert watch.ended[0][1] == "FAIL"
+
+
+def test_a_crashing_trial_is_tried_twice_more_and_the_study_goes_on(
+    tmp_path: Path, session: Session
+) -> None:
+    asked = spec(tmp_path, trials=5, **TOME_ONLY)
+    watch = Sabotage(session.evaluation(asked).pipeline.unet, "tome 0.5/1", crash=True)
+    session.run(asked, watch)
+    found = finished(tmp_path)
+    assert len(found) == 5
+    failed = [one for one in found if one.state == TrialState.FAIL]
+    assert [one.user_attrs["setting"] for one in failed] == [
+        {"tome": {"ratio": 0.5, "max_downsample": 1}}
+    ] * 3
+    assert all("an illegal access" in one.user_attrs["reason"] for one in failed)
+    assert all("RuntimeError" in one.user_attrs["traceback"] for one in failed)
+
+
+def test_a_crashs_reason_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    from tuner.report.progress import Display
+    from tuner.search.goal import Goal
+    from tuner.search.limits import Limits
+
+    goal = Goal(limits=Limits(score_loss=0.02))
+    display = Display(Console(soft_wrap=True), goal, 3, 4)
+    for reason in ("no file [/tmp/weights]", "shape [bold] is not [red]"):
+        display.trial_ended(0, "FAIL", None, reason)
+        assert reason in capsys.readouterr().out

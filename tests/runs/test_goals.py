@@ -1,0 +1,94 @@
+"""What a run is asked for: limits, which may change, and targets, at which it stops."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.runs.study import FLAGS, TRIPLE, Count, baselines, finished, spec
+from tuner.cli import main
+from tuner.session import Session
+from tuner.setting import Setting
+from tuner.storage import Storage
+
+
+def test_a_changed_limit_judges_stored_trials_without_measuring(
+    folder: Path, session: Session, calls: list[range]
+) -> None:
+    losses = sorted(one.values[1] for one in finished(folder) if one.values)
+    limit = min(0.98, max(0.0001, losses[-1]))  # the worst one is not under it
+    before, watch = finished(folder), Count()
+    outcome = session.run(spec(folder, req_score_loss=limit), watch)
+    assert watch.began == 0
+    # At most another winner is measured again: a warm-up and three batches, each in two ways.
+    assert len(calls) in (0, 8)
+    assert [one.values for one in finished(folder)] == [one.values for one in before]
+    for one in finished(folder):
+        assert (one.constraints["0"] <= 0) == (one.values[1] < limit)
+    assert all(one.score_loss.value < limit for one in [outcome.best] if one is not None)
+    request = Storage(f"sqlite:///{folder / 'tuner.db'}").study(TRIPLE).user_attrs["request"]
+    assert request["req_score_loss"] == limit
+
+
+def test_limits_beside_the_score_are_kept_shown_exported_and_judged_anew(
+    tmp_path: Path,
+    calls: list[range],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [*FLAGS, "--trials", "3", "--pictures", "none"]
+    assert main([*command, "--limit", "ssim=-0.9", "--metrics", "psnr"]) == 0
+    printed = capsys.readouterr().out
+    assert "ssim over -0.9" in printed
+    assert "ssim (95 %)" in printed
+    assert "psnr (95 %)" in printed
+    assert re.search(r"trial   0 .* psnr \d+\.?\d*, ssim 0\.\d+ ", printed)
+    assert re.search(r"verified on .* psnr \d+\.?\d*, ssim 0\.\d+", printed)
+    assert "the baseline's 4 pictures" in printed
+    kept = baselines(tmp_path)
+    found = {one.number: one.user_attrs["fidelity"]["ssim"]["value"] for one in finished(tmp_path)}
+    calls.clear()
+    best = max(found.values())
+    assert main([*command, "--limit", f"ssim={best}", "--metrics", "psnr"]) == 1  # strictly over
+    assert calls == []
+    assert baselines(tmp_path) == kept
+    assert "misses ssim" in capsys.readouterr().out
+    for one in finished(tmp_path):
+        assert [value <= 0 for value in one.constraints.values()] == [True, False]
+    assert main(["show"]) == 0
+    assert "misses ssim" in capsys.readouterr().out
+    assert main(["export"]) == 0
+    (entry,) = json.loads(Path("search_params.json").read_text())["studies"].values()
+    assert entry["best"] is None
+    assert entry["goal"]["limits"] == {"ssim": best}
+    for point in entry["pareto"]:
+        assert point["fidelity"]["ssim"]["value"] == found[point["trial"]]
+    verified = [point["verified"] for point in entry["pareto"] if point["verified"]]
+    assert all(set(one["fidelity"]) == {"psnr", "ssim"} for one in verified)
+
+
+def test_a_target_stops_at_the_first_trial_that_meets_it(tmp_path: Path, session: Session) -> None:
+    outcome = session.run(spec(tmp_path, req_speedup=0.01, trials=9))
+    assert outcome.best is not None
+    found = finished(tmp_path)
+    assert len(found) < 9
+    assert not any(one.values and Setting.of(one.user_attrs["setting"]).accelerators
+                   for one in found[:-1])  # fmt: skip
+
+
+def test_an_unreachable_target_is_exit_code_1_and_names_the_closest(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fastest = max(
+        (one for one in finished(folder) if one.values and one.user_attrs["setting"]),
+        key=lambda one: one.values[0],
+    )
+    command = [*FLAGS, "--trials", "3", "--req-speedup", "1000", "--pictures", "none"]
+    assert main(command) == 1
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "no setting reached speedup ≥ 1000" in line
+    assert str(Setting.of(fastest.user_attrs["setting"])) in line
+    assert f"{fastest.values[0]:.2f}×" in line

@@ -1,0 +1,279 @@
+"""Our sampler: predicted speed, learned quality, and nothing proposed twice."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.study import StudyDirection
+
+from tests.pipelines import LATENT_SIDE, tiny
+from tuner.accelerators._features import reuse, step_rows
+from tuner.accelerators._plan import plan_of, shape_of
+from tuner.search.candidates import Candidates
+from tuner.search.frontier import (
+    Bound,
+    FrontierSampler,
+    Knowledge,
+    Observation,
+    _area_gains,
+    observation,
+)
+from tuner.search.latency import TimedSteps
+from tuner.search.space import Space
+from tuner.setting import Setting, canonical
+from tuner.spec import StudySpec
+
+STEPS = 20
+LIMIT = 0.02
+
+
+class World:
+    """A study's space with a made-up truth: speed by the work, loss by what is reused."""
+
+    def __init__(self, *targets: str) -> None:
+        pipeline = tiny("sd")
+        self.shape = shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor)
+        self.space = Space.of(StudySpec(pipe="miniature", search_targets=targets))
+        self.candidates = Candidates(self.space, self.canonical, seed=0)
+        kinds = self.work(Setting()).shape[1]
+        self.cost = np.linspace(0.5, 1.0, kinds)
+        self.cost[1 : 2 + self.shape.branches] = np.linspace(2, 20, 1 + self.shape.branches)
+        self.random = np.random.default_rng(0)
+        self.harder = 1.0
+
+    def canonical(self, setting: Setting) -> Setting:
+        return canonical(setting, self.shape, STEPS)
+
+    def plan(self, setting: Setting) -> Any:
+        return plan_of(setting.accelerators, self.shape, STEPS)
+
+    def work(self, setting: Setting) -> np.ndarray:
+        return step_rows(self.plan(setting))
+
+    def seconds(self, setting: Setting) -> np.ndarray:
+        return self.work(setting) @ self.cost
+
+    def speedup(self, setting: Setting) -> float:
+        return float(self.seconds(Setting()).sum() / self.seconds(setting).sum())
+
+    def loss(self, setting: Setting) -> float:
+        points = reuse(self.plan(setting))
+        return float(self.harder * (0.06 * (points[2] * points[4]) + 0.02 * points[9] ** 2))
+
+    def knowledge(self) -> Knowledge:
+        return Knowledge(
+            candidates=self.candidates.settings,
+            distributions=dict(self.space.distributions()),
+            flat=lambda setting: dict(self.space.flat(setting)),
+            work=self.work,
+            reuse=lambda setting: reuse(self.plan(setting)),
+            around=None if self.candidates.complete else self.candidates.around,
+        )
+
+    def timed(self) -> list[TimedSteps]:
+        whole = self.seconds(Setting()).sum()
+        some = [Setting(), *self.candidates.settings[:: max(1, len(self.candidates.settings) // 5)]]
+        return [
+            TimedSteps(setting=one, steps=tuple(self.seconds(one) / whole), rest=0.0)
+            for one in some
+        ]
+
+    def sampler(self, **arguments: Any) -> FrontierSampler:
+        arguments = {"limit": LIMIT, "seed": 0, "timed": self.timed()} | arguments
+        return FrontierSampler(self.knowledge(), **arguments)
+
+    def tell(self, trial: optuna.Trial, setting: Setting) -> tuple[float, float]:
+        loss = self.loss(setting) + float(self.random.normal(0, 0.001))
+        trial.set_user_attr("setting", setting.params)
+        trial.set_user_attr("score_loss", loss)
+        trial.set_user_attr("score_loss_ci", [loss - 0.002, loss + 0.002])
+        trial.set_user_attr("speedup", self.speedup(setting))
+        return self.speedup(setting), loss
+
+    def search(self, sampler: optuna.samplers.BaseSampler, trials: int) -> list[Setting]:
+        study = create(sampler)
+        seen: list[Setting] = []
+
+        def objective(trial: optuna.Trial) -> tuple[float, float]:
+            seen.append(self.canonical(self.space.suggest(trial)))
+            return self.tell(trial, seen[-1])
+
+        study.optimize(objective, n_trials=trials)
+        return seen
+
+    def best_of(self, settings: list[Setting]) -> float:
+        return max((self.speedup(one) for one in settings if self.loss(one) < LIMIT), default=1.0)
+
+
+def create(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    """A study of speedup and score loss."""
+    directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
+    return optuna.create_study(directions=directions, sampler=sampler)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    """DeepCache and ToMe: 424 distinct settings."""
+    return World("deepcache", "tome")
+
+
+def test_it_finds_the_best_where_random_search_does_not(world: World) -> None:
+    best = world.best_of(world.candidates.settings)
+    found = world.best_of(world.search(world.sampler(), 25))
+    at_random = [
+        world.best_of(world.search(optuna.samplers.RandomSampler(seed=seed), 25))
+        for seed in range(3)
+    ]
+    assert found >= 0.99 * best
+    assert np.mean(at_random) < found
+
+
+def test_it_never_proposes_the_same_computation_twice(world: World) -> None:
+    seen = world.search(world.sampler(), 40)
+    assert len(set(seen)) == 40
+
+
+def test_when_all_was_tried_it_goes_on_at_random() -> None:
+    small = World("deepcache")
+    count = len(small.candidates.settings)
+    assert count == 16
+    seen = small.search(small.sampler(), count + 3)
+    assert set(seen[:count]) == set(small.candidates.settings)
+
+
+def test_what_other_workers_measure_is_not_proposed_again(world: World) -> None:
+    sampler = world.sampler()
+    study = create(sampler)
+    running = []
+    for _ in range(6):
+        trial = study.ask()
+        running.append(world.canonical(world.space.suggest(trial)))
+        trial.set_user_attr("setting", running[-1].params)
+    assert len(set(running)) == 6
+
+
+def test_a_trial_whose_numbers_are_given_keeps_them(world: World) -> None:
+    study = create(world.sampler())
+    wanted = world.candidates.settings[7]
+    study.enqueue_trial(world.space.flat(wanted))
+    assert world.canonical(world.space.suggest(study.ask())) == wanted
+
+
+def test_a_stopped_trial_teaches(world: World) -> None:
+    sampler = world.sampler()
+    study = create(sampler)
+    first = study.ask()
+    setting = world.canonical(world.space.suggest(first))
+    world.tell(first, setting)
+    first.set_user_attr("score_loss", 0.4)
+    first.set_user_attr("score_loss_ci", [0.3, 0.5])
+    study.tell(first, state=optuna.trial.TrialState.PRUNED)
+    before = world.sampler().expected([setting])[0]
+    sampler.propose(study, number=1)
+    assert sampler.expected([setting])[0] > 0.2 > before
+
+
+def test_speeds_that_steps_do_not_tell_are_learned_from_trials() -> None:
+    class Odd(World):
+        def speedup(self, setting: Setting) -> float:
+            return super().speedup(setting) * (1 + 0.5 * float(reuse(self.plan(setting))[9]))
+
+    odd = Odd("deepcache", "tome")
+    sampler = odd.sampler()
+    seen = odd.search(sampler, 25)
+    best = odd.best_of(odd.candidates.settings)
+    assert odd.best_of(seen) >= 0.98 * best
+
+
+def test_for_the_front_it_spreads_over_the_speeds(world: World) -> None:
+    def area(settings: list[Setting]) -> float:
+        losses = np.array([[world.loss(one)] for one in settings])
+        total, front = 0.0, []
+        for one, loss in zip(settings, losses, strict=True):
+            total += _area_gains(np.array([world.speedup(one)]), loss[None], front, LIMIT)[0, 0]
+            front.append((world.speedup(one), float(loss[0])))
+        return float(total)
+
+    whole = area(world.candidates.settings)
+    for_front = area(world.search(world.sampler(aim="front"), 25))
+    at_random = area(world.search(optuna.samplers.RandomSampler(seed=0), 25))
+    assert for_front > 0.9 * whole
+    assert for_front > at_random
+
+
+def test_a_related_study_saves_trials(world: World) -> None:
+    best = world.best_of(world.candidates.settings)
+
+    def until_best(sampler: FrontierSampler) -> int:
+        seen = world.search(sampler, 40)
+        return next(n for n in range(1, 41) if world.best_of(seen[:n]) >= 0.99 * best)
+
+    other = [
+        Observation(setting=one, loss=1.1 * world.loss(one), error=0.001)
+        for one in world.candidates.settings[::6]
+    ]
+    assert until_best(world.sampler(related=other)) < until_best(world.sampler())
+
+
+def test_a_large_space_is_sampled_and_looked_into_around_the_best() -> None:
+    large = World("deepcache", "tome", "tgate")
+    assert large.candidates.count > 400_000
+    assert not large.candidates.complete
+    assert len(large.candidates.settings) < 3_000
+    first = large.candidates.settings[0]
+    beside = large.candidates.around(first)
+    assert first not in beside
+    flat = large.space.flat(first)
+    for one in beside:
+        assert large.space.holds(one)
+        changed = [name for name, value in large.space.flat(one).items() if value != flat[name]]
+        assert changed
+
+
+def test_the_area_that_a_point_adds_to_a_front_is_that_of_its_corner() -> None:
+    front = [(2.0, 0.01), (3.0, 0.015)]
+    gain: Callable[[float, float], float] = lambda speedup, loss: float(  # noqa: E731
+        _area_gains(np.array([speedup]), np.array([[loss]]), front, LIMIT)[0, 0]
+    )
+    assert gain(2.0, 0.01) == 0
+    assert gain(1.5, 0.012) == 0
+    assert gain(1.5, 0.0) == pytest.approx(0.5 * 0.01)
+    assert gain(4.0, 0.015) == pytest.approx(1.0 * 0.005)
+    assert gain(2.5, 0.005) == pytest.approx(1.0 * 0.005 + 0.5 * 0.010)
+    assert gain(5.0, 0.03) == 0  # over the limit
+
+
+def test_an_observation_reads_what_a_trial_keeps() -> None:
+    kept = {
+        "setting": {"deepcache": {"cache_interval": 3, "cache_branch_id": 0}},
+        "score_loss": 0.01,
+        "score_loss_ci": [float("-inf"), float("inf")],
+        "speedup": 2.0,
+    }
+    found = observation(kept)
+    assert found.setting.combination == "deepcache"
+    assert (found.loss, found.speedup) == (0.01, 2.0)
+    assert 0 < found.error < 1  # one prompt tells little, but not nothing
+
+
+def test_limits_beside_the_score_are_kept_as_well(world: World) -> None:
+    def distance(setting: Setting) -> float:
+        return world.speedup(setting) / 10  # what is over 1.5x is too far from the baseline
+
+    bound = Bound(name="lpips", limit=0.15, above=False)
+    sampler = world.sampler(bounds=[bound])
+    study = create(sampler)
+    seen: list[Setting] = []
+
+    def objective(trial: optuna.Trial) -> tuple[float, float]:
+        seen.append(world.canonical(world.space.suggest(trial)))
+        away = distance(seen[-1])
+        figures = {"lpips": {"value": away, "ci": [away - 0.01, away + 0.01]}}
+        trial.set_user_attr("fidelity", figures)
+        return world.tell(trial, seen[-1])
+
+    study.optimize(objective, n_trials=25)
+    late = [distance(one) for one in seen[-10:]]
+    assert np.median(late) < 0.17

@@ -1,0 +1,66 @@
+"""A trial is stopped when its verdict is certain, and only then."""
+
+import numpy as np
+import pytest
+
+from tuner.measure import statistics
+from tuner.measure.statistics import Estimate
+from tuner.search.racing import LEAST, greatest, least
+
+PROMPTS = 32
+LIMIT = 0.02
+
+
+def trial(loss: float, seed: int, spread: float = 2.0) -> tuple[list[float], list[float]]:
+    """Scores of a baseline and of a setting that truly loses about so much."""
+    random = np.random.default_rng(seed)
+    before = random.normal(30, 3, PROMPTS)
+    after = before * (1 - loss) + random.normal(0, spread, PROMPTS)
+    return before.tolist(), after.tolist()
+
+
+def stopped_after(before: list[float], after: list[float]) -> int:
+    """Prompts until the trial is stopped; all where it is not."""
+    for count in range(4, PROMPTS, 4):
+        estimate = statistics.score_loss(before[:count], after[:count])
+        if least(estimate, count, PROMPTS) > LIMIT:
+            return count
+    return PROMPTS
+
+
+def test_a_bad_setting_shows_it_in_a_few_prompts() -> None:
+    found = [stopped_after(*trial(0.10, seed)) for seed in range(300)]
+    assert np.mean(found) < 0.4 * PROMPTS
+
+
+def test_feasible_trials_are_hardly_ever_stopped() -> None:
+    feasible = stopped = 0
+    for seed in range(2000):
+        before, after = trial(0.015, seed)
+        if statistics.score_loss(before, after).value < LIMIT:
+            feasible += 1
+            stopped += stopped_after(before, after) < PROMPTS
+    assert feasible > 1000
+    assert stopped / feasible <= 0.03
+
+
+def test_the_more_prompts_are_known_the_nearer_are_the_bounds() -> None:
+    estimate = Estimate(value=0.10, low=0.06, high=0.14)
+    below = [least(estimate, count, PROMPTS) for count in (8, 16, 31)]
+    above = [greatest(estimate, count, PROMPTS) for count in (8, 16, 31)]
+    assert below == sorted(below)
+    assert above == sorted(above, reverse=True)
+    assert below[-1] < estimate.value < above[-1]
+    assert least(estimate, PROMPTS, PROMPTS) == greatest(estimate, PROMPTS, PROMPTS) == 0.10
+
+
+def test_before_there_is_enough_to_tell_nothing_is_certain() -> None:
+    estimate = Estimate(value=0.10, low=0.09, high=0.11)
+    assert least(estimate, LEAST - 1, PROMPTS) == float("-inf")
+    assert greatest(estimate, LEAST - 1, PROMPTS) == float("inf")
+
+
+def test_the_bounds_are_alike_on_both_sides() -> None:
+    estimate = Estimate(value=0.10, low=0.06, high=0.14)
+    above, below = greatest(estimate, 8, PROMPTS), least(estimate, 8, PROMPTS)
+    assert above - estimate.value == pytest.approx(estimate.value - below)

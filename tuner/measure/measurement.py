@@ -1,0 +1,26 @@
+"""What a trial finds out about a setting."""
+
+from dataclasses import dataclass, field
+
+from tuner.measure.device import PeakMemory
+from tuner.measure.statistics import Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What is known of a setting after some of its prompts."""
+
+    prompts: int  # how many were evaluated
+    speedup: Estimate
+    score_loss: Estimate
+    latency_s: float  # seconds per image: baseline latency / speedup
+    score: float  # mean over the prompts evaluated
+    fidelity: dict[str, Estimate]  # the figures of the metrics beside the score
+    scores: list[float] = field(repr=False)
+    ratios: list[float] = field(repr=False)
+    memory: PeakMemory  # of one batch
+    same_pictures: bool  # all byte-identical to the baseline's: the setting does nothing
+    note: str | None = None  # what is odd about it: changes nothing, or is slower
+    denoising: Estimate | None = None  # the speedup of denoising alone
+    denoising_s: float | None = None  # seconds per image of it
+    unsteady: str | None = None  # why its latency is not to be relied upon

@@ -1,0 +1,14 @@
+"""Stable Diffusion 3 Medium: a transformer of flows over prompt and picture, guided as SDXL is."""
+
+from tuner.models import Model
+
+component = Model(
+    name="SD3",
+    source="stabilityai/stable-diffusion-3-medium-diffusers",
+    pipeline="StableDiffusion3Pipeline",
+    resolution=1024,
+    guidance_scale=7.0,
+    prompts="coco",
+    metric="clip",
+    accelerators=("fastercache", "fbcache", "taylorseer"),
+)

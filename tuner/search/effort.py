@@ -1,0 +1,64 @@
+"""How much a trial is worth: asked after each block of prompts whether it should go on.
+
+Every setting is measured on the study's `num_samples` prompts. Where the interval of a loss then
+still reaches over its limit, and the setting would matter, it takes more, up to `max_samples`. A
+trial that races is stopped before, when it is certain to miss a limit (`tuner.search.racing`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from tuner.search.limits import Limits
+from tuner.search.racing import greatest, least
+from tuner.search.record import Result
+
+
+class Answer(Enum):
+    """What a trial should do after a block of prompts."""
+
+    GO_ON = "go on"
+    ENOUGH = "enough"
+    HOPELESS = "hopeless"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """Whether a trial should go on; `rivals` are the study's results so far."""
+
+    limits: Limits
+    samples: int | None = None  # prompts of every setting; all that are offered when None
+    rivals: Sequence[Result] = ()
+    races: bool = False
+
+    def answer(self, measured: Any) -> Answer:
+        """What a trial should do, from the `Measurement` so far."""
+        if self.samples is None or measured.prompts < self.samples:
+            return Answer.HOPELESS if self.races and self._hopeless(measured) else Answer.GO_ON
+        sure = self.limits.sure(measured.score_loss, measured.fidelity)
+        return Answer.ENOUGH if sure or not self._matters(measured) else Answer.GO_ON
+
+    def _hopeless(self, measured: Any) -> bool:
+        """Whether it is certain to miss a limit, whatever the prompts that are left say."""
+        if self.samples is None:
+            return False
+        count, total = measured.prompts, self.samples
+        best = {name: least(one, count, total) for name, one in measured.fidelity.items()}
+        for name in self.limits.over:
+            best[name] = greatest(measured.fidelity[name], count, total)
+        loss = least(measured.score_loss, count, total)
+        return any(excess > 0 for excess in self.limits.constraints(loss, best))
+
+    def _matters(self, measured: Any) -> bool:
+        """Whether it would be on the front if it were feasible; the best one is.
+
+        The baseline is on it too: what is no faster does not matter.
+        """
+        return measured.speedup.value > 1 and not any(
+            rival.speedup.value >= measured.speedup.value
+            and rival.score_loss.value <= measured.score_loss.value
+            and rival.setting.accelerators
+            for rival in self.rivals
+            if rival.feasible(self.limits)
+        )

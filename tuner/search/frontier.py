@@ -1,0 +1,432 @@
+"""Our own sampler: speed is predicted, so only quality is learned, and only where it pays."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import FrozenTrial, TrialState
+from scipy.stats import norm
+
+from tuner.search.latency import LatencyModel, TimedSteps
+from tuner.setting import Setting
+
+Aim = Literal["max", "front"]
+STOPPED_SHARE = 0.4  # of its prompts, that an infeasible trial costs on average
+QUANTILES = (np.arange(16) + 0.5) / 16
+LOOK_AROUND = 5  # settings whose neighbours are taken up
+SPREAD = 0.01  # of predicted speedups around the measured ones
+UNKNOWN = 0.1  # the standard error of a figure from one prompt
+_LEARNT = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knowledge:
+    """What the sampler knows of a space before any trial.
+
+    `work` and `reuse` are those of `tuner.accelerators._features` for a setting; `candidates` are
+    settings of which no two are the same computation, and `around` gives those beside one where
+    they are only a sample; `flat` gives a setting's numbers as the trial will be asked for them.
+    """
+
+    candidates: Sequence[Setting]
+    distributions: Mapping[str, BaseDistribution]
+    flat: Callable[[Setting], dict[str, Any]]
+    work: Callable[[Setting], np.ndarray]
+    reuse: Callable[[Setting], np.ndarray]
+    around: Callable[[Setting], list[Setting]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What one trial taught: the loss and its standard error; the speedup where it was measured."""
+
+    setting: Setting
+    loss: float
+    error: float
+    speedup: float | None = None
+    others: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # figure, error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """A limit of a metric beside the score."""
+
+    name: str
+    limit: float
+    above: bool  # the figure must be over it, not under it
+
+    @property
+    def sign(self) -> float:
+        """What makes less of the figure better."""
+        return -1.0 if self.above else 1.0
+
+
+@dataclass
+class Losses:
+    """A Gaussian process of the loss over what is reused, after Rasmussen and Williams (2006).
+
+    The loss is squeezed around the limit, where it must be known, so that settings which ruin the
+    picture do not rule the fit. With `before`, the losses of a related study, what is learned is
+    the difference to them.
+    """
+
+    limit: float
+    before: "Losses | None" = None
+    seed: int = 0
+    unit: float | None = None  # how far from the limit squeezing begins; the limit itself when None
+    _process: Any = field(default=None, repr=False)
+    _fitted: int = 0
+
+    def squeeze(self, loss: np.ndarray) -> np.ndarray:
+        """Nearly linear around the limit, logarithmic far away."""
+        squeezed: np.ndarray = np.arcsinh((loss - self.limit) / self._unit)
+        return squeezed
+
+    def stretch(self, value: np.ndarray) -> np.ndarray:
+        """What `squeeze` undoes."""
+        loss: np.ndarray = np.sinh(value) * self._unit + self.limit
+        return loss
+
+    @property
+    def _unit(self) -> float:
+        return max(abs(self.limit), 0.005) if self.unit is None else self.unit
+
+    def fit(self, points: np.ndarray, loss: np.ndarray, error: np.ndarray) -> None:
+        """Learn from losses with their standard errors at these points, shape (n, features)."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+        target = self.squeeze(loss) - self._prior(points)
+        slope = 1 / np.hypot(self._unit, loss - self.limit)
+        noise = np.maximum((error * slope) ** 2, 1e-4)
+        again = len(loss) >= 1.2 * self._fitted or self._process is None
+        if again:
+            kernel = ConstantKernel(1.0, (0.05, 20.0)) * Matern(
+                np.ones(points.shape[1]), (0.2, 20.0), nu=2.5
+            )
+            self._fitted = len(loss)
+        else:
+            kernel = self._process.kernel_
+        self._process = GaussianProcessRegressor(
+            kernel,
+            alpha=noise,
+            optimizer="fmin_l_bfgs_b" if again and len(loss) >= 4 else None,
+            random_state=self.seed,
+        )
+        with warnings.catch_warnings():
+            # Of a scale at its bound, which says only that a feature does not matter.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            # The prior's mean: a related study's prediction, or that a setting is at the limit.
+            self._process.fit(points, target)
+
+    def predict(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the squeezed loss."""
+        prior = self._prior(points)
+        if self._process is None:
+            return prior, np.ones(len(points))
+        mean, deviation = self._process.predict(points, return_std=True)
+        return mean + prior, np.maximum(deviation, 1e-6)
+
+    def _prior(self, points: np.ndarray) -> np.ndarray:
+        return np.zeros(len(points)) if self.before is None else self.before.predict(points)[0]
+
+
+class FrontierSampler(BaseSampler):
+    """Proposes the setting with the most expected gain for the prompts that it will cost.
+
+    The speedup of every candidate is predicted from timed steps and measured trials
+    (`LatencyModel`); the loss is learned by a Gaussian process over what a setting reuses. The
+    gain is that in feasible speedup (aim `max`: constrained expected improvement, Gardner et al.,
+    2014, with a known objective) or in the area under the front (aim `front`: expected hypervolume
+    improvement, Emmerich et al., 2006). No computation is proposed twice; settings that other
+    workers measure at this moment count as measured, with the loss that is expected of them.
+
+    It reads of each trial the user attributes that `tuner.search.record` writes, `setting`,
+    `score_loss` with `score_loss_ci`, and `speedup`; a trial that was stopped early teaches too.
+    """
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        *,
+        limit: float,
+        bounds: Sequence[Bound] = (),
+        aim: Aim = "max",
+        seed: int | None = None,
+        timed: Sequence[TimedSteps] = (),
+        related: Sequence[Observation] = (),
+    ) -> None:
+        """`limit`: of the score loss; `bounds`: of the figures beside it.
+
+        `timed`: the steps timed at the study's start; `related`: a related study's trials.
+        """
+        self._knowledge = knowledge
+        self._limit = limit
+        self._aim = aim
+        self._timed = list(timed)
+        self._random = np.random.default_rng(seed)
+        self._independent = RandomSampler(seed)
+        self._latency = LatencyModel(knowledge.work)
+        reused = np.vstack([knowledge.reuse(one) for one in knowledge.candidates])
+        self._scale = _Scale(reused)
+        self._points = self._scale(reused)
+        self._candidates = list(knowledge.candidates)
+        self._row = {one: row for row, one in enumerate(self._candidates)}
+        self._losses = Losses(limit, seed=seed or 0)
+        self._bounds = {one.name: (one, Losses(one.sign * one.limit)) for one in bounds}
+        self._seen_around: set[Setting] = set()
+        self._related = list(related)
+        self._add([one.setting for one in self._related if one.setting.accelerators])
+        if self._related:
+            before = Losses(limit, seed=seed or 0)
+            self._fit(before, self._related)
+            self._losses = Losses(limit, before, seed=seed or 0)
+
+    def reseed_rng(self) -> None:
+        """Draw anew, for another worker."""
+        self._random = np.random.default_rng()
+        self._independent.reseed_rng()
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """All numbers are chosen together."""
+        return dict(self._knowledge.distributions)
+
+    def sample_relative(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """The numbers of the proposed setting; none for a trial whose numbers are given."""
+        if "fixed_params" in trial.system_attrs or not search_space:
+            return {}
+        setting = self.propose(study, trial.number)
+        return {} if setting is None else self._knowledge.flat(setting)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """At random: what is no part of the space, and everything once all was tried."""
+        return self._independent.sample_independent(study, trial, param_name, param_distribution)
+
+    def propose(self, study: optuna.Study, number: int) -> Setting | None:
+        """The next setting; None when every candidate was tried."""
+        found, tried, running = self._read(study, number)
+        self._look_around(found)
+        left = np.array([one not in tried for one in self._candidates])
+        if not left.any():
+            return None
+        trials = [(one.setting, one.speedup) for one in found if one.speedup is not None]
+        earlier = [(one.setting, one.speedup) for one in self._related if one.speedup is not None]
+        self._latency.fit(self._timed, [*earlier, *trials])
+        speedups = self._corrected(self._latency.speedups(self._candidates), found)
+        for one in found:
+            if one.speedup is not None:
+                speedups[self._row[one.setting]] = one.speedup
+        if found:
+            self._fit(self._losses, found)
+        if running:
+            means = self.expected(running)
+            believed = [
+                Observation(setting=one, loss=float(mean), error=0.0)
+                for one, mean in zip(running, means, strict=True)
+            ]
+            self._fit(self._losses, [*found, *believed])
+        mean, deviation = self._losses.predict(self._points)
+        within = self._within_bounds(found)
+        feasible = norm.cdf(-mean / deviation) * within
+        done = [self._row[one.setting] for one in found]
+        if self._aim == "max":
+            gain = feasible * _expected_gain(speedups, speedups[done], feasible[done])
+        if self._aim == "front" or not (gain[left] > 1e-9).any():
+            gain = within * self._area_gain(speedups, mean, deviation, done)
+        gain = gain / (feasible + (1 - feasible) * STOPPED_SHARE)
+        gain = np.where(left, gain + 1e-12 * self._random.random(len(gain)), -1.0)
+        return self._candidates[int(np.argmax(gain))]
+
+    def expected(self, settings: Sequence[Setting]) -> np.ndarray:
+        """The losses that are expected of settings."""
+        mean, _ = self._losses.predict(self._points[[self._row[one] for one in settings]])
+        return self._losses.stretch(mean)
+
+    def _add(self, settings: Sequence[Setting]) -> None:
+        """Take up settings that are not among the candidates yet."""
+        new = [one for one in dict.fromkeys(settings) if one not in self._row]
+        if new:
+            self._row |= {one: row for row, one in enumerate(new, len(self._candidates))}
+            self._candidates += new
+            points = self._scale(np.vstack([self._knowledge.reuse(one) for one in new]))
+            self._points = np.vstack([self._points, points])
+
+    def _look_around(self, found: Sequence[Observation]) -> None:
+        """Where the candidates are a sample, take up what lies beside the fastest good ones."""
+        if self._knowledge.around is not None:
+            good = [one for one in found if one.loss < self._limit and one.speedup is not None]
+            for one in sorted(good, key=lambda one: -(one.speedup or 0))[:LOOK_AROUND]:
+                if one.setting not in self._seen_around:
+                    self._seen_around.add(one.setting)
+                    self._add(self._knowledge.around(one.setting))
+
+    def _fit(self, losses: Losses, found: Sequence[Observation]) -> None:
+        losses.fit(
+            self._points[[self._row[one.setting] for one in found]],
+            np.array([one.loss for one in found]),
+            np.array([one.error for one in found]),
+        )
+
+    def _corrected(self, speedups: np.ndarray, found: Sequence[Observation]) -> np.ndarray:
+        """Predictions moved to what was measured nearby, where steps alone do not tell.
+
+        An accelerator that decides by the picture what it computes is not predicted by its plan.
+        """
+        known = [one for one in found if one.speedup is not None]
+        rows = [self._row[one.setting] for one in known]
+        off = np.log([one.speedup or 1.0 for one in known]) - np.log(speedups[rows])
+        if len(known) < 3 or np.median(np.abs(off)) < 2 * SPREAD:
+            return speedups
+        surprise = Losses(0.0, unit=1.0)
+        surprise.fit(self._points[rows], off, np.full(len(known), SPREAD))
+        mean, _ = surprise.predict(self._points)
+        moved: np.ndarray = speedups * np.exp(surprise.stretch(mean))
+        return moved
+
+    def _within_bounds(self, found: Sequence[Observation]) -> np.ndarray:
+        """The probability, by candidate, that the figures beside the score are within limits."""
+        chance = np.ones(len(self._candidates))
+        for name, (bound, losses) in self._bounds.items():
+            known = [one for one in found if name in one.others]
+            if known:
+                losses.fit(
+                    self._points[[self._row[one.setting] for one in known]],
+                    np.array([bound.sign * one.others[name][0] for one in known]),
+                    np.array([one.others[name][1] for one in known]),
+                )
+            mean, deviation = losses.predict(self._points)
+            chance *= norm.cdf(-mean / deviation)
+        return chance
+
+    def _read(
+        self, study: optuna.Study, number: int
+    ) -> tuple[list[Observation], set[Setting], list[Setting]]:
+        """What trials taught, every setting that was begun, and those that run elsewhere."""
+        found: dict[Setting, Observation] = {}
+        tried: set[Setting] = set()
+        running: list[Setting] = []
+        for one in study.get_trials(deepcopy=False):
+            kept = one.user_attrs
+            if one.number == number or "setting" not in kept:
+                continue
+            setting = Setting.of(kept["setting"])
+            if one.state != TrialState.PRUNED or _misses_a_limit(one):
+                tried.add(setting)
+            if setting not in self._row:
+                if not setting.accelerators:
+                    continue
+                self._add([setting])
+            if one.state in _LEARNT and "score_loss" in kept:
+                found[setting] = observation(kept)
+            elif one.state == TrialState.RUNNING:
+                running.append(setting)
+        return list(found.values()), tried, running
+
+    def _area_gain(
+        self, speedups: np.ndarray, mean: np.ndarray, deviation: np.ndarray, done: list[int]
+    ) -> np.ndarray:
+        """Expected gain in the area between the front, no speedup and the limit."""
+        known = [
+            (speedups[row], float(self._losses.stretch(mean[row])))
+            for row in done
+            if mean[row] < 0 and speedups[row] > 1
+        ]
+        losses = self._losses.stretch(mean[:, None] + deviation[:, None] * norm.ppf(QUANTILES))
+        gains: np.ndarray = _area_gains(speedups, losses, known, self._limit).mean(axis=1)
+        return gains
+
+
+def _misses_a_limit(stopped: FrozenTrial) -> bool:
+    """Whether a stopped trial is over the limits of today: they may have been loosened."""
+    return any(excess > 0 for excess in stopped.system_attrs.get("constraints", [1.0]))
+
+
+def observation(kept: Mapping[str, Any]) -> Observation:
+    """What a trial's attributes teach."""
+    return Observation(
+        setting=Setting.of(kept["setting"]),
+        loss=kept["score_loss"],
+        error=_error(kept["score_loss_ci"]),
+        speedup=kept.get("speedup"),
+        others={
+            name: (one["value"], _error(one["ci"]))
+            for name, one in kept.get("fidelity", {}).items()
+        },
+    )
+
+
+def _error(interval: Sequence[float]) -> float:
+    """About the standard error that a 95 % interval was made of."""
+    width = (interval[1] - interval[0]) / 4
+    return width if np.isfinite(width) else UNKNOWN
+
+
+def _expected_gain(speedups: np.ndarray, measured: np.ndarray, feasible: np.ndarray) -> np.ndarray:
+    """By how much a feasible setting would be expected to beat the best one so far.
+
+    Which of the measured ones are feasible is known only with a probability; at least the
+    baseline is.
+    """
+    order = np.argsort(-measured)
+    best = np.append(measured[order], 1.0)
+    chance = np.append(feasible[order], 1.0)
+    is_best = chance * np.cumprod(np.append(1.0, 1 - chance[:-1]))
+    deviation = SPREAD * speedups[:, None]
+    above = (speedups[:, None] - best) / deviation
+    gain = deviation * (above * norm.cdf(above) + norm.pdf(above))
+    found: np.ndarray = gain @ is_best
+    return found
+
+
+def _area_gains(
+    speedups: np.ndarray, losses: np.ndarray, front: list[tuple[float, float]], limit: float
+) -> np.ndarray:
+    """The area that each setting would add at each of its losses, shape of `losses`."""
+    gains = np.zeros_like(losses)
+    left = 1.0
+    least = float("inf")
+    stairs = []  # from the fastest: the least loss among those at least as fast
+    for speedup, loss in sorted(front, reverse=True):
+        if loss < least:
+            stairs.append((speedup, loss))
+            least = loss
+    for speedup, loss in [*reversed(stairs), (float("inf"), limit)]:
+        width = np.clip(np.minimum(speedups, speedup) - left, 0, None)[:, None]
+        gains += width * np.clip(min(loss, limit) - losses, 0, None)
+        left = speedup
+    return gains
+
+
+class _Scale:
+    """Features between zero and one over the first candidates; what never differs is left out."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        self._low = points.min(axis=0)
+        self._span = points.max(axis=0) - self._low
+        self._varied = self._span > 1e-9
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Shape (n, features that vary), one at least."""
+        if not self._varied.any():
+            return np.zeros((len(points), 1))
+        scaled: np.ndarray = (points - self._low) / np.where(self._varied, self._span, 1)
+        return scaled[:, self._varied]

@@ -1,0 +1,102 @@
+"""Predicting speedups: a latency is the sum of its steps' work, so a few timed steps tell it.
+
+The work of each step follows from the setting's plan (`tuner.accelerators._features`); what a unit
+of each kind of work costs on this machine is fitted here, with no cost below zero.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tuner.setting import Setting
+
+TRIAL_WEIGHT = 20.0  # of a whole trial's measured latency against one timed step
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedSteps:
+    """One generation with the clock read at every step, in units of the baseline's latency."""
+
+    setting: Setting
+    steps: tuple[float, ...]  # each denoising step
+    rest: float  # text encoding and decoding
+
+
+class LatencyModel:
+    """Latencies of settings relative to the baseline's.
+
+    `work` gives the kinds of work of a setting's steps, shape (steps, kinds).
+    """
+
+    def __init__(self, work: Callable[[Setting], np.ndarray]) -> None:
+        """A model that knows nothing yet: `fit` it."""
+        self._work = work
+        self._cost: np.ndarray | None = None
+        self._kept: dict[Setting, np.ndarray] = {}
+
+    def fit(self, timed: Sequence[TimedSteps], trials: Sequence[tuple[Setting, float]]) -> None:
+        """Learn from timed steps, and from trials with their speedups, which count more."""
+        from sklearn.linear_model import LinearRegression
+
+        rows: list[np.ndarray] = []
+        latencies: list[float] = []
+        weights: list[float] = []
+        rests = [one.rest for one in timed]
+        rest = float(np.median(rests)) if rests else 0.0
+        for one in timed:
+            work = self._work(one.setting)
+            rows += [np.append(row, 0.0) for row in work]
+            latencies += one.steps
+            weights += [1.0] * len(work)
+        for setting, speedup in trials:
+            rows.append(self.total(setting))
+            latencies.append(1 / speedup)
+            weights.append(TRIAL_WEIGHT)
+        if rest > 0:
+            rows.append(np.append(np.zeros(len(rows[0]) - 1), 1.0))
+            latencies.append(rest)
+            weights.append(TRIAL_WEIGHT)
+        if not rows:
+            return
+        found = np.array(latencies)
+        fit = LinearRegression(positive=True, fit_intercept=False)
+        # The error that matters is the relative one.
+        fit.fit(np.vstack(rows), found, sample_weight=np.array(weights) / found**2)
+        self._cost = fit.coef_
+
+    def total(self, setting: Setting) -> np.ndarray:
+        """The work of a whole generation, and one for what is done once."""
+        if setting not in self._kept:
+            self._kept[setting] = np.append(self._work(setting).sum(axis=0), 1.0)
+        return self._kept[setting]
+
+    def speedups(self, settings: Sequence[Setting]) -> np.ndarray:
+        """Predicted speedups over the baseline; ones before anything was learned."""
+        if self._cost is None:
+            return np.ones(len(settings))
+        latency = np.vstack([self.total(one) for one in settings]) @ self._cost
+        baseline = float(self.total(Setting()) @ self._cost)
+        found: np.ndarray = baseline / np.maximum(latency, 1e-6)
+        return found
+
+
+def to_time(
+    candidates: Sequence[Setting], work: Callable[[Setting], np.ndarray], count: int
+) -> list[Setting]:
+    """Up to `count` settings whose steps do every kind of work that the candidates' steps do.
+
+    Each next one is the setting with the most kinds of step that those before it lack.
+    """
+    kinds = {
+        one: {tuple(np.round(row, 6)) for row in work(one)} for one in (Setting(), *candidates)
+    }
+    chosen = [Setting()]
+    seen = set(kinds[Setting()])
+    while len(chosen) < count:
+        best = max(candidates, key=lambda one: len(kinds[one] - seen), default=None)
+        if best is None or not kinds[best] - seen:
+            break
+        chosen.append(best)
+        seen |= kinds[best]
+    return chosen
