@@ -22,13 +22,18 @@ def loss(value: float, half: float) -> Estimate:
 
 
 def measured(
-    prompts: int, score_loss: Estimate, speedup: float = 2.0, lpips: Estimate | None = None
+    prompts: int,
+    score_loss: Estimate,
+    speedup: float = 2.0,
+    lpips: Estimate | None = None,
+    timed: bool = True,
 ) -> Any:
     return SimpleNamespace(
         prompts=prompts,
         speedup=loss(speedup, 0.01),
         score_loss=score_loss,
         fidelity={"lpips": lpips or loss(0.1, 0.01)},
+        timed=timed,
     )
 
 
@@ -77,6 +82,15 @@ def test_a_setting_that_would_not_be_on_the_front_takes_no_more() -> None:
     assert effort(rival(2.1, 0.03)).answer(open_) is Answer.GO_ON  # that one is not feasible
     baseline = rival(2.1, 0.0, setting=Setting())
     assert effort(baseline).answer(open_) is Answer.GO_ON
+
+
+def test_the_speedup_is_timed_well_only_where_it_matters() -> None:
+    feasible, infeasible = loss(0.01, 0.001), loss(0.1, 0.01)
+    assert effort().answer(measured(32, feasible, timed=False)) is Answer.GO_ON
+    assert effort().answer(measured(32, feasible, timed=True)) is Answer.ENOUGH
+    assert effort().answer(measured(32, infeasible, timed=False)) is Answer.ENOUGH
+    better = effort(rival(2.1, 0.001))
+    assert better.answer(measured(32, feasible, timed=False)) is Answer.ENOUGH
 
 
 def test_what_is_no_faster_than_the_baseline_takes_no_more() -> None:

@@ -193,10 +193,11 @@ class Evaluation:
         """Evaluate a setting; yields what is known after each batch of prompts.
 
         The first batches are generated without the setting and with it, by turns, so that a drift
-        of the machine meets both alike; before the last figure more are, where those do not tell
-        the speedup well enough. Stop iterating to stop early: there are figures for `more`
-        prompts too, after those of the prompts that every setting is measured on. Batches come in
-        a random order, the same for the same setting; scores in that of the prompts.
+        of the machine meets both alike. Where those do not tell the speedup well enough, the last
+        figure comes twice: before and after as many pairs more as it needs (`timed`). Stop
+        iterating to stop early: there are figures for `more` prompts too, after those of the
+        prompts that every setting is measured on. Batches come in a random order, the same for the
+        same setting; scores in that of the prompts.
 
         Raises `UnfitError` where an accelerator does not fit, `TrialError` where the pictures
         are broken or the device runs out of memory.
@@ -233,25 +234,28 @@ class Evaluation:
                 same &= [digest(image) for image in images] == [digests[n] for n in numbers]
                 if on_pictures is not None and numbers in batches:
                     on_pictures(batches.index(numbers), images)
-                if index == len(batches) - 1:
-                    turns = self.timed(setting, turns)
-                    self._keep_latency(turns, latency, store)
-                yield Measurement(
-                    prompts=len(scores),
-                    speedup=turns.speedup,
-                    denoising=turns.denoising,
-                    score_loss=statistics.score_loss([base[n] for n in sorted(found)], scores),
-                    latency_s=turns.baseline_s / turns.speedup.value,
-                    denoising_s=turns.denoising_s,
-                    score=sum(scores) / len(scores),
-                    fidelity=fidelity.estimates(),
-                    scores=scores,
-                    ratios=turns.ratios,
-                    memory=meter.found,
-                    same_pictures=same,
-                    note=self._note(setting, turns.speedup.value, same),
-                    unsteady=turns.unsteady if index >= len(batches) - 1 else None,
-                )
+                last = index == len(batches) - 1
+                for known in self._more_turns(setting, turns) if last else [turns]:
+                    turns = known
+                    if last:
+                        self._keep_latency(turns, latency, store)
+                    yield Measurement(
+                        prompts=len(scores),
+                        speedup=turns.speedup,
+                        denoising=turns.denoising,
+                        score_loss=statistics.score_loss([base[n] for n in sorted(found)], scores),
+                        latency_s=turns.baseline_s / turns.speedup.value,
+                        denoising_s=turns.denoising_s,
+                        score=sum(scores) / len(scores),
+                        fidelity=fidelity.estimates(),
+                        scores=scores,
+                        ratios=turns.ratios,
+                        memory=meter.found,
+                        same_pictures=same,
+                        note=self._note(setting, turns.speedup.value, same),
+                        unsteady=turns.unsteady if index >= len(batches) - 1 else None,
+                        timed=self._is_timed(turns),
+                    )
 
     def _shuffled(self, setting: Setting) -> list[range]:
         """The batches in an order of this setting's own, so that the first ones stand for all.
@@ -284,14 +288,26 @@ class Evaluation:
             output, after = self._one(setting, numbers)
         return output, turns.plus(before, after)
 
-    def timed(self, setting: Setting, turns: Turns) -> Turns:
+    def _more_turns(self, setting: Setting, turns: Turns) -> Iterator[Turns]:
+        """The turns as they are, and then as many as the speedup needs, where that is more."""
+        turns = self.timed(setting, turns, self.timing_pairs)
+        yield turns
+        if not self._is_timed(turns):
+            yield self.timed(setting, turns)
+
+    def _is_timed(self, turns: Turns) -> bool:
+        """Whether the speedup is known well enough, or no more pairs may be spent on it."""
+        done = len(turns.ratios)
+        return done >= self.most_pairs or (
+            done >= self.timing_pairs and turns.enough(self.precision)
+        )
+
+    def timed(self, setting: Setting, turns: Turns, most: int | None = None) -> Turns:
         """With as many pairs more of the timing batches as make the speedup known well enough."""
         first = self.batches()[0]
         full = [one for one in self.batches()[: self.timing_pairs] if len(one) == len(first)]
-        while (done := len(turns.ratios)) < self.most_pairs:
-            if done >= self.timing_pairs and turns.enough(self.precision):
-                break
-            _, turns = self._by_turns(setting, full[done % len(full)], turns)
+        while len(turns.ratios) < (most or self.most_pairs) and not self._is_timed(turns):
+            _, turns = self._by_turns(setting, full[len(turns.ratios) % len(full)], turns)
         return turns
 
     def _keep_latency(self, turns: Turns, kept: BaselineLatency, store: Store) -> None:

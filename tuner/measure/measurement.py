@@ -23,4 +23,5 @@ class Measurement:
     note: str | None = None  # what is odd about it: changes nothing, or is slower
     denoising: Estimate | None = None  # the speedup of denoising alone
     denoising_s: float | None = None  # seconds per image of it
+    timed: bool = True  # the speedup is known as well as it is going to be
     unsteady: str | None = None  # why its latency is not to be relied upon

@@ -1,7 +1,8 @@
 """How much a trial is worth: asked after each block of prompts whether it should go on.
 
 Every setting is measured on the study's `num_samples` prompts. Where the interval of a loss then
-still reaches over its limit, and the setting would matter, it takes more, up to `max_samples`. A
+still reaches over its limit, and the setting would matter, it takes more, up to `max_samples`. One
+that matters is also timed until its speedup is known well; what is infeasible for sure is not. A
 trial that races is stopped before, when it is certain to miss a limit (`tuner.search.racing`).
 """
 
@@ -36,8 +37,14 @@ class Effort:
         """What a trial should do, from the `Measurement` so far."""
         if self.samples is None or measured.prompts < self.samples:
             return Answer.HOPELESS if self.races and self._hopeless(measured) else Answer.GO_ON
+        if not self._matters(measured):
+            return Answer.ENOUGH
         sure = self.limits.sure(measured.score_loss, measured.fidelity)
-        return Answer.ENOUGH if sure or not self._matters(measured) else Answer.GO_ON
+        values = {name: one.value for name, one in measured.fidelity.items()}
+        missed = any(
+            over > 0 for over in self.limits.constraints(measured.score_loss.value, values)
+        )
+        return Answer.ENOUGH if sure and (missed or measured.timed) else Answer.GO_ON
 
     def _hopeless(self, measured: Any) -> bool:
         """Whether it is certain to miss a limit, whatever the prompts that are left say."""
