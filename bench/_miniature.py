@@ -8,6 +8,7 @@ import torch
 
 from tuner import registry
 from tuner.measure.device import describe, versions
+from tuner.measure.evaluation import Evaluation
 from tuner.models._load import load, model_named
 from tuner.prompts.miniature import component as prompts
 
@@ -45,3 +46,19 @@ def scorer() -> Any:
 def captions(pool: str, count: int) -> list[str]:
     """Held-out captions of a pool."""
     return prompts.load(count, pool)
+
+
+def evaluation_of(
+    pool: str, count: int, *, scheduler: str = "DDIM", steps: int = 20, **others: Any
+) -> Evaluation:
+    """How the miniature is evaluated on a pool's first captions; `others` are `Evaluation`'s."""
+    return Evaluation(
+        pipeline=pipeline(scheduler),
+        device="cpu",
+        steps=steps,
+        prompts=captions(pool, count),
+        metric=scorer(),
+        resolution=MODEL.resolution,
+        guidance_scale=MODEL.guidance_scale,
+        **others,
+    )

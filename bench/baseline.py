@@ -8,8 +8,7 @@ Warm-up included, loading not.
 import argparse
 import time
 
-from bench._miniature import MODEL, captions, conditions, pipeline, quiet, scorer
-from tuner.measure.evaluation import Evaluation
+from bench._miniature import conditions, evaluation_of, quiet
 
 
 class Forgetful:
@@ -27,15 +26,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     args = parser.parse_args()
     quiet()
-    evaluation = Evaluation(
-        pipeline=pipeline("DDIM"),
-        device="cpu",
-        steps=20,
-        prompts=captions("search", 32),
-        metric=scorer(),
-        resolution=MODEL.resolution,
-        guidance_scale=MODEL.guidance_scale,
-    )
+    evaluation = evaluation_of("search", 32)
     print(conditions())
     for _ in range(args.repeat):
         start = time.perf_counter()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench._miniature import MODEL, captions, conditions, pipeline, quiet, scorer
+from bench._miniature import conditions, evaluation_of, quiet
 from bench.tradeoff import settings
 from tuner.accelerators._applied import applied
 from tuner.measure import statistics
@@ -79,16 +79,7 @@ class Truth:
 
 def measured(truth: Truth, count: int, file: Path) -> Truth:
     """Measure what is missing of the first prompts, and keep it block by block."""
-    evaluation = Evaluation(
-        pipeline=pipeline("DDIM"),
-        device="cpu",
-        steps=20,
-        prompts=captions("truth", count),
-        metric=scorer(),
-        resolution=MODEL.resolution,
-        guidance_scale=MODEL.guidance_scale,
-        batch_size=16,
-    )
+    evaluation = evaluation_of("truth", count, batch_size=16)
     about = {k: v for k, v in evaluation.score_parts.items() if k != "prompts"}
     different = changes(truth.about or about, about)
     if different:

@@ -13,10 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench._miniature import MODEL, captions, conditions, pipeline, quiet, scorer
+from bench._miniature import conditions, evaluation_of, quiet
 from bench.coverage import scores_of
 from tuner.measure import statistics
-from tuner.measure.evaluation import Evaluation
 from tuner.measure.statistics import Estimate
 from tuner.search.record import Result
 from tuner.session import Outcome, Session
@@ -79,16 +78,7 @@ class Truth:
     def __init__(self, file: Path, args: argparse.Namespace) -> None:
         self.file = file
         self.kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-        self.evaluation = Evaluation(
-            pipeline=pipeline("DDIM"),
-            device="cpu",
-            steps=args.steps,
-            prompts=captions("truth", args.prompts),
-            metric=scorer(),
-            resolution=MODEL.resolution,
-            guidance_scale=MODEL.guidance_scale,
-            batch_size=16,
-        )
+        self.evaluation = evaluation_of("truth", args.prompts, steps=args.steps, batch_size=16)
 
     def loss(self, setting: Setting) -> Estimate:
         """The loss of a setting, with its interval."""

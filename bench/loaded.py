@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from statistics import median
 from threading import Timer
 
-from bench._miniature import MODEL, captions, conditions, pipeline, quiet, scorer
+from bench._miniature import conditions, evaluation_of, quiet
 from tuner.measure.baseline import Memory
 from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.setting import Setting
@@ -47,15 +47,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=16)
     args = parser.parse_args()
     quiet()
-    evaluation = Evaluation(
-        pipeline=pipeline("DDIM"),
-        device="cpu",
-        steps=20,
-        prompts=captions("search", args.prompts),
-        metric=scorer(),
-        resolution=MODEL.resolution,
-        guidance_scale=MODEL.guidance_scale,
-    )
+    evaluation = evaluation_of("search", args.prompts)
     about = conditions()
     store = Memory()
     evaluation.baseline(store)

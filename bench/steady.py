@@ -10,10 +10,9 @@ import argparse
 import time
 from statistics import median
 
-from bench._miniature import MODEL, captions, conditions, pipeline, quiet, scorer
+from bench._miniature import conditions, evaluation_of, quiet
 from tuner.measure.baseline import Memory
 from tuner.measure.clock import Turns
-from tuner.measure.evaluation import Evaluation
 from tuner.setting import Setting
 
 
@@ -23,15 +22,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     args = parser.parse_args()
     quiet()
-    evaluation = Evaluation(
-        pipeline=pipeline("DDIM"),
-        device="cpu",
-        steps=args.steps,
-        prompts=captions("search", 32),
-        metric=scorer(),
-        resolution=MODEL.resolution,
-        guidance_scale=MODEL.guidance_scale,
-    )
+    evaluation = evaluation_of("search", 32, steps=args.steps)
     _, latency = evaluation.baseline(Memory())
     found, start = [], time.perf_counter()
     for _ in range(args.repeat):

@@ -13,8 +13,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bench._miniature import MODEL, captions, conditions, pipeline, quiet, scorer
-from tuner.measure.evaluation import Evaluation, Measurement
+from bench._miniature import conditions, evaluation_of, quiet
+from tuner.measure.evaluation import Measurement
 from tuner.setting import Params, Setting
 
 LIMIT = 0.02
@@ -32,14 +32,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/tradeoff"))
     args = parser.parse_args()
     quiet()
-    evaluation = Evaluation(
-        pipeline=pipeline(args.sched),
-        device="cpu",
+    evaluation = evaluation_of(
+        "truth",
+        args.prompts,
+        scheduler=args.sched,
         steps=args.steps,
-        prompts=captions("truth", args.prompts),
-        metric=scorer(),
-        resolution=MODEL.resolution,
-        guidance_scale=MODEL.guidance_scale,
         batch_size=args.batch_size,
         timing_pairs=args.pairs,
     )

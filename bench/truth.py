@@ -21,11 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from bench._miniature import MODEL, captions, pipeline, quiet, scorer
+from bench._miniature import MODEL, evaluation_of, pipeline, quiet
 from bench._shared import Trail, in_order, keys_of, restarts, shared
 from tuner.accelerators import Value
 from tuner.accelerators._plan import Shape, plan_of, shape_of
-from tuner.measure.evaluation import Evaluation
 from tuner.measure.pictures import checked
 from tuner.setting import Params, Setting, canonical, identity
 
@@ -174,18 +173,12 @@ def begun(wanted: Product, shape: Shape) -> Table:
     return table
 
 
-def fill(wanted: Product, table: Table, prompts: int, pipe: Any, metric: Any) -> None:
+def fill(wanted: Product, table: Table, prompts: int) -> None:
     """Generate what is missing, one batch of prompts after the other for all settings."""
-    evaluation = Evaluation(
-        pipeline=pipe,
-        device="cpu",
-        steps=wanted.steps,
-        prompts=captions("truth", PROMPTS),
-        metric=metric,
-        resolution=MODEL.resolution,
-        guidance_scale=MODEL.guidance_scale,
-        batch_size=BATCH,
+    evaluation = evaluation_of(
+        "truth", PROMPTS, scheduler=wanted.scheduler, steps=wanted.steps, batch_size=BATCH
     )
+    pipe = evaluation.pipeline
     shape = shape_of(pipe, MODEL.resolution)
     rows = [(Setting(), table.baseline), *zip(table.settings, table.scores, strict=True)]
     saved = begin = time.monotonic()
@@ -197,7 +190,7 @@ def fill(wanted: Product, table: Table, prompts: int, pipe: Any, metric: Any) ->
             with shared(pipe, setting, shape, wanted.steps, trail, seed=evaluation.seed) as call:
                 output, _ = evaluation.generate(call, numbers)
             texts = [evaluation.prompts[number] for number in numbers]
-            scores[numbers.start : numbers.stop] = metric.score(checked(output), texts)
+            scores[numbers.start : numbers.stop] = evaluation.metric.score(checked(output), texts)
             done += 1
             if time.monotonic() - saved > SAVE_S:
                 write(table, wanted.file)
@@ -252,7 +245,7 @@ def main() -> None:
             flush=True,
         )
         if args.run and table.prompts < args.prompts:
-            fill(wanted, table, args.prompts, pipe, scorer())
+            fill(wanted, table, args.prompts)
 
 
 if __name__ == "__main__":
