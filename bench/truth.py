@@ -186,7 +186,7 @@ def fill(wanted: Product, table: Table, prompts: int) -> None:
     for numbers in evaluation.batches()[: prompts // BATCH]:
         trail = Trail()
         missing = [row for row in rows if np.isnan(row[1][numbers.start])]
-        for setting, scores in missing:
+        for nth, (setting, scores) in enumerate(missing, 1):
             with shared(pipe, setting, shape, wanted.steps, trail, seed=evaluation.seed) as call:
                 output, _ = evaluation.generate(call, numbers)
             texts = [evaluation.prompts[number] for number in numbers]
@@ -196,7 +196,7 @@ def fill(wanted: Product, table: Table, prompts: int) -> None:
                 write(table, wanted.file)
                 saved = time.monotonic()
                 rate = (saved - begin) / done
-                print(f"{wanted.file.stem}: {numbers}, {done} of {len(missing)}, {rate:.1f} s each")
+                print(f"{wanted.file.stem}: {numbers}, {nth} of {len(missing)}, {rate:.1f} s each")
     write(table, wanted.file)
 
 

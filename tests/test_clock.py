@@ -44,7 +44,7 @@ def test_the_speedup_is_the_median_of_what_the_turns_say() -> None:
     assert found.baseline_s == 1.0
 
 
-@pytest.mark.parametrize("factor", [0.8, 1.25])
+@pytest.mark.parametrize("factor", [0.7, 1.4])
 def test_a_machine_that_is_another_one_says_so_and_its_own_baseline_counts(factor: float) -> None:
     found = turns([factor, factor * 1.001, factor * 0.999], [factor / 2] * 3)
     assert found.unsteady == f"the baseline takes {factor:.3g} s per image now, 1 s before"
@@ -110,8 +110,10 @@ class Timed(Evaluation):
         self.__dict__.update(seconds=list(seconds), turns=[])
         return self
 
-    def _one(self, setting: Setting, numbers: range) -> tuple[torch.Tensor, Seconds]:
-        output, _ = super()._one(setting, numbers)
+    def _one(
+        self, setting: Setting, numbers: range, *turn: Any, **where: Any
+    ) -> tuple[torch.Tensor, Seconds]:
+        output, _ = super()._one(setting, numbers, *turn, **where)
         order: list[bool] = self.__dict__["turns"]
         fast = bool(setting.accelerators)
         pair = max(order.count(fast) - 1, 0)  # the first of each is the warm-up
@@ -186,10 +188,10 @@ def test_a_baseline_that_moved_is_measured_again_and_not_divided_by(
 def test_a_baseline_that_wanders_within_a_trial_is_not_kept(
     evaluation: Evaluation, store: Storage
 ) -> None:
-    one = timed(evaluation, most_pairs=6).takes(*[(2.0, 1.0)] * 2, *[(3.0, 1.5)] * 4)
+    one = timed(evaluation, most_pairs=6).takes(*[(2.0, 1.0)] * 2, *[(4.0, 2.0)] * 4)
     keep_baseline(one, store, 2.0)
     *_, last = one.measure(FAST, store)
-    assert last.unsteady == "the baseline took 1 s per image at first and 1.5 s later"
+    assert last.unsteady == "the baseline took 1 s per image at first and 2 s later"
     assert one.baseline(store)[1].latency_s == pytest.approx(1)
 
 

@@ -377,8 +377,10 @@ def slowed(evaluation: Evaluation) -> Evaluation:
 
     @dataclass(frozen=True, kw_only=True)
     class Slow(Evaluation):
-        def _one(self, setting: Setting, numbers: range) -> tuple[torch.Tensor, Seconds]:
-            output, took = super()._one(setting, numbers)
+        def _one(
+            self, setting: Setting, numbers: range, *turn: Any, **where: Any
+        ) -> tuple[torch.Tensor, Seconds]:
+            output, took = super()._one(setting, numbers, *turn, **where)
             return output, replace(took, whole=took.whole + (10 if setting.accelerators else 0))
 
     return Slow(**{one.name: getattr(evaluation, one.name) for one in fields(evaluation)})

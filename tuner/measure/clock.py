@@ -3,14 +3,14 @@
 A batch is timed by the wall, from prompts to pixels on the device, with the device synchronised at
 both ends: what a user waits for includes what the host does before the first kernel, which a GPU's
 own events do not see. Of the denoising inside, events mark begin and end on a GPU, so that nothing
-waits; on a CPU, where a call returns when it is done, the wall does.
+waits; on a CPU, where a call returns when it is done, the wall does. There a batch may also hand
+over to another before each of its steps (`tuner.measure.turns`); then the watch stands still.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -18,7 +18,7 @@ from tuner.measure import device as machine
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
 
-MOVED = 0.1  # a baseline that is so much faster or slower says that the machine is another
+MOVED = 0.25  # a baseline that is so much faster or slower says that the machine is another
 ROUGH = 0.05  # a speedup that is not known to this share is not one to build upon
 
 
@@ -34,9 +34,13 @@ class Seconds:
 class Stopwatch:
     """Times calls of a pipeline; hooks on its denoiser see when denoising begins and ends."""
 
-    def __init__(self, denoiser: Any, device: str) -> None:
+    def __init__(
+        self, denoiser: Any, device: str, hand_over: Callable[[], None] | None = None
+    ) -> None:
+        """`hand_over` lets another batch go on for a while, before each call of the denoiser."""
         self._denoiser = denoiser
         self._device = device
+        self._hand_over = hand_over
         self._mark, self._between = _marks(device)
 
     @contextmanager
@@ -45,12 +49,22 @@ class Stopwatch:
 
         Raises `RuntimeError` when asked of a block in which the denoiser was not called.
         """
-        marks: list[Any] = []  # of each call's begin
-        end: list[Any] = []  # of the last call's end
+        begun: list[Any] = []  # at each call of the denoiser
+        left: list[Any] = []  # and before another batch had its turn
+        end: list[Any] = []  # of the last call
         total: list[float] = []
+        away = 0.0
 
         def begins(module: Any, args: Any) -> None:
-            marks.append(self._mark())
+            nonlocal away
+            mark = self._mark()
+            left.append(mark)
+            if self._hand_over is not None:
+                gone = time.perf_counter()
+                self._hand_over()
+                away += time.perf_counter() - gone
+                mark = self._mark()
+            begun.append(mark)
 
         def ends(module: Any, args: Any, output: Any) -> None:
             end[:] = [self._mark()]
@@ -58,8 +72,8 @@ class Stopwatch:
         def seconds() -> Seconds:
             if not end:
                 raise RuntimeError("the denoiser was not called, so there is nothing to time")
-            steps = tuple(self._between(*two) for two in pairwise([*marks, *end]))
-            return Seconds(whole=total[0], denoising=self._between(marks[0], end[0]), steps=steps)
+            steps = tuple(map(self._between, begun, [*left[1:], *end]))
+            return Seconds(whole=total[0], denoising=sum(steps), steps=steps)
 
         hooks = [
             self._denoiser.register_forward_pre_hook(begins),
@@ -70,7 +84,7 @@ class Stopwatch:
             start = time.perf_counter()
             yield seconds
             machine.synchronise(self._device)
-            total.append(time.perf_counter() - start)
+            total.append(time.perf_counter() - start - away)
         finally:
             for hook in hooks:
                 hook.remove()

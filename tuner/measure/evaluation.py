@@ -5,7 +5,7 @@ import inspect
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from tuner.accelerators._applied import Generate, applied, check
@@ -19,6 +19,7 @@ from tuner.measure.fidelity import Beside, Fidelity, Reference, of_equal
 from tuner.measure.measurement import Measurement as Measurement
 from tuner.measure.pictures import checked, digest
 from tuner.measure.statistics import Estimate
+from tuner.measure.turns import HandOver, Way, by_turns, one_by_one, twin_of
 from tuner.metrics import Metric
 from tuner.models._load import fingerprint
 from tuner.setting import Setting
@@ -88,7 +89,9 @@ class Evaluation:
         first = len(self.prompts)
         return [self.prompts[n] if n < first else self.more[n - first] for n in numbers]
 
-    def generate(self, call: Generate, numbers: range) -> tuple[Any, Seconds]:
+    def generate(
+        self, call: Generate, numbers: range, watch: Stopwatch | None = None
+    ) -> tuple[Any, Seconds]:
         """Generate one batch; pictures as a tensor, and the seconds that it took."""
         import torch
 
@@ -100,7 +103,8 @@ class Evaluation:
         if "use_resolution_binning" in inspect.signature(call).parameters:
             # PixArt would draw at the nearest size that it was trained on, and scale the picture.
             extra["use_resolution_binning"] = False
-        with Stopwatch(denoiser_of(self.pipeline), self.device).timed() as seconds:
+        watch = watch or Stopwatch(denoiser_of(self.pipeline), self.device)
+        with watch.timed() as seconds:
             output = call(
                 self.texts(numbers),
                 num_inference_steps=self.steps,
@@ -224,7 +228,7 @@ class Evaluation:
                     before, reference = self._baseline_of(numbers, store)
                     base, digests = base + before.scores, digests + before.digests
                 if index < self.timing_pairs and len(numbers) == len(batches[0]):
-                    output, turns = self._by_turns(setting, numbers, turns)
+                    output, turns = self.pair(setting, numbers, turns)
                 else:
                     output, _ = self._one(setting, numbers)
                 images, prompts = checked(output), self.texts(numbers)
@@ -278,15 +282,29 @@ class Evaluation:
         self._one(Setting(), self.batches()[0])
         return True
 
-    def _by_turns(self, setting: Setting, numbers: range, turns: Turns) -> tuple[Any, Turns]:
-        """One pair more, and the setting's pictures; each comes first every other time."""
+    def pair(
+        self, setting: Setting, numbers: range, turns: Turns, way: Way | None = None
+    ) -> tuple[Any, Turns]:
+        """One pair more, and the setting's pictures; each comes first every other time.
+
+        On a CPU the two take their steps by turns, which cancels most of what a shared host does
+        to them. A GPU is given one batch after the other: the host runs ahead of it, and a wait
+        before each step would make the short ones longer than they are.
+        """
+        way = way or (by_turns if self.device == "cpu" else one_by_one)
+        jobs = [
+            partial(self._one, Setting(), numbers, pipeline=self._twin),
+            partial(self._one, setting, numbers),
+        ]
         if len(turns.ratios) % 2:
-            output, after = self._one(setting, numbers)
-            _, before = self._one(Setting(), numbers)
+            (output, after), (_, before) = way(jobs[::-1])
         else:
-            _, before = self._one(Setting(), numbers)
-            output, after = self._one(setting, numbers)
+            (_, before), (output, after) = way(jobs)
         return output, turns.plus(before, after)
+
+    @cached_property
+    def _twin(self) -> Any:
+        return twin_of(self.pipeline)
 
     def _more_turns(self, setting: Setting, turns: Turns) -> Iterator[Turns]:
         """The turns as they are, and then as many as the speedup needs, where that is more."""
@@ -307,7 +325,7 @@ class Evaluation:
         first = self.batches()[0]
         full = [one for one in self.batches()[: self.timing_pairs] if len(one) == len(first)]
         while len(turns.ratios) < (most or self.most_pairs) and not self._is_timed(turns):
-            _, turns = self._by_turns(setting, full[len(turns.ratios) % len(full)], turns)
+            _, turns = self.pair(setting, full[len(turns.ratios) % len(full)], turns)
         return turns
 
     def _keep_latency(self, turns: Turns, kept: BaselineLatency, store: Store) -> None:
@@ -343,9 +361,17 @@ class Evaluation:
             note=f"computes what the baseline computes in {self.steps} steps of this model",
         )
 
-    def _one(self, setting: Setting, numbers: range) -> tuple[Any, Seconds]:
-        with applied(self.pipeline, setting.accelerators, seed=self.seed) as call:
-            return self.generate(call, numbers)
+    def _one(
+        self,
+        setting: Setting,
+        numbers: range,
+        hand_over: HandOver | None = None,
+        pipeline: Any = None,
+    ) -> tuple[Any, Seconds]:
+        pipeline = pipeline or self.pipeline
+        watch = Stopwatch(denoiser_of(pipeline), self.device, hand_over)
+        with applied(pipeline, setting.accelerators, seed=self.seed) as call:
+            return self.generate(call, numbers, watch)
 
 
 class _memory_errors:  # noqa: N801 - reads as a statement
