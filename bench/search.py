@@ -33,7 +33,7 @@ from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure import statistics
 from tuner.search.frontier import Aim, FrontierSampler, Knowledge, Observation
 from tuner.search.latency import TimedSteps, to_time
-from tuner.search.racing import least
+from tuner.search.racing import whole
 from tuner.setting import Setting, canonical
 
 LIMIT = 0.02
@@ -160,7 +160,7 @@ class Replay:
         speedup = float(self.truth.speedups[row] * np.exp(self.random.normal(0, SCATTER)))
         for count in range(BLOCK if self.races else PROMPTS, PROMPTS + 1, BLOCK):
             found = statistics.score_loss(before[:count].tolist(), after[:count].tolist())
-            if least(found, count, PROMPTS) > LIMIT:
+            if whole(found, count, PROMPTS).low > LIMIT:
                 break
         self.prompts += count
         stopped = count < PROMPTS
