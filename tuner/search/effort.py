@@ -6,7 +6,7 @@ that matters is also timed until its speedup is known well; what is infeasible f
 trial that races is stopped before, when it is certain to miss a limit (`tuner.search.racing`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -65,3 +65,18 @@ class Effort:
             for rival in self.rivals
             if rival.feasible(self.limits)
         )
+
+
+def spend(
+    found: Iterator[Any], effort: Effort, on_block: Callable[[Any], None] = lambda _: None
+) -> tuple[Any, Answer]:
+    """The first `Measurement` after which not to go on, or the last one; and the answer to it.
+
+    `on_block` is told each one.
+    """
+    for measured in found:
+        on_block(measured)
+        answer = effort.answer(measured)
+        if answer is not Answer.GO_ON:
+            break
+    return measured, answer

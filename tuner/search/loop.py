@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from tuner.errors import BadPictureError, TrialError, UsageError
 from tuner.search import record
-from tuner.search.effort import Answer, Effort
+from tuner.search.effort import Answer, Effort, spend
 from tuner.search.goal import Goal
 from tuner.search.interrupt import Interruptible
 from tuner.search.limits import Limits
@@ -133,7 +133,6 @@ def _run_trial(
     trial.set_user_attr("setting", setting.params)
     trial.set_user_attr("combination", setting.combination)
     watch.trial_began(trial.number, setting)
-    measured = None
     try:
         earlier = _measured_before(study, setting)
         if earlier is not None:
@@ -141,13 +140,11 @@ def _run_trial(
             if earlier.state == TrialState.PRUNED:
                 raise optuna.TrialPruned
         else:
-            asked, answer = effort(), Answer.GO_ON
-            for measured in measure(setting, trial.number):
-                watch.trial_went_on(trial.number, measured)
-                answer = asked.answer(measured)
-                if answer is not Answer.GO_ON:
-                    break
-            assert measured is not None
+            measured, answer = spend(
+                measure(setting, trial.number),
+                effort(),
+                lambda block: watch.trial_went_on(trial.number, block),
+            )
             record.write(trial, measured, goal.limits)
             if answer is Answer.HOPELESS:
                 raise optuna.TrialPruned
