@@ -12,6 +12,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import norm
 
+from tuner.search import record
 from tuner.search.latency import LatencyModel, TimedSteps
 from tuner.setting import Setting
 
@@ -329,7 +330,7 @@ class FrontierSampler(BaseSampler):
             if one.number == number or "setting" not in kept:
                 continue
             setting = Setting.of(kept["setting"])
-            if one.state != TrialState.PRUNED or _misses_a_limit(one):
+            if one.state != TrialState.PRUNED or record.misses_a_limit(one):
                 tried.add(setting)
             if setting not in self._row:
                 if not setting.accelerators:
@@ -353,11 +354,6 @@ class FrontierSampler(BaseSampler):
         losses = self._losses.stretch(mean[:, None] + deviation[:, None] * norm.ppf(QUANTILES))
         gains: np.ndarray = _area_gains(speedups, losses, known, self._limit).mean(axis=1)
         return gains
-
-
-def _misses_a_limit(stopped: FrozenTrial) -> bool:
-    """Whether a stopped trial is over the limits of today: they may have been loosened."""
-    return any(excess > 0 for excess in stopped.system_attrs.get("constraints", [1.0]))
 
 
 def observation(kept: Mapping[str, Any]) -> Observation:

@@ -184,13 +184,12 @@ def _frozen(study: optuna.Study, trial: optuna.Trial) -> optuna.trial.FrozenTria
 def _measured_before(study: optuna.Study, setting: Setting) -> optuna.trial.FrozenTrial | None:
     """A trial of the same setting whose numbers can be used again.
 
-    One that was stopped is used where it still misses a limit: they may have been loosened.
+    One that was stopped is used where it still misses a limit.
     """
     for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
-        if one.user_attrs.get("setting") == setting.params:
-            over = any(excess > 0 for excess in one.system_attrs.get("constraints", []))
-            if one.state == TrialState.COMPLETE or over:
-                return one
+        same = one.user_attrs.get("setting") == setting.params
+        if same and (one.state == TrialState.COMPLETE or record.misses_a_limit(one)):
+            return one
     return None
 
 
