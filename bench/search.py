@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from tuner.accelerators._features import reuse, step_rows
 from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure import statistics
 from tuner.search.frontier import Aim, FrontierSampler, Knowledge, Observation
+from tuner.search.gains import Point, staircase
 from tuner.search.latency import TimedSteps, to_time
 from tuner.search.racing import whole
 from tuner.setting import Setting, canonical
@@ -188,15 +189,13 @@ class Replay:
         return found / self.truth.area
 
 
-def area(points: Sequence[tuple[float, float]]) -> float:
+def area(points: Sequence[Point]) -> float:
     """The area between a front, no speedup and the limit."""
-    total, least, right = 0.0, LIMIT, None
-    for speedup, loss in sorted(points, reverse=True):
-        if loss < least:
-            if right is not None:
-                total += (right - max(speedup, 1.0)) * (LIMIT - least)
-            right, least = max(speedup, 1.0), loss
-    return total + ((right or 1.0) - 1.0) * (LIMIT - least)
+    stairs = [(max(speedup, 1.0), loss) for speedup, loss in staircase(points) if loss < LIMIT]
+    return sum(
+        (speedup - left) * (LIMIT - loss)
+        for (speedup, loss), (left, _) in pairwise([*stairs, (1.0, LIMIT)])
+    )
 
 
 Search = Callable[[Truth, int, int, Aim], Replay]
