@@ -35,13 +35,13 @@ from tuner.search.frontier import Aim, FrontierSampler, Knowledge, Observation
 from tuner.search.gains import Point, staircase
 from tuner.search.latency import TimedSteps, to_time
 from tuner.search.racing import whole
+from tuner.search.samplers import TO_TIME
 from tuner.setting import Setting, canonical
 
 LIMIT = 0.02
 PROMPTS = 32
 BLOCK = 4  # prompts between two looks
 SCATTER = 0.01  # of a measured speedup
-PROBES = 6  # settings whose steps are timed at the start, one batch of four each, twice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,12 +262,12 @@ def frontier(
 def probes(truth: Truth, replay: Replay) -> list[TimedSteps]:
     """The steps that are timed at the start, each after a warm-up; they cost prompts."""
     found = []
-    for setting in to_time(truth.table.settings, truth.knowledge.work, PROBES):
+    for setting in to_time(truth.table.settings, truth.knowledge.work, TO_TIME):
         seconds = np.array(truth.sums.steps(setting)) / truth.sums.baseline
         steps = seconds * np.exp(replay.random.normal(0, 3 * SCATTER, len(seconds)))
         rest = truth.sums.rest / truth.sums.baseline
         found.append(TimedSteps(setting=setting, steps=tuple(steps), rest=rest))
-        replay.prompts += 2 * BLOCK
+        replay.prompts += 2 * BLOCK  # one batch, twice
     return found
 
 
