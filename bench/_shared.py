@@ -96,11 +96,7 @@ def shared(
     """As `applied`, for one generation of the prompts that the trail was made with."""
     plan = plan_of(setting.accelerators, shape, steps)
     keys = keys_of(setting, plan)
-    common = 0
-    while common < min(len(trail.keys), steps - 1) and trail.keys[common] == keys[common]:
-        common += 1
-    start = max(step for step in restarts(plan) if step <= common)
-    replay = Replay(trail=trail, keys=keys, start=start)
+    replay = Replay(trail=trail, keys=keys, start=start_of(plan, keys, trail.keys))
     with applied(pipeline, (*setting.accelerators, replay), seed=seed) as generate:
         yield generate
 
@@ -112,6 +108,17 @@ def keys_of(setting: Setting, plan: Plan) -> list[Key]:
         (step.guided, step.entered, tuple(step.self_source), tuple(step.cross_source), always)
         for step in plan.steps
     ]
+
+
+def start_of(plan: Plan, keys: Sequence[Key], trail: Sequence[Key]) -> int:
+    """The first step that is to be computed: what a trail begins alike with is taken over.
+
+    The last step always is computed.
+    """
+    common = 0
+    while common < min(len(trail), len(plan.steps) - 1) and trail[common] == keys[common]:
+        common += 1
+    return max(step for step in restarts(plan) if step <= common)
 
 
 def restarts(plan: Plan) -> Iterator[int]:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -32,15 +32,16 @@ from tuner.accelerators._features import reuse, step_rows
 from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure import statistics
 from tuner.search.frontier import Aim, FrontierSampler, Knowledge, Observation
+from tuner.search.gains import Point, staircase
 from tuner.search.latency import TimedSteps, to_time
-from tuner.search.racing import least
+from tuner.search.racing import whole
+from tuner.search.samplers import TO_TIME
 from tuner.setting import Setting, canonical
 
 LIMIT = 0.02
 PROMPTS = 32
 BLOCK = 4  # prompts between two looks
 SCATTER = 0.01  # of a measured speedup
-PROBES = 6  # settings whose steps are timed at the start, one batch of four each, twice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +161,7 @@ class Replay:
         speedup = float(self.truth.speedups[row] * np.exp(self.random.normal(0, SCATTER)))
         for count in range(BLOCK if self.races else PROMPTS, PROMPTS + 1, BLOCK):
             found = statistics.score_loss(before[:count].tolist(), after[:count].tolist())
-            if least(found, count, PROMPTS) > LIMIT:
+            if whole(found, count, PROMPTS).low > LIMIT:
                 break
         self.prompts += count
         stopped = count < PROMPTS
@@ -188,15 +189,13 @@ class Replay:
         return found / self.truth.area
 
 
-def area(points: Sequence[tuple[float, float]]) -> float:
+def area(points: Sequence[Point]) -> float:
     """The area between a front, no speedup and the limit."""
-    total, least, right = 0.0, LIMIT, None
-    for speedup, loss in sorted(points, reverse=True):
-        if loss < least:
-            if right is not None:
-                total += (right - max(speedup, 1.0)) * (LIMIT - least)
-            right, least = max(speedup, 1.0), loss
-    return total + ((right or 1.0) - 1.0) * (LIMIT - least)
+    stairs = [(max(speedup, 1.0), loss) for speedup, loss in staircase(points) if loss < LIMIT]
+    return sum(
+        (speedup - left) * (LIMIT - loss)
+        for (speedup, loss), (left, _) in pairwise([*stairs, (1.0, LIMIT)])
+    )
 
 
 Search = Callable[[Truth, int, int, Aim], Replay]
@@ -263,12 +262,12 @@ def frontier(
 def probes(truth: Truth, replay: Replay) -> list[TimedSteps]:
     """The steps that are timed at the start, each after a warm-up; they cost prompts."""
     found = []
-    for setting in to_time(truth.table.settings, truth.knowledge.work, PROBES):
+    for setting in to_time(truth.table.settings, truth.knowledge.work, TO_TIME):
         seconds = np.array(truth.sums.steps(setting)) / truth.sums.baseline
         steps = seconds * np.exp(replay.random.normal(0, 3 * SCATTER, len(seconds)))
         rest = truth.sums.rest / truth.sums.baseline
         found.append(TimedSteps(setting=setting, steps=tuple(steps), rest=rest))
-        replay.prompts += 2 * BLOCK
+        replay.prompts += 2 * BLOCK  # one batch, twice
     return found
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from bench._miniature import MODEL, evaluation_of, pipeline, quiet
-from bench._shared import Trail, in_order, keys_of, restarts, shared
+from bench._shared import Trail, in_order, keys_of, shared, start_of
 from tuner.accelerators import Value
 from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure.pictures import checked
@@ -189,7 +189,7 @@ def fill(wanted: Product, table: Table, prompts: int) -> None:
         for nth, (setting, scores) in enumerate(missing, 1):
             with shared(pipe, setting, shape, wanted.steps, trail, seed=evaluation.seed) as call:
                 output, _ = evaluation.generate(call, numbers)
-            texts = [evaluation.prompts[number] for number in numbers]
+            texts = evaluation.texts(numbers)
             scores[numbers.start : numbers.stop] = evaluation.metric.score(checked(output), texts)
             done += 1
             if time.monotonic() - saved > SAVE_S:
@@ -210,10 +210,7 @@ def work(table: Table, wanted: Product, shape: Shape, prompts: int) -> float:
                 continue
             plan = plan_of(setting.accelerators, shape, wanted.steps)
             keys = keys_of(setting, plan)
-            common = 0
-            while common < min(len(trail), wanted.steps - 1) and trail[common] == keys[common]:
-                common += 1
-            first = max(step for step in restarts(plan) if step <= common)
+            first = start_of(plan, keys, trail)
             trail = keys
             layers = len(plan.shape.layers)
             for number, step in list(enumerate(plan.steps))[first:]:

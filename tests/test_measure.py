@@ -14,7 +14,7 @@ from sqlalchemy import text
 import tuner
 from tuner import registry
 from tuner.accelerators._applied import applied
-from tuner.errors import BadPictureError, UsageError
+from tuner.errors import UsageError
 from tuner.measure import device as machine
 from tuner.measure import statistics
 from tuner.measure.baseline import BaselineLatency, changes, key_of
@@ -283,22 +283,6 @@ def test_pictures_of_a_baseline_that_was_interrupted_are_not_taken_for_all(
     assert not pictures_only.reference(store).complete
     pictures_only.baseline(store)
     assert pictures_only.reference(store).complete
-
-
-@pytest.mark.parametrize(
-    ("picture", "words"),
-    [
-        (torch.zeros(3, 8, 8), "black"),
-        (torch.full((3, 8, 8), 0.5), "one constant colour"),
-        (torch.full((3, 8, 8), float("nan")), "not numbers"),
-        (torch.linspace(0, 1, 192).reshape(3, 8, 8) / 0, "not numbers"),
-    ],
-)
-def test_broken_pictures_are_not_judged(picture: torch.Tensor, words: str) -> None:
-    healthy = torch.linspace(0, 1, 192).reshape(3, 8, 8)
-    assert len(checked(torch.stack([healthy]))) == 1
-    with pytest.raises(BadPictureError, match=f"picture 1 of the batch .*{words}"):
-        checked(torch.stack([healthy, picture]))
 
 
 def test_memory_is_kept_of_a_setting_and_of_the_baseline(

@@ -26,7 +26,7 @@ from tuner.search.record import Result
 from tuner.search.samplers import RACES, Problem, known, sampler
 from tuner.search.space import Space
 from tuner.search.verify import verify
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.storage import Storage, check_address
 
@@ -154,17 +154,15 @@ class Session:
         def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
             return evaluation.measure(setting, storage, strips.saver(f"trial-{trial:04d}"))
 
-        shape = shape_of(evaluation.pipeline, evaluation.resolution)
         goal = Goal.of(spec)
-        space = Space.of(spec)
+        problem = Problem(
+            space=Space.of(spec),
+            shape=shape_of(evaluation.pipeline, evaluation.resolution),
+            steps=spec.steps,
+            limits=goal.limits,
+            timed=lambda settings: _timed(settings, evaluation, storage),
+        )
         if finished(study) < spec.trials:
-            problem = Problem(
-                space=space,
-                shape=shape,
-                steps=spec.steps,
-                limits=goal.limits,
-                timed=lambda settings: _timed(settings, evaluation, storage),
-            )
             study.sampler = sampler(spec.sampler, spec.seed, problem)
         again = self.evaluation(replace(spec, seed=spec.seed + 1), pool="verify", more=True)
 
@@ -175,10 +173,10 @@ class Session:
             search(
                 study=study,
                 storage=storage,
-                space=space,
+                space=problem.space,
                 goal=goal,
                 measure=measure,
-                canonical=lambda setting: canonical(setting, shape, spec.steps),
+                canonical=problem.canonical,
                 trials=spec.trials,
                 samples=spec.num_samples,
                 races=known(spec.sampler) in RACES,

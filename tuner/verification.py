@@ -12,9 +12,8 @@ from tuner.models._load import device_named
 from tuner.report import export
 from tuner.report.apply import read
 from tuner.report.table import losses
-from tuner.search.effort import Effort
+from tuner.search.effort import Effort, spend
 from tuner.search.limits import Limits
-from tuner.search.verify import enough
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
@@ -138,7 +137,7 @@ def look_again(
     """Measure a setting, put what was found into the study, and say whether it holds."""
     limits, setting = Limits.of(spec), Setting.of(params)
     effort = Effort(limits=limits, samples=spec.num_samples)
-    again: Measurement = enough(evaluation.measure(setting, store), effort)
+    again: Measurement = spend(evaluation.measure(setting, store), effort)[0]
     missed = limits.missed(again.score_loss.value, again.fidelity)
     same = [point for point in every(study) if point["params"] == params]
     slower = is_slower(again, same[0])

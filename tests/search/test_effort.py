@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from tuner.measure.statistics import Estimate
-from tuner.search.effort import Answer, Effort
+from tuner.search.effort import Answer, Effort, spend
 from tuner.search.limits import Limits
 from tuner.search.record import Result
-from tuner.search.verify import enough
 from tuner.setting import Setting
 
 LIMITS = Limits(score_loss=0.02, others={"lpips": 0.2})
@@ -130,7 +129,8 @@ def test_a_second_look_stops_as_soon_as_it_is_sure() -> None:
             taken.append(prompts)
             yield measured(prompts, loss(0.015, half))
 
-    assert enough(looks(), effort()).prompts == 64
+    last, answer = spend(looks(), effort())
+    assert (last.prompts, answer) == (64, Answer.ENOUGH)
     assert taken == [16, 32, 48, 64]
 
 

@@ -1,6 +1,5 @@
 """Our sampler: predicted speed, learned quality, and nothing proposed twice."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,9 @@ from tuner.search.frontier import (
     FrontierSampler,
     Knowledge,
     Observation,
-    _area_gains,
     observation,
 )
+from tuner.search.gains import area_gains
 from tuner.search.latency import TimedSteps
 from tuner.search.space import Space
 from tuner.setting import Setting, canonical
@@ -192,7 +191,7 @@ def test_for_the_front_it_spreads_over_the_speeds(world: World) -> None:
         losses = np.array([[world.loss(one)] for one in settings])
         total, front = 0.0, []
         for one, loss in zip(settings, losses, strict=True):
-            total += _area_gains(np.array([world.speedup(one)]), loss[None], front, LIMIT)[0, 0]
+            total += area_gains(np.array([world.speedup(one)]), loss[None], front, LIMIT)[0, 0]
             front.append((world.speedup(one), float(loss[0])))
         return float(total)
 
@@ -230,19 +229,6 @@ def test_a_large_space_is_sampled_and_looked_into_around_the_best() -> None:
         assert large.space.holds(one)
         changed = [name for name, value in large.space.flat(one).items() if value != flat[name]]
         assert changed
-
-
-def test_the_area_that_a_point_adds_to_a_front_is_that_of_its_corner() -> None:
-    front = [(2.0, 0.01), (3.0, 0.015)]
-    gain: Callable[[float, float], float] = lambda speedup, loss: float(  # noqa: E731
-        _area_gains(np.array([speedup]), np.array([[loss]]), front, LIMIT)[0, 0]
-    )
-    assert gain(2.0, 0.01) == 0
-    assert gain(1.5, 0.012) == 0
-    assert gain(1.5, 0.0) == pytest.approx(0.5 * 0.01)
-    assert gain(4.0, 0.015) == pytest.approx(1.0 * 0.005)
-    assert gain(2.5, 0.005) == pytest.approx(1.0 * 0.005 + 0.5 * 0.010)
-    assert gain(5.0, 0.03) == 0  # over the limit
 
 
 def test_an_observation_reads_what_a_trial_keeps() -> None:

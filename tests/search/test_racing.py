@@ -5,7 +5,7 @@ import pytest
 
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
-from tuner.search.racing import LEAST, greatest, least
+from tuner.search.racing import LEAST, whole
 
 PROMPTS = 32
 LIMIT = 0.02
@@ -23,7 +23,7 @@ def stopped_after(before: list[float], after: list[float]) -> int:
     """Prompts until the trial is stopped; all where it is not."""
     for count in range(4, PROMPTS, 4):
         estimate = statistics.score_loss(before[:count], after[:count])
-        if least(estimate, count, PROMPTS) > LIMIT:
+        if whole(estimate, count, PROMPTS).low > LIMIT:
             return count
     return PROMPTS
 
@@ -46,21 +46,22 @@ def test_feasible_trials_are_hardly_ever_stopped() -> None:
 
 def test_the_more_prompts_are_known_the_nearer_are_the_bounds() -> None:
     estimate = Estimate(value=0.10, low=0.06, high=0.14)
-    below = [least(estimate, count, PROMPTS) for count in (8, 16, 31)]
-    above = [greatest(estimate, count, PROMPTS) for count in (8, 16, 31)]
+    found = [whole(estimate, count, PROMPTS) for count in (8, 16, 31)]
+    below, above = [one.low for one in found], [one.high for one in found]
     assert below == sorted(below)
     assert above == sorted(above, reverse=True)
     assert below[-1] < estimate.value < above[-1]
-    assert least(estimate, PROMPTS, PROMPTS) == greatest(estimate, PROMPTS, PROMPTS) == 0.10
+    everything = whole(estimate, PROMPTS, PROMPTS)
+    assert everything.low == everything.high == 0.10
 
 
 def test_before_there_is_enough_to_tell_nothing_is_certain() -> None:
     estimate = Estimate(value=0.10, low=0.09, high=0.11)
-    assert least(estimate, LEAST - 1, PROMPTS) == float("-inf")
-    assert greatest(estimate, LEAST - 1, PROMPTS) == float("inf")
+    found = whole(estimate, LEAST - 1, PROMPTS)
+    assert (found.low, found.high) == (float("-inf"), float("inf"))
 
 
 def test_the_bounds_are_alike_on_both_sides() -> None:
     estimate = Estimate(value=0.10, low=0.06, high=0.14)
-    above, below = greatest(estimate, 8, PROMPTS), least(estimate, 8, PROMPTS)
-    assert above - estimate.value == pytest.approx(estimate.value - below)
+    found = whole(estimate, 8, PROMPTS)
+    assert found.high - estimate.value == pytest.approx(estimate.value - found.low)

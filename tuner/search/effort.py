@@ -6,13 +6,13 @@ that matters is also timed until its speedup is known well; what is infeasible f
 trial that races is stopped before, when it is certain to miss a limit (`tuner.search.racing`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from tuner.search.limits import Limits
-from tuner.search.racing import greatest, least
+from tuner.search.racing import whole
 from tuner.search.record import Result
 
 
@@ -37,25 +37,21 @@ class Effort:
         """What a trial should do, from the `Measurement` so far."""
         if self.samples is None or measured.prompts < self.samples:
             return Answer.HOPELESS if self.races and self._hopeless(measured) else Answer.GO_ON
-        if not self._matters(measured):
+        found = measured.score_loss, measured.fidelity
+        if not self._matters(measured) or self.limits.surely_missed(*found):
             return Answer.ENOUGH
-        sure = self.limits.sure(measured.score_loss, measured.fidelity)
-        values = {name: one.value for name, one in measured.fidelity.items()}
-        missed = any(
-            over > 0 for over in self.limits.constraints(measured.score_loss.value, values)
-        )
-        return Answer.ENOUGH if sure and (missed or measured.timed) else Answer.GO_ON
+        kept = self.limits.surely_kept(*found)
+        return Answer.ENOUGH if kept and measured.timed else Answer.GO_ON
 
     def _hopeless(self, measured: Any) -> bool:
         """Whether it is certain to miss a limit, whatever the prompts that are left say."""
         if self.samples is None:
             return False
         count, total = measured.prompts, self.samples
-        best = {name: least(one, count, total) for name, one in measured.fidelity.items()}
-        for name in self.limits.over:
-            best[name] = greatest(measured.fidelity[name], count, total)
-        loss = least(measured.score_loss, count, total)
-        return any(excess > 0 for excess in self.limits.constraints(loss, best))
+        return self.limits.surely_missed(
+            whole(measured.score_loss, count, total),
+            {name: whole(one, count, total) for name, one in measured.fidelity.items()},
+        )
 
     def _matters(self, measured: Any) -> bool:
         """Whether it would be on the front if it were feasible; the best one is.
@@ -69,3 +65,18 @@ class Effort:
             for rival in self.rivals
             if rival.feasible(self.limits)
         )
+
+
+def spend(
+    found: Iterator[Any], effort: Effort, on_block: Callable[[Any], None] = lambda _: None
+) -> tuple[Any, Answer]:
+    """The first `Measurement` after which not to go on, or the last one; and the answer to it.
+
+    `on_block` is told each one.
+    """
+    for measured in found:
+        on_block(measured)
+        answer = effort.answer(measured)
+        if answer is not Answer.GO_ON:
+            break
+    return measured, answer

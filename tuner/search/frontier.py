@@ -1,6 +1,5 @@
 """Our own sampler: speed is predicted, so only quality is learned, and only where it pays."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,14 +11,16 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import norm
 
+from tuner.search import record
+from tuner.search.gains import SPREAD, area_gains, expected_gain
 from tuner.search.latency import LatencyModel, TimedSteps
+from tuner.search.losses import Losses
 from tuner.setting import Setting
 
 Aim = Literal["max", "front"]
 STOPPED_SHARE = 0.4  # of its prompts, that an infeasible trial costs on average
 QUANTILES = (np.arange(16) + 0.5) / 16
 LOOK_AROUND = 5  # settings whose neighbours are taken up
-SPREAD = 0.01  # of predicted speedups around the measured ones
 UNKNOWN = 0.1  # the standard error of a figure from one prompt
 _LEARNT = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -64,77 +65,6 @@ class Bound:
     def sign(self) -> float:
         """What makes less of the figure better."""
         return -1.0 if self.above else 1.0
-
-
-@dataclass
-class Losses:
-    """A Gaussian process of the loss over what is reused, after Rasmussen and Williams (2006).
-
-    The loss is squeezed around the limit, where it must be known, so that settings which ruin the
-    picture do not rule the fit. With `before`, the losses of a related study, what is learned is
-    the difference to them.
-    """
-
-    limit: float
-    before: "Losses | None" = None
-    seed: int = 0
-    unit: float | None = None  # how far from the limit squeezing begins; the limit itself when None
-    _process: Any = field(default=None, repr=False)
-    _fitted: int = 0
-
-    def squeeze(self, loss: np.ndarray) -> np.ndarray:
-        """Nearly linear around the limit, logarithmic far away."""
-        squeezed: np.ndarray = np.arcsinh((loss - self.limit) / self._unit)
-        return squeezed
-
-    def stretch(self, value: np.ndarray) -> np.ndarray:
-        """What `squeeze` undoes."""
-        loss: np.ndarray = np.sinh(value) * self._unit + self.limit
-        return loss
-
-    @property
-    def _unit(self) -> float:
-        return max(abs(self.limit), 0.005) if self.unit is None else self.unit
-
-    def fit(self, points: np.ndarray, loss: np.ndarray, error: np.ndarray) -> None:
-        """Learn from losses with their standard errors at these points, shape (n, features)."""
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.gaussian_process import GaussianProcessRegressor
-        from sklearn.gaussian_process.kernels import ConstantKernel, Matern
-
-        target = self.squeeze(loss) - self._prior(points)
-        slope = 1 / np.hypot(self._unit, loss - self.limit)
-        noise = np.maximum((error * slope) ** 2, 1e-4)
-        again = len(loss) >= 1.2 * self._fitted or self._process is None
-        if again:
-            kernel = ConstantKernel(1.0, (0.05, 20.0)) * Matern(
-                np.ones(points.shape[1]), (0.2, 20.0), nu=2.5
-            )
-            self._fitted = len(loss)
-        else:
-            kernel = self._process.kernel_
-        self._process = GaussianProcessRegressor(
-            kernel,
-            alpha=noise,
-            optimizer="fmin_l_bfgs_b" if again and len(loss) >= 4 else None,
-            random_state=self.seed,
-        )
-        with warnings.catch_warnings():
-            # Of a scale at its bound, which says only that a feature does not matter.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            # The prior's mean: a related study's prediction, or that a setting is at the limit.
-            self._process.fit(points, target)
-
-    def predict(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of the squeezed loss."""
-        prior = self._prior(points)
-        if self._process is None:
-            return prior, np.ones(len(points))
-        mean, deviation = self._process.predict(points, return_std=True)
-        return mean + prior, np.maximum(deviation, 1e-6)
-
-    def _prior(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros(len(points)) if self.before is None else self.before.predict(points)[0]
 
 
 class FrontierSampler(BaseSampler):
@@ -249,7 +179,7 @@ class FrontierSampler(BaseSampler):
         feasible = norm.cdf(-mean / deviation) * within
         done = [self._row[one.setting] for one in found]
         if self._aim == "max":
-            gain = feasible * _expected_gain(speedups, speedups[done], feasible[done])
+            gain = feasible * expected_gain(speedups, speedups[done], feasible[done])
         if self._aim == "front" or not (gain[left] > 1e-9).any():
             gain = within * self._area_gain(speedups, mean, deviation, done)
         gain = gain / (feasible + (1 - feasible) * STOPPED_SHARE)
@@ -329,7 +259,7 @@ class FrontierSampler(BaseSampler):
             if one.number == number or "setting" not in kept:
                 continue
             setting = Setting.of(kept["setting"])
-            if one.state != TrialState.PRUNED or _misses_a_limit(one):
+            if one.state != TrialState.PRUNED or record.misses_a_limit(one):
                 tried.add(setting)
             if setting not in self._row:
                 if not setting.accelerators:
@@ -351,13 +281,8 @@ class FrontierSampler(BaseSampler):
             if mean[row] < 0 and speedups[row] > 1
         ]
         losses = self._losses.stretch(mean[:, None] + deviation[:, None] * norm.ppf(QUANTILES))
-        gains: np.ndarray = _area_gains(speedups, losses, known, self._limit).mean(axis=1)
+        gains: np.ndarray = area_gains(speedups, losses, known, self._limit).mean(axis=1)
         return gains
-
-
-def _misses_a_limit(stopped: FrozenTrial) -> bool:
-    """Whether a stopped trial is over the limits of today: they may have been loosened."""
-    return any(excess > 0 for excess in stopped.system_attrs.get("constraints", [1.0]))
 
 
 def observation(kept: Mapping[str, Any]) -> Observation:
@@ -378,42 +303,6 @@ def _error(interval: Sequence[float]) -> float:
     """About the standard error that a 95 % interval was made of."""
     width = (interval[1] - interval[0]) / 4
     return width if np.isfinite(width) else UNKNOWN
-
-
-def _expected_gain(speedups: np.ndarray, measured: np.ndarray, feasible: np.ndarray) -> np.ndarray:
-    """By how much a feasible setting would be expected to beat the best one so far.
-
-    Which of the measured ones are feasible is known only with a probability; at least the
-    baseline is.
-    """
-    order = np.argsort(-measured)
-    best = np.append(measured[order], 1.0)
-    chance = np.append(feasible[order], 1.0)
-    is_best = chance * np.cumprod(np.append(1.0, 1 - chance[:-1]))
-    deviation = SPREAD * speedups[:, None]
-    above = (speedups[:, None] - best) / deviation
-    gain = deviation * (above * norm.cdf(above) + norm.pdf(above))
-    found: np.ndarray = gain @ is_best
-    return found
-
-
-def _area_gains(
-    speedups: np.ndarray, losses: np.ndarray, front: list[tuple[float, float]], limit: float
-) -> np.ndarray:
-    """The area that each setting would add at each of its losses, shape of `losses`."""
-    gains = np.zeros_like(losses)
-    left = 1.0
-    least = float("inf")
-    stairs = []  # from the fastest: the least loss among those at least as fast
-    for speedup, loss in sorted(front, reverse=True):
-        if loss < least:
-            stairs.append((speedup, loss))
-            least = loss
-    for speedup, loss in [*reversed(stairs), (float("inf"), limit)]:
-        width = np.clip(np.minimum(speedups, speedup) - left, 0, None)[:, None]
-        gains += width * np.clip(min(loss, limit) - losses, 0, None)
-        left = speedup
-    return gains
 
 
 class _Scale:

@@ -40,12 +40,18 @@ class Limits:
         found = zip(names, self.constraints(score_loss, values), strict=True)
         return [name for name, excess in found if excess > 0]
 
+    def surely_missed(self, score_loss: Estimate, fidelity: Mapping[str, Estimate]) -> bool:
+        """Whether the whole interval of one figure is past its limit."""
+        return any(best > 0 for best, _ in self._spans(score_loss, fidelity))
+
+    def surely_kept(self, score_loss: Estimate, fidelity: Mapping[str, Estimate]) -> bool:
+        """Whether the whole interval of every figure is within its limit."""
+        return all(worst <= 0 for _, worst in self._spans(score_loss, fidelity))
+
     def sure(self, score_loss: Estimate, fidelity: Mapping[str, Estimate]) -> bool:
         """Whether the whole intervals say the same: every limit is kept, or one is missed."""
-        lows = self.constraints(score_loss.low, {k: one.low for k, one in fidelity.items()})
-        highs = self.constraints(score_loss.high, {k: one.high for k, one in fidelity.items()})
-        spans = [sorted(ends) for ends in zip(lows, highs, strict=True)]
-        return any(best > 0 for best, _ in spans) or all(worst <= 0 for _, worst in spans)
+        found = score_loss, fidelity
+        return self.surely_missed(*found) or self.surely_kept(*found)
 
     def certainty(self, score_loss: Estimate, fidelity: Mapping[str, Estimate]) -> str:
         """How sure a verdict is: 'sure', 'likely' or 'unsure'.
@@ -63,6 +69,14 @@ class Limits:
     def over(self) -> list[str]:
         """The metrics whose figure must be over their limit."""
         return [name for name in self.others if registry.component("metrics", name).above]
+
+    def _spans(
+        self, score_loss: Estimate, fidelity: Mapping[str, Estimate]
+    ) -> list[tuple[float, float]]:
+        """For each limit, its constraint at the better and at the worse end of the interval."""
+        lows = self.constraints(score_loss.low, {k: one.low for k, one in fidelity.items()})
+        highs = self.constraints(score_loss.high, {k: one.high for k, one in fidelity.items()})
+        return [(min(ends), max(ends)) for ends in zip(lows, highs, strict=True)]
 
     def as_dict(self) -> dict[str, Any]:
         """As a study keeps them."""

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from tuner.errors import BadPictureError, TrialError, UsageError
 from tuner.search import record
-from tuner.search.effort import Answer, Effort
+from tuner.search.effort import Answer, Effort, spend
 from tuner.search.goal import Goal
 from tuner.search.interrupt import Interruptible
 from tuner.search.limits import Limits
@@ -133,7 +133,6 @@ def _run_trial(
     trial.set_user_attr("setting", setting.params)
     trial.set_user_attr("combination", setting.combination)
     watch.trial_began(trial.number, setting)
-    measured = None
     try:
         earlier = _measured_before(study, setting)
         if earlier is not None:
@@ -141,13 +140,11 @@ def _run_trial(
             if earlier.state == TrialState.PRUNED:
                 raise optuna.TrialPruned
         else:
-            asked, answer = effort(), Answer.GO_ON
-            for measured in measure(setting, trial.number):
-                watch.trial_went_on(trial.number, measured)
-                answer = asked.answer(measured)
-                if answer is not Answer.GO_ON:
-                    break
-            assert measured is not None
+            measured, answer = spend(
+                measure(setting, trial.number),
+                effort(),
+                lambda block: watch.trial_went_on(trial.number, block),
+            )
             record.write(trial, measured, goal.limits)
             if answer is Answer.HOPELESS:
                 raise optuna.TrialPruned
@@ -187,13 +184,12 @@ def _frozen(study: optuna.Study, trial: optuna.Trial) -> optuna.trial.FrozenTria
 def _measured_before(study: optuna.Study, setting: Setting) -> optuna.trial.FrozenTrial | None:
     """A trial of the same setting whose numbers can be used again.
 
-    One that was stopped is used where it still misses a limit: they may have been loosened.
+    One that was stopped is used where it still misses a limit.
     """
     for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
-        if one.user_attrs.get("setting") == setting.params:
-            over = any(excess > 0 for excess in one.system_attrs.get("constraints", []))
-            if one.state == TrialState.COMPLETE or over:
-                return one
+        same = one.user_attrs.get("setting") == setting.params
+        if same and (one.state == TrialState.COMPLETE or record.misses_a_limit(one)):
+            return one
     return None
 
 

@@ -13,26 +13,22 @@ CERTAINTY = 0.99  # one-sided, at each look
 LEAST = 4  # prompts before the first look
 
 
-def least(estimate: Estimate, count: int, total: int) -> float:
-    """The lower end of a mean over all `total` prompts, from that over `count` of them.
+def whole(estimate: Estimate, count: int, total: int) -> Estimate:
+    """What the mean over all `total` prompts can be, from that over `count` of them.
 
-    Minus infinity before there is enough to tell.
+    Anything before there is enough to tell.
     """
-    return -greatest(_negative(estimate), count, total)
+    margin = _margin(estimate, count, total)
+    return Estimate(value=estimate.value, low=estimate.value - margin, high=estimate.value + margin)
 
 
-def greatest(estimate: Estimate, count: int, total: int) -> float:
-    """The upper end, in the same way."""
+def _margin(estimate: Estimate, count: int, total: int) -> float:
     if count >= total:
-        return estimate.value
+        return 0.0
     if count < LEAST:
         return float("inf")
     half = (estimate.high - estimate.low) / 2
     error = half / float(student.ppf(0.5 + CONFIDENCE / 2, count - 1))
-    margin = float(student.ppf(CERTAINTY, count - 1)) * error * (1 - count / total) ** 0.5
-    bound: float = estimate.value + margin
-    return bound
-
-
-def _negative(estimate: Estimate) -> Estimate:
-    return Estimate(value=-estimate.value, low=-estimate.high, high=-estimate.low)
+    quantile = float(student.ppf(CERTAINTY, count - 1))
+    margin: float = quantile * error * (1 - count / total) ** 0.5
+    return margin

@@ -92,6 +92,14 @@ def constraints(kept: Mapping[str, Any], limits: Limits) -> list[float]:
     return limits.constraints(kept["score_loss"], fidelity)
 
 
+def misses_a_limit(trial: FrozenTrial) -> bool:
+    """Whether a trial is over the limits of today; one that keeps no constraints counts as over.
+
+    Of one that was stopped early: they may have been loosened since.
+    """
+    return any(excess > 0 for excess in trial.system_attrs.get("constraints", [1.0]))
+
+
 def keep_verification(study: optuna.Study, trial: int, measured: Any) -> None:
     """Keep a second measurement; with the study, because a finished trial is closed."""
     kept = study.user_attrs.get(VERIFIED, {})

@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 
 from tuner.search import record
-from tuner.search.effort import Answer, Effort
+from tuner.search.effort import Effort, spend
 from tuner.search.goal import Goal
 from tuner.search.record import Result
 
@@ -34,15 +34,7 @@ def verify(
         candidate = goal.reached(record.results(study))
         if candidate is None or candidate.verified is not None:
             return candidate
-        last = enough(measure(candidate), Effort(limits=goal.limits, samples=samples))
+        last, _ = spend(measure(candidate), Effort(limits=goal.limits, samples=samples))
         record.keep_verification(study, candidate.trial, last)
         on_verified(next(r for r in record.results(study) if r.trial == candidate.trial))
     return None
-
-
-def enough(found: Iterator[Any], effort: Effort) -> Any:
-    """The first `Measurement` that is enough, or the last one."""
-    for measured in found:
-        if effort.answer(measured) is Answer.ENOUGH:
-            break
-    return measured

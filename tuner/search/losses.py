@@ -1,0 +1,78 @@
+"""What a figure is expected to be for settings that were not measured, and how surely."""
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class Losses:
+    """A Gaussian process of the loss over what is reused, after Rasmussen and Williams (2006).
+
+    The loss is squeezed around the limit, where it must be known, so that settings which ruin the
+    picture do not rule the fit. With `before`, the losses of a related study, what is learned is
+    the difference to them.
+    """
+
+    limit: float
+    before: "Losses | None" = None
+    seed: int = 0
+    unit: float | None = None  # how far from the limit squeezing begins; the limit itself when None
+    _process: Any = field(default=None, repr=False)
+    _fitted: int = 0
+
+    def squeeze(self, loss: np.ndarray) -> np.ndarray:
+        """Nearly linear around the limit, logarithmic far away."""
+        squeezed: np.ndarray = np.arcsinh((loss - self.limit) / self._unit)
+        return squeezed
+
+    def stretch(self, value: np.ndarray) -> np.ndarray:
+        """What `squeeze` undoes."""
+        loss: np.ndarray = np.sinh(value) * self._unit + self.limit
+        return loss
+
+    @property
+    def _unit(self) -> float:
+        return max(abs(self.limit), 0.005) if self.unit is None else self.unit
+
+    def fit(self, points: np.ndarray, loss: np.ndarray, error: np.ndarray) -> None:
+        """Learn from losses with their standard errors at these points, shape (n, features)."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+        target = self.squeeze(loss) - self._prior(points)
+        slope = 1 / np.hypot(self._unit, loss - self.limit)
+        noise = np.maximum((error * slope) ** 2, 1e-4)
+        again = len(loss) >= 1.2 * self._fitted or self._process is None
+        if again:
+            kernel = ConstantKernel(1.0, (0.05, 20.0)) * Matern(
+                np.ones(points.shape[1]), (0.2, 20.0), nu=2.5
+            )
+            self._fitted = len(loss)
+        else:
+            kernel = self._process.kernel_
+        self._process = GaussianProcessRegressor(
+            kernel,
+            alpha=noise,
+            optimizer="fmin_l_bfgs_b" if again and len(loss) >= 4 else None,
+            random_state=self.seed,
+        )
+        with warnings.catch_warnings():
+            # Of a scale at its bound, which says only that a feature does not matter.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            # The prior's mean: a related study's prediction, or that a setting is at the limit.
+            self._process.fit(points, target)
+
+    def predict(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the squeezed loss."""
+        prior = self._prior(points)
+        if self._process is None:
+            return prior, np.ones(len(points))
+        mean, deviation = self._process.predict(points, return_std=True)
+        return mean + prior, np.maximum(deviation, 1e-6)
+
+    def _prior(self, points: np.ndarray) -> np.ndarray:
+        return np.zeros(len(points)) if self.before is None else self.before.predict(points)[0]
