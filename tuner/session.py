@@ -202,20 +202,20 @@ def _timed(settings: list[Setting], evaluation: Evaluation, storage: Storage) ->
     """The settings' steps as they were timed on this machine, now or in an earlier run."""
     parts = evaluation.latency_parts
     key = key_of(parts)
-    kept = storage.get("steps", key) or {}
+    kept = storage.get("timed steps", key) or {}
     for setting in settings:
         if str(setting) not in kept:
-            seconds = evaluation.step_seconds(setting)
-            rest = seconds.whole - seconds.denoising
-            kept[str(setting)] = {"steps": list(seconds.steps), "rest": rest}
-            storage.put("steps", key, parts, kept)
-    baseline = kept[str(Setting())]
-    whole = sum(baseline["steps"]) + baseline["rest"]
+            without, took = evaluation.step_seconds(setting)
+            kept[str(setting)] = {
+                "steps": [one / without.whole for one in took.steps],
+                "rest": (took.whole - took.denoising) / without.whole,
+            }
+            storage.put("timed steps", key, parts, kept)
     return [
         TimedSteps(
             setting=setting,
-            steps=tuple(seconds / whole for seconds in kept[str(setting)]["steps"]),
-            rest=kept[str(setting)]["rest"] / whole,
+            steps=tuple(kept[str(setting)]["steps"]),
+            rest=kept[str(setting)]["rest"],
         )
         for setting in settings
     ]

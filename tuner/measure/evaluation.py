@@ -270,11 +270,12 @@ class Evaluation:
         random.Random(f"{self.seed}/{setting}").shuffle(full)
         return [*full, *(one for one in self.batches() if one not in full)]
 
-    def step_seconds(self, setting: Setting) -> Seconds:
-        """What each step of one full batch takes, after a warm-up."""
+    def step_seconds(self, setting: Setting) -> tuple[Seconds, Seconds]:
+        """What each step of one full batch takes, after a warm-up: without the setting and with."""
         numbers = self.batches()[0]
         self._one(setting, numbers)
-        return self._one(setting, numbers)[1]
+        _, turns = self.pair(setting, numbers, Turns(kept_s=1.0, batch_size=len(numbers)))
+        return turns.without[0], turns.with_[0]
 
     @cached_property
     def _baseline_is_warm(self) -> bool:
