@@ -1,0 +1,265 @@
+"""A search on a truth table, trial by trial: nothing is generated; the verdicts are the tuner's.
+
+Each replay draws its own prompts of the table: those of every trial, more for verdicts that need
+them, and others for measuring the winners again. A measured speedup scatters by one per cent about
+the table's. A setting is truly feasible when the upper end of its loss's 95 % interval over all
+stored prompts is under the limit.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise, product
+from typing import Any
+
+import numpy as np
+from optuna.distributions import IntDistribution
+
+from bench._miniature import MODEL, pipeline
+from bench.latency import Sums
+from bench.truth import Product, Table, read
+from tuner.accelerators._features import reuse, step_rows
+from tuner.accelerators._plan import Shape, plan_of, shape_of
+from tuner.measure import statistics
+from tuner.measure.statistics import Estimate
+from tuner.search.effort import Answer, Effort, spend
+from tuner.search.frontier import Knowledge, Observation, observation
+from tuner.search.gains import Point, staircase
+from tuner.search.goal import Goal
+from tuner.search.limits import Limits
+from tuner.search.record import Result, Verification
+from tuner.setting import Setting, canonical
+
+LIMIT = 0.02
+LIMITS = Limits(score_loss=LIMIT)
+PROMPTS = 32  # of every trial
+MORE = 32  # for verdicts that need more; as many others, and as many more, for a second look
+BLOCK = 4  # prompts between two looks
+SCATTER = 0.01  # of a measured speedup
+AT_MOST = 5  # winners that are measured again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """A finished table with its latencies: what the replays draw from."""
+
+    product: Product
+    table: Table
+    sums: Sums
+    shape: Shape
+
+    @classmethod
+    def of(cls, wanted: Product) -> "Truth":
+        """The table of a product."""
+        shape = shape_of(pipeline(wanted.scheduler), MODEL.resolution)
+        return cls(
+            product=wanted, table=read(wanted.file), sums=Sums(shape, wanted.steps), shape=shape
+        )
+
+    @cached_property
+    def row(self) -> dict[Setting, int]:
+        """Where a canonical setting is found."""
+        return {one: row for row, one in enumerate(self.table.settings)}
+
+    @cached_property
+    def speedups(self) -> np.ndarray:
+        """By row."""
+        return np.array([self.sums.speedup(one) for one in self.table.settings])
+
+    @cached_property
+    def feasible(self) -> np.ndarray:
+        """By row: whether the upper end of the loss is under the limit."""
+        count = self.table.prompts
+        before = self.table.baseline[:count].tolist()
+        return np.array(
+            [
+                statistics.score_loss(before, scores[:count].tolist()).high < LIMIT
+                for scores in self.table.scores
+            ]
+        )
+
+    @cached_property
+    def best(self) -> float:
+        """The fastest feasible speedup."""
+        return float(self.speedups[self.feasible].max(initial=1.0))
+
+    @cached_property
+    def area(self) -> float:
+        """The area of the true front, over no speedup and under the limit."""
+        rows = np.flatnonzero(self.feasible)
+        return area([(self.speedups[row], self.table.losses[row]) for row in rows])
+
+    @cached_property
+    def distributions(self) -> dict[str, IntDistribution]:
+        """Each knob as an index into its values."""
+        return {
+            f"{name}.{knob}": IntDistribution(0, len(values) - 1)
+            for name, knobs in self.product.values.items()
+            for knob, values in knobs.items()
+        }
+
+    @cached_property
+    def by_index(self) -> dict[tuple[int, ...], int]:
+        """The row of every point of the product, in the order of `distributions`."""
+        ranges = [range(one.high + 1) for one in self.distributions.values()]
+        return {point: self.row[self._setting(point)] for point in product(*ranges)}
+
+    @cached_property
+    def index(self) -> dict[Setting, dict[str, int]]:
+        """The indices of a row's setting."""
+        found: dict[Setting, dict[str, int]] = {}
+        for point, row in self.by_index.items():
+            indices = dict(zip(self.distributions, point, strict=True))
+            found.setdefault(self.table.settings[row], indices)
+        return found
+
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """What our sampler knows of the product."""
+
+        def plan(setting: Setting) -> Any:
+            return plan_of(setting.accelerators, self.shape, self.product.steps)
+
+        return Knowledge(
+            candidates=self.table.settings,
+            distributions=dict(self.distributions),
+            flat=lambda setting: dict(self.index[setting]),
+            work=lambda setting: step_rows(plan(setting)),
+            reuse=lambda setting: reuse(plan(setting)),
+        )
+
+    def _setting(self, point: tuple[int, ...]) -> Setting:
+        chosen = iter(point)
+        params = {
+            name: {knob: values[next(chosen)] for knob, values in knobs.items()}
+            for name, knobs in self.product.values.items()
+        }
+        return canonical(Setting.of(params), self.shape, self.product.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a trial knows after a block of prompts, as `tuner.search.effort` asks for it."""
+
+    prompts: int
+    score_loss: Estimate
+    speedup: Estimate
+    fidelity: dict[str, Estimate] = field(default_factory=dict)
+    timed: bool = True
+
+
+@dataclass
+class Replay:
+    """One search on a table; `races` as ours does, taking more prompts where a verdict needs it."""
+
+    truth: Truth
+    seed: int
+    races: bool
+    prompts: int = 0
+    trials: int = 0
+    arrived: tuple[int, int] | None = None  # trials and prompts
+    results: list[Result] = field(default_factory=list)  # of the trials that were not stopped
+    stopped: dict[int, int] = field(default_factory=dict)  # row: prompts
+    observations: list[Observation] = field(default_factory=list)
+    area_50: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Draw the prompts of this search."""
+        self.random = np.random.default_rng(self.seed)
+        order = self.random.permutation(self.truth.table.prompts)
+        self._first, self._more = order[:PROMPTS], order[PROMPTS : PROMPTS + MORE]
+        self._others = order[PROMPTS + MORE :]
+
+    def run(self, row: int) -> dict[str, Any]:
+        """Evaluate a row: what the trial keeps; `stopped` where it ended early."""
+        self.trials += 1
+        effort = Effort(limits=LIMITS, samples=PROMPTS, rivals=self.results, races=self.races)
+        first = self.random.permutation(self._first)
+        if self.races:
+            looks = self.looks(row, np.concatenate([first, self._more]))
+        else:
+            looks = self.looks(row, first, PROMPTS)
+        found, answer = spend(looks, effort)
+        self.prompts += found.prompts
+        setting = self.truth.table.settings[row]
+        if answer is Answer.HOPELESS:
+            self.stopped[row] = found.prompts
+        else:
+            self.results.append(
+                Result(
+                    trial=self.trials - 1,
+                    setting=setting,
+                    speedup=found.speedup,
+                    score_loss=found.score_loss,
+                    latency_s=1 / found.speedup.value,
+                    score=0.0,
+                    prompts=found.prompts,
+                    same_pictures=False,
+                )
+            )
+            good = self.truth.feasible[row] and self.truth.speedups[row] >= 0.99 * self.truth.best
+            if good and self.arrived is None:
+                self.arrived = (self.trials, self.prompts)
+        if self.trials == 50:
+            self.area_50 = self.true_area()
+        loss = found.score_loss
+        kept = {
+            "setting": setting.params,
+            "score_loss": loss.value,
+            "score_loss_ci": [loss.low, loss.high],
+            "speedup": found.speedup.value,
+            "stopped": answer is Answer.HOPELESS,
+        }
+        self.observations.append(observation(kept))
+        return kept
+
+    def looks(self, row: int, numbers: np.ndarray, block: int = BLOCK) -> Iterator[Look]:
+        """What is known after each block of these prompts."""
+        before, after = self.truth.table.baseline[numbers], self.truth.table.scores[row][numbers]
+        speedup = float(self.truth.speedups[row] * np.exp(self.random.normal(0, SCATTER)))
+        interval = [speedup * np.exp(end * SCATTER) for end in (-1.96, 1.96)]
+        for count in range(block, len(numbers) + 1, block):
+            yield Look(
+                prompts=count,
+                score_loss=statistics.score_loss(before[:count].tolist(), after[:count].tolist()),
+                speedup=Estimate(value=speedup, low=interval[0], high=interval[1]),
+            )
+
+    def verified(self) -> Result | None:
+        """The fastest result that holds on other prompts, as `tuner.search.verify` finds it."""
+        goal = Goal(limits=LIMITS)
+        for _ in range(AT_MOST):
+            candidate = goal.reached(self.results)
+            if candidate is None or candidate.verified is not None:
+                return candidate
+            looks = self.looks(self.truth.row[candidate.setting], self._others)
+            found, _ = spend(looks, Effort(limits=LIMITS, samples=PROMPTS))
+            self.prompts += found.prompts
+            again = Verification(
+                speedup=found.speedup,
+                score_loss=found.score_loss,
+                latency_s=1 / found.speedup.value,
+                score=0.0,
+                prompts=found.prompts,
+            )
+            self.results[self.results.index(candidate)] = replace(candidate, verified=again)
+        return None
+
+    def true_area(self) -> float:
+        """The area of what was found and is truly feasible, as a share of the true front's."""
+        rows = [self.truth.row[one.setting] for one in self.results]
+        points = [
+            (self.truth.speedups[row], self.truth.table.losses[row])
+            for row in rows
+            if self.truth.feasible[row]
+        ]
+        return area(points) / self.truth.area
+
+
+def area(points: Sequence[Point]) -> float:
+    """The area between a front, no speedup and the limit."""
+    stairs = [(max(speedup, 1.0), loss) for speedup, loss in staircase(points) if loss < LIMIT]
+    return sum(
+        (speedup - left) * (LIMIT - loss)
+        for (speedup, loss), (left, _) in pairwise([*stairs, (1.0, LIMIT)])
+    )

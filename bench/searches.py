@@ -1,0 +1,175 @@
+"""The searches that `bench.search` compares: ours, Optuna's, and the old script's walk.
+
+Every sampler draws from exactly the table's product, each knob as an index. Ours stops trials
+early and takes more prompts where a verdict needs them; the others spend 32 on every trial.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
+
+from bench.replay import BLOCK, LIMIT, PROMPTS, SCATTER, Replay, Truth
+from tuner.search.frontier import Aim, FrontierSampler, Observation
+from tuner.search.latency import TimedSteps, to_time
+from tuner.search.samplers import TO_TIME
+from tuner.setting import Setting
+
+Search = Callable[[Truth, int, int, Aim, bool], Replay]  # table, seed, trials, aim, to the end
+
+
+def optuna_search(
+    make: Callable[[int], BaseSampler], *, known_good: bool = False, single: bool = False
+) -> Search:
+    """A search by one of Optuna's samplers."""
+
+    def search(truth: Truth, seed: int, trials: int, aim: Aim, whole: bool = False) -> Replay:
+        replay = Replay(truth, seed, races=False)
+        sampler = make(seed)
+        up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+        study = optuna.create_study(directions=[up] if single else [up, down], sampler=sampler)
+        if known_good:
+            for setting in known(truth):
+                study.enqueue_trial(truth.index[setting])
+
+        def objective(trial: optuna.Trial) -> Any:
+            kept = replay.run(row_of(truth, trial))
+            excess = kept["score_loss"] - LIMIT
+            trial.storage.set_trial_system_attr(trial._trial_id, "constraints", [excess or 1e-12])
+            if replay.arrived and not whole:
+                study.stop()
+            return kept["speedup"] if single else (kept["speedup"], kept["score_loss"])
+
+        study.optimize(objective, n_trials=trials)
+        return replay
+
+    return search
+
+
+def frontier(
+    truth: Truth,
+    seed: int,
+    trials: int,
+    aim: Aim,
+    whole: bool = False,
+    related: Sequence[Observation] = (),
+) -> Replay:
+    """A search by our own sampler."""
+    replay = Replay(truth, seed, races=True)
+    timed = probes(truth, replay)
+    sampler = FrontierSampler(
+        truth.knowledge, limit=LIMIT, aim=aim, seed=seed, timed=timed, related=related
+    )
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    if not related:
+        for setting in known(truth):
+            study.enqueue_trial(truth.index[setting])
+
+    def objective(trial: optuna.Trial) -> tuple[float, float]:
+        kept = replay.run(row_of(truth, trial))
+        for name, value in kept.items():
+            trial.set_user_attr(name, value)
+        everything = len(replay.results) + len(replay.stopped) == len(truth.table.settings)
+        if (replay.arrived and not whole) or everything:
+            study.stop()
+        if kept["stopped"]:
+            raise optuna.TrialPruned
+        return kept["speedup"], kept["score_loss"]
+
+    study.optimize(objective, n_trials=trials)
+    return replay
+
+
+def probes(truth: Truth, replay: Replay) -> list[TimedSteps]:
+    """The steps that are timed at the start, each after a warm-up; they cost prompts."""
+    found = []
+    for setting in to_time(truth.table.settings, truth.knowledge.work, TO_TIME):
+        seconds = np.array(truth.sums.steps(setting))
+        steps = seconds * np.exp(replay.random.normal(0, 3 * SCATTER, len(seconds)))
+        found.append(TimedSteps(setting=setting, steps=tuple(steps), rest=truth.sums.rest))
+        replay.prompts += 3 * BLOCK  # a batch to warm up, and one each with and without
+    return found
+
+
+def old_order(truth: Truth, seed: int, trials: int, aim: Aim, whole: bool = False) -> Replay:
+    """The old script's walk: nested loops, past what is nowhere bolder than the best so far."""
+    replay = Replay(truth, seed, races=False)
+    names = [
+        f"{a}.{k}" for a in ("deepcache", "tgate", "tome") for k in truth.product.values.get(a, {})
+    ]
+    place = list(truth.distributions)
+    ranges = [range(truth.distributions[name].high + 1) for name in names]
+    best: tuple[float, tuple[float, ...]] | None = None
+    done: set[int] = set()
+    for chosen in product(*ranges):
+        point = dict(zip(names, chosen, strict=True))
+        row = truth.by_index[tuple(point[name] for name in place)]
+        bold = boldness(truth, point)
+        if best is not None and all(a <= b for a, b in zip(bold, best[1], strict=True)):
+            continue
+        if row in done:
+            replay.trials += 1
+            replay.prompts += PROMPTS
+            continue
+        done.add(row)
+        kept = replay.run(row)
+        if kept["score_loss"] < LIMIT and (best is None or kept["speedup"] > best[0]):
+            best = (kept["speedup"], bold)
+        if replay.trials >= trials or (replay.arrived and not whole):
+            break
+    return replay
+
+
+def boldness(truth: Truth, point: dict[str, int]) -> tuple[float, ...]:
+    """A point's knobs, so that more is faster."""
+    gentler_up = {"gate_step", "warmup", "cache_branch_id"}
+    return tuple(
+        -index if name.split(".")[1] in gentler_up else index for name, index in point.items()
+    )
+
+
+def known(truth: Truth) -> list[Setting]:
+    """The papers' settings in this product, the nearest where it does not hold them."""
+    from tuner import registry
+
+    components = registry.components("accelerators")
+    found = []
+    for index in range(3):
+        point = {}
+        for name, knobs in truth.product.values.items():
+            good = components[name].known_good
+            values = good[min(index, len(good) - 1)]
+            for knob, offered in knobs.items():
+                nearest = min(offered, key=lambda value: abs(value - values[knob]))
+                point[f"{name}.{knob}"] = offered.index(nearest)
+        row = truth.by_index[tuple(point[name] for name in truth.distributions)]
+        if truth.table.settings[row] not in found:
+            found.append(truth.table.settings[row])
+    return found
+
+
+def row_of(truth: Truth, trial: optuna.Trial) -> int:
+    """Ask a trial for every knob's index."""
+    point = tuple(trial.suggest_int(name, 0, one.high) for name, one in truth.distributions.items())
+    return truth.by_index[point]
+
+
+def _gp(seed: int) -> BaseSampler:
+    return optuna.samplers.GPSampler(seed=seed, deterministic_objective=False)
+
+
+SEARCHES: dict[str, Search] = {
+    "frontier": frontier,
+    "tpe": optuna_search(lambda seed: optuna.samplers.TPESampler(seed=seed)),
+    "tpe-known": optuna_search(lambda seed: optuna.samplers.TPESampler(seed=seed), known_good=True),
+    "gp": optuna_search(_gp, known_good=True),
+    "nsga2": optuna_search(
+        lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
+    ),
+    "random": optuna_search(lambda seed: optuna.samplers.RandomSampler(seed=seed)),
+    "old order": old_order,
+}
