@@ -41,6 +41,19 @@ def test_19_of_20_intervals_of_a_loss_hold_the_truth(count: int) -> None:
     assert 0.93 <= sum(held) / len(held) <= 0.97
 
 
+def test_a_loss_that_a_few_prompts_make_is_held_too() -> None:
+    chance = np.random.default_rng(3)
+    held, plain = [], []
+    for _ in range(2000):
+        before = chance.normal(30, 4, 32)
+        after = before * (1 - 0.03 * chance.lognormal(-0.72, 1.2, 32))  # a mean of three per cent
+        estimate = statistics.score_loss(before.tolist(), after.tolist())
+        held.append(estimate.low <= 0.03 <= estimate.high)
+        plain.append(estimate.low <= 0.03 <= 2 * estimate.value - estimate.low)
+    assert sum(plain) / len(plain) + 0.02 < sum(held) / len(held)
+    assert 0.90 <= sum(held) / len(held) <= 0.97
+
+
 @pytest.mark.parametrize("count", [3, 8])
 def test_19_of_20_intervals_of_a_speedup_hold_the_truth(count: int) -> None:
     chance = np.random.default_rng(count)

@@ -18,17 +18,15 @@ def whole(estimate: Estimate, count: int, total: int) -> Estimate:
 
     Anything before there is enough to tell.
     """
-    margin = _margin(estimate, count, total)
-    return Estimate(value=estimate.value, low=estimate.value - margin, high=estimate.value + margin)
-
-
-def _margin(estimate: Estimate, count: int, total: int) -> float:
+    value = estimate.value
     if count >= total:
-        return 0.0
+        return Estimate(value=value, low=value, high=value)
     if count < LEAST:
-        return float("inf")
-    half = (estimate.high - estimate.low) / 2
-    error = half / float(student.ppf(0.5 + CONFIDENCE / 2, count - 1))
-    quantile = float(student.ppf(CERTAINTY, count - 1))
-    margin: float = quantile * error * (1 - count / total) ** 0.5
-    return margin
+        return Estimate(value=value, low=float("-inf"), high=float("inf"))
+    wider = float(student.ppf(CERTAINTY, count - 1) / student.ppf(0.5 + CONFIDENCE / 2, count - 1))
+    narrower = wider * (1 - count / total) ** 0.5
+    return Estimate(
+        value=value,
+        low=value - narrower * (value - estimate.low),
+        high=value + narrower * (estimate.high - value),
+    )
