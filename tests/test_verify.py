@@ -78,9 +78,9 @@ def test_what_holds_is_confirmed_with_other_prompts_and_noise(
     used: set[tuple[str, int]] = set()
     generate = Evaluation.generate
 
-    def spied(self: Evaluation, call: Any, numbers: range) -> Any:
+    def spied(self: Evaluation, call: Any, numbers: range, *watch: Any) -> Any:
         used.update((prompt, self.seed) for prompt in self.texts(numbers))
-        return generate(self, call, numbers)
+        return generate(self, call, numbers, *watch)
 
     monkeypatch.setattr(Evaluation, "generate", spied)
     assert main(["verify"]) == 0

@@ -51,9 +51,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[range]:
     seen: list[range] = []
     generate = Evaluation.generate
 
-    def counted(self: Evaluation, call: Any, numbers: range) -> Any:
+    def counted(self: Evaluation, call: Any, numbers: range, *watch: Any) -> Any:
         seen.append(numbers)
-        return generate(self, call, numbers)
+        return generate(self, call, numbers, *watch)
 
     monkeypatch.setattr(Evaluation, "generate", counted)
     return seen
