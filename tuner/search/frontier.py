@@ -109,6 +109,7 @@ class FrontierSampler(BaseSampler):
         self._candidates = list(knowledge.candidates)
         self._row = {one: row for row, one in enumerate(self._candidates)}
         self._losses = Losses(limit, seed=seed or 0)
+        self._surprise = Losses(0.0, unit=1.0)  # of the logarithm of a speedup
         self._bounds = {one.name: (one, Losses(one.sign * one.limit)) for one in bounds}
         self._seen_around: set[Setting] = set()
         self._related = list(related)
@@ -226,10 +227,9 @@ class FrontierSampler(BaseSampler):
         off = np.log([one.speedup or 1.0 for one in known]) - np.log(speedups[rows])
         if len(known) < 3 or np.median(np.abs(off)) < 2 * SPREAD:
             return speedups
-        surprise = Losses(0.0, unit=1.0)
-        surprise.fit(self._points[rows], off, np.full(len(known), SPREAD))
-        mean, _ = surprise.predict(self._points)
-        moved: np.ndarray = speedups * np.exp(surprise.stretch(mean))
+        self._surprise.fit(self._points[rows], off, np.full(len(known), SPREAD))
+        mean, _ = self._surprise.predict(self._points)
+        moved: np.ndarray = speedups * np.exp(self._surprise.stretch(mean))
         return moved
 
     def _within_bounds(self, found: Sequence[Observation]) -> np.ndarray:

@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 
+MOST = 150  # figures that a fit is made of; its time grows with their cube
+
 
 @dataclass
 class Losses:
     """A Gaussian process of the loss over what is reused, after Rasmussen and Williams (2006).
 
     The loss is squeezed around the limit, where it must be known, so that settings which ruin the
-    picture do not rule the fit. With `before`, the losses of a related study, what is learned is
-    the difference to them.
+    picture do not rule the fit. Of many losses, those near the limit are learned and a sample of
+    the others. With `before`, the losses of a related study, what is learned is the difference to
+    them.
     """
 
     limit: float
@@ -47,6 +50,7 @@ class Losses:
         slope = 1 / np.hypot(self._unit, loss - self.limit)
         noise = np.maximum((error * slope) ** 2, 1e-4)
         again = len(loss) >= 1.2 * self._fitted or self._process is None
+        told = telling(target)
         if again:
             kernel = ConstantKernel(1.0, (0.05, 20.0)) * Matern(
                 np.ones(points.shape[1]), (0.2, 20.0), nu=2.5
@@ -56,7 +60,7 @@ class Losses:
             kernel = self._process.kernel_
         self._process = GaussianProcessRegressor(
             kernel,
-            alpha=noise,
+            alpha=noise[told],
             optimizer="fmin_l_bfgs_b" if again and len(loss) >= 4 else None,
             random_state=self.seed,
         )
@@ -64,7 +68,7 @@ class Losses:
             # Of a scale at its bound, which says only that a feature does not matter.
             warnings.simplefilter("ignore", ConvergenceWarning)
             # The prior's mean: a related study's prediction, or that a setting is at the limit.
-            self._process.fit(points, target)
+            self._process.fit(points[told], target[told])
 
     def predict(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the squeezed loss."""
@@ -76,3 +80,13 @@ class Losses:
 
     def _prior(self, points: np.ndarray) -> np.ndarray:
         return np.zeros(len(points)) if self.before is None else self.before.predict(points)[0]
+
+
+def telling(target: np.ndarray) -> np.ndarray:
+    """The rows of up to `MOST` figures: the half nearest to zero, and an even share of the rest."""
+    nearest = np.argsort(np.abs(target), kind="stable")
+    if len(target) <= MOST:
+        return nearest
+    near, far = nearest[: MOST // 2], nearest[MOST // 2 :]
+    evenly = np.linspace(0, len(far) - 1, MOST - len(near)).round().astype(int)
+    return np.concatenate([near, far[evenly]])
