@@ -83,6 +83,7 @@ class Storage:
                 lambda: optuna.storages.RDBStorage(self.url, engine_kwargs=engine_options)
             )
             _tune(self.optuna.engine)
+            self.optuna.engine.dispose()  # the connection that made its tables is not tuned
         except (SQLAlchemyError, RuntimeError, ModuleNotFoundError) as error:
             raise _unusable(self.url, error) from error
 
