@@ -91,7 +91,7 @@ def _together(parts: Sequence[Accelerator | None]) -> Setting:
 
 
 def _alike(part: Accelerator, shape: Shape, steps: int) -> Sequence[Accelerator | None]:
-    """What a search tries that computes the same alone, the least first; None is to leave it out."""
+    """What computes the same alone, the least first; None stands for leaving it out."""
     alone = _alone(part, shape, steps)
     if alone == (plan_of((), _few_layers(shape), steps).identity, frozenset()):
         return [None]
