@@ -299,6 +299,7 @@ def _outlook(
         image_s=study.user_attrs["baseline"]["latency_s"],
         images=evaluation.least_images,
         prompts=len(evaluation.prompts),
+        share=replay.share(),
         trial_s=recent_s(study),
     )
     return f"{outlook}{f'; pictures of up to {FEW:,} points are kept' if pictures else ''}"

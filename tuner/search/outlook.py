@@ -10,7 +10,7 @@ from tuner.search.replay import Reach
 from tuner.trials import engine_of
 
 RECENT = 100  # trials whose mean duration tells that of the others
-TRIAL_BYTES = 8000  # of the database for a trial, measured by bench.grid
+TRIAL_BYTES = 3000  # of the database for a trial (bench.grid)
 PROMPT_BYTES = 8  # and for each of its prompts
 
 _SPANS = text(
@@ -27,24 +27,31 @@ class Outlook:
     image_s: float  # the baseline's latency
     images: int  # that a point takes
     prompts: int
+    share: float | None = 1.0  # of the points that are run, where it is known
     trial_s: float | None = None  # what a trial has taken so far
 
     def __str__(self) -> str:
         """For people, in a line."""
-        left = self.reach.left
+        trials = self.reach.left * (1.0 if self.share is None else self.share)
         if self.trial_s is None:
             each = self.images * self.image_s
             basis = (
-                f"at the baseline's {self.image_s:.3g} s per image and {self.images} images a point"
+                f"at the baseline's {self.image_s:.3g} s per image and {self.images} images a trial"
             )
-            remark = "less where settings are faster, more for scoring"
+            remark = ", less where settings are faster and more for scoring"
         else:
             each, basis, remark = self.trial_s, f"at the {self.trial_s:.3g} s of a trial so far", ""
-        size = left * (TRIAL_BYTES + PROMPT_BYTES * self.prompts)
+        size = trials * (TRIAL_BYTES + PROMPT_BYTES * self.prompts)
         return (
-            f"{self.reach.points:,} points, {left:,} left: {basis} about {span(left * each)}"
-            f"{f' ({remark})' if remark else ''}, and {_size(size)} of the database"
+            f"{self.reach.points:,} points, {self.reach.left:,} left{self._fewer(trials)}: {basis} "
+            f"{'at most' if self.share is None else 'about'} {span(trials * each)}{remark}; "
+            f"{_size(size)} of the database"
         )
+
+    def _fewer(self, trials: float) -> str:
+        if self.share is None:
+            return ", of which those that cannot be faster are skipped"
+        return "" if self.share == 1 else f", about {round(trials):,} trials"
 
 
 def recent_s(study: optuna.Study) -> float | None:
@@ -69,4 +76,4 @@ def span(seconds: float) -> str:
 
 
 def _size(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):.1f} MB"

@@ -39,6 +39,10 @@ class Exhaustive(ABC):
     def reach(self, study: optuna.Study) -> Reach:
         """How far the study is."""
 
+    def share(self) -> float | None:
+        """About what share of its points it runs; None where nobody knows before."""
+        return 1.0
+
     def begin(self, study: optuna.Study) -> None:  # noqa: B027 - most have nothing to look at
         """Look at what the study has found so far; called before trials are run."""
 

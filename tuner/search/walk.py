@@ -76,6 +76,10 @@ class Walk(Replay):
             )
             self._best = (best.speedup.value, study._storage.get_trial(trial).params)
 
+    def share(self) -> float | None:
+        """It depends on what is found."""
+        return None
+
     def find(self, position: int) -> Place | None:
         """Pass by what is nowhere bolder than the best; for good, whatever is found later."""
         if self._found is None or self._found[0] != position:
