@@ -59,7 +59,8 @@ REAL = 50  # trials of the loop whose rows are copied
 STUDY = "grid"
 HEAD = (
     "| trials | next point, ms | distinct, ms | Optuna's, ms | next point's memory, kB "
-    "| storage, ms a trial | database, bytes a trial | grows, MB |\n|---|---|---|---|---|---|---|---|"
+    "| storage, ms a trial | database, bytes a trial | grows, MB |\n"
+    "|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -281,9 +282,8 @@ def main() -> None:
             print(costs[-1], flush=True)
         count, seconds, megabytes = in_a_child(reading, study.storage.url)
     print(f"\n{extrapolation(costs)}")
-    print(
-        f"Reading {count:,} results, as at the end of a run: {seconds:.0f} s, {megabytes:.0f} MB."
-    )
+    took = f"{seconds:.0f} s, {megabytes:.0f} MB"
+    print(f"Reading {count:,} results, as at the end of a run: {took}.")
 
 
 if __name__ == "__main__":
