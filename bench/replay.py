@@ -18,6 +18,7 @@ from optuna.distributions import IntDistribution
 from bench._miniature import MODEL, pipeline
 from bench.latency import Sums
 from bench.truth import Product, Table, read
+from tuner.accelerators import Value
 from tuner.accelerators._features import reuse, step_rows
 from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure import statistics
@@ -28,7 +29,7 @@ from tuner.search.gains import Point, staircase
 from tuner.search.goal import Goal
 from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting, identity
 
 LIMIT = 0.02
 LIMITS = Limits(score_loss=LIMIT)
@@ -58,7 +59,7 @@ class Truth:
 
     @cached_property
     def row(self) -> dict[Setting, int]:
-        """Where a canonical setting is found."""
+        """Where a setting of the table is found."""
         return {one: row for row, one in enumerate(self.table.settings)}
 
     @cached_property
@@ -90,19 +91,25 @@ class Truth:
         return area([(self.speedups[row], self.table.losses[row]) for row in rows])
 
     @cached_property
-    def distributions(self) -> dict[str, IntDistribution]:
-        """Each knob as an index into its values."""
+    def offered(self) -> dict[str, tuple[Value, ...]]:
+        """Each knob's values."""
         return {
-            f"{name}.{knob}": IntDistribution(0, len(values) - 1)
+            f"{name}.{knob}": values
             for name, knobs in self.product.values.items()
             for knob, values in knobs.items()
         }
 
     @cached_property
+    def distributions(self) -> dict[str, IntDistribution]:
+        """Each knob as an index into its values."""
+        return {name: IntDistribution(0, len(values) - 1) for name, values in self.offered.items()}
+
+    @cached_property
     def by_index(self) -> dict[tuple[int, ...], int]:
         """The row of every point of the product, in the order of `distributions`."""
         ranges = [range(one.high + 1) for one in self.distributions.values()]
-        return {point: self.row[self._setting(point)] for point in product(*ranges)}
+        rows = {self._identity(one): row for row, one in enumerate(self.table.settings)}
+        return {point: rows[self._identity(self._setting(point))] for point in product(*ranges)}
 
     @cached_property
     def index(self) -> dict[Setting, dict[str, int]]:
@@ -134,7 +141,10 @@ class Truth:
             name: {knob: values[next(chosen)] for knob, values in knobs.items()}
             for name, knobs in self.product.values.items()
         }
-        return canonical(Setting.of(params), self.shape, self.product.steps)
+        return Setting.of(params)
+
+    def _identity(self, setting: Setting) -> tuple[Any, ...]:
+        return identity(setting, self.shape, self.product.steps)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,6 @@ early and takes more prompts where a verdict needs them; the others spend 32 on 
 """
 
 from collections.abc import Callable, Sequence
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,11 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 
 from bench.replay import BLOCK, LIMIT, PROMPTS, SCATTER, Replay, Truth
+from tuner.accelerators import Value
 from tuner.search.frontier import Aim, FrontierSampler, Observation
 from tuner.search.latency import TimedSteps, to_time
 from tuner.search.samplers import TO_TIME
+from tuner.search.walk import gentle_knobs, is_bolder, loops
 from tuner.setting import Setting
 
 Search = Callable[[Truth, int, int, Aim, bool], Replay]  # table, seed, trials, aim, to the end
@@ -96,21 +97,17 @@ def probes(truth: Truth, replay: Replay) -> list[TimedSteps]:
 
 
 def old_order(truth: Truth, seed: int, trials: int, aim: Aim, whole: bool = False) -> Replay:
-    """The old script's walk: nested loops, past what is nowhere bolder than the best so far."""
+    """The old script's walk (`tuner.search.walk`)."""
     replay = Replay(truth, seed, races=False)
-    names = [
-        f"{a}.{k}" for a in ("deepcache", "tgate", "tome") for k in truth.product.values.get(a, {})
-    ]
-    place = list(truth.distributions)
-    ranges = [range(truth.distributions[name].high + 1) for name in names]
-    best: tuple[float, tuple[float, ...]] | None = None
+    points, gentle = loops(truth.offered), gentle_knobs()
+    best: tuple[float, dict[str, Value]] | None = None
     done: set[int] = set()
-    for chosen in product(*ranges):
-        point = dict(zip(names, chosen, strict=True))
-        row = truth.by_index[tuple(point[name] for name in place)]
-        bold = boldness(truth, point)
-        if best is not None and all(a <= b for a, b in zip(bold, best[1], strict=True)):
+    for number in range(points.count):
+        point = points[number]
+        if best is not None and not is_bolder(point, best[1], gentle):
             continue
+        places = (values.index(point[name]) for name, values in truth.offered.items())
+        row = truth.by_index[tuple(places)]
         if row in done:
             replay.trials += 1
             replay.prompts += PROMPTS
@@ -118,18 +115,10 @@ def old_order(truth: Truth, seed: int, trials: int, aim: Aim, whole: bool = Fals
         done.add(row)
         kept = replay.run(row)
         if kept["score_loss"] < LIMIT and (best is None or kept["speedup"] > best[0]):
-            best = (kept["speedup"], bold)
+            best = (kept["speedup"], point)
         if replay.trials >= trials or (replay.arrived and not whole):
             break
     return replay
-
-
-def boldness(truth: Truth, point: dict[str, int]) -> tuple[float, ...]:
-    """A point's knobs, so that more is faster."""
-    gentler_up = {"gate_step", "warmup", "cache_branch_id"}
-    return tuple(
-        -index if name.split(".")[1] in gentler_up else index for name, index in point.items()
-    )
 
 
 def known(truth: Truth) -> list[Setting]:

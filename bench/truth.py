@@ -165,10 +165,11 @@ def begun(wanted: Product, shape: Shape) -> Table:
     )
     if wanted.file.exists():
         kept = read(wanted.file)
-        rows = {str(one): row for row, one in enumerate(kept.settings)}
+        rows = {identity(one, shape, wanted.steps): row for row, one in enumerate(kept.settings)}
         for row, setting in enumerate(settings):
-            if str(setting) in rows:
-                table.scores[row] = kept.scores[rows[str(setting)]]
+            known = rows.get(identity(setting, shape, wanted.steps))
+            if known is not None:
+                table.scores[row] = kept.scores[known]
         table.baseline = kept.baseline
     return table
 

@@ -85,6 +85,13 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
         ("--sched DIM", "unknown scheduler 'DIM'; known: DDIM, DPM-Solver++, UniPC"),
         ("--search-targets tome,deepcash", "unknown accelerator 'deepcash'; known: "),
         ("--sampler gps", "unknown sampler 'gps'; known: "),
+        ("--distinct", "distinct is for the sampler grid, not frontier"),
+        ("--sampler walk --distinct", "distinct is for the sampler grid, not walk"),
+        (
+            "--sampler grid --search-targets deepcache,deepcache-window",
+            "deepcache and deepcache-window occupy the same part of the model, and a grid has all "
+            "its accelerators on; choose with search_targets",
+        ),
         ("--device cuda:99", "unknown device 'cuda:99'; present here: "),
         ("--device gpu", "unknown device 'gpu'; present here: "),
         ("--dtype float23", "unknown dtype 'float23'; known: float32, float16, bfloat16"),

@@ -63,6 +63,18 @@ def test_the_old_scripts_command_line_runs_as_it_was() -> None:
     )
 
 
+def test_a_replay_is_asked_for_by_the_sampler_and_goes_on_to_its_end(tmp_path: Path) -> None:
+    (spec,) = flags("--sampler", "Grid", "--distinct")
+    assert (spec.replay, spec.distinct, spec.trials) == ("grid", True, None)
+    (spec,) = flags("--sampler", "walk", "--trials", "7")
+    assert (spec.replay, spec.distinct, spec.trials) == ("walk", False, 7)
+    (spec,) = flags(str(toml(tmp_path, 'sampler = "grid"\ndistinct = true\n')))
+    assert (spec.replay, spec.distinct, spec.trials) == ("grid", True, None)
+    assert flags()[0].replay is None
+    with pytest.raises(UsageError, match="distinct must be true or false, not 'yes'"):
+        read_specs(toml(tmp_path, 'distinct = "yes"\n'), {})
+
+
 def test_an_underscore_in_a_value_stays() -> None:
     (spec,) = flags("--prompts=my_prompts.txt", "--storage", "sqlite:///my_file.db")
     assert (spec.prompts, spec.storage) == ("my_prompts.txt", "sqlite:///my_file.db")

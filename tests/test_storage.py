@@ -89,6 +89,16 @@ def test_many_workers_at_once_do_not_lock_the_database(tmp_path: Path) -> None:
     assert sorted(one.number for one in study.trials) == list(range(24))
 
 
+def test_no_connection_waits_for_the_disk_at_every_commit(tmp_path: Path) -> None:
+    for _ in range(2):  # one that makes the tables, and one that finds them
+        storage = Storage(address(tmp_path))
+        for engine in (storage.engine, storage.optuna.engine):
+            with engine.connect() as one, engine.connect() as other:
+                for connection in (one, other):
+                    assert connection.execute(text("PRAGMA synchronous")).scalar() == 1
+                    assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+
+
 def test_two_processes_may_make_the_database_at_the_same_moment(tmp_path: Path) -> None:
     code = (
         "import sys, time; from tuner.storage import Storage; time.sleep(float(sys.argv[2])"

@@ -106,9 +106,21 @@ def _add_run(commands: Any) -> None:
         metavar="METRIC=NUMBER",
         help="of a metric beside the score, as lpips=0.2 or ssim=0.9; may be repeated",
     )
-    run.add_argument("--trials", type=int, help="the total to reach (default: 100)")
+    run.add_argument(
+        "--trials", type=int, help="the total to reach (default: 100; of a replay every point)"
+    )
     run.add_argument("--timeout", type=float, help="seconds of searching at most")
-    run.add_argument("--sampler", help="frontier, tpe, gp, nsga2 or random (default: frontier)")
+    run.add_argument(
+        "--sampler",
+        help="frontier, tpe, gp, nsga2 or random (default: frontier); replays, with all targets "
+        "on: grid is every point, walk the old script's order, which skips what cannot be faster",
+    )
+    run.add_argument(
+        "--distinct",
+        action="store_true",
+        default=None,
+        help="in a grid, one trial for each distinct computation",
+    )
     run.add_argument("--storage", help=f"database (default: {STORAGE})")
     run.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best present)")
     run.add_argument("--dtype", help="float32, float16 or bfloat16 (default: by device)")

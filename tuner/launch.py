@@ -23,7 +23,8 @@ def run_all(specs: list[StudySpec], console: Console, pictures: Path | None) -> 
     missed: list[str] = []
     for spec in specs:
         goal = Goal.of(spec)
-        console.print(f"[bold]{spec.triple}[/bold]  {goal}, at most {spec.trials} trials")
+        trials = "every point" if spec.trials is None else f"at most {spec.trials} trials"
+        console.print(f"[bold]{spec.triple}[/bold]  {goal}, {trials}")
         with Display(console, goal, spec.trials, spec.num_samples) as display:
             outcome = session.run(spec, display, display.baseline_went_on)
         _print_outcome(outcome, console)

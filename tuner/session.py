@@ -1,5 +1,6 @@
 """From a `StudySpec` to a searched study: puts the measuring and the searching half together."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +21,13 @@ from tuner.report.pictures import PictureFolder, check_folder
 from tuner.schedulers import set_scheduler
 from tuner.search import record
 from tuner.search.goal import Goal
+from tuner.search.grid import FEW
 from tuner.search.latency import TimedSteps
-from tuner.search.loop import Watch, finished, search
+from tuner.search.limits import Limits
+from tuner.search.loop import Watch, is_done, search
+from tuner.search.outlook import Outlook, recent_s
 from tuner.search.record import Result
+from tuner.search.replay import Exhaustive, Points
 from tuner.search.samplers import RACES, Problem, known, sampler
 from tuner.search.space import Space
 from tuner.search.verify import verify
@@ -143,11 +148,13 @@ class Session:
     ) -> Outcome:
         evaluation = self.evaluation(spec, more=True)
         storage = Storage(spec.storage)  # only now, when nothing can be wrong any more
-        study = storage.open_study(spec.triple, identity(evaluation))
+        study = _study_of(spec, evaluation, storage)
         study.set_user_attr("request", request(spec))
         study.set_user_attr("pipeline", type(evaluation.pipeline).__name__)
         study.set_user_attr("versions", versions())
-        strips = PictureFolder(self._pictures, study.study_name)
+        space = Space.of(spec)
+        many = spec.replay is not None and Points(space.offered()).count > FEW
+        strips = PictureFolder(None if many else self._pictures, study.study_name)
         on_pictures = strips.saver("baseline")
         _keep_baseline(study, storage, evaluation, watch, on_baseline, on_pictures)
 
@@ -156,14 +163,17 @@ class Session:
 
         goal = Goal.of(spec)
         problem = Problem(
-            space=Space.of(spec),
+            space=space,
             shape=shape_of(evaluation.pipeline, evaluation.resolution),
             steps=spec.steps,
             limits=goal.limits,
             timed=lambda settings: _timed(settings, evaluation, storage),
+            distinct=spec.distinct,
         )
-        if finished(study) < spec.trials:
+        if spec.replay is not None or not is_done(study, spec.trials):
             study.sampler = sampler(spec.sampler, spec.seed, problem)
+        if isinstance(study.sampler, Exhaustive):
+            watch.notice(_outlook(study, study.sampler, evaluation, many and self._pictures))
         again = self.evaluation(replace(spec, seed=spec.seed + 1), pool="verify", more=True)
 
         def measure_again(result: Result) -> Iterator[Measurement]:
@@ -185,7 +195,7 @@ class Session:
             )
             found = verify(study, goal, measure_again, watch.verified, spec.num_samples)
             # A target that did not hold is searched on, as long as there are trials left.
-            enough = finished(study) >= spec.trials or spec.timeout
+            enough = is_done(study, spec.trials) or spec.timeout
             if found is not None or not goal.has_target or enough:
                 break
         outcome = Outcome(study=study, goal=goal, results=record.results(study))
@@ -262,6 +272,37 @@ def _keep_baseline(
     }
     study.set_user_attr("baseline", figures)
     study.set_user_attr("baseline_parts", parts)
+
+
+def _study_of(spec: StudySpec, evaluation: Evaluation, storage: Storage) -> optuna.Study:
+    """The study of a spec; a replay has one of its own, and so has another product.
+
+    What a walk skips depends on the limits, so that they tell walks apart as well.
+    """
+    how = identity(evaluation)
+    if spec.replay is None:
+        return storage.open_study(spec.triple, how)
+    values = str({one.name: spec.values(one) for one in spec.accelerators})
+    digest = hashlib.sha256(values.encode()).hexdigest()[:6]
+    product = f"{'distinct ' if spec.distinct else ''}{'+'.join(spec.search_targets)} {digest}"
+    if spec.replay == "walk":
+        how["limits"] = str(Limits.of(spec))
+    return storage.open_replay(f"{spec.triple} {spec.replay}", how | {"product": product})
+
+
+def _outlook(
+    study: optuna.Study, replay: Exhaustive, evaluation: Evaluation, pictures: Path | bool | None
+) -> str:
+    """What the rest of a replay will need."""
+    outlook = Outlook(
+        reach=replay.reach(study),
+        image_s=study.user_attrs["baseline"]["latency_s"],
+        images=evaluation.least_images,
+        prompts=len(evaluation.prompts),
+        share=replay.share(),
+        trial_s=recent_s(study),
+    )
+    return f"{outlook}{f'; pictures of up to {FEW:,} points are kept' if pictures else ''}"
 
 
 def identity(evaluation: Evaluation) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A setting: values for every accelerator's knobs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations, product
@@ -61,7 +61,7 @@ class Setting:
 
 def identity(setting: Setting, shape: Shape, steps: int) -> tuple[Any, ...]:
     """Equal for settings that are the same computation on this model and number of steps."""
-    return plan_of(setting.accelerators, shape, steps).identity
+    return plan_of(setting.accelerators, _few_layers(shape), steps).identity
 
 
 def canonical(setting: Setting, shape: Shape, steps: int) -> Setting:
@@ -69,26 +69,44 @@ def canonical(setting: Setting, shape: Shape, steps: int) -> Setting:
 
     Values are the least among those that a search tries; others stay as they are.
     """
-    parts = [_least(part, shape, steps) for part in setting.accelerators]
+    found: list[Accelerator | None] = list(setting.accelerators)
+    for place, part in enumerate(setting.accelerators):
+        alike = _alike(part, shape, steps)
+        if len(found) == 1:
+            found = [alike[0]]
+            continue
+        # Beside another accelerator a layer may not run at every step: what is the same alone then
+        # need not be.
+        before = identity(_together(found), shape, steps)
+        for least in alike:
+            tried = [*found[:place], least, *found[place + 1 :]]
+            if identity(_together(tried), shape, steps) == before:
+                found = tried
+                break
+    return _together(found)
+
+
+def _together(parts: Sequence[Accelerator | None]) -> Setting:
     return Setting(accelerators=tuple(part for part in parts if part is not None))
 
 
-def _least(part: Accelerator, shape: Shape, steps: int) -> Accelerator | None:
+def _alike(part: Accelerator, shape: Shape, steps: int) -> Sequence[Accelerator | None]:
+    """What computes the same alone, the least first; None stands for leaving it out."""
     alone = _alone(part, shape, steps)
     if alone == (plan_of((), _few_layers(shape), steps).identity, frozenset()):
-        return None
-    return _representatives(type(part), shape, steps).get(alone, part)
+        return [None]
+    return _classes(type(part), shape, steps).get(alone, [part])
 
 
 @lru_cache(maxsize=64)
-def _representatives(
+def _classes(
     kind: type[Accelerator], shape: Shape, steps: int
-) -> dict[tuple[Any, ...], Accelerator]:
+) -> dict[tuple[Any, ...], list[Accelerator]]:
     knobs = kind.knobs()
-    found: dict[tuple[Any, ...], Accelerator] = {}
+    found: dict[tuple[Any, ...], list[Accelerator]] = {}
     for values in product(*(sorted(knob.values) for knob in knobs)):
         part = kind.from_values({knob.name: v for knob, v in zip(knobs, values, strict=True)})
-        found.setdefault(_alone(part, shape, steps), part)
+        found.setdefault(_alone(part, shape, steps), []).append(part)
     return found
 
 

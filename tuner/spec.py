@@ -5,7 +5,7 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from tuner.errors import UsageError
 from tuner.schedulers import name_of
 
 MANY = ("pipe", "sched", "steps")  # several values of these make several studies
+REPLAYS = ("grid", "walk")  # samplers that go through a whole product, every accelerator on
+SEARCHED = 100  # trials of a search that does not say
 LISTS = ("search_targets", "metrics")
 TEXTS = ("pipe", "sched", "sampler", "storage", "device", "dtype", "prompts", "model")
 OPTIONAL = ("device", "dtype", "prompts", "model")
@@ -47,9 +49,10 @@ class StudySpec:
     req_score_loss: float = 0.02
     metrics: tuple[str, ...] = ()  # measured beside the score; those with a limit always are
     limits: Mapping[str, float] = field(default_factory=dict)  # metric -> limit of its figure
-    trials: int = 100  # the total that the study should reach
+    trials: int | None = None  # the total that the study should reach; None: a replay's whole one
     timeout: float | None = None  # seconds of searching
     sampler: str = "frontier"
+    distinct: bool = False  # a grid with one trial for each distinct computation
     storage: str = "sqlite:///tuner.db"
     device: str | None = None
     dtype: str | None = None
@@ -75,6 +78,9 @@ class StudySpec:
             value = getattr(self, name)
             if value is not None and (not _is_whole(value) or value < low):
                 raise UsageError(f"{name} must be a whole number of at least {low}, not {value!r}")
+        self._check_replay()
+        if self.replay is None:
+            set_(self, "trials", self.trials or SEARCHED)
         set_(self, "max_samples", self.max_samples or 4 * self.num_samples)
         if self.max_samples is not None and self.max_samples < self.num_samples:
             raise UsageError(
@@ -105,8 +111,21 @@ class StudySpec:
             raise UsageError(f"{found} is the score itself; req_score_loss is its limit")
         return found
 
+    def _check_replay(self) -> None:
+        """A replay has all its accelerators on; only a grid can leave out equal computations."""
+        if self.distinct and self.replay != "grid":
+            raise UsageError(f"distinct is for the sampler grid, not {self.sampler}")
+        for one, other in combinations(self.accelerators if self.replay else (), 2):
+            if one.occupies & other.occupies:
+                raise UsageError(
+                    f"{one.name} and {other.name} occupy the same part of the model, and a "
+                    f"{self.replay} has all its accelerators on; choose with search_targets"
+                )
+
     def _check_kinds(self) -> None:
         """Each value must be of the kind that its key takes."""
+        if not isinstance(self.distinct, bool):
+            raise UsageError(f"distinct must be true or false, not {self.distinct!r}")
         for name in TEXTS:
             value = getattr(self, name)
             if not isinstance(value, str) and not (value is None and name in OPTIONAL):
@@ -129,8 +148,14 @@ class StudySpec:
         return f"{self.pipe}/{self.sched}/{self.steps}"
 
     @property
+    def replay(self) -> str | None:
+        """The sampler's name where it goes through a whole product."""
+        plain = registry.plain(self.sampler)
+        return plain if plain in REPLAYS else None
+
+    @property
     def accelerators(self) -> list[type[Accelerator]]:
-        """The accelerators that may be on, in their order."""
+        """The accelerators that may be on, in their order; in a replay they all are."""
         return [registry.component("accelerators", name) for name in self.search_targets]
 
     def values(self, accelerator: type[Accelerator]) -> dict[str, tuple[Value, ...]]:

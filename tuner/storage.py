@@ -29,11 +29,18 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from tuner import trials
 from tuner.errors import UsageError
 
 VERSION = 1  # of our own table; a newer database is refused
 WORKER = "worker"  # trial attribute: host and process that runs it
+LONG = ("scores", "ratios", "traceback")  # trial attributes that only an analysis reads
+JUDGE = text(
+    "UPDATE trial_system_attributes SET value_json = :value "
+    "WHERE trial_id = :trial AND key = 'constraints'"
+)
 RETRIES = 2  # a crashed trial is tried again this often
+GRID = ("grid_id", "search_space")  # trial attributes by which Optuna's GridSampler knows a point
 NAMELESS_S = 60  # a trial without a worker's name is given up after this many seconds
 Made = TypeVar("Made")
 
@@ -83,6 +90,7 @@ class Storage:
                 lambda: optuna.storages.RDBStorage(self.url, engine_kwargs=engine_options)
             )
             _tune(self.optuna.engine)
+            self.optuna.engine.dispose()  # the connection that made its tables is not tuned
         except (SQLAlchemyError, RuntimeError, ModuleNotFoundError) as error:
             raise _unusable(self.url, error) from error
 
@@ -115,11 +123,11 @@ class Storage:
         return [summary.study_name for summary in self.optuna.get_all_studies()]
 
     def study(self, name: str) -> optuna.Study:
-        """A study that exists; a `UsageError` lists those that do."""
+        """A study that exists, to be read; a `UsageError` lists those that do."""
         if name not in self.study_names():
             known = ", ".join(self.study_names()) or "none"
             raise UsageError(f"no study {name!r} in {self.url}; it has: {known}")
-        return optuna.load_study(study_name=name, storage=self.optuna)
+        return trials.forget(optuna.load_study(study_name=name, storage=self.optuna))
 
     def open_study(self, triple: str, evaluation: dict[str, Any]) -> optuna.Study:
         """The study of a triple with this way of evaluating it, made when there is none.
@@ -144,6 +152,12 @@ class Storage:
         if "evaluation" not in study.user_attrs:
             study.set_user_attr("evaluation", evaluation)
             study.set_metric_names(["speedup", "score loss"])
+        return study
+
+    def open_replay(self, name: str, evaluation: dict[str, Any]) -> optuna.Study:
+        """A study of as many trials as there may be, named as in `open_study`."""
+        study = trials.forget(self.open_study(name, evaluation))
+        trials.index_by_state(study)
         return study
 
     def bury_dead_trials(self, study: optuna.Study) -> int:
@@ -177,20 +191,19 @@ class Storage:
         """
         if study.user_attrs.get("limits") == limits:
             return
-        with self.engine.begin() as connection:
-            for trial in study.get_trials(deepcopy=False):
-                if trial.state.is_finished() and "score_loss" in trial.user_attrs:
-                    value = json.dumps(constraints(trial.user_attrs))
-                    connection.execute(
-                        text(
-                            "UPDATE trial_system_attributes SET value_json = :value "
-                            "WHERE trial_id = :trial AND key = 'constraints'"
-                        ),
-                        {"value": value, "trial": trial._trial_id},
-                    )
+        ended = [state for state in TrialState if state.is_finished()]
+        judged = [
+            {"trial": trial, "value": json.dumps(constraints(kept))}
+            for trial, _, kept in trials.attributes(study, *ended, without=LONG)
+            if "score_loss" in kept
+        ]
+        if judged:
+            with self.engine.begin() as connection:
+                connection.execute(JUDGE, judged)
         study.set_user_attr("limits", limits)
-        # The study remembers finished trials; give it a memory that has not seen the old limits.
-        study._storage = optuna.storages.get_storage(self.optuna)
+        if study._storage is not self.optuna:
+            # It remembers finished trials; give it a memory that has not seen the old limits.
+            study._storage = optuna.storages.get_storage(self.optuna)
 
 
 def check_address(url: str) -> None:
@@ -267,12 +280,22 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}/{_start_of(os.getpid())}"
 
 
-def retry(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-    """Queue a crashed trial's values again, unless that was done `RETRIES` times."""
+def retry(study: optuna.Study, trial: optuna.trial.FrozenTrial, *, counts: bool = True) -> None:
+    """Queue a crashed trial's values again, unless that was done `RETRIES` times.
+
+    A try that was no fault of the trial's does not count.
+    """
     tries = int(trial.user_attrs.get("tries", 1))
-    params = trial.params or trial.system_attrs.get("fixed_params", {})
-    if tries <= RETRIES and params:
-        study.enqueue_trial(params, user_attrs={"tries": tries + 1})
+    params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    point = {name: trial.system_attrs[name] for name in GRID if name in trial.system_attrs}
+    if tries + counts <= RETRIES + 1 and (params or point):
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.WAITING,
+                system_attrs={"fixed_params": params, **point},
+                user_attrs={"tries": tries + counts},
+            )
+        )
 
 
 def _is_alive(process: str) -> bool:

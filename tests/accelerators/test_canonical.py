@@ -1,5 +1,6 @@
 """Settings that the plan calls equal give the same pictures bit for bit; the others do not."""
 
+import random
 from collections import defaultdict
 from functools import cache
 from itertools import product
@@ -11,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.accelerators.cases import BY_DEFAULT, DECIDE_BY_THE_PICTURE, FITTING, KNOWN, fits
-from tests.pipelines import FAMILIES, LATENT_SIDE, STEPS, pictures, same, tiny
+from tests.pipelines import FAMILIES, LATENT_SIDE, STEPS, UNETS, pictures, same, tiny
 from tuner.accelerators._applied import applied
 from tuner.accelerators._plan import Shape, shape_of
 from tuner.setting import Setting, canonical, identity
@@ -133,3 +134,28 @@ def test_in_a_combination_too_pictures_are_the_same_exactly_when_plans_are(
 @pytest.mark.parametrize("family", FAMILIES)
 def test_there_are_equal_settings_to_compare(family: str) -> None:
     assert shared(family)
+
+
+@pytest.mark.parametrize("family", UNETS)
+def test_the_canonical_form_of_a_combination_is_the_same_computation(family: str) -> None:
+    # With every layer at every step T-GATE's warmups 2 and 3 are the same here; DeepCache leaves
+    # layers out at the step that tells them apart.
+    warmups = [{"gate_step": 8, "sp_interval": 3, "fi_interval": 5, "warmup": w} for w in (2, 3)]
+    two = {"cache_interval": 2, "cache_branch_id": 0}
+    alone = {canonical(Setting.of({"tgate": w}), shape(family), STEPS + 4) for w in warmups}
+    beside = {
+        canonical(Setting.of({"deepcache": two, "tgate": w}), shape(family), STEPS + 4)
+        for w in warmups
+    }
+    assert (len(alone), len(beside)) == (1, 2)
+    chance = random.Random(0)
+    for _ in range(200):
+        setting = Setting.of(
+            {
+                name: chance.choice(everything(name)[1:]).params[name]
+                for name in ("deepcache", "tome", "tgate")
+            }
+        )
+        least = canonical(setting, shape(family), STEPS)
+        assert canonical(least, shape(family), STEPS) == least
+        assert identity(least, shape(family), STEPS) == identity(setting, shape(family), STEPS)

@@ -1,6 +1,11 @@
 """The study that the tests here run, and what they read of its database."""
 
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +17,7 @@ from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.storage import Storage
 
+ROOT = Path(__file__).parent.parent.parent
 TRIPLE = "miniature/DDIM/4"
 # Whatever the weights are worth, something is feasible under 99 %.
 FLAGS = ["run", "--pipe", "miniature", "--steps", "4", "--num-samples", "4", "--batch-size", "2"]
@@ -51,6 +57,36 @@ def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
 def baselines(folder: Path) -> list[tuple[str, str, str]]:
     """Kind, key and time of every baseline: one that is measured again has another time."""
     return rows(folder, "SELECT kind, key, created FROM tuner_baselines ORDER BY created")  # type: ignore[return-value]
+
+
+def started(folder: Path, *more: str) -> subprocess.Popen[str]:
+    """`tuner run` with `FLAGS` and more, in a process of its own."""
+    # A shell starts its background jobs, and so all of their children, with Ctrl-C switched off.
+    return subprocess.Popen(
+        [sys.executable, ROOT / "cli.py", *FLAGS, "--pictures", "none", *more],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},  # as conftest.py has it
+    )
+
+
+def wait_for_a_running_trial(folder: Path, process: subprocess.Popen[str], count: int) -> None:
+    """Until a trial runs in a database that has `count` finished ones."""
+    begun = "SELECT trial_id FROM trial_user_attributes WHERE key = 'combination'"
+    query = f"SELECT state FROM trials WHERE trial_id IN ({begun})"
+    limit = time.monotonic() + 300
+    while time.monotonic() < limit and process.poll() is None:
+        try:
+            states = [state for (state,) in rows(folder, query)]
+        except sqlite3.OperationalError:  # no file yet, or no table
+            states = []
+        if "RUNNING" in states and len(states) > count:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no trial was seen at work: {process.communicate(timeout=5)}")
 
 
 class Count(Watch):

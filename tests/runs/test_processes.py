@@ -3,49 +3,22 @@
 import os
 import re
 import signal
-import sqlite3
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 
-from tests.runs.study import FLAGS, TRIPLE, baselines, finished, rows, spec, trials
+from tests.runs.study import (
+    TRIPLE,
+    baselines,
+    finished,
+    spec,
+    started,
+    trials,
+    wait_for_a_running_trial,
+)
 from tuner.measure.lock import device_lock
 from tuner.session import Session
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def started(folder: Path, *more: str) -> subprocess.Popen[str]:
-    # A shell starts its background jobs, and so all of their children, with Ctrl-C switched off.
-    return subprocess.Popen(
-        [sys.executable, ROOT / "cli.py", *FLAGS, "--pictures", "none", *more],
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},  # as conftest.py has it
-    )
-
-
-def wait_for_a_running_trial(folder: Path, process: subprocess.Popen[str], count: int) -> None:
-    """Until a trial runs in a database that has `count` finished ones."""
-    begun = "SELECT trial_id FROM trial_user_attributes WHERE key = 'combination'"
-    query = f"SELECT state FROM trials WHERE trial_id IN ({begun})"
-    limit = time.monotonic() + 300
-    while time.monotonic() < limit and process.poll() is None:
-        try:
-            states = [state for (state,) in rows(folder, query)]
-        except sqlite3.OperationalError:  # no file yet, or no table
-            states = []
-        if "RUNNING" in states and len(states) > count:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"no trial was seen at work: {process.communicate(timeout=5)}")
 
 
 def test_a_killed_run_continues_and_tries_its_dead_trial_again(

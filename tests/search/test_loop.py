@@ -58,7 +58,8 @@ class Bench:
         values = {"pipe": "miniature", "sampler": "random", "trials": 5} | changes
         self.spec = StudySpec(**values)  # type: ignore[arg-type]
         self.storage = Storage(f"sqlite:///{folder / 'tuner.db'}")
-        self.study = self.storage.open_study(self.spec.triple, EVALUATION)
+        opened = self.storage.open_replay if self.spec.replay else self.storage.open_study
+        self.study = opened(self.spec.triple, EVALUATION)
         pipeline = tiny("sd")
         problem = Problem(
             space=Space.of(self.spec),
@@ -66,6 +67,7 @@ class Bench:
             steps=20,
             limits=Goal.of(self.spec).limits,
             timed=lambda settings: [],
+            distinct=self.spec.distinct,
         )
         self.study.sampler = sampler(self.spec.sampler, self.spec.seed, problem)
         self.measured: list[Setting] = []

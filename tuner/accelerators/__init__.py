@@ -25,6 +25,7 @@ class Knob:
     low: Value  # the least value that the accelerator accepts
     high: Value
     off: Value | None  # on an accelerator's first knob: the value that stands for "off"
+    gentle: bool  # more of it drifts less and saves less; of other knobs less does
     help: str
 
 
@@ -35,10 +36,18 @@ def knob(
     high: Value,
     help: str,
     off: Value | None = None,
+    gentle: bool = False,
 ) -> Any:
     """A dataclass field that is a knob; see `Knob` for the arguments."""
     return field(
-        metadata={"values": values, "low": low, "high": high, "off": off, "help": help},
+        metadata={
+            "values": values,
+            "low": low,
+            "high": high,
+            "off": off,
+            "gentle": gentle,
+            "help": help,
+        },
     )
 
 

@@ -35,7 +35,11 @@ class DeepCache(Accelerator):
         (2, 3, 4, 5), low=1, high=1000, off=1, help="steps from one full pass to the next"
     )
     cache_branch_id: int = knob(
-        (0, 1, 2, 3), low=0, high=11, help="skip branch where the cache enters; 0 is shallowest"
+        (0, 1, 2, 3),
+        low=0,
+        high=11,
+        gentle=True,
+        help="skip branch where the cache enters; 0 is shallowest",
     )
 
     def plan(self, plan: Plan) -> None:

@@ -44,7 +44,9 @@ class FasterCache(Accelerator):
     attention_interval: int = knob(
         (1, 2, 3), low=1, high=1000, help="self-attention's interval where that pass is left out"
     )
-    warmup: int = knob((1, 2, 4, 8), low=1, high=1000, help="steps before anything is left out")
+    warmup: int = knob(
+        (1, 2, 4, 8), low=1, high=1000, gentle=True, help="steps before anything is left out"
+    )
 
     def plan(self, plan: Plan) -> None:
         """Attentions are left out only where the pass without the prompt is."""

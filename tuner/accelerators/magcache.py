@@ -43,7 +43,11 @@ class MagCache(Accelerator):
         help="accumulated growth under which a step is skipped",
     )
     retention: float = knob(
-        (0.1, 0.2, 0.3), low=0.0, high=1.0, help="share of the first steps that are computed"
+        (0.1, 0.2, 0.3),
+        low=0.0,
+        high=1.0,
+        gentle=True,
+        help="share of the first steps that are computed",
     )
 
     def plan(self, plan: Plan) -> None:

@@ -34,7 +34,9 @@ class PyramidAttentionBroadcast(Accelerator):
         (2, 3, 4, 5, 6), low=1, high=1000, off=1, help="cross-attention's interval in steps"
     )
     self_interval: int = knob((1, 2, 3, 4), low=1, high=1000, help="self-attention's interval")
-    warmup: int = knob((1, 2, 4, 8), low=0, high=1000, help="steps before anything is reused")
+    warmup: int = knob(
+        (1, 2, 4, 8), low=0, high=1000, gentle=True, help="steps before anything is reused"
+    )
 
     def plan(self, plan: Plan) -> None:
         """A layer counts its own runs; it computes when the interval divides their number."""

@@ -34,8 +34,12 @@ class TaylorSeer(Accelerator):
     cache_interval: int = knob(
         (2, 3, 4, 5, 6), low=1, high=1000, off=1, help="steps from one computed step to the next"
     )
-    warmup: int = knob((1, 2, 3, 5), low=1, high=1000, help="steps before anything is foretold")
-    max_order: int = knob((0, 1, 2), low=0, high=4, help="highest derivative of the series")
+    warmup: int = knob(
+        (1, 2, 3, 5), low=1, high=1000, gentle=True, help="steps before anything is foretold"
+    )
+    max_order: int = knob(
+        (0, 1, 2), low=0, high=4, gentle=True, help="highest derivative of the series"
+    )
 
     def plan(self, plan: Plan) -> None:
         """A layer counts its own runs; the order matters as far as there are runs to differ."""

@@ -41,7 +41,12 @@ class TGate(Accelerator):
     }
 
     gate_step: int = knob(
-        tuple(range(5, 20)), low=1, high=1000, off=20, help="the first step without guidance"
+        tuple(range(5, 20)),
+        low=1,
+        high=1000,
+        off=20,
+        gentle=True,
+        help="the first step without guidance",
     )
     sp_interval: int = knob(
         tuple(range(2, 10)), low=1, high=1000, help="self-attention's interval before the gate"
@@ -49,7 +54,9 @@ class TGate(Accelerator):
     fi_interval: int = knob(
         tuple(range(1, 6)), low=1, high=1000, help="self-attention's interval after the gate"
     )
-    warmup: int = knob((1, 2, 3), low=0, high=1000, help="steps before self-attention is reused")
+    warmup: int = knob(
+        (1, 2, 3), low=0, high=1000, gentle=True, help="steps before self-attention is reused"
+    )
 
     def plan(self, plan: Plan) -> None:
         """Follow the package's `tgate_scheduler`, for each layer at the steps at which it runs."""

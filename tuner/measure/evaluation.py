@@ -80,6 +80,14 @@ class Evaluation:
         """The baseline's side of the metrics beside the score."""
         return Reference(self.beside, self.score_parts, store)
 
+    @property
+    def least_images(self) -> int:
+        """How many images a setting takes: a warm-up, its prompts, and the baseline's by turns."""
+        full = len(self.prompts) // self.batch_size
+        again = max(0, self.timing_pairs - full)  # both sides, where there are too few batches
+        pairs = self.timing_pairs + again
+        return self.batch_size + len(self.prompts) + pairs * self.batch_size
+
     def batches(self) -> list[range]:
         """The prompts' numbers, batch by batch; only the last may be smaller."""
         return _batches(0, len(self.prompts), self.batch_size)

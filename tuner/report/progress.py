@@ -5,19 +5,42 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
 
 from tuner.report.table import losses
 from tuner.search.goal import Goal
 from tuner.search.loop import Watch
+from tuner.search.outlook import span
 from tuner.search.record import Result
 from tuner.setting import Setting
+
+PACE_S = 7 * 24 * 3600.0  # the time left comes from the pace of so many seconds before
+
+
+class TimeLeft(ProgressColumn):
+    """How long a task will still take; rich's own counts hours where a replay takes months."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        """Nothing before there is a pace."""
+        left = task.time_remaining
+        return Text("" if left is None else f"{span(left)} left", style="progress.remaining")
 
 
 class Display(Watch):
     """Shows a study at work on a terminal; without one, a line a trial."""
 
-    def __init__(self, console: Console, goal: Goal, trials: int, prompts: int) -> None:
+    def __init__(self, console: Console, goal: Goal, trials: int | None, prompts: int) -> None:
         self._console = console
         self._goal = goal
         self._prompts = prompts
@@ -27,8 +50,10 @@ class Display(Watch):
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TimeLeft(),
             TextColumn("{task.fields[note]}"),
             console=console,
+            speed_estimate_period=PACE_S,
             disable=not console.is_terminal,
         )
         self._study = self._progress.add_task("study", total=trials, note="")
@@ -50,9 +75,12 @@ class Display(Watch):
         """One batch of the baseline was measured."""
         self._progress.update(self._trial, description="baseline", total=batches, completed=done)
 
+    def advanced(self, done: int, of: int) -> None:
+        """Move the study's bar."""
+        self._progress.update(self._study, completed=done, total=of)
+
     def trial_began(self, number: int, setting: Setting) -> None:
         """Name the setting."""
-        self._progress.update(self._study, completed=number)
         self._progress.update(
             self._trial,
             description=f"trial {number}",
@@ -84,7 +112,6 @@ class Display(Watch):
 
     def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
         """Print a line, and keep the best."""
-        self._progress.update(self._study, completed=number + 1)
         if result is None:
             self._console.print(f"trial {number:3d}  {state}: {escape(reason)}", highlight=False)
             return

@@ -32,13 +32,15 @@ class Effort:
     samples: int | None = None  # prompts of every setting; all that are offered when None
     rivals: Sequence[Result] = ()
     races: bool = False
+    alike: bool = False  # every setting the same effort, whether it matters or not
 
     def answer(self, measured: Any) -> Answer:
         """What a trial should do, from the `Measurement` so far."""
         if self.samples is None or measured.prompts < self.samples:
             return Answer.HOPELESS if self.races and self._hopeless(measured) else Answer.GO_ON
         found = measured.score_loss, measured.fidelity
-        if not self._matters(measured) or self.limits.surely_missed(*found):
+        matters = not self.alike and self._matters(measured)
+        if not matters or self.limits.surely_missed(*found):
             return Answer.ENOUGH
         kept = self.limits.surely_kept(*found)
         return Answer.ENOUGH if kept and measured.timed else Answer.GO_ON

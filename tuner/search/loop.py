@@ -2,10 +2,11 @@
 
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Protocol
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import BadPictureError, TrialError, UsageError
 from tuner.search import record
@@ -14,9 +15,11 @@ from tuner.search.goal import Goal
 from tuner.search.interrupt import Interruptible
 from tuner.search.limits import Limits
 from tuner.search.record import Result
+from tuner.search.replay import Exhaustive
 from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.storage import WORKER, Storage, retry, worker_name
+from tuner.trials import count, finished
 
 
 class Measure(Protocol):
@@ -28,6 +31,9 @@ class Measure(Protocol):
 
 class Watch:
     """What a progress display is told; this one shows nothing."""
+
+    def advanced(self, done: int, of: int) -> None:
+        """How far the study is: in trials, or in the points of a replay."""
 
     def trial_began(self, number: int, setting: Setting) -> None:
         """A setting was chosen."""
@@ -53,7 +59,7 @@ def search(
     goal: Goal,
     measure: Measure,
     canonical: Callable[[Setting], Setting],
-    trials: int,
+    trials: int | None,
     samples: int | None = None,
     races: bool = False,
     timeout: float | None = None,
@@ -68,28 +74,43 @@ def search(
     a trial that comes to it again takes over the numbers.
 
     Running it again continues: a trial whose process died is failed and tried again.
+
+    Where the sampler is a replay (`tuner.search.replay`) it says when there is nothing left, and
+    `trials` may be None. Each of its points is measured, and with the same effort.
     """
     watch = watch or Watch()
     storage.bury_dead_trials(study)
     limits = goal.limits
     storage.judge_again(study, limits.as_dict(), lambda kept: record.constraints(kept, limits))
-    if study.trials:
+    replay = isinstance(study.sampler, Exhaustive)
+    if isinstance(study.sampler, Exhaustive):
+        study.sampler.begin(study)
+    elif study.trials:
         study.sampler.reseed_rng()  # or it would name what it named the last time
     else:
         for setting in space.known_good():
             study.enqueue_trial(space.flat(setting))
     if goal.has_target and goal.reached(record.results(study)):
         return
-    if finished(study) >= trials:
+    if is_done(study, trials, watch):
         return
 
     def effort() -> Effort:
+        if replay:
+            return Effort(limits=limits, samples=samples, alike=True)
         rivals = record.results(study)
         return Effort(limits=limits, samples=samples, rivals=rivals, races=races)
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
         return _run_trial(
-            trial, study, lambda t: canonical(space.suggest(t)), goal, pace, effort, watch
+            trial,
+            study,
+            lambda t: canonical(space.suggest(t)),
+            (lambda setting: None) if replay else partial(_measured_before, study),
+            goal,
+            pace,
+            effort,
+            watch,
         )
 
     def pace(setting: Setting, trial: int) -> Iterator[Any]:
@@ -97,9 +118,9 @@ def search(
             yield measured
             interruptible.check()
 
-    def stop_when_done(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+    def stop_when_done(study: optuna.Study, trial: FrozenTrial) -> None:
         interruptible.check()
-        if finished(study) >= trials:
+        if is_done(study, trials, watch):
             study.stop()
         complete = trial.state == TrialState.COMPLETE
         if complete and goal.has_target and goal.met_by(record.result(trial)):
@@ -114,15 +135,26 @@ def search(
         )
 
 
-def finished(study: optuna.Study) -> int:
-    """How many trials have ended, in whatever way."""
-    return sum(one.state.is_finished() for one in study.get_trials(deepcopy=False))
+def is_done(study: optuna.Study, trials: int | None, watch: Watch | None = None) -> bool:
+    """Whether a study has `trials` finished ones, or its replay has nothing left to run."""
+    watch = watch or Watch()
+    ended = finished(study)
+    if trials is not None:
+        watch.advanced(ended, trials)
+    if isinstance(study.sampler, Exhaustive):
+        reach = study.sampler.reach(study)
+        if trials is None:
+            watch.advanced(reach.passed, reach.points)
+        if reach.left == 0 and count(study, TrialState.WAITING) == 0:
+            return True
+    return trials is not None and ended >= trials
 
 
 def _run_trial(
     trial: optuna.Trial,
     study: optuna.Study,
     suggest: Callable[[optuna.Trial], Setting],
+    measured_before: Callable[[Setting], FrozenTrial | None],
     goal: Goal,
     measure: Measure,
     effort: Callable[[], Effort],
@@ -134,7 +166,7 @@ def _run_trial(
     trial.set_user_attr("combination", setting.combination)
     watch.trial_began(trial.number, setting)
     try:
-        earlier = _measured_before(study, setting)
+        earlier = measured_before(setting)
         if earlier is not None:
             _copy(trial, earlier, goal.limits)
             if earlier.state == TrialState.PRUNED:
@@ -159,7 +191,7 @@ def _run_trial(
         raise
     except KeyboardInterrupt:
         trial.set_user_attr("reason", "interrupted")
-        retry(study, _frozen(study, trial))
+        retry(study, _frozen(trial), counts=False)
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -167,7 +199,7 @@ def _run_trial(
         if not isinstance(error, TrialError):
             trial.set_user_attr("traceback", traceback.format_exc()[-4000:])
         if not isinstance(error, BadPictureError):
-            retry(study, _frozen(study, trial))
+            retry(study, _frozen(trial))
         watch.trial_ended(trial.number, "FAIL", None, reason)
         raise TrialError(reason) from error
     kept = trial.user_attrs
@@ -177,11 +209,11 @@ def _run_trial(
     return values
 
 
-def _frozen(study: optuna.Study, trial: optuna.Trial) -> optuna.trial.FrozenTrial:
-    return study.get_trials(deepcopy=False)[trial.number]
+def _frozen(trial: optuna.Trial) -> FrozenTrial:
+    return trial.storage.get_trial(trial._trial_id)
 
 
-def _measured_before(study: optuna.Study, setting: Setting) -> optuna.trial.FrozenTrial | None:
+def _measured_before(study: optuna.Study, setting: Setting) -> FrozenTrial | None:
     """A trial of the same setting whose numbers can be used again.
 
     One that was stopped is used where it still misses a limit.
@@ -193,7 +225,7 @@ def _measured_before(study: optuna.Study, setting: Setting) -> optuna.trial.Froz
     return None
 
 
-def _copy(trial: optuna.Trial, earlier: optuna.trial.FrozenTrial, limits: Limits) -> None:
+def _copy(trial: optuna.Trial, earlier: FrozenTrial, limits: Limits) -> None:
     for name, value in earlier.user_attrs.items():
         if name not in (WORKER, "tries"):
             trial.set_user_attr(name, value)

@@ -7,10 +7,12 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from tuner import trials
 from tuner.measure.device import PeakMemory
 from tuner.measure.statistics import Estimate
 from tuner.search.limits import Limits
 from tuner.setting import Setting
+from tuner.storage import LONG
 
 VERIFIED = "verified"  # study attribute: trial number -> second measurement
 
@@ -109,6 +111,9 @@ def keep_verification(study: optuna.Study, trial: int, measured: Any) -> None:
 def results(study: optuna.Study) -> list[Result]:
     """The COMPLETE trials, in the order of their numbers, with their second measurements."""
     again = study.user_attrs.get(VERIFIED, {})
+    if isinstance(study._storage, optuna.storages.RDBStorage):  # it keeps no trials
+        rows = trials.attributes(study, TrialState.COMPLETE, without=LONG)
+        return [from_attributes(number, kept, again.get(str(number))) for _, number, kept in rows]
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return [result(one, again.get(str(one.number))) for one in complete]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import optuna
@@ -12,10 +13,12 @@ from tuner.accelerators._features import reuse, step_rows
 from tuner.accelerators._plan import Plan, Shape, plan_of
 from tuner.search.candidates import Candidates
 from tuner.search.frontier import Bound, FrontierSampler, Knowledge
+from tuner.search.grid import grid
 from tuner.search.latency import TimedSteps, to_time
 from tuner.search.limits import Limits
 from tuner.search.space import Space
-from tuner.setting import Setting, canonical
+from tuner.search.walk import Walk
+from tuner.setting import Setting, canonical, identity
 
 RACES = frozenset({"frontier"})  # samplers that learn from a trial that was stopped early
 TO_TIME = 6  # settings whose steps are timed at a study's start
@@ -33,6 +36,7 @@ class Problem:
     steps: int
     limits: Limits
     timed: Callable[[list[Setting]], list[TimedSteps]]
+    distinct: bool = False  # a grid leaves out what computes the same as a point before
 
     def plan(self, setting: Setting) -> Plan:
         """What a setting computes."""
@@ -50,6 +54,10 @@ class Problem:
             values = plan.by_data.get(kind.name, ())
             found.append(np.array([*values, *[0.0] * (len(knobs) - len(values))], float))
         return np.concatenate(found)
+
+    def identity(self, setting: Setting) -> tuple[Any, ...]:
+        """Equal for all that are the same computation."""
+        return identity(setting, self.shape, self.steps)
 
     def canonical(self, setting: Setting) -> Setting:
         """One setting for all that are the same computation."""
@@ -85,6 +93,10 @@ SAMPLERS: dict[str, Callable[[int, Problem], BaseSampler]] = {
     "gp": lambda seed, _: optuna.samplers.GPSampler(seed=seed),
     "nsga2": lambda seed, _: optuna.samplers.NSGAIISampler(seed=seed),
     "random": lambda seed, _: optuna.samplers.RandomSampler(seed=seed),
+    "grid": lambda seed, problem: grid(
+        problem.space, seed, problem.identity if problem.distinct else None
+    ),
+    "walk": lambda _, problem: Walk(problem.space, problem.limits),
 }
 
 

@@ -1,5 +1,6 @@
 """The flat space of a study: one number for each knob, and "off" is a value of each first knob."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -16,6 +17,7 @@ class Space:
     """What a study may try: for each accelerator its knobs and their values, "off" included."""
 
     parts: tuple[tuple[type[Accelerator], tuple[tuple[Knob, tuple[Value, ...]], ...]], ...]
+    all_on: bool = False  # then "off" is no value
 
     @classmethod
     def of(cls, spec: StudySpec) -> "Space":
@@ -24,7 +26,7 @@ class Space:
         for accelerator in spec.accelerators:
             values = spec.values(accelerator)
             parts.append((accelerator, tuple((k, values[k.name]) for k in accelerator.knobs())))
-        return cls(parts=tuple(parts))
+        return cls(parts=tuple(parts), all_on=spec.replay is not None)
 
     def distributions(self) -> dict[str, FloatDistribution | IntDistribution]:
         """The flat encoding: 'deepcache.cache_interval' and so on."""
@@ -56,14 +58,17 @@ class Space:
         return [
             (
                 f"{accelerator.name}.{knob.name}",
-                tuple(sorted({*values, *(() if knob.off is None else (knob.off,))})),
+                tuple(sorted({*values, *self._off(knob)})),
                 all(isinstance(value, int) for value in knob.values),
             )
             for accelerator, knobs in self.parts
             for knob, values in knobs
         ]
 
-    def setting(self, flat: dict[str, Value]) -> Setting:
+    def _off(self, knob: Knob) -> tuple[Value, ...]:
+        return () if knob.off is None or self.all_on else (knob.off,)
+
+    def setting(self, flat: Mapping[str, Value]) -> Setting:
         """The setting that flat numbers stand for; accelerators that are off are left out.
 
         So is one whose part of the model an earlier one has taken.

@@ -1,0 +1,129 @@
+"""Replays on the miniature: killed and continued, in a study of their own, and what they say."""
+
+import json
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from tests.runs.study import (
+    FLAGS,
+    TRIPLE,
+    Count,
+    finished,
+    spec,
+    started,
+    trials,
+    wait_for_a_running_trial,
+)
+from tuner.cli import main
+from tuner.search.counter import POINT
+from tuner.session import Session
+from tuner.storage import Storage
+
+TWO = {
+    "sampler": "grid",
+    "trials": None,
+    "search_targets": ("deepcache",),
+    "knobs": {"deepcache": {"cache_interval": (2, 3), "cache_branch_id": (0,)}},
+}
+
+
+def names(folder: Path) -> list[str]:
+    return Storage(f"sqlite:///{folder / 'tuner.db'}", create=False).study_names()
+
+
+@pytest.mark.parametrize(
+    ("flags", "points"),
+    [
+        (["--search-targets", "deepcache"], 16),
+        # Ratios 0.8 and 0.9 merge alike, and no layer has a downsampling of 3.
+        (["--search-targets", "tome", "--distinct"], 24),
+    ],
+    ids=["grid", "distinct"],
+)
+def test_a_killed_replay_goes_on_with_no_point_lost_or_run_twice(
+    flags: list[str], points: int, folder: Path
+) -> None:
+    study = f"{TRIPLE} grid"
+    for count, sign in ((2, signal.SIGKILL), (5, signal.SIGINT), (9, signal.SIGKILL)):
+        process = started(folder, "--sampler", "grid", *flags)
+        wait_for_a_running_trial(folder, process, 3 + count)  # three are of the search before
+        process.send_signal(sign)
+        process.wait(timeout=120)
+    assert main([*FLAGS, "--sampler", "grid", *flags, "--pictures", "none"]) == 0
+    found = trials(folder, study)
+    complete = [one for one in found if one.state == TrialState.COMPLETE]
+    assert len(complete) == points
+    assert len({one.system_attrs[POINT] for one in complete}) == points
+    assert len({str(one.params) for one in complete}) == points
+    failed = [one for one in found if one.state == TrialState.FAIL]
+    assert len(failed) == len(found) - points == 3
+    assert {one.user_attrs["reason"] for one in failed} == {
+        "interrupted",
+        "its process ended before the trial did",
+    }
+    assert len(finished(folder)) == 3  # the search's own study is left alone
+
+
+def test_a_replay_has_a_study_of_its_own_for_each_product(folder: Path, session: Session) -> None:
+    def run(**changes: Any) -> Count:
+        watch = Count()
+        session.run(spec(folder, **TWO | changes), watch)
+        return watch
+
+    assert run().began == 2
+    assert run().began == 0
+    assert names(folder) == [TRIPLE, f"{TRIPLE} grid"]
+    assert run(knobs={"deepcache": {"cache_interval": (4,), "cache_branch_id": (0,)}}).began == 1
+    assert run(distinct=True).began == 2
+    assert run(sampler="walk", req_score_loss=0.0001).began >= 1
+    assert run(sampler="walk", req_score_loss=0.99).began >= 1
+    assert [re.sub("[0-9a-f]{6}$", "…", one) for one in names(folder)[2:]] == [
+        f"{TRIPLE} grid product=deepcache …",
+        f"{TRIPLE} grid product=distinct deepcache …",
+        f"{TRIPLE} walk",
+        f"{TRIPLE} walk limits=score loss under 99.0%",
+    ]
+    assert len(finished(folder)) == 3
+
+
+def test_what_a_replay_will_need_is_said_before_it_starts(folder: Path, session: Session) -> None:
+    watch = Count()
+    session.run(spec(folder, **TWO), watch)
+    (line,) = watch.lines
+    assert line.startswith("2 points, 2 left: at the baseline's 0.")
+    # A warm-up of 2, 4 prompts, 3 pairs of 2 in turns, of which one is of no new prompts.
+    assert "s per image and 14 images a trial about 0 min" in line
+    assert line.endswith(
+        "less where settings are faster and more for scoring; 0.1 MB of the database"
+    )
+    watch = Count()
+    session.run(spec(folder, **TWO), watch)
+    (line,) = watch.lines
+    assert re.match(r"2 points, 0 left: at the [\d.]+ s of a trial so far about 0 min 0 s;", line)
+
+
+def test_a_replay_is_shown_and_exported_like_a_search(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = Path("two.toml")
+    study.write_text(
+        'sampler = "grid"\nsearch_targets = "deepcache"\n'
+        "[knobs.deepcache]\ncache_interval = [2, 3]\ncache_branch_id = [0]\n"
+    )
+    flags = [one for one in FLAGS if one not in ("--sampler", "random")]
+    assert main([*flags, str(study), "--pictures", "none"]) == 0
+    printed = capsys.readouterr().out
+    assert f"{TRIPLE}  score loss under 99.0%, every point" in printed
+    assert "2 points, 2 left: " in printed
+    assert f"{TRIPLE} grid: Pareto front" in printed
+    assert main(["show", "--study", f"{TRIPLE} grid"]) == 0
+    assert "deepcache 3/0" in capsys.readouterr().out
+    assert main(["export", "--study", f"{TRIPLE} grid"]) == 0
+    (entry,) = json.loads(Path("search_params.json").read_text())["studies"].values()
+    assert entry["best"]["params"]["deepcache"]["cache_interval"] in (2, 3)
+    assert entry["best"]["verified"]

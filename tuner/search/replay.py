@@ -1,0 +1,139 @@
+"""Going through a product of points: what a sampler that comes to an end has beside Optuna's."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.accelerators import Value
+from tuner.errors import TrialError
+from tuner.search.counter import POINT, Counter, Place
+from tuner.search.space import Space
+from tuner.storage import WORKER, worker_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """How far a replay has come."""
+
+    passed: int  # points behind it: given to a trial, or left out
+    points: int
+
+    @property
+    def left(self) -> int:
+        """Points that are not behind it yet; some of them it may leave out."""
+        return self.points - self.passed
+
+
+class Exhaustive(ABC):
+    """For a sampler that gives each point to one trial; a failed one comes again by the queue."""
+
+    @abstractmethod
+    def reach(self, study: optuna.Study) -> Reach:
+        """How far the study is."""
+
+    def share(self) -> float | None:
+        """About what share of its points it runs; None where nobody knows before."""
+        return 1.0
+
+    def begin(self, study: optuna.Study) -> None:  # noqa: B027 - most have nothing to look at
+        """Look at what the study has found so far; called before trials are run."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """A product as nested loops, the outermost first: point 0 has the first value of each."""
+
+    offered: dict[str, tuple[Value, ...]]
+
+    @cached_property
+    def count(self) -> int:
+        """How many there are."""
+        return prod(len(values) for values in self.offered.values())
+
+    def __getitem__(self, number: int) -> dict[str, Value]:
+        """The values of a point."""
+        found: dict[str, Value] = {}
+        for name, values in reversed(self.offered.items()):
+            number, place = divmod(number, len(values))
+            found[name] = values[place]
+        return found
+
+
+class Replay(BaseSampler, Exhaustive):
+    """Gives each trial the next point of an order, at a cost that does not grow with the trials."""
+
+    def __init__(self, space: Space, points: Points) -> None:
+        """`points` are those of the space, in loops of any order."""
+        self.points = points
+        self._distributions: dict[str, BaseDistribution] = dict(space.distributions())
+        self._counter: Counter | None = None
+
+    def find(self, position: int) -> Place | None:
+        """The first place to run at or after a position of the order; None after the last."""
+        raise NotImplementedError
+
+    def counter(self, study: optuna.Study) -> Counter:
+        """The study's position."""
+        if self._counter is None:
+            self._counter = Counter(study)
+        return self._counter
+
+    def reach(self, study: optuna.Study) -> Reach:
+        """Passed is what comes before the next point that will be run."""
+        place = self.find(self.counter(study).position)
+        passed = self.points.count if place is None else place.position
+        return Reach(passed=passed, points=self.points.count)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Take the next point, unless the trial is another try of one."""
+        if POINT in trial.system_attrs:
+            return
+        # First whose trial it is: a point that was given is then never taken for nobody's.
+        study._storage.set_trial_user_attr(trial._trial_id, WORKER, worker_name())
+        point = self.counter(study).take(trial._trial_id, self.find)
+        if point is not None:
+            trial.system_attrs = trial.system_attrs | {POINT: point}
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Every number is named together."""
+        return self._distributions
+
+    def sample_relative(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """The values of the trial's point."""
+        if POINT not in trial.system_attrs:
+            raise TrialError("another worker took the last point")
+        return self.points[trial.system_attrs[POINT]]
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """A number that the space has not: there is none."""
+        raise KeyError(param_name)
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Nothing is learned."""

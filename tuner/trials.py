@@ -1,0 +1,80 @@
+"""The trials of a study as rows of its database: counted, and read without keeping them."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from sqlalchemy import Engine, bindparam, text
+
+BY_STATE = text("CREATE INDEX IF NOT EXISTS tuner_trials_by_state ON trials (study_id, state)")
+CHUNK = 10_000  # rows that are fetched together
+_LAST = text("SELECT number FROM trials WHERE study_id = :study ORDER BY trial_id DESC LIMIT 1")
+_COUNT = text("SELECT COUNT(*) FROM trials WHERE study_id = :study AND state = :state")
+_ATTRIBUTES = text(
+    "SELECT trials.trial_id, number, key, value_json FROM trials "
+    "JOIN trial_user_attributes ON trial_user_attributes.trial_id = trials.trial_id "
+    "WHERE study_id = :study AND state IN :states AND key NOT IN :without ORDER BY trials.trial_id"
+).bindparams(bindparam("states", expanding=True), bindparam("without", expanding=True))
+
+
+def engine_of(study: optuna.Study) -> Engine:
+    """The database of a study."""
+    storage: Any = study._storage
+    found: Engine = getattr(storage, "_backend", storage).engine
+    return found
+
+
+def forget(study: optuna.Study) -> optuna.Study:
+    """Have the study's trials looked up in the database, as many as there may be.
+
+    Optuna would otherwise keep every trial in memory, and go through all for those that wait.
+    """
+    storage: Any = study._storage
+    study._storage = getattr(storage, "_backend", storage)
+    return study
+
+
+def index_by_state(study: optuna.Study) -> None:
+    """Let the few trials that wait or run be found among many."""
+    with engine_of(study).begin() as connection:
+        connection.execute(BY_STATE)
+
+
+def count(study: optuna.Study, state: TrialState) -> int:
+    """How many trials are in a state."""
+    key = {"study": study._study_id, "state": state.name}
+    with engine_of(study).connect() as connection:
+        return int(connection.execute(_COUNT, key).scalar_one())
+
+
+def finished(study: optuna.Study) -> int:
+    """How many trials have ended, in whatever way; their numbers have no gaps."""
+    with engine_of(study).connect() as connection:
+        last = connection.execute(_LAST, {"study": study._study_id}).scalar()
+    begun = 0 if last is None else int(last) + 1
+    return begun - count(study, TrialState.RUNNING) - count(study, TrialState.WAITING)
+
+
+def attributes(
+    study: optuna.Study, *states: TrialState, without: tuple[str, ...] = ()
+) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Each trial of these states by its number: its id, its number, and its user attributes."""
+    key = {
+        "study": study._study_id,
+        "states": [one.name for one in states],
+        "without": list(without),
+    }
+    found: dict[str, Any] = {}
+    at: tuple[int, int] | None = None
+    with engine_of(study).connect() as connection:
+        rows = connection.execution_options(yield_per=CHUNK).execute(_ATTRIBUTES, key)
+        for trial, number, name, value in rows:
+            if at is not None and at[0] != trial:
+                yield *at, found
+                found = {}
+            at = (trial, number)
+            found[name] = json.loads(value)
+    if at is not None:
+        yield *at, found
