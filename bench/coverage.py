@@ -160,10 +160,10 @@ def other_intervals(
         left, right = np.quantile((drawn - loss) / np.maximum(errors, 1e-9), (0.025, 0.975))
         ends.append((low, high, loss - right * error, loss - left * error))
     low, high, low_t, high_t = np.array(ends).T
-    middle, error = losses(before, after)
-    half = student.ppf(0.975, before.shape[1] - 1) * error
+    drawn_losses, drawn_errors = losses(before, after)
+    half = student.ppf(0.975, before.shape[1] - 1) * drawn_errors
     return {
-        "t": (middle - half, middle + half),
+        "t": (drawn_losses - half, drawn_losses + half),
         "bootstrap, percentiles": (low, high),
         "bootstrap t": (low_t, high_t),
     }

@@ -53,12 +53,12 @@ def proposals(problem: Problem, count: int, times: int) -> list[float]:
     """Seconds of each proposal, all but the first, which also counts the candidates."""
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=RandomSampler(0))
     while len(study.trials) < count:
-        add(study, problem, problem.space.suggest(study.ask(problem.space.distributions())))
+        add(study, problem, problem.space.suggest(study.ask(dict(problem.space.distributions()))))
     study.sampler = sampler("frontier", 0, problem)
     found = []
     for _ in range(times + 1):
         begin = time.perf_counter()
-        trial = study.ask(problem.space.distributions())
+        trial = study.ask(dict(problem.space.distributions()))
         found.append(time.perf_counter() - begin)
         add(study, problem, problem.space.suggest(trial))
     return found[1:]

@@ -23,7 +23,7 @@ from tuner.accelerators._features import reuse, step_rows
 from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
-from tuner.search.effort import Answer, Effort, spend
+from tuner.search.effort import Effort, spend
 from tuner.search.frontier import Knowledge, Observation, observation
 from tuner.search.gains import Point, staircase
 from tuner.search.goal import Goal
@@ -183,7 +183,14 @@ class Replay:
     def run(self, row: int) -> dict[str, Any]:
         """Evaluate a row: what the trial keeps; `stopped` where it ended early."""
         self.trials += 1
-        effort = Effort(limits=LIMITS, samples=PROMPTS, rivals=self.results, races=self.races)
+        setting = self.truth.table.settings[row]
+        effort = Effort(
+            limits=LIMITS,
+            samples=PROMPTS,
+            rivals=self.results,
+            races=self.races,
+            setting=setting,
+        )
         first = self.random.permutation(self._first)
         if self.races:
             looks = self.looks(row, np.concatenate([first, self._more]))
@@ -191,8 +198,7 @@ class Replay:
             looks = self.looks(row, first, PROMPTS)
         found, answer = spend(looks, effort)
         self.prompts += found.prompts
-        setting = self.truth.table.settings[row]
-        if answer is Answer.HOPELESS:
+        if answer.stops:
             self.stopped[row] = found.prompts
         else:
             self.results.append(
@@ -218,7 +224,7 @@ class Replay:
             "score_loss": loss.value,
             "score_loss_ci": [loss.low, loss.high],
             "speedup": found.speedup.value,
-            "stopped": answer is Answer.HOPELESS,
+            "stopped": answer.stops,
         }
         self.observations.append(observation(kept))
         return kept

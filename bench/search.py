@@ -24,8 +24,8 @@ from bench._miniature import conditions, quiet
 from bench.replay import LIMIT, LIMITS, PROMPTS, Replay, Truth
 from bench.searches import SEARCHES, Search, frontier
 from bench.truth import PRODUCTS
-from tuner.search.frontier import Aim
 from tuner.search.record import Result, best
+from tuner.spec import Aim
 
 BEFORE = 60  # trials of the study that is learned from, and of the searches with a second look
 

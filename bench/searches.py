@@ -14,11 +14,12 @@ from optuna.study import StudyDirection
 
 from bench.replay import BLOCK, LIMIT, PROMPTS, SCATTER, Replay, Truth
 from tuner.accelerators import Value
-from tuner.search.frontier import Aim, FrontierSampler, Observation
+from tuner.search.frontier import FrontierSampler, Observation
 from tuner.search.latency import TimedSteps, to_time
 from tuner.search.samplers import TO_TIME
 from tuner.search.walk import gentle_knobs, is_bolder, loops
 from tuner.setting import Setting
+from tuner.spec import Aim
 
 Search = Callable[[Truth, int, int, Aim, bool], Replay]  # table, seed, trials, aim, to the end
 

@@ -126,6 +126,7 @@ VALUES = st.fixed_dictionaries(
         "trials": st.integers(1, 10**6),
         "timeout": st.floats(1, 10**5),
         "sampler": st.sampled_from(["frontier", "tpe", "gp", "nsga2", "random"]),
+        "aim": st.sampled_from(["max", "front"]),
         "storage": st.sampled_from(["sqlite:///a_b.db", "other.db"]),
         "device": st.sampled_from(["cpu", "cuda:1"]),
         "dtype": st.sampled_from(["float32", "bfloat16"]),
@@ -173,6 +174,12 @@ def test_limits_beside_the_score_are_flags_and_a_table_and_are_measured(tmp_path
     assert flags("--metrics", "ssim")[0].limits == {}
 
 
+def test_transfer_is_switched_off_by_a_flag_or_a_file(tmp_path: Path) -> None:
+    assert flags()[0].transfer
+    assert flags("--no-transfer") == read_specs(toml(tmp_path, "transfer = false"), {})
+    assert not flags("--no_transfer")[0].transfer
+
+
 def test_knobs_of_a_file_narrow_the_space(tmp_path: Path) -> None:
     text = "[knobs.deepcache]\ncache_interval = [5, 3, 3]\ncache_branch_id = 0\n"
     (spec,) = read_specs(toml(tmp_path, text), {})
@@ -186,7 +193,7 @@ def test_knobs_of_a_file_narrow_the_space(tmp_path: Path) -> None:
     [
         ("num_sample = 3", "did you mean num_samples?"),
         ("req_scoreloss = 0.1", "did you mean req_score_loss?"),
-        ("zzz = 3", "known: batch_size"),
+        ("zzz = 3", "known: aim, batch_size"),
         ("steps = 0", "steps must be a whole number of at least 1"),
         ('steps = "many"', "steps must be a whole number"),
         ("steps = 20.5", "steps must be a whole number"),
@@ -210,6 +217,9 @@ def test_knobs_of_a_file_narrow_the_space(tmp_path: Path) -> None:
         ("resolution = 65", "resolution"),
         ("pipe = 3", "pipe"),
         ("sampler = 3", "sampler"),
+        ("aim = 3", "aim must be a text"),
+        ('aim = "fast"', "unknown aim 'fast'; known: max, front"),
+        ("transfer = 1", "transfer must be true or false, not 1"),
         ("prompts = 3", "prompts"),
         ("model = 3", "model"),
         ("storage = 3", "storage"),

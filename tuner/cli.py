@@ -121,6 +121,18 @@ def _add_run(commands: Any) -> None:
         default=None,
         help="in a grid, one trial for each distinct computation",
     )
+    run.add_argument(
+        "--aim",
+        help="of the sampler frontier: max, the fastest within the limits, or front, every "
+        "speed's least loss; the other samplers always search the front (default: max)",
+    )
+    run.add_argument(
+        "--no-transfer",
+        dest="transfer",
+        action="store_const",
+        const=False,
+        help="learn nothing from a related study in the same database",
+    )
     run.add_argument("--storage", help=f"database (default: {STORAGE})")
     run.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best present)")
     run.add_argument("--dtype", help="float32, float16 or bfloat16 (default: by device)")

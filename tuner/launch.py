@@ -7,12 +7,11 @@ import optuna
 from rich.console import Console
 
 from tuner.errors import UnreachedError
+from tuner.report.answer import answer
 from tuner.report.progress import Display
-from tuner.report.table import front_table, losses, remarks
+from tuner.report.table import front_table, remarks
 from tuner.search import record
 from tuner.search.goal import Goal
-from tuner.search.limits import Limits
-from tuner.search.record import Result
 from tuner.session import Outcome, Session
 from tuner.spec import StudySpec
 
@@ -28,20 +27,24 @@ def run_all(specs: list[StudySpec], console: Console, pictures: Path | None) -> 
         with Display(console, goal, spec.trials, spec.num_samples) as display:
             outcome = session.run(spec, display, display.baseline_went_on)
         _print_outcome(outcome, console)
+        lines = answer(outcome.study, goal)
         if outcome.best is None:
-            missed.append(_why_missed(outcome))
+            missed.append("; ".join([f"{outcome.study.study_name}: {lines[0]}", *lines[1:]]))
+        else:
+            _print_lines(lines, console)
     if missed:
         raise UnreachedError("; ".join(missed))
 
 
 def show(studies: list[optuna.Study], console: Console) -> None:
-    """Print the front of each study."""
+    """Print the front of each study, and its answer."""
     for study in studies:
-        limits = Limits.of_request(study.user_attrs.get("request", {}))
+        goal = Goal.of_request(study.user_attrs.get("request", {}))
         results = record.results(study)
         title = f"{study.study_name}: Pareto front"
-        console.print(front_table(record.front(results, limits), limits, title))
-        _print_remarks(results, console)
+        console.print(front_table(record.front(results, goal.limits), goal.limits, title))
+        _print_lines(remarks(results), console, style="dim")
+        _print_lines(answer(study, goal), console)
 
 
 def _print_outcome(outcome: Outcome, console: Console) -> None:
@@ -53,36 +56,9 @@ def _print_outcome(outcome: Outcome, console: Console) -> None:
     )
     name = outcome.study.study_name
     console.print(front_table(outcome.front, outcome.goal.limits, f"{name}: Pareto front"))
-    _print_remarks(outcome.results, console)
-    best = outcome.best
-    if best is not None:
-        console.print(
-            f"fastest with a {outcome.goal}: {best.setting}, {best.speedup.value:.2f}× "
-            f"({best.latency_s:.3f} s per image), score loss {best.score_loss.value:.2%}"
-            f"{'' if best.verified is None else ', verified'}",
-            highlight=False,
-        )
+    _print_lines(remarks(outcome.results), console, style="dim")
 
 
-def _print_remarks(results: list[Result], console: Console) -> None:
-    for line in remarks(results):
-        console.print(line, style="dim", highlight=False)
-
-
-def _why_missed(outcome: Outcome) -> str:
-    found = [one for one in outcome.results if one.setting.accelerators]
-    name = outcome.study.study_name
-    if not found:
-        return f"{name}: no trial was completed; `tuner show` and the trials' reasons tell more"
-    fastest = record.best(found, outcome.goal.limits)
-    if fastest is None:
-        limits = outcome.goal.limits
-        closest = min(found, key=lambda one: (len(one.missed(limits)), one.score_loss.value))
-        return (
-            f"{name}: no setting has a {limits}; the closest is "
-            f"{closest.setting} with {losses(closest)}"
-        )
-    return (
-        f"{name}: no setting reached {outcome.goal}; the fastest within the limits is "
-        f"{fastest.setting} with {fastest.speedup.value:.2f}× ({fastest.latency_s:.3f} s)"
-    )
+def _print_lines(lines: list[str], console: Console, style: str | None = None) -> None:
+    for line in lines:
+        console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)

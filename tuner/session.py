@@ -27,8 +27,9 @@ from tuner.search.limits import Limits
 from tuner.search.loop import Watch, is_done, search
 from tuner.search.outlook import Outlook, recent_s
 from tuner.search.record import Result
+from tuner.search.related import related
 from tuner.search.replay import Exhaustive, Points
-from tuner.search.samplers import RACES, Problem, known, sampler
+from tuner.search.samplers import LEARNS, RACES, Problem, known, sampler
 from tuner.search.space import Space
 from tuner.search.verify import verify
 from tuner.setting import Setting
@@ -169,8 +170,19 @@ class Session:
             limits=goal.limits,
             timed=lambda settings: _timed(settings, evaluation, storage),
             distinct=spec.distinct,
+            aim=spec.aim,
         )
+        first: list[Setting] = []
         if spec.replay is not None or not is_done(study, spec.trials):
+            learns = spec.transfer and known(spec.sampler) in LEARNS
+            learned = related(study, storage, problem) if learns else None
+            if learned is not None:
+                watch.notice(
+                    f"learning from {learned.name}, {len(learned.observations)} settings; "
+                    "--no-transfer leaves it out"
+                )
+                problem = replace(problem, related=learned.observations)
+                first = learned.best
             study.sampler = sampler(spec.sampler, spec.seed, problem)
         if isinstance(study.sampler, Exhaustive):
             watch.notice(_outlook(study, study.sampler, evaluation, many and self._pictures))
@@ -191,6 +203,7 @@ class Session:
                 samples=spec.num_samples,
                 races=known(spec.sampler) in RACES,
                 timeout=spec.timeout,
+                first=first,
                 watch=watch,
             )
             found = verify(study, goal, measure_again, watch.verified, spec.num_samples)

@@ -7,18 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from tuner import registry
 from tuner.accelerators import Accelerator, Value
 from tuner.errors import UsageError
 from tuner.schedulers import name_of
 
+Aim = Literal["max", "front"]
+
 MANY = ("pipe", "sched", "steps")  # several values of these make several studies
 REPLAYS = ("grid", "walk")  # samplers that go through a whole product, every accelerator on
 SEARCHED = 100  # trials of a search that does not say
 LISTS = ("search_targets", "metrics")
-TEXTS = ("pipe", "sched", "sampler", "storage", "device", "dtype", "prompts", "model")
+TEXTS = ("pipe", "sched", "sampler", "aim", "storage", "device", "dtype", "prompts", "model")
 OPTIONAL = ("device", "dtype", "prompts", "model")
 NUMBERS = ("req_time", "req_speedup", "req_score_loss", "timeout", "guidance_scale")
 WHOLE = {
@@ -53,6 +55,8 @@ class StudySpec:
     timeout: float | None = None  # seconds of searching
     sampler: str = "frontier"
     distinct: bool = False  # a grid with one trial for each distinct computation
+    aim: Aim = "max"  # the fastest within the limits, or the front; of the sampler frontier
+    transfer: bool = True  # whether that learns from a related study in the same storage
     storage: str = "sqlite:///tuner.db"
     device: str | None = None
     dtype: str | None = None
@@ -69,6 +73,7 @@ class StudySpec:
         model = registry.component("models", self.pipe)
         set_(self, "pipe", model.name)
         set_(self, "sched", name_of(self.sched))
+        set_(self, "aim", registry.pick("aim", self.aim, {one: one for one in get_args(Aim)}))
         known = registry.components("accelerators")
         asked = self.search_targets or model.accelerators
         targets = [registry.pick("accelerator", name, known) for name in asked]
@@ -137,6 +142,8 @@ class StudySpec:
         for name in LISTS:
             if any(not isinstance(one, str) for one in getattr(self, name)):
                 raise UsageError(f"{name} must be names, not {list(getattr(self, name))}")
+        if not isinstance(self.transfer, bool):
+            raise UsageError(f"transfer must be true or false, not {self.transfer!r}")
         if not isinstance(self.knobs, Mapping):
             raise UsageError(f"knobs must be a table of accelerators, not {self.knobs!r}")
         if not isinstance(self.limits, Mapping):

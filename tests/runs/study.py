@@ -44,8 +44,8 @@ def trials(folder: Path, name: str = TRIPLE) -> list[optuna.trial.FrozenTrial]:
     return Storage(f"sqlite:///{folder / 'tuner.db'}", create=False).study(name).trials
 
 
-def finished(folder: Path) -> list[optuna.trial.FrozenTrial]:
-    return [one for one in trials(folder) if one.state.is_finished()]
+def finished(folder: Path, name: str = TRIPLE) -> list[optuna.trial.FrozenTrial]:
+    return [one for one in trials(folder, name) if one.state.is_finished()]
 
 
 def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:

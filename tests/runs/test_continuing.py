@@ -1,6 +1,7 @@
 """`tuner run` on the bundled miniature: it ends with a front, and goes on where it stopped."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -80,6 +81,29 @@ def test_another_baseline_of_a_study_is_told_with_what_changed(
     assert [kind for kind, key, time in baselines(folder) if (kind, key, time) not in kept] == [
         "latency"
     ]
+
+
+def test_a_new_study_learns_from_a_related_one_and_says_so(
+    tmp_path: Path, session: Session, calls: list[range]
+) -> None:
+    def run(sched: str, trials: int, **changes: Any) -> list[str]:
+        watch = Count()
+        asked = {"sampler": "frontier", "search_targets": ("deepcache",), "trials": trials}
+        session.run(spec(tmp_path, sched=sched, **asked | changes), watch)
+        return watch.lines
+
+    assert run("DDIM", 5) == []
+    assert run("UniPC", 1, sampler="random") == []
+    assert run("UniPC", 2, transfer=False) == []
+    told = ["learning from miniature/DDIM/4, 5 settings; --no-transfer leaves it out"]
+    assert run("UniPC", 3) == told
+    assert run("DPM-Solver++", 1) == told
+    fastest = max(finished(tmp_path), key=lambda one: one.values[0])
+    (first,) = finished(tmp_path, "miniature/DPM-Solver++/4")
+    assert first.user_attrs["setting"] == fastest.user_attrs["setting"]
+    calls.clear()
+    assert run("DPM-Solver++", 1) == []  # there is nothing to search
+    assert calls == []
 
 
 def test_another_batch_size_makes_a_study_with_a_readable_suffix(

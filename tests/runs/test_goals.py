@@ -54,11 +54,16 @@ def test_limits_beside_the_score_are_kept_shown_exported_and_judged_anew(
     assert main([*command, "--limit", f"ssim={best}", "--metrics", "psnr"]) == 1  # strictly over
     assert calls == []
     assert baselines(tmp_path) == kept
-    assert "misses ssim" in capsys.readouterr().out
+    ended = capsys.readouterr()
+    assert "misses ssim" in ended.out
+    assert "in the way: ssim alone of " in ended.err
     for one in finished(tmp_path):
         assert [value <= 0 for value in one.constraints.values()] == [True, False]
     assert main(["show"]) == 0
-    assert "misses ssim" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "misses ssim" in shown
+    assert "in the way: ssim alone of " in shown
+    assert "the closest: " in shown
     assert main(["export"]) == 0
     (entry,) = json.loads(Path("search_params.json").read_text())["studies"].values()
     assert entry["best"] is None

@@ -13,6 +13,7 @@ from tuner.search.limits import Limits
 from tuner.search.record import Result
 from tuner.setting import Setting
 
+DEEPCACHE = {"cache_interval": 3, "cache_branch_id": 0}
 LIMITS = Limits(score_loss=0.02, others={"lpips": 0.2})
 
 
@@ -107,6 +108,43 @@ def test_a_trial_that_races_stops_when_it_is_certain_to_miss_a_limit() -> None:
     assert racing.answer(far) is Answer.HOPELESS
 
 
+FAST = Setting.of({"tome": {"ratio": 0.9, "max_downsample": 1}})
+
+
+@pytest.mark.parametrize(
+    ("found", "other", "answer"),
+    [
+        (measured(12, loss(0.015, 0.004)), rival(2.1, 0.001), Answer.BEATEN),
+        (measured(12, loss(0.015, 0.004), speedup=2.099), rival(2.1, 0.001), Answer.GO_ON),
+        (measured(12, loss(0.015, 0.020)), rival(2.1, 0.001), Answer.GO_ON),  # it may lose less
+        (measured(2, loss(0.015, 0.004)), rival(2.1, 0.001), Answer.GO_ON),  # too few to tell
+        (measured(12, loss(0.015, 0.004)), rival(2.1, 0.0195), Answer.GO_ON),
+        (
+            measured(12, loss(0.015, 0.004)),
+            replace(rival(2.1, 0.001), score_loss=loss(0.001, 0.02)),  # it is not surely feasible
+            Answer.GO_ON,
+        ),
+        (
+            measured(12, loss(0.015, 0.004)),
+            rival(2.1, 0.001, fidelity={"lpips": loss(0.3, 0.01)}),
+            Answer.GO_ON,
+        ),
+        (
+            measured(12, loss(0.015, 0.004)),
+            rival(2.1, 0.001, setting=Setting.of({"deepcache": DEEPCACHE})),
+            Answer.GO_ON,  # it would be the first of its combination
+        ),
+    ],
+)
+def test_a_trial_that_races_stops_when_it_is_certain_to_be_behind_another(
+    found: Any, other: Result, answer: Answer
+) -> None:
+    racing = replace(effort(other), races=True, setting=FAST)
+    assert racing.answer(found) is answer
+    assert (racing.ahead(found) == other) == (answer is Answer.BEATEN)
+    assert replace(racing, races=False).answer(found) is Answer.GO_ON
+
+
 def test_a_similarity_misses_its_limit_from_below() -> None:
     alike = Effort(limits=Limits(score_loss=0.02, others={"ssim": 0.9}), samples=32, races=True)
     found = measured(8, loss(0.001, 0.0001))
@@ -119,6 +157,7 @@ def test_a_similarity_misses_its_limit_from_below() -> None:
 def test_without_a_number_of_prompts_all_are_taken() -> None:
     whole = Effort(limits=LIMITS)
     assert whole.answer(measured(99, loss(0.5, 0.01))) is Answer.GO_ON
+    assert replace(whole, races=True).answer(measured(99, loss(0.5, 0.01))) is Answer.GO_ON
 
 
 def test_a_second_look_stops_as_soon_as_it_is_sure() -> None:

@@ -1,5 +1,6 @@
 """Our sampler: predicted speed, learned quality, and nothing proposed twice."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -214,6 +215,46 @@ def test_a_related_study_saves_trials(world: World) -> None:
         for one in world.candidates.settings[::6]
     ]
     assert until_best(world.sampler(related=other)) < until_best(world.sampler())
+
+
+def test_a_related_studys_settings_are_placed_by_what_they_reuse_there(world: World) -> None:
+    # There a setting reuses what another one does here: of twice the steps, say.
+    settings = world.candidates.settings
+    there = dict(zip(settings, settings[1:] + settings[:1], strict=True))
+    other = [
+        Observation(setting=one, loss=world.loss(two), error=0.001, reused=reuse(world.plan(two)))
+        for one, two in list(there.items())[::4]
+    ]
+    misplaced = [replace(one, reused=None) for one in other]
+    truth = np.array([world.loss(one) for one in settings])
+
+    def error(related: list[Observation]) -> float:
+        return float(np.abs(world.sampler(related=related).expected(settings) - truth).mean())
+
+    assert error(other) < 0.1 * error([])
+    assert error(misplaced) > 2 * error(other)
+
+
+def test_a_related_study_teaches_the_figures_beside_the_score(world: World) -> None:
+    def distance(setting: Setting) -> float:
+        return float(0.15 * (world.speedup(setting) / 1.5) ** 4)  # over the limit from 1.5x on
+
+    bound = Bound(name="lpips", limit=0.15, above=False)
+    other = [
+        Observation(
+            setting=one,
+            loss=world.loss(one),
+            error=0.001,
+            others={"lpips": (distance(one), 0.001)},
+        )
+        for one in world.candidates.settings[::6]
+    ]
+
+    def first(related: list[Observation]) -> float:
+        (proposed,) = world.search(world.sampler(bounds=[bound], related=related), 1)
+        return world.speedup(proposed)
+
+    assert 1.4 < first(other) < 1.75 < first([replace(one, others={}) for one in other])
 
 
 def test_a_large_space_is_sampled_and_looked_into_around_the_best() -> None:

@@ -1,7 +1,7 @@
 """The loop on a made-up landscape: what it records, repeats, gives up and continues."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.storage import RETRIES, Storage
 
-EVALUATION = {"weights": "made up", "batch": 2}
+EVALUATION: dict[str, object] = {"weights": "made up", "batch": 2}
 
 
 def measurement(setting: Setting) -> Measurement:
@@ -54,22 +54,24 @@ def measurement(setting: Setting) -> Measurement:
 class Bench:
     """A study of the landscape in a database; remembers what was measured."""
 
-    def __init__(self, folder: Path, **changes: object) -> None:
+    def __init__(
+        self, folder: Path, evaluation: dict[str, object] = EVALUATION, **changes: object
+    ) -> None:
         values = {"pipe": "miniature", "sampler": "random", "trials": 5} | changes
         self.spec = StudySpec(**values)  # type: ignore[arg-type]
         self.storage = Storage(f"sqlite:///{folder / 'tuner.db'}")
         opened = self.storage.open_replay if self.spec.replay else self.storage.open_study
-        self.study = opened(self.spec.triple, EVALUATION)
+        self.study = opened(self.spec.triple, evaluation)
         pipeline = tiny("sd")
-        problem = Problem(
+        self.problem = Problem(
             space=Space.of(self.spec),
             shape=shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor),
-            steps=20,
+            steps=self.spec.steps,
             limits=Goal.of(self.spec).limits,
             timed=lambda settings: [],
             distinct=self.spec.distinct,
         )
-        self.study.sampler = sampler(self.spec.sampler, self.spec.seed, problem)
+        self.study.sampler = sampler(self.spec.sampler, self.spec.seed, self.problem)
         self.measured: list[Setting] = []
         self.blocks = 0
         self.fails: Callable[[Setting], Exception | None] = lambda setting: None
@@ -83,7 +85,10 @@ class Bench:
         yield measurement(setting)
 
     def search(
-        self, samples: int | None = None, races: bool = False
+        self,
+        samples: int | None = None,
+        races: bool = False,
+        first: Sequence[Setting] = (),
     ) -> list[optuna.trial.FrozenTrial]:
         """Search as the spec says; every trial that is finished then."""
         search(
@@ -97,6 +102,7 @@ class Bench:
             timeout=self.spec.timeout,
             samples=samples,
             races=races,
+            first=first,
         )
         return [one for one in self.study.trials if one.state.is_finished()]
 
@@ -118,6 +124,20 @@ def test_the_known_good_settings_come_first(tmp_path: Path) -> None:
     known = Space.of(bench.spec).known_good()
     assert [setting_of(one) for one in bench.search()] == known[:7]
     assert bench.measured == known[:7]
+
+
+def test_settings_that_are_to_be_first_stand_for_the_known_good_ones(tmp_path: Path) -> None:
+    first = [
+        Setting.of({"deepcache": {"cache_interval": interval, "cache_branch_id": 3}})
+        for interval in (5, 4)
+    ]
+    knobs = {"deepcache": {"cache_interval": (4, 5), "cache_branch_id": (3,)}}
+    bench = Bench(tmp_path, search_targets=("deepcache",), knobs=knobs, trials=2)
+    bench.search(first=first)
+    assert bench.measured == first
+    again = Bench(tmp_path, search_targets=("deepcache",), knobs=knobs, trials=3)
+    again.search(first=first)  # it has begun: nothing is first any more
+    assert len(again.study.trials) == 3
 
 
 def test_enough_trials_measure_nothing_more(tmp_path: Path) -> None:
@@ -143,6 +163,16 @@ def test_a_setting_that_comes_again_is_not_measured_again(tmp_path: Path) -> Non
         earlier = trials[one.user_attrs["same_as"]]
         assert "same_as" not in earlier.user_attrs
         assert one.constraints == earlier.constraints
+
+
+def test_a_second_measurement_counts_for_every_trial_of_its_setting(tmp_path: Path) -> None:
+    knobs = {"deepcache": {"cache_interval": (3,), "cache_branch_id": (0,)}}
+    bench = Bench(tmp_path, search_targets=("deepcache",), knobs=knobs, trials=6)
+    trials = bench.search()
+    bench.study.set_user_attr("verified", {"0": _refuted(trials[0].user_attrs)})
+    found = [one for one in results(bench.study) if one.setting.accelerators]
+    assert len(found) > 1
+    assert not [one for one in found if one.feasible(Goal.of(bench.spec).limits)]
 
 
 def test_a_continued_random_search_does_not_name_the_same_settings_again(tmp_path: Path) -> None:
@@ -193,6 +223,52 @@ def test_a_stopped_setting_is_measured_again_only_when_the_limit_lets_it(tmp_pat
     loose = racing(tmp_path, trials=8, req_score_loss=0.5, knobs=knobs)
     loose.search(samples=32, races=True)
     assert [str(one) for one in loose.measured if one.accelerators] == ["deepcache 5/3"]
+
+
+def test_a_trial_behind_another_stops_and_is_measured_again_when_that_one_falls(
+    tmp_path: Path,
+) -> None:
+    knobs = {"deepcache": {"cache_interval": (4, 5), "cache_branch_id": (0,)}}
+    better, worse = (
+        Setting.of({"deepcache": {"cache_interval": interval, "cache_branch_id": 0}})
+        for interval in (5, 4)
+    )
+
+    def search(trials: int) -> tuple[Bench, list[optuna.trial.FrozenTrial]]:
+        bench = Bench(tmp_path, sampler="frontier", search_targets=("deepcache",), knobs=knobs,
+                      trials=trials)  # fmt: skip
+
+        def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
+            bench.measured.append(setting)
+            loss = 0.001 if setting == better else 0.012
+            for prompts in (8, 32):
+                yield replace(
+                    measurement(setting),
+                    prompts=prompts,
+                    speedup=Estimate(value=2.0 if setting == better else 1.5, low=1.4, high=1.6),
+                    score_loss=Estimate(value=loss, low=loss - 0.004, high=loss + 0.004),
+                )
+
+        bench.measure = measure  # type: ignore[method-assign]
+        return bench, bench.search(samples=32, races=True, first=[better, worse])
+
+    first, trials = search(2)
+    assert [one.state for one in trials] == [TrialState.COMPLETE, TrialState.PRUNED]
+    assert trials[1].user_attrs["prompts"] == 8
+    assert (
+        trials[1].user_attrs["reason"].startswith("certain to be slower and lose more than trial 0")
+    )
+    again, trials = search(6)  # all was tried: what comes is at random, and not measured again
+    assert worse not in again.measured
+    first.study.set_user_attr("verified", {"0": _refuted(trials[0].user_attrs)})
+    after, trials = search(7)
+    assert after.measured == [worse]
+    assert trials[6].state == TrialState.COMPLETE
+
+
+def _refuted(kept: dict[str, object]) -> dict[str, object]:
+    """A second measurement that is over the limit."""
+    return kept | {"score_loss": 0.5, "score_loss_ci": [0.4, 0.6]}
 
 
 def test_infinite_intervals_and_per_prompt_scores_are_kept(tmp_path: Path) -> None:

@@ -3,17 +3,21 @@
 Every setting is measured on the study's `num_samples` prompts. Where the interval of a loss then
 still reaches over its limit, and the setting would matter, it takes more, up to `max_samples`. One
 that matters is also timed until its speedup is known well; what is infeasible for sure is not. A
-trial that races is stopped before, when it is certain to miss a limit (`tuner.search.racing`).
+trial that races is stopped before, when it is certain to miss a limit (`tuner.search.racing`), or
+to be behind a feasible rival of the same combination in both speed and loss: neither the front nor
+the best of each combination then lack anything.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from tuner.measure.statistics import Estimate
 from tuner.search.limits import Limits
 from tuner.search.racing import whole
 from tuner.search.record import Result
+from tuner.setting import Setting
 
 
 class Answer(Enum):
@@ -21,23 +25,32 @@ class Answer(Enum):
 
     GO_ON = "go on"
     ENOUGH = "enough"
-    HOPELESS = "hopeless"
+    HOPELESS = "hopeless"  # certain to miss a limit
+    BEATEN = "beaten"  # certain to be behind a rival
+
+    @property
+    def stops(self) -> bool:
+        """Whether the trial ends before it has the prompts of every setting."""
+        return self in (Answer.HOPELESS, Answer.BEATEN)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """Whether a trial should go on; `rivals` are the study's results so far."""
+    """Whether a trial of `setting` should go on; `rivals` are the study's results so far."""
 
     limits: Limits
     samples: int | None = None  # prompts of every setting; all that are offered when None
     rivals: Sequence[Result] = ()
     races: bool = False
     alike: bool = False  # every setting the same effort, whether it matters or not
+    setting: Setting = field(default_factory=Setting)
 
     def answer(self, measured: Any) -> Answer:
         """What a trial should do, from the `Measurement` so far."""
-        if self.samples is None or measured.prompts < self.samples:
-            return Answer.HOPELESS if self.races and self._hopeless(measured) else Answer.GO_ON
+        if self.samples is None:
+            return Answer.GO_ON
+        if measured.prompts < self.samples:
+            return self._early(measured) if self.races else Answer.GO_ON
         found = measured.score_loss, measured.fidelity
         matters = not self.alike and self._matters(measured)
         if not matters or self.limits.surely_missed(*found):
@@ -45,15 +58,39 @@ class Effort:
         kept = self.limits.surely_kept(*found)
         return Answer.ENOUGH if kept and measured.timed else Answer.GO_ON
 
+    def ahead(self, measured: Any) -> Result | None:
+        """A rival that the trial is certain to be behind, whatever the prompts that are left say.
+
+        It is surely feasible, of the same combination, faster than the upper end of the trial's
+        speedup, and loses no more than the lower end of its loss.
+        """
+        least = self._whole(measured.score_loss, measured).low
+        for rival in self.rivals:
+            if (
+                rival.setting.combination == self.setting.combination
+                and rival.speedup.value >= measured.speedup.high
+                and rival.score_loss.value <= least
+                and rival.feasible(self.limits)
+                and self.limits.surely_kept(rival.score_loss, rival.fidelity)
+            ):
+                return rival
+        return None
+
+    def _early(self, measured: Any) -> Answer:
+        if self._hopeless(measured):
+            return Answer.HOPELESS
+        return Answer.GO_ON if self.ahead(measured) is None else Answer.BEATEN
+
     def _hopeless(self, measured: Any) -> bool:
         """Whether it is certain to miss a limit, whatever the prompts that are left say."""
-        if self.samples is None:
-            return False
-        count, total = measured.prompts, self.samples
         return self.limits.surely_missed(
-            whole(measured.score_loss, count, total),
-            {name: whole(one, count, total) for name, one in measured.fidelity.items()},
+            self._whole(measured.score_loss, measured),
+            {name: self._whole(one, measured) for name, one in measured.fidelity.items()},
         )
+
+    def _whole(self, figure: Estimate, measured: Any) -> Estimate:
+        """What a figure can be over all prompts that every setting has."""
+        return whole(figure, measured.prompts, self.samples or measured.prompts)
 
     def _matters(self, measured: Any) -> bool:
         """Whether it would be on the front if it were feasible; the best one is.

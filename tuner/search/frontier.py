@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import optuna
@@ -14,10 +14,11 @@ from scipy.stats import norm
 from tuner.search import record
 from tuner.search.gains import SPREAD, area_gains, expected_gain
 from tuner.search.latency import LatencyModel, TimedSteps
+from tuner.search.limits import Limits
 from tuner.search.losses import Losses
 from tuner.setting import Setting
+from tuner.spec import Aim
 
-Aim = Literal["max", "front"]
 STOPPED_SHARE = 0.4  # of its prompts, that an infeasible trial costs on average
 QUANTILES = (np.arange(16) + 0.5) / 16
 LOOK_AROUND = 5  # settings whose neighbours are taken up
@@ -51,6 +52,8 @@ class Observation:
     error: float
     speedup: float | None = None
     others: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # figure, error
+    # Its `Knowledge.reuse`, where that is of another number of steps.
+    reused: np.ndarray | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +100,7 @@ class FrontierSampler(BaseSampler):
         `timed`: the steps timed at the study's start; `related`: a related study's trials.
         """
         self._knowledge = knowledge
-        self._limit = limit
+        self._limits = Limits(score_loss=limit, others={one.name: one.limit for one in bounds})
         self._aim = aim
         self._timed = list(timed)
         self._random = np.random.default_rng(seed)
@@ -108,16 +111,21 @@ class FrontierSampler(BaseSampler):
         self._points = self._scale(reused)
         self._candidates = list(knowledge.candidates)
         self._row = {one: row for row, one in enumerate(self._candidates)}
-        self._losses = Losses(limit, seed=seed or 0)
         self._surprise = Losses(0.0, unit=1.0)  # of the logarithm of a speedup
-        self._bounds = {one.name: (one, Losses(one.sign * one.limit)) for one in bounds}
         self._seen_around: set[Setting] = set()
         self._related = list(related)
         self._add([one.setting for one in self._related if one.setting.accelerators])
-        if self._related:
-            before = Losses(limit, seed=seed or 0)
-            self._fit(before, self._related)
-            self._losses = Losses(limit, before, seed=seed or 0)
+        earlier = [(one, one.loss, one.error) for one in self._related]
+        self._losses = self._begun(Losses(limit, seed=seed or 0), earlier)
+        self._bounds: dict[str, tuple[Bound, Losses]] = {}
+        for bound in bounds:
+            earlier = [
+                (one, bound.sign * one.others[bound.name][0], one.others[bound.name][1])
+                for one in self._related
+                if bound.name in one.others
+            ]
+            losses = self._begun(Losses(bound.sign * bound.limit, seed=seed or 0), earlier)
+            self._bounds[bound.name] = bound, losses
 
     def reseed_rng(self) -> None:
         """Draw anew, for another worker."""
@@ -192,6 +200,18 @@ class FrontierSampler(BaseSampler):
         mean, _ = self._losses.predict(self._points[[self._row[one] for one in settings]])
         return self._losses.stretch(mean)
 
+    def _begun(self, losses: Losses, earlier: Sequence[tuple[Observation, float, float]]) -> Losses:
+        """Losses that begin with a related study's: its trials, each with a figure and an error."""
+        if not earlier:
+            return losses
+        reused = [
+            self._knowledge.reuse(one.setting) if one.reused is None else one.reused
+            for one, _, _ in earlier
+        ]
+        figures, errors = np.array([numbers for _, *numbers in earlier]).T
+        losses.fit(self._scale(np.vstack(reused)), figures, errors)
+        return Losses(losses.limit, losses, seed=losses.seed)
+
     def _add(self, settings: Sequence[Setting]) -> None:
         """Take up settings that are not among the candidates yet."""
         new = [one for one in dict.fromkeys(settings) if one not in self._row]
@@ -204,7 +224,11 @@ class FrontierSampler(BaseSampler):
     def _look_around(self, found: Sequence[Observation]) -> None:
         """Where the candidates are a sample, take up what lies beside the fastest good ones."""
         if self._knowledge.around is not None:
-            good = [one for one in found if one.loss < self._limit and one.speedup is not None]
+            good = [
+                one
+                for one in found
+                if one.loss < self._limits.score_loss and one.speedup is not None
+            ]
             for one in sorted(good, key=lambda one: -(one.speedup or 0))[:LOOK_AROUND]:
                 if one.setting not in self._seen_around:
                     self._seen_around.add(one.setting)
@@ -259,7 +283,8 @@ class FrontierSampler(BaseSampler):
             if one.number == number or "setting" not in kept:
                 continue
             setting = Setting.of(kept["setting"])
-            if one.state != TrialState.PRUNED or record.misses_a_limit(one):
+            stopped = one.state == TrialState.PRUNED
+            if not stopped or record.stopped_for_good(one, study, self._limits):
                 tried.add(setting)
             if setting not in self._row:
                 if not setting.accelerators:
@@ -281,7 +306,9 @@ class FrontierSampler(BaseSampler):
             if mean[row] < 0 and speedups[row] > 1
         ]
         losses = self._losses.stretch(mean[:, None] + deviation[:, None] * norm.ppf(QUANTILES))
-        gains: np.ndarray = area_gains(speedups, losses, known, self._limit).mean(axis=1)
+        gains: np.ndarray = area_gains(speedups, losses, known, self._limits.score_loss).mean(
+            axis=1
+        )
         return gains
 
 

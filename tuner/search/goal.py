@@ -1,10 +1,27 @@
-"""What a search is after, and whether a result is it."""
+"""What a search is after, whether a result is it, and what it lacks where it is not."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from tuner import registry
 from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification, best
 from tuner.spec import StudySpec
+
+SPEED = "speed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Miss:
+    """One thing that was asked of a result and that it does not keep.
+
+    `share` is of what was asked: 0.1 takes a tenth longer, or is off a limit by a tenth of it.
+    """
+
+    name: str  # the speed, the score loss, or a metric beside the score
+    share: float
+    text: str  # for people: '1.42× where 2× is asked'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +37,15 @@ class Goal:
         """The goal that a study asks for."""
         return cls(limits=Limits.of(spec), speedup=spec.req_speedup, latency_s=spec.req_time)
 
+    @classmethod
+    def of_request(cls, request: Mapping[str, Any]) -> "Goal":
+        """The goal that a stored study was last asked for."""
+        return cls(
+            limits=Limits.of_request(request),
+            speedup=request.get("req_speedup"),
+            latency_s=request.get("req_time"),
+        )
+
     @property
     def has_target(self) -> bool:
         """Whether the search stops at the first result that is good enough."""
@@ -27,23 +53,68 @@ class Goal:
 
     def met_by(self, result: Result) -> bool:
         """Feasible, and as fast as asked in every respect; where measured again, there too."""
+        return bool(result.setting.accelerators) and not self.misses(result)
+
+    def misses(self, result: Result) -> list[Miss]:
+        """What a result does not keep, worst first; each in the worse of its two measurements.
+
+        A speedup and a latency that are both asked are one thing, the one that is missed by more.
+        """
         measured: list[Result | Verification] = [result]
         if result.verified is not None:
             measured.append(result.verified)
-        accelerated = bool(result.setting.accelerators)
-        return (
-            accelerated
-            and result.feasible(self.limits)
-            and all(
-                (self.speedup is None or one.speedup.value >= self.speedup)
-                and (self.latency_s is None or one.latency_s <= self.latency_s)
-                for one in measured
-            )
-        )
+        found: dict[str, Miss] = {}
+        for miss in (miss for one in measured for miss in self._misses(one)):
+            if miss.name not in found or miss.share > found[miss.name].share:
+                found[miss.name] = miss
+        return sorted(found.values(), key=lambda miss: -miss.share)
+
+    def _misses(self, one: Result | Verification) -> Iterator[Miss]:
+        speedup, latency_s = one.speedup.value, one.latency_s
+        if self.speedup is not None and speedup < self.speedup:
+            text = f"{speedup:.2f}× where {self.speedup:g}× is asked"
+            yield Miss(name=SPEED, share=self.speedup / speedup - 1, text=text)
+        if self.latency_s is not None and latency_s > self.latency_s:
+            text = f"{latency_s:.3f} s per image where {self.latency_s:g} s is asked"
+            yield Miss(name=SPEED, share=latency_s / self.latency_s - 1, text=text)
+        for name in self.limits.missed(one.score_loss.value, one.fidelity):
+            if name in self.limits.others:
+                metric = registry.component("metrics", name)
+                value, limit = one.fidelity[name].value, self.limits.others[name]
+                side = "over" if metric.above else "under"
+                text = f"{metric.figure} {value:.3g} where {side} {limit:g} is asked"
+            else:
+                value, limit = one.score_loss.value, self.limits.score_loss
+                text = f"{name} {value:.2%} where under {limit:.1%} is asked"
+            yield Miss(name=name, share=abs(value - limit) / (abs(limit) or 1.0), text=text)
 
     def reached(self, found: list[Result]) -> Result | None:
         """The fastest result that meets the goal."""
         return best([one for one in found if self.met_by(one)], self.limits)
+
+    def closest(self, found: list[Result]) -> Result | None:
+        """The accelerated result whose worst miss is the smallest share of what was asked.
+
+        So 1.9× of 2× with a loss of 2.1 % of 2 % is closer than what keeps one and is far from the
+        other. Of equal ones the next worst miss decides, then the speedup.
+        """
+
+        def away(one: Result) -> tuple[list[float], float]:
+            return [miss.share for miss in self.misses(one)], -one.speedup.value
+
+        accelerated = [one for one in found if one.setting.accelerators]
+        return min(accelerated, key=away, default=None)
+
+    def obstacles(self, found: list[Result]) -> list[tuple[Miss, Result]]:
+        """What stands in the way: each thing that is all some result misses, and by the least."""
+        nearest: dict[str, tuple[Miss, Result]] = {}
+        for one in found:
+            misses = self.misses(one)
+            if one.setting.accelerators and len(misses) == 1:
+                (miss,) = misses
+                if miss.name not in nearest or miss.share < nearest[miss.name][0].share:
+                    nearest[miss.name] = miss, one
+        return list(nearest.values())
 
     def __str__(self) -> str:
         """For people: 'speedup ≥ 2 and loss under 2 %'."""

@@ -1,7 +1,7 @@
 """The loop: ask the sampler, measure, record; a crash loses at most the trial in flight."""
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -63,15 +63,19 @@ def search(
     samples: int | None = None,
     races: bool = False,
     timeout: float | None = None,
+    first: Sequence[Setting] = (),
     watch: Watch | None = None,
 ) -> None:
     """Run trials until the study has `trials` finished ones, the goal is met or time is up.
 
     A trial is measured on `samples` prompts, and on more where its verdict needs them; with
-    `races` it is stopped before, when it is certain to miss a limit, and is PRUNED then.
+    `races` it is stopped before, when it is certain to miss a limit or to be behind another one,
+    and is PRUNED then.
 
     `canonical` gives one setting for all that are the same computation: it is measured once, and
     a trial that comes to it again takes over the numbers.
+
+    A new study begins with the settings `first`, or with the papers' where there are none.
 
     Running it again continues: a trial whose process died is failed and tried again.
 
@@ -88,25 +92,30 @@ def search(
     elif study.trials:
         study.sampler.reseed_rng()  # or it would name what it named the last time
     else:
-        for setting in space.known_good():
+        for setting in first or space.known_good():
             study.enqueue_trial(space.flat(setting))
     if goal.has_target and goal.reached(record.results(study)):
         return
     if is_done(study, trials, watch):
         return
 
-    def effort() -> Effort:
+    def effort(setting: Setting) -> Effort:
         if replay:
             return Effort(limits=limits, samples=samples, alike=True)
-        rivals = record.results(study)
-        return Effort(limits=limits, samples=samples, rivals=rivals, races=races)
+        return Effort(
+            limits=limits,
+            samples=samples,
+            rivals=record.results(study),
+            races=races,
+            setting=setting,
+        )
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
         return _run_trial(
             trial,
             study,
             lambda t: canonical(space.suggest(t)),
-            (lambda setting: None) if replay else partial(_measured_before, study),
+            (lambda setting: None) if replay else partial(_measured_before, study, limits),
             goal,
             pace,
             effort,
@@ -157,7 +166,7 @@ def _run_trial(
     measured_before: Callable[[Setting], FrozenTrial | None],
     goal: Goal,
     measure: Measure,
-    effort: Callable[[], Effort],
+    effort: Callable[[Setting], Effort],
     watch: Watch,
 ) -> tuple[float, float]:
     trial.set_user_attr(WORKER, worker_name())
@@ -172,18 +181,28 @@ def _run_trial(
             if earlier.state == TrialState.PRUNED:
                 raise optuna.TrialPruned
         else:
+            asked = effort(setting)
             measured, answer = spend(
                 measure(setting, trial.number),
-                effort(),
+                asked,
                 lambda block: watch.trial_went_on(trial.number, block),
             )
             record.write(trial, measured, goal.limits)
-            if answer is Answer.HOPELESS:
+            rival = asked.ahead(measured) if answer is Answer.BEATEN else None
+            if rival is not None:
+                trial.set_user_attr(record.BEHIND, rival.trial)
+            if answer.stops:
                 raise optuna.TrialPruned
     except optuna.TrialPruned:
         kept = trial.user_attrs
         loss = kept["score_loss"]
-        reason = f"certain to miss a limit after {kept['prompts']} prompts, loss {loss:.1%} so far"
+        behind = kept.get(record.BEHIND)
+        why = (
+            "to miss a limit"
+            if behind is None
+            else f"to be slower and lose more than trial {behind}"
+        )
+        reason = f"certain {why} after {kept['prompts']} prompts, loss {loss:.1%} so far"
         trial.set_user_attr("reason", reason)
         watch.trial_ended(trial.number, "PRUNED", None, reason)
         raise
@@ -213,14 +232,15 @@ def _frozen(trial: optuna.Trial) -> FrozenTrial:
     return trial.storage.get_trial(trial._trial_id)
 
 
-def _measured_before(study: optuna.Study, setting: Setting) -> FrozenTrial | None:
+def _measured_before(study: optuna.Study, limits: Limits, setting: Setting) -> FrozenTrial | None:
     """A trial of the same setting whose numbers can be used again.
 
-    One that was stopped is used where it still misses a limit.
+    One that was stopped is used where what it was stopped for still holds.
     """
     for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
         same = one.user_attrs.get("setting") == setting.params
-        if same and (one.state == TrialState.COMPLETE or record.misses_a_limit(one)):
+        complete = one.state == TrialState.COMPLETE
+        if same and (complete or record.stopped_for_good(one, study, limits)):
             return one
     return None
 
@@ -229,5 +249,5 @@ def _copy(trial: optuna.Trial, earlier: FrozenTrial, limits: Limits) -> None:
     for name, value in earlier.user_attrs.items():
         if name not in (WORKER, "tries"):
             trial.set_user_attr(name, value)
-    trial.set_user_attr("same_as", earlier.number)
+    trial.set_user_attr(record.SAME_AS, earlier.number)
     record.set_constraints(trial, limits)

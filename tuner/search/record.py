@@ -14,6 +14,8 @@ from tuner.search.limits import Limits
 from tuner.setting import Setting
 from tuner.storage import LONG
 
+SAME_AS = "same_as"  # trial attribute: number of the trial whose numbers it took over
+BEHIND = "behind"  # trial attribute: number of the rival for which it was stopped
 VERIFIED = "verified"  # study attribute: trial number -> second measurement
 
 
@@ -94,11 +96,17 @@ def constraints(kept: Mapping[str, Any], limits: Limits) -> list[float]:
     return limits.constraints(kept["score_loss"], fidelity)
 
 
-def misses_a_limit(trial: FrozenTrial) -> bool:
-    """Whether a trial is over the limits of today; one that keeps no constraints counts as over.
+def stopped_for_good(trial: FrozenTrial, study: optuna.Study, limits: Limits) -> bool:
+    """Whether what a trial was stopped for still holds.
 
-    Of one that was stopped early: they may have been loosened since.
+    It misses a limit of today, which may be looser than it was; one that keeps no constraints
+    counts as missing one. Or the rival that it was behind is still feasible.
     """
+    behind = trial.user_attrs.get(BEHIND)
+    if behind is not None:
+        rival = study.get_trials(deepcopy=False)[behind]
+        second = _second(behind, rival.user_attrs, study.user_attrs)
+        return result(rival, second).feasible(limits)
     return any(excess > 0 for excess in trial.system_attrs.get("constraints", [1.0]))
 
 
@@ -110,16 +118,34 @@ def keep_verification(study: optuna.Study, trial: int, measured: Any) -> None:
 
 def results(study: optuna.Study) -> list[Result]:
     """The COMPLETE trials, in the order of their numbers, with their second measurements."""
-    again = study.user_attrs.get(VERIFIED, {})
+    about = study.user_attrs
     if isinstance(study._storage, optuna.storages.RDBStorage):  # it keeps no trials
         rows = trials.attributes(study, TrialState.COMPLETE, without=LONG)
-        return [from_attributes(number, kept, again.get(str(number))) for _, number, kept in rows]
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [result(one, again.get(str(one.number))) for one in complete]
+    else:
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        rows = ((one._trial_id, one.number, one.user_attrs) for one in complete)
+    return [from_attributes(number, kept, _second(number, kept, about)) for _, number, kept in rows]
+
+
+def stopped(study: optuna.Study) -> list[Result]:
+    """What trials found that were stopped early, by the prompts that they had."""
+    pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+    return [result(one) for one in pruned]
+
+
+def _second(
+    number: int, kept: Mapping[str, Any], about: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """What a study keeps of the second measurement of a trial, or of the one whose numbers it has.
+
+    From the trial's attributes and the study's; None where there was none.
+    """
+    measured: dict[str, dict[str, Any]] = about.get(VERIFIED, {})
+    return measured.get(str(kept.get(SAME_AS, number)))
 
 
 def result(trial: FrozenTrial, again: dict[str, Any] | None = None) -> Result:
-    """One COMPLETE trial."""
+    """One trial that was measured."""
     return from_attributes(trial.number, trial.user_attrs, again)
 
 

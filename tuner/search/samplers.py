@@ -1,6 +1,6 @@
 """Samplers by the names that people type: ours, and Optuna's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +12,17 @@ from tuner import registry
 from tuner.accelerators._features import reuse, step_rows
 from tuner.accelerators._plan import Plan, Shape, plan_of
 from tuner.search.candidates import Candidates
-from tuner.search.frontier import Bound, FrontierSampler, Knowledge
+from tuner.search.frontier import Bound, FrontierSampler, Knowledge, Observation
 from tuner.search.grid import grid
 from tuner.search.latency import TimedSteps, to_time
 from tuner.search.limits import Limits
 from tuner.search.space import Space
 from tuner.search.walk import Walk
 from tuner.setting import Setting, canonical, identity
+from tuner.spec import Aim
 
 RACES = frozenset({"frontier"})  # samplers that learn from a trial that was stopped early
+LEARNS = frozenset({"frontier"})  # samplers that take what a related study has learned
 TO_TIME = 6  # settings whose steps are timed at a study's start
 
 
@@ -37,6 +39,8 @@ class Problem:
     limits: Limits
     timed: Callable[[list[Setting]], list[TimedSteps]]
     distinct: bool = False  # a grid leaves out what computes the same as a point before
+    aim: Aim = "max"
+    related: Sequence[Observation] = ()  # what a related study's trials taught
 
     def plan(self, setting: Setting) -> Plan:
         """What a setting computes."""
@@ -82,8 +86,10 @@ def _frontier(seed: int, problem: Problem) -> BaseSampler:
             Bound(name=name, limit=limit, above=name in over)
             for name, limit in problem.limits.others.items()
         ],
+        aim=problem.aim,
         seed=seed,
         timed=problem.timed(to_time(candidates.settings, problem.work, TO_TIME)),
+        related=problem.related,
     )
 
 

@@ -1,0 +1,107 @@
+"""What a related study in the same storage has learned, for a search that begins.
+
+Related are studies of the same weights at the same resolution and by the same score; they differ
+in the scheduler, the number of steps, the guidance, the prompts, the device or whatever else.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from tuner.search import record
+from tuner.search.frontier import Observation, observation
+from tuner.search.samplers import Problem
+from tuner.setting import Setting
+from tuner.storage import Storage
+
+ALIKE = ("weights", "resolution", "metric")  # of the evaluation: else losses tell nothing
+TIMED_ALIKE = ("device", "batch", "dtype", "guidance")  # else speedups tell nothing
+LEAST = 5  # settings that a study must have measured to be learned from
+FIRST = 3  # of its settings that are measured first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Related:
+    """A related study: what its trials taught, and its fastest feasible settings, fastest first."""
+
+    name: str
+    observations: list[Observation]
+    best: list[Setting]
+
+
+def related(study: optuna.Study, storage: Storage, problem: Problem) -> Related | None:
+    """What the most related study teaches about a problem; None where no study has enough.
+
+    The nearer its number of steps, the more related: with the same number a setting is the same
+    computation, as fast, and reuses what is as old, whatever the scheduler. Then comes the same
+    scheduler, then the way of evaluating with the fewest differences.
+    """
+    found = []
+    for name in storage.study_names():
+        other = storage.study(name)
+        if name != study.study_name and _alike(study.user_attrs, other.user_attrs):
+            found.append(other)
+    for other in sorted(found, key=lambda one: _distance(study.user_attrs, one.user_attrs)):
+        observations = _taught(other, study.user_attrs, problem)
+        if len(observations) >= LEAST:
+            best = _best(other, problem)
+            return Related(name=other.study_name, observations=observations, best=best)
+    return None
+
+
+def _alike(here: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+    """Whether another study's losses may teach anything; both are told by their attributes."""
+    return "request" in there and _same(here, there, ALIKE)
+
+
+def _same(here: Mapping[str, Any], there: Mapping[str, Any], names: tuple[str, ...]) -> bool:
+    mine, other = here["evaluation"], there["evaluation"]
+    return all(mine.get(name) == other.get(name) for name in names)
+
+
+def _distance(here: Mapping[str, Any], there: Mapping[str, Any]) -> tuple[float, bool, int]:
+    mine, other = here["evaluation"], there["evaluation"]
+    return (
+        abs(math.log(here["request"]["steps"] / there["request"]["steps"])),
+        here["request"]["sched"] != there["request"]["sched"],
+        sum(mine.get(name) != other.get(name) for name in mine.keys() | other.keys()),
+    )
+
+
+def _taught(other: optuna.Study, here: Mapping[str, Any], problem: Problem) -> list[Observation]:
+    """What its trials taught of settings in this space, stopped ones included.
+
+    What a setting reuses is a share of its own study's steps. Its speedup stands only where a step
+    is the same work on the same device.
+    """
+    there = other.user_attrs
+    elsewhere = replace(problem, steps=there["request"]["steps"])
+    timed = elsewhere.steps == problem.steps and _same(here, there, TIMED_ALIKE)
+    found: dict[Setting, Observation] = {}
+    for trial in other.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+        one = observation(trial.user_attrs)
+        setting = problem.canonical(one.setting)
+        if setting.accelerators and problem.space.holds(one.setting):
+            found[one.setting] = replace(
+                one,
+                setting=setting,
+                speedup=one.speedup if timed else None,
+                reused=elsewhere.reuse(one.setting),
+            )
+    return list(found.values())
+
+
+def _best(other: optuna.Study, problem: Problem) -> list[Setting]:
+    """Its fastest settings within today's limits, as far as it has measured what they are of."""
+    best: dict[Setting, None] = {}
+    for one in sorted(record.results(other), key=lambda result: -result.speedup.value):
+        known = {k: v for k, v in problem.limits.others.items() if k in one.fidelity}
+        setting = problem.canonical(one.setting)
+        feasible = one.feasible(replace(problem.limits, others=known))
+        if feasible and setting.accelerators and problem.space.holds(one.setting):
+            best[setting] = None
+    return list(best)[:FIRST]
