@@ -113,6 +113,7 @@ class FrontierSampler(BaseSampler):
         self._row = {one: row for row, one in enumerate(self._candidates)}
         self._surprise = Losses(0.0, unit=1.0)  # of the logarithm of a speedup
         self._seen_around: set[Setting] = set()
+        self._taught: dict[int, Observation] = {}  # by a finished trial's number
         self._related = list(related)
         self._add([one.setting for one in self._related if one.setting.accelerators])
         earlier = [(one, one.loss, one.error) for one in self._related]
@@ -282,7 +283,10 @@ class FrontierSampler(BaseSampler):
             kept = one.user_attrs
             if one.number == number or "setting" not in kept:
                 continue
-            setting = Setting.of(kept["setting"])
+            if one.number not in self._taught and one.state in _LEARNT and "score_loss" in kept:
+                self._taught[one.number] = observation(kept)
+            taught = self._taught.get(one.number)
+            setting = Setting.of(kept["setting"]) if taught is None else taught.setting
             stopped = one.state == TrialState.PRUNED
             if not stopped or record.stopped_for_good(one, study, self._limits):
                 tried.add(setting)
@@ -290,8 +294,8 @@ class FrontierSampler(BaseSampler):
                 if not setting.accelerators:
                     continue
                 self._add([setting])
-            if one.state in _LEARNT and "score_loss" in kept:
-                found[setting] = observation(kept)
+            if taught is not None:
+                found[setting] = taught
             elif one.state == TrialState.RUNNING:
                 running.append(setting)
         return list(found.values()), tried, running
