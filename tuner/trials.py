@@ -11,12 +11,14 @@ from sqlalchemy import Engine, bindparam, text
 BY_STATE = text("CREATE INDEX IF NOT EXISTS tuner_trials_by_state ON trials (study_id, state)")
 CHUNK = 10_000  # rows that are fetched together
 _LAST = text("SELECT number FROM trials WHERE study_id = :study ORDER BY trial_id DESC LIMIT 1")
-_COUNT = text("SELECT COUNT(*) FROM trials WHERE study_id = :study AND state = :state")
-_ATTRIBUTES = text(
+# States stand in the text: elsewhere than in SQLite their column has a type of its own.
+_COUNT = "SELECT COUNT(*) FROM trials WHERE study_id = :study AND state = '{state}'"
+_ATTRIBUTES = (
     "SELECT trials.trial_id, number, key, value_json FROM trials "
     "JOIN trial_user_attributes ON trial_user_attributes.trial_id = trials.trial_id "
-    "WHERE study_id = :study AND state IN :states AND key NOT IN :without ORDER BY trials.trial_id"
-).bindparams(bindparam("states", expanding=True), bindparam("without", expanding=True))
+    "WHERE study_id = :study AND state IN ({states}) AND key NOT IN :without "
+    "ORDER BY trials.trial_id"
+)
 
 
 def engine_of(study: optuna.Study) -> Engine:
@@ -44,9 +46,9 @@ def index_by_state(study: optuna.Study) -> None:
 
 def count(study: optuna.Study, state: TrialState) -> int:
     """How many trials are in a state."""
-    key = {"study": study._study_id, "state": state.name}
+    query = text(_COUNT.format(state=state.name))
     with engine_of(study).connect() as connection:
-        return int(connection.execute(_COUNT, key).scalar_one())
+        return int(connection.execute(query, {"study": study._study_id}).scalar_one())
 
 
 def finished(study: optuna.Study) -> int:
@@ -61,15 +63,13 @@ def attributes(
     study: optuna.Study, *states: TrialState, without: tuple[str, ...] = ()
 ) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """Each trial of these states by its number: its id, its number, and its user attributes."""
-    key = {
-        "study": study._study_id,
-        "states": [one.name for one in states],
-        "without": list(without),
-    }
+    query = text(_ATTRIBUTES.format(states=", ".join(f"'{one.name}'" for one in states)))
+    query = query.bindparams(bindparam("without", expanding=True))
+    key = {"study": study._study_id, "without": list(without)}
     found: dict[str, Any] = {}
     at: tuple[int, int] | None = None
     with engine_of(study).connect() as connection:
-        rows = connection.execution_options(yield_per=CHUNK).execute(_ATTRIBUTES, key)
+        rows = connection.execution_options(yield_per=CHUNK).execute(query, key)
         for trial, number, name, value in rows:
             if at is not None and at[0] != trial:
                 yield *at, found

@@ -94,10 +94,10 @@ class Replay(BaseSampler, Exhaustive):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Take the next point, unless the trial is another try of one."""
-        if POINT in trial.system_attrs:
-            return
         # First whose trial it is: a point that was given is then never taken for nobody's.
         study._storage.set_trial_user_attr(trial._trial_id, WORKER, worker_name())
+        if POINT in trial.system_attrs:
+            return
         point = self.counter(study).take(trial._trial_id, self.find)
         if point is not None:
             trial.system_attrs = trial.system_attrs | {POINT: point}
