@@ -72,9 +72,9 @@ def test_what_share_of_the_points_is_run(tmp_path: Path) -> None:
     assert isinstance(bench.study.sampler, Walk)
     assert share(bench.study.sampler) is None
     tome = distinct(tmp_path, "sd", search_targets=("tome",), knobs={})
-    # 0.8 and 0.9 merge what 0.75 would, and 3 layers deep is 2 deep: 8 ratios by 3 of 36.
-    assert share(tome.study.sampler) == pytest.approx(24 / 36)
-    assert len(tome.search()) == 24
+    # 0.8 and 0.9 merge what 0.75 would, and deep down are few tokens: 22 of 36 are distinct.
+    assert share(tome.study.sampler) == pytest.approx(22 / 36)
+    assert len(tome.search()) == 22
 
 
 def test_the_last_complete_trials_tell_how_long_one_takes(tmp_path: Path) -> None:
