@@ -75,6 +75,17 @@ def test_a_study_with_few_settings_teaches_nothing(tmp_path: Path) -> None:
         assert name(here) == found
 
 
+def test_a_study_of_very_many_trials_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = study(tmp_path, sched="DDIM")
+    searched(tmp_path, sched="UniPC")
+    monkeypatch.setattr("tuner.search.related.MOST", 8)
+    assert name(here) == "miniature/UniPC/50"
+    monkeypatch.setattr("tuner.search.related.MOST", 7)
+    assert name(here) is None
+
+
 def test_what_lies_out_of_this_space_is_left_out(tmp_path: Path) -> None:
     tome = {"tome": {"ratio": 0.2, "max_downsample": 1}}
     within = [

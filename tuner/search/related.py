@@ -12,15 +12,17 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
+from tuner import trials
 from tuner.search import record
 from tuner.search.frontier import Observation, observation
 from tuner.search.samplers import Problem
 from tuner.setting import Setting
-from tuner.storage import Storage
+from tuner.storage import LONG, Storage
 
 ALIKE = ("weights", "resolution", "metric")  # of the evaluation: else losses tell nothing
 TIMED_ALIKE = ("device", "batch", "dtype", "guidance")  # else speedups tell nothing
 LEAST = 5  # settings that a study must have measured to be learned from
+MOST = 2000  # trials: a long replay is not read
 FIRST = 3  # of its settings that are measured first
 
 
@@ -43,7 +45,8 @@ def related(study: optuna.Study, storage: Storage, problem: Problem) -> Related 
     found = []
     for name in storage.study_names():
         other = storage.study(name)
-        if name != study.study_name and _alike(study.user_attrs, other.user_attrs):
+        alike = name != study.study_name and _alike(study.user_attrs, other.user_attrs)
+        if alike and trials.finished(other) <= MOST:
             found.append(other)
     for other in sorted(found, key=lambda one: _distance(study.user_attrs, one.user_attrs)):
         observations = _taught(other, study.user_attrs, problem)
@@ -82,8 +85,9 @@ def _taught(other: optuna.Study, here: Mapping[str, Any], problem: Problem) -> l
     elsewhere = replace(problem, steps=there["request"]["steps"])
     timed = elsewhere.steps == problem.steps and _same(here, there, TIMED_ALIKE)
     found: dict[Setting, Observation] = {}
-    for trial in other.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
-        one = observation(trial.user_attrs)
+    ended = TrialState.COMPLETE, TrialState.PRUNED
+    for _, _, kept in trials.attributes(other, *ended, without=LONG):
+        one = observation(kept)
         setting = problem.canonical(one.setting)
         if setting.accelerators and problem.space.holds(one.setting):
             found[one.setting] = replace(
