@@ -15,6 +15,7 @@ from tuner.measure import statistics
 from tuner.measure.baseline import BaselineLatency, key_of, payload_of
 from tuner.measure.clock import Seconds, Stopwatch, Turns
 from tuner.measure.evaluation import Evaluation
+from tuner.measure.turns import by_turns, one_by_one
 from tuner.search.loop import Watch
 from tuner.session import Session
 from tuner.setting import Setting
@@ -193,6 +194,13 @@ def test_a_baseline_that_wanders_within_a_trial_is_not_kept(
     *_, last = one.measure(FAST, store)
     assert last.unsteady == "the baseline took 1 s per image at first and 2 s later"
     assert one.baseline(store)[1].latency_s == pytest.approx(1)
+
+
+def test_batches_by_turns_draw_what_steps_by_turns_draw(evaluation: Evaluation) -> None:
+    empty = Turns(kept_s=1.0, batch_size=2)
+    steps, batches = (evaluation.pair(FAST, range(2), empty, way) for way in (by_turns, one_by_one))
+    assert torch.equal(steps[0], batches[0])
+    assert all(len(turns.ratios) == 1 for _, turns in (steps, batches))
 
 
 def test_denoising_is_timed_inside_the_whole_and_leaves_no_hook(evaluation: Evaluation) -> None:

@@ -301,8 +301,9 @@ class Evaluation:
         before each step would make the short ones longer than they are.
         """
         way = way or (by_turns if self.device == "cpu" else one_by_one)
+        apart = self._twin if way is by_turns else self.pipeline
         jobs = [
-            partial(self._one, Setting(), numbers, pipeline=self._twin),
+            partial(self._one, Setting(), numbers, pipeline=apart),
             partial(self._one, setting, numbers),
         ]
         if len(turns.ratios) % 2:
