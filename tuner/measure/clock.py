@@ -18,7 +18,8 @@ from tuner.measure import device as machine
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
 
-MOVED = 0.25  # a baseline that is so much faster or slower says that the machine is another
+MOVED = 0.25  # a baseline that is so much faster or slower than the kept one takes its place
+SHAKEN = 0.5  # and one that moved so far says that something else is at work here
 ROUGH = 0.05  # a speedup that is not known to this share is not one to build upon
 
 
@@ -151,12 +152,12 @@ class Turns:
     @property
     def has_changed(self) -> bool:
         """Whether the baseline is no longer what it was when it was kept."""
-        return _moved(self.kept_s, self._now(self.without))
+        return _moved(self.kept_s, self._now(self.without), MOVED)
 
     @property
     def drifts(self) -> bool:
         """Whether the baseline of one half of the turns is another than that of the other."""
-        return _moved(*self._halves)
+        return _moved(*self._halves, SHAKEN)
 
     def enough(self, precision: float) -> bool:
         """Whether the speedup is known to that share of itself, on a machine that holds still."""
@@ -169,11 +170,19 @@ class Turns:
         if self.drifts:
             first, second = self._halves
             return f"the baseline took {first:.3g} s per image at first and {second:.3g} s later"
-        if self.has_changed:
+        if _moved(self.kept_s, now, SHAKEN):
             return f"the baseline takes {now:.3g} s per image now, {self.kept_s:.3g} s before"
         if _rough(self.speedup) > ROUGH:
             return f"the speedup is known to ±{_rough(self.speedup):.0%} only"
         return None
+
+    @property
+    def renewed(self) -> str | None:
+        """In one line, that the kept baseline no longer counts; None where it does."""
+        now = self._now(self.without)
+        if not self.has_changed:
+            return None
+        return f"the baseline was measured anew: {now:.3g} s per image, {self.kept_s:.3g} s before"
 
     @property
     def _halves(self) -> tuple[float, float]:
@@ -184,8 +193,8 @@ class Turns:
         return median(one.whole for one in timed) / self.batch_size
 
 
-def _moved(before: float, after: float) -> bool:
-    return max(before, after) > (1 + MOVED) * min(before, after)
+def _moved(before: float, after: float, share: float) -> bool:
+    return max(before, after) > (1 + share) * min(before, after)
 
 
 def _rough(found: Estimate) -> float:

@@ -264,7 +264,7 @@ class Evaluation:
                         ratios=turns.ratios,
                         memory=meter.found,
                         same_pictures=same,
-                        note=self._note(setting, turns.speedup.value, same),
+                        note=self._note(setting, turns.speedup.value, same) or turns.renewed,
                         unsteady=turns.unsteady if index >= len(batches) - 1 else None,
                         timed=self._is_timed(turns),
                     )
