@@ -78,7 +78,7 @@ def main() -> None:
     rests: list[float] = []
     for turn in range(args.turns):
         for setting in (Setting(), *chosen):
-            without, took = evaluation.step_seconds(setting)
+            without, took = evaluation.pairs.steps(setting)
             rests.append((took.whole - took.denoising) / without.whole)
             for kind, seconds in zip(kinds(setting, shape, steps), took.steps, strict=True):
                 times[kind].append(seconds / without.whole)
@@ -106,7 +106,7 @@ def check(evaluation: Evaluation, settings: list[Setting], sums: Sums, count: in
     chosen = np.random.default_rng(0).choice(len(settings), min(count, len(settings)), False)
     measured, summed = [], []
     for index in chosen:
-        pairs = (evaluation.step_seconds(settings[index]) for _ in range(3))
+        pairs = (evaluation.pairs.steps(settings[index]) for _ in range(3))
         ratios = [without.whole / took.whole for without, took in pairs]
         measured.append(float(np.median(ratios)))
         summed.append(sums.speedup(settings[index]))

@@ -27,7 +27,7 @@ def main() -> None:
     found, start = [], time.perf_counter()
     for _ in range(args.repeat):
         turns = Turns(kept_s=latency.latency_s, batch_size=latency.batch_size)
-        found.append(evaluation.timed(Setting(), turns))
+        found.append(evaluation.pairs.until_known(Setting(), turns))
     seconds = time.perf_counter() - start
     values = [one.speedup.value for one in found]
     halves = [(one.speedup.high - one.speedup.low) / 2 for one in found]

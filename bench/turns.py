@@ -27,12 +27,14 @@ def main() -> None:
     print(f"{conditions()}; {args.pairs} pairs each, batches of {evaluation.batch_size}\n")
     print("| setting | turns | speedup (95 %) | scatter of a pair |\n|---|---|---|---|")
     for setting in (Setting(), *SETTINGS):
-        evaluation.step_seconds(setting)  # warm-up
+        evaluation.pairs.steps(setting)  # warm-up
         empty = Turns(kept_s=1.0, batch_size=evaluation.batch_size)
         found = dict.fromkeys(ways, empty)
         for _ in range(args.pairs):
             for name, way in ways.items():
-                _, found[name] = evaluation.pair(setting, evaluation.batches()[0], found[name], way)
+                _, found[name] = evaluation.pairs.pair(
+                    setting, evaluation.batches()[0], found[name], way
+                )
         for name, turns in found.items():
             fast = turns.speedup
             print(

@@ -228,7 +228,7 @@ def _timed(settings: list[Setting], evaluation: Evaluation, storage: Storage) ->
     kept = storage.get("timed steps", key) or {}
     for setting in settings:
         if str(setting) not in kept:
-            without, took = evaluation.step_seconds(setting)
+            without, took = evaluation.pairs.steps(setting)
             kept[str(setting)] = {
                 "steps": [one / without.whole for one in took.steps],
                 "rest": (took.whole - took.denoising) / without.whole,

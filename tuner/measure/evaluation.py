@@ -5,7 +5,7 @@ import inspect
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 from tuner.accelerators._applied import Generate, applied, check
@@ -17,9 +17,10 @@ from tuner.measure.baseline import BaselineLatency, BaselineScores, Store, key_o
 from tuner.measure.clock import Seconds, Stopwatch, Turns
 from tuner.measure.fidelity import Beside, Fidelity, Reference, of_equal
 from tuner.measure.measurement import Measurement as Measurement
+from tuner.measure.pairs import Pairs
 from tuner.measure.pictures import checked, digest
 from tuner.measure.statistics import Estimate
-from tuner.measure.turns import HandOver, Way, by_turns, one_by_one, twin_of
+from tuner.measure.turns import HandOver
 from tuner.metrics import Metric
 from tuner.models._load import fingerprint
 from tuner.setting import Setting
@@ -87,6 +88,20 @@ class Evaluation:
         again = max(0, self.timing_pairs - full)  # both sides, where there are too few batches
         pairs = self.timing_pairs + again
         return self.batch_size + len(self.prompts) + pairs * self.batch_size
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """What times a setting beside the baseline."""
+        batches = self.batches()
+        return Pairs(
+            one=self._one,
+            pipeline=self.pipeline,
+            device=self.device,
+            batches=[one for one in batches[: self.timing_pairs] if len(one) == len(batches[0])],
+            least=self.timing_pairs,
+            most=self.most_pairs,
+            precision=self.precision,
+        )
 
     def batches(self) -> list[range]:
         """The prompts' numbers, batch by batch; only the last may be smaller."""
@@ -230,13 +245,13 @@ class Evaluation:
         with _memory_errors():
             with machine.PeakMeter(self.device) as meter:
                 self._one(setting, batches[0])  # warm-up, after every change of setting
-            _ = self._baseline_is_warm
+            _ = self.pairs.baseline_is_warm
             for index, numbers in enumerate([*self._shuffled(setting), *further]):
                 if numbers in further:
                     before, reference = self._baseline_of(numbers, store)
                     base, digests = base + before.scores, digests + before.digests
                 if index < self.timing_pairs and len(numbers) == len(batches[0]):
-                    output, turns = self.pair(setting, numbers, turns)
+                    output, turns = self.pairs.pair(setting, numbers, turns)
                 else:
                     output, _ = self._one(setting, numbers)
                 images, prompts = checked(output), self.texts(numbers)
@@ -247,7 +262,7 @@ class Evaluation:
                 if on_pictures is not None and numbers in batches:
                     on_pictures(batches.index(numbers), images)
                 last = index == len(batches) - 1
-                for known in self._more_turns(setting, turns) if last else [turns]:
+                for known in self.pairs.known(setting, turns) if last else [turns]:
                     turns = known
                     if last:
                         self._keep_latency(turns, latency, store)
@@ -266,7 +281,7 @@ class Evaluation:
                         same_pictures=same,
                         note=self._note(setting, turns.speedup.value, same) or turns.renewed,
                         unsteady=turns.unsteady if index >= len(batches) - 1 else None,
-                        timed=self._is_timed(turns),
+                        timed=self.pairs.enough(turns),
                     )
 
     def _shuffled(self, setting: Setting) -> list[range]:
@@ -277,66 +292,6 @@ class Evaluation:
         full = [one for one in self.batches() if len(one) == len(self.batches()[0])]
         random.Random(f"{self.seed}/{setting}").shuffle(full)
         return [*full, *(one for one in self.batches() if one not in full)]
-
-    def step_seconds(self, setting: Setting) -> tuple[Seconds, Seconds]:
-        """What each step of one full batch takes, after a warm-up: without the setting and with."""
-        numbers = self.batches()[0]
-        self._one(setting, numbers)
-        _, turns = self.pair(setting, numbers, Turns(kept_s=1.0, batch_size=len(numbers)))
-        return turns.without[0], turns.with_[0]
-
-    @cached_property
-    def _baseline_is_warm(self) -> bool:
-        """Generates a batch of the baseline, once: its kept figures need none in this process."""
-        self._one(Setting(), self.batches()[0])
-        return True
-
-    def pair(
-        self, setting: Setting, numbers: range, turns: Turns, way: Way | None = None
-    ) -> tuple[Any, Turns]:
-        """One pair more, and the setting's pictures; each comes first every other time.
-
-        On a CPU the two take their steps by turns, which cancels most of what a shared host does
-        to them. A GPU is given one batch after the other: the host runs ahead of it, and a wait
-        before each step would make the short ones longer than they are.
-        """
-        way = way or (by_turns if self.device == "cpu" else one_by_one)
-        apart = self._twin if way is by_turns else self.pipeline
-        jobs = [
-            partial(self._one, Setting(), numbers, pipeline=apart),
-            partial(self._one, setting, numbers),
-        ]
-        if len(turns.ratios) % 2:
-            (output, after), (_, before) = way(jobs[::-1])
-        else:
-            (_, before), (output, after) = way(jobs)
-        return output, turns.plus(before, after)
-
-    @cached_property
-    def _twin(self) -> Any:
-        return twin_of(self.pipeline)
-
-    def _more_turns(self, setting: Setting, turns: Turns) -> Iterator[Turns]:
-        """The turns as they are, and then as many as the speedup needs, where that is more."""
-        turns = self.timed(setting, turns, self.timing_pairs)
-        yield turns
-        if not self._is_timed(turns):
-            yield self.timed(setting, turns)
-
-    def _is_timed(self, turns: Turns) -> bool:
-        """Whether the speedup is known well enough, or no more pairs may be spent on it."""
-        done = len(turns.ratios)
-        return done >= self.most_pairs or (
-            done >= self.timing_pairs and turns.enough(self.precision)
-        )
-
-    def timed(self, setting: Setting, turns: Turns, most: int | None = None) -> Turns:
-        """With as many pairs more of the timing batches as make the speedup known well enough."""
-        first = self.batches()[0]
-        full = [one for one in self.batches()[: self.timing_pairs] if len(one) == len(first)]
-        while len(turns.ratios) < (most or self.most_pairs) and not self._is_timed(turns):
-            _, turns = self.pair(setting, full[len(turns.ratios) % len(full)], turns)
-        return turns
 
     def _keep_latency(self, turns: Turns, kept: BaselineLatency, store: Store) -> None:
         """Replace a baseline's latency that no longer is what it was."""
