@@ -135,6 +135,15 @@ class Truth:
             reuse=lambda setting: reuse(plan(setting)),
         )
 
+    def raced(self, seed: int) -> np.ndarray:
+        """Of each row the prompts that its trial took and whether it was stopped: (settings, 2)."""
+        found = []
+        for row in range(len(self.table.settings)):
+            replay = Replay(self, seed, races=True)
+            stopped = replay.run(row)["stopped"]
+            found.append((replay.prompts, stopped))
+        return np.array(found)
+
     def _setting(self, point: tuple[int, ...]) -> Setting:
         chosen = iter(point)
         params = {

@@ -4,6 +4,8 @@
     python -m bench.search --aim front     # the area under the front after 50 trials
     python -m bench.search --transfer      # ours, with a finished study of the other scheduler
     python -m bench.search --curse 200     # what is exported, with and without a second look
+    python -m bench.search --racing        # what a setting costs, by how far it is from the limit
+    python -m bench.search --predicted     # speedups predicted from the timed steps
 
 The cost of a search is the prompts that it evaluates, with the timed steps at its start counted in
 images. It has arrived when it has evaluated to the end a setting that is truly feasible and at
@@ -18,13 +20,15 @@ from functools import partial
 
 import numpy as np
 import optuna
-from scipy.stats import binomtest
+from scipy.stats import binomtest, spearmanr
 
 from bench._miniature import conditions, quiet
 from bench.replay import LIMIT, LIMITS, PROMPTS, Replay, Truth
-from bench.searches import SEARCHES, Search, frontier
+from bench.searches import SEARCHES, Search, frontier, probes
 from bench.truth import PRODUCTS
+from tuner.search.latency import LatencyModel
 from tuner.search.record import Result, best
+from tuner.search.related import FIRST
 from tuner.spec import Aim
 
 BEFORE = 60  # trials of the study that is learned from, and of the searches with a second look
@@ -38,6 +42,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--aim", default="max", choices=("max", "front"))
     parser.add_argument("--transfer", action="store_true")
+    parser.add_argument("--racing", action="store_true")
+    parser.add_argument("--predicted", action="store_true")
     parser.add_argument("--curse", type=int, default=0, metavar="SEARCHES")
     args = parser.parse_args()
     quiet()
@@ -52,7 +58,11 @@ def main() -> None:
             f"## {name}: {len(truth.table.settings)} settings, {truth.table.prompts} prompts, "
             f"{truth.feasible.sum()} feasible, the fastest {truth.best:.2f}×\n"
         )
-        if args.curse:
+        if args.racing:
+            print_racing(truth, args.seeds)
+        elif args.predicted:
+            print_predicted(truth, args.seeds)
+        elif args.curse:
             print_curse(truth, args.curse)
         elif args.transfer:
             others = [one for key, one in tables.items() if key != name and alike(one, truth)]
@@ -112,7 +122,56 @@ def alike(one: Truth, other: Truth) -> bool:
 def after(other: Truth, truth: Truth, seed: int, trials: int, aim: Aim, whole: bool) -> Replay:
     """A search that begins with what a finished one of another table has learned."""
     before = frontier(other, 1000 + seed, BEFORE, aim, whole=True)
-    return frontier(truth, seed, trials, aim, whole, related=before.observations)
+    feasible = [one for one in before.results if one.feasible(LIMITS)]
+    fastest = sorted(feasible, key=lambda one: -one.speedup.value)[:FIRST]
+    return frontier(
+        truth,
+        seed,
+        trials,
+        aim,
+        whole,
+        related=before.observations,
+        first=[one.setting for one in fastest],
+    )
+
+
+def print_racing(truth: Truth, seeds: int) -> None:
+    """Each setting on its own, without rivals: prompts until its trial ends, by its true loss."""
+    over = truth.table.losses - LIMIT
+    spent = np.array([truth.raced(seed) for seed in range(seeds)])  # (seeds, settings, 2)
+    prompts, stopped = spent[:, :, 0], spent[:, :, 1]
+    print(f"| true loss | settings | share of the {PROMPTS} prompts | stopped |")
+    print("|---|---|---|---|")
+    bands = {
+        "5 points or more over the limit": over >= 0.05,
+        "2 to 5 points over": (over >= 0.02) & (over < 0.05),
+        "up to 2 points over": (over >= 0) & (over < 0.02),
+        "under the limit": over < 0,
+        "truly feasible": truth.feasible,
+    }
+    for name, rows in bands.items():
+        if rows.any():
+            print(
+                f"| {name} | {rows.sum()} | {prompts[:, rows].mean() / PROMPTS:.0%} "
+                f"| {stopped[:, rows].mean():.1%} |"
+            )
+
+
+def print_predicted(truth: Truth, seeds: int) -> None:
+    """What the latency model says of every setting, from the steps timed at a study's start."""
+    errors, ranks = [], []
+    for seed in range(seeds):
+        model = LatencyModel(truth.knowledge.work)
+        model.fit(probes(truth, Replay(truth, seed, races=True)), [])
+        speedups = model.speedups(truth.table.settings)
+        off = np.abs(speedups / truth.speedups - 1)
+        errors.append([np.median(off), np.quantile(off, 0.9)])
+        ranks.append(spearmanr(speedups, truth.speedups).statistic)
+    middle, most = np.median(errors, axis=0)
+    print(
+        f"predicted speedups: median error {middle:.1%}, 90 % under {most:.1%}, rank correlation "
+        f"{np.median(ranks):.3f} (least {min(ranks):.3f})"
+    )
 
 
 def print_curse(truth: Truth, searches: int) -> None:
