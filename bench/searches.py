@@ -65,7 +65,7 @@ def frontier(
 ) -> Replay:
     """A search by our own sampler; `first` are a related study's best, in place of the papers'."""
     replay = Replay(truth, seed, races=True)
-    timed = probes(truth, replay)
+    timed = probes(truth, replay, [one.setting for one in related])
     sampler = FrontierSampler(
         truth.knowledge, limit=LIMIT, aim=aim, seed=seed, timed=timed, related=related
     )
@@ -88,10 +88,10 @@ def frontier(
     return replay
 
 
-def probes(truth: Truth, replay: Replay) -> list[TimedSteps]:
+def probes(truth: Truth, replay: Replay, measured: Sequence[Setting] = ()) -> list[TimedSteps]:
     """The steps that are timed at the start, each after a warm-up; they cost prompts."""
     found = []
-    for setting in to_time(truth.table.settings, truth.knowledge.work, TO_TIME):
+    for setting in to_time(truth.table.settings, truth.knowledge.work, TO_TIME, measured):
         seconds = np.array(truth.sums.steps(setting))
         steps = seconds * np.exp(replay.random.normal(0, 3 * SCATTER, len(seconds)))
         found.append(TimedSteps(setting=setting, steps=tuple(steps), rest=truth.sums.rest))

@@ -101,3 +101,10 @@ def test_timed_settings_begin_with_the_baseline_and_none_is_in_vain(shape: Shape
     chosen = to_time(alone, machine.work, 6)
     assert chosen[0] == Setting()
     assert len(chosen) == 3  # the full pass, and one shallow pass for each branch
+
+
+def test_what_related_trials_have_measured_is_not_timed_again(shape: Shape) -> None:
+    machine, offered = Machine(shape), settings()
+    everything = to_time(offered, machine.work, 100)[1:]
+    assert to_time(offered, machine.work, 6, everything[:-1]) == [Setting(), everything[-1]]
+    assert to_time(offered, machine.work, 6, everything) == [Setting()]

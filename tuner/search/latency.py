@@ -82,17 +82,23 @@ class LatencyModel:
 
 
 def to_time(
-    candidates: Sequence[Setting], work: Callable[[Setting], np.ndarray], count: int
+    candidates: Sequence[Setting],
+    work: Callable[[Setting], np.ndarray],
+    count: int,
+    measured: Sequence[Setting] = (),
 ) -> list[Setting]:
     """Up to `count` settings whose steps do every kind of work that the candidates' steps do.
 
-    Each next one is the setting with the most kinds of step that those before it lack.
+    The baseline, and then the settings with the most kinds of step that those before it lack, and
+    those `measured` too, whose speedups are known.
     """
-    kinds = {
-        one: {tuple(np.round(row, 6)) for row in work(one)} for one in (Setting(), *candidates)
-    }
+
+    def kinds_of(setting: Setting) -> set[tuple[float, ...]]:
+        return {tuple(np.round(row, 6)) for row in work(setting)}
+
+    kinds = {one: kinds_of(one) for one in candidates}
     chosen = [Setting()]
-    seen = set(kinds[Setting()])
+    seen = set().union(*map(kinds_of, (Setting(), *measured)))
     while len(chosen) < count:
         best = max(candidates, key=lambda one: len(kinds[one] - seen), default=None)
         if best is None or not kinds[best] - seen:

@@ -79,6 +79,7 @@ def _frontier(seed: int, problem: Problem) -> BaseSampler:
         around=None if candidates.complete else candidates.around,
     )
     over = problem.limits.over
+    measured = [one.setting for one in problem.related if one.speedup is not None]
     return FrontierSampler(
         knowledge,
         limit=problem.limits.score_loss,
@@ -88,7 +89,7 @@ def _frontier(seed: int, problem: Problem) -> BaseSampler:
         ],
         aim=problem.aim,
         seed=seed,
-        timed=problem.timed(to_time(candidates.settings, problem.work, TO_TIME)),
+        timed=problem.timed(to_time(candidates.settings, problem.work, TO_TIME, measured)),
         related=problem.related,
     )
 
