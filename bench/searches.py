@@ -91,11 +91,12 @@ def frontier(
 def probes(truth: Truth, replay: Replay, measured: Sequence[Setting] = ()) -> list[TimedSteps]:
     """The steps that are timed at the start, each after a warm-up; they cost prompts."""
     found = []
-    for setting in to_time(truth.table.settings, truth.knowledge.work, TO_TIME, measured):
+    chosen = to_time(truth.table.settings, truth.knowledge.work, TO_TIME, measured)
+    for setting in (Setting(), *chosen) if chosen else ():
         seconds = np.array(truth.sums.steps(setting))
         steps = seconds * np.exp(replay.random.normal(0, 3 * SCATTER, len(seconds)))
         found.append(TimedSteps(setting=setting, steps=tuple(steps), rest=truth.sums.rest))
-        replay.prompts += 3 * BLOCK  # a batch to warm up, and one each with and without
+    replay.prompts += len(chosen) * 3 * BLOCK  # a batch to warm up, and one each with and without
     return found
 
 

@@ -222,17 +222,18 @@ def run(spec: StudySpec, watch: Watch | None = None) -> Outcome:
 
 
 def _timed(settings: list[Setting], evaluation: Evaluation, storage: Storage) -> list[TimedSteps]:
-    """The settings' steps as they were timed on this machine, now or in an earlier run."""
+    """The settings' steps and the baseline's, timed on this machine now or in an earlier run."""
     parts = evaluation.latency_parts
     key = key_of(parts)
     kept = storage.get("timed steps", key) or {}
     for setting in settings:
         if str(setting) not in kept:
             without, took = evaluation.pairs.steps(setting)
-            kept[str(setting)] = {
-                "steps": [one / without.whole for one in took.steps],
-                "rest": (took.whole - took.denoising) / without.whole,
-            }
+            for one, seconds in ((Setting(), without), (setting, took)):
+                kept[str(one)] = {
+                    "steps": [step / without.whole for step in seconds.steps],
+                    "rest": (seconds.whole - seconds.denoising) / without.whole,
+                }
             storage.put("timed steps", key, parts, kept)
     return [
         TimedSteps(
@@ -240,7 +241,8 @@ def _timed(settings: list[Setting], evaluation: Evaluation, storage: Storage) ->
             steps=tuple(kept[str(setting)]["steps"]),
             rest=kept[str(setting)]["rest"],
         )
-        for setting in settings
+        for setting in (Setting(), *settings)
+        if str(setting) in kept
     ]
 
 

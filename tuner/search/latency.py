@@ -89,15 +89,16 @@ def to_time(
 ) -> list[Setting]:
     """Up to `count` settings whose steps do every kind of work that the candidates' steps do.
 
-    The baseline, and then the settings with the most kinds of step that those before it lack, and
-    those `measured` too, whose speedups are known.
+    Each next one is the setting with the most kinds of step that those before it lack, the baseline
+    among them, whose steps are timed beside any other's, and those `measured`, whose speedups are
+    known.
     """
 
     def kinds_of(setting: Setting) -> set[tuple[float, ...]]:
         return {tuple(np.round(row, 6)) for row in work(setting)}
 
     kinds = {one: kinds_of(one) for one in candidates}
-    chosen = [Setting()]
+    chosen: list[Setting] = []
     seen = set().union(*map(kinds_of, (Setting(), *measured)))
     while len(chosen) < count:
         best = max(candidates, key=lambda one: len(kinds[one] - seen), default=None)
