@@ -12,6 +12,8 @@ import numpy as np
 from tuner.setting import Setting
 
 TRIAL_WEIGHT = 20.0  # of a whole trial's measured latency against one timed step
+UNTOLD = 0.01  # of a kind of work that was never timed: its information before
+ENOUGH = 2.0  # what the next setting must tell, in nats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,9 @@ class LatencyModel:
             rows += [np.append(row, 0.0) for row in work]
             latencies += one.steps
             weights += [1.0] * len(work)
-        for setting, speedup in trials:
+        if not timed and not trials:
+            return
+        for setting, speedup in [(Setting(), 1.0), *trials]:
             rows.append(self.total(setting))
             latencies.append(1 / speedup)
             weights.append(TRIAL_WEIGHT)
@@ -57,8 +61,6 @@ class LatencyModel:
             rows.append(np.append(np.zeros(len(rows[0]) - 1), 1.0))
             latencies.append(rest)
             weights.append(TRIAL_WEIGHT)
-        if not rows:
-            return
         found = np.array(latencies)
         fit = LinearRegression(positive=True, fit_intercept=False)
         # The error that matters is the relative one.
@@ -87,23 +89,30 @@ def to_time(
     count: int,
     measured: Sequence[Setting] = (),
 ) -> list[Setting]:
-    """Up to `count` settings whose steps do every kind of work that the candidates' steps do.
+    """Up to `count` settings whose steps tell most of what each kind of work costs.
 
-    Each next one is the setting with the most kinds of step that those before it lack, the baseline
-    among them, whose steps are timed beside any other's, and those `measured`, whose speedups are
-    known.
+    Each next one adds most to the determinant of the regression's information (D-optimal, after
+    Fedorov, 1972), until every kind of work that the candidates' steps do was seen. The baseline's
+    steps are timed beside any other's, and of those `measured` the speedups are known.
     """
-
-    def kinds_of(setting: Setting) -> set[tuple[float, ...]]:
-        return {tuple(np.round(row, 6)) for row in work(setting)}
-
-    kinds = {one: kinds_of(one) for one in candidates}
+    everything = [Setting(), *measured, *candidates]
+    rows = [np.round(work(one), 6) for one in everything]
+    kinds, which = np.unique(np.vstack(rows), axis=0, return_inverse=True)
+    ends = np.cumsum([len(one) for one in rows])
+    steps = [np.unique(one) for one in np.split(which.ravel(), ends[:-1])]  # each one's kinds
+    first = 1 + len(measured)
+    known, offered = steps[:first], dict(zip(candidates, steps[first:], strict=True))
+    kinds = kinds / np.maximum(kinds.max(axis=0), 1e-9)
+    information = UNTOLD * np.eye(kinds.shape[1])
+    for one in known:
+        information += kinds[one].T @ kinds[one]
     chosen: list[Setting] = []
-    seen = set().union(*map(kinds_of, (Setting(), *measured)))
-    while len(chosen) < count:
-        best = max(candidates, key=lambda one: len(kinds[one] - seen), default=None)
-        if best is None or not kinds[best] - seen:
+    while offered and len(chosen) < count:
+        told = np.log1p(((kinds @ np.linalg.inv(information)) * kinds).sum(axis=1))
+        best = max(offered, key=lambda one: float(told[offered[one]].sum()))
+        if told[offered[best]].sum() < ENOUGH:
             break
         chosen.append(best)
-        seen |= kinds[best]
+        found = kinds[offered.pop(best)]
+        information += found.T @ found
     return chosen
