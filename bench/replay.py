@@ -82,7 +82,7 @@ class Truth:
     @cached_property
     def best(self) -> float:
         """The fastest feasible speedup."""
-        return float(self.speedups[self.feasible].max(initial=1.0))
+        return float(self.speedups[self.feasible].max())
 
     @cached_property
     def area(self) -> float:
@@ -278,7 +278,7 @@ class Replay:
             for row in rows
             if self.truth.feasible[row]
         ]
-        return area(points) / self.truth.area
+        return area(points) / self.truth.area if self.truth.area else 1.0
 
 
 def area(points: Sequence[Point]) -> float:

@@ -192,6 +192,8 @@ class FrontierSampler(BaseSampler):
             gain = feasible * expected_gain(speedups, speedups[done], feasible[done])
         if self._aim == "front" or not (gain[left] > 1e-9).any():
             gain = within * self._area_gain(speedups, mean, deviation, done)
+        if not (gain[left] > 1e-9).any():  # nothing is faster than the baseline: what is nearest
+            gain = feasible * expected_gain(speedups, speedups[done], feasible[done], least=0.0)
         gain = gain / (feasible + (1 - feasible) * STOPPED_SHARE)
         gain = np.where(left, gain + 1e-12 * self._random.random(len(gain)), -1.0)
         return self._candidates[int(np.argmax(gain))]

@@ -18,14 +18,16 @@ def staircase(points: Sequence[Point]) -> list[Point]:
     return found
 
 
-def expected_gain(speedups: np.ndarray, measured: np.ndarray, feasible: np.ndarray) -> np.ndarray:
+def expected_gain(
+    speedups: np.ndarray, measured: np.ndarray, feasible: np.ndarray, least: float = 1.0
+) -> np.ndarray:
     """By how much a feasible setting would be expected to beat the best one so far.
 
-    Which of the measured ones are feasible is known only with a probability; at least the
-    baseline is.
+    Which of the measured ones are feasible is known only with a probability; what is as fast as
+    `least`, the baseline, surely is.
     """
     order = np.argsort(-measured)
-    best = np.append(measured[order], 1.0)
+    best = np.append(measured[order], least)
     chance = np.append(feasible[order], 1.0)
     is_best = chance * np.cumprod(np.append(1.0, 1 - chance[:-1]))
     deviation = SPREAD * speedups[:, None]
