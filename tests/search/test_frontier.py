@@ -189,14 +189,14 @@ def test_speeds_that_steps_do_not_tell_are_learned_from_trials() -> None:
 
 def test_where_nothing_beats_the_baseline_it_finds_what_is_nearest() -> None:
     slow = World("tome")
-    slow.cost[2 + slow.shape.branches + 2 :: 4] = 50.0  # a merge costs more than it saves
+    slow.cost[2 + slow.shape.branches + 2 :: 4] = 9.0  # a merge costs more than it saves
 
     def best_of(settings: list[Setting]) -> float:
         return max(slow.speedup(one) for one in settings if slow.loss(one) < LIMIT)
 
     best = best_of(slow.candidates.settings)
-    assert best < 1
-    assert best_of(slow.search(slow.sampler(), 6)) >= 0.99 * best
+    assert best < 0.8
+    assert best_of(slow.search(slow.sampler(), 2)) >= 0.99 * best
 
 
 def test_for_the_front_it_spreads_over_the_speeds(world: World) -> None:

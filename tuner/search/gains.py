@@ -27,7 +27,7 @@ def expected_gain(
     `least`, the baseline, surely is.
     """
     order = np.argsort(-measured)
-    best = np.append(measured[order], least)
+    best = np.maximum(np.append(measured[order], least), least)
     chance = np.append(feasible[order], 1.0)
     is_best = chance * np.cumprod(np.append(1.0, 1 - chance[:-1]))
     deviation = SPREAD * speedups[:, None]
