@@ -8,6 +8,7 @@ import torch
 
 from tests.runs.study import FLAGS, TRIPLE, Count, baselines, finished, spec
 from tuner.cli import main
+from tuner.measure.baseline import key_of
 from tuner.session import Session
 from tuner.storage import Storage
 
@@ -93,6 +94,13 @@ def test_a_new_study_learns_from_a_related_one_and_says_so(
         return watch.lines
 
     assert run("DDIM", 5) == []
+    storage = Storage(f"sqlite:///{tmp_path / 'tuner.db'}")
+    evaluation = session.evaluation(spec(tmp_path))
+    timed = storage.get("timed steps", key_of(evaluation.latency_parts))
+    assert timed is not None and len(timed) > 1
+    assert {len(one["steps"]) for one in timed.values()} == {4}
+    baseline = timed["baseline"]  # beside whose steps the others were timed
+    assert sum(baseline["steps"]) + baseline["rest"] == pytest.approx(1)
     assert run("UniPC", 1, sampler="random") == []
     assert run("UniPC", 2, transfer=False) == []
     told = ["learning from miniature/DDIM/4, 5 settings; --no-transfer leaves it out"]
