@@ -180,7 +180,6 @@ class Replay:
     results: list[Result] = field(default_factory=list)  # of the trials that were not stopped
     stopped: dict[int, int] = field(default_factory=dict)  # row: prompts
     observations: list[Observation] = field(default_factory=list)
-    area_50: float = 0.0
 
     def __post_init__(self) -> None:
         """Draw the prompts of this search."""
@@ -225,8 +224,6 @@ class Replay:
             good = self.truth.feasible[row] and self.truth.speedups[row] >= 0.99 * self.truth.best
             if good and self.arrived is None:
                 self.arrived = (self.trials, self.prompts)
-        if self.trials == 50:
-            self.area_50 = self.true_area()
         loss = found.score_loss
         kept = {
             "setting": setting.params,

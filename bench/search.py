@@ -31,6 +31,7 @@ from tuner.search.record import Result, best
 from tuner.search.related import FIRST
 from tuner.spec import Aim
 
+FRONT = 50  # trials, after which the area is compared
 BEFORE = 60  # trials of the study that is learned from, and of the searches with a second look
 
 
@@ -78,12 +79,11 @@ def main() -> None:
 def print_searches(truth: Truth, args: argparse.Namespace, searches: Mapping[str, Search]) -> None:
     """A line for each search."""
     print(HEAD[args.aim], flush=True)
+    front = args.aim == "front"
+    trials = FRONT if front else args.trials
     for name, search in searches.items():
         begin = time.monotonic()
-        replays = [
-            search(truth, seed, args.trials, args.aim, args.aim == "front")
-            for seed in range(args.seeds)
-        ]
+        replays = [search(truth, seed, trials, args.aim, front) for seed in range(args.seeds)]
         seconds = (time.monotonic() - begin) / sum(replay.trials for replay in replays)
         print(row(name, replays, args, seconds), flush=True)
 
@@ -99,7 +99,7 @@ HEAD = {
 def row(name: str, replays: list[Replay], args: argparse.Namespace, seconds: float) -> str:
     """A sampler's line of the table."""
     if args.aim == "front":
-        areas = [replay.area_50 for replay in replays]
+        areas = [replay.true_area() for replay in replays]
         prompts = np.median([replay.prompts for replay in replays])
         return (
             f"| {name} | {np.mean(areas):.3f}, {min(areas):.3f} | {prompts:.0f} | {seconds:.2f} |"
