@@ -5,7 +5,7 @@ import pytest
 
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
-from tuner.search.racing import LEAST, whole
+from tuner.search.racing import BEHIND, LEAST, MISSED, whole
 
 PROMPTS = 32
 LIMIT = 0.02
@@ -36,12 +36,18 @@ def test_a_bad_setting_shows_it_in_a_few_prompts() -> None:
 def test_feasible_trials_are_hardly_ever_stopped() -> None:
     feasible = stopped = 0
     for seed in range(2000):
-        before, after = trial(0.015, seed)
+        before, after = trial(0.002, seed)
         if statistics.score_loss(before, after).value < LIMIT:
             feasible += 1
             stopped += stopped_after(before, after) < PROMPTS
-    assert feasible > 1000
+    assert feasible > 1500
     assert stopped / feasible <= 0.03
+
+
+def test_more_certainty_is_asked_of_being_behind_than_of_missing_a_limit() -> None:
+    estimate = Estimate(value=0.10, low=0.06, high=0.14)
+    missed, behind = whole(estimate, 8, PROMPTS, MISSED), whole(estimate, 8, PROMPTS, BEHIND)
+    assert behind.low < missed.low < estimate.value
 
 
 def test_the_more_prompts_are_known_the_nearer_are_the_bounds() -> None:

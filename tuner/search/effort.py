@@ -15,7 +15,7 @@ from typing import Any
 
 from tuner.measure.statistics import Estimate
 from tuner.search.limits import Limits
-from tuner.search.racing import whole
+from tuner.search.racing import BEHIND, MISSED, whole
 from tuner.search.record import Result
 from tuner.setting import Setting
 
@@ -64,7 +64,7 @@ class Effort:
         It is surely feasible, of the same combination, faster than the upper end of the trial's
         speedup, and loses no more than the lower end of its loss.
         """
-        least = self._whole(measured.score_loss, measured).low
+        least = self._whole(measured.score_loss, measured, BEHIND).low
         for rival in self.rivals:
             if (
                 rival.setting.combination == self.setting.combination
@@ -88,9 +88,9 @@ class Effort:
             {name: self._whole(one, measured) for name, one in measured.fidelity.items()},
         )
 
-    def _whole(self, figure: Estimate, measured: Any) -> Estimate:
+    def _whole(self, figure: Estimate, measured: Any, certainty: float = MISSED) -> Estimate:
         """What a figure can be over all prompts that every setting has."""
-        return whole(figure, measured.prompts, self.samples or measured.prompts)
+        return whole(figure, measured.prompts, self.samples or measured.prompts, certainty)
 
     def _matters(self, measured: Any) -> bool:
         """Whether it would be on the front if it were feasible; the best one is.

@@ -9,11 +9,12 @@ from scipy.stats import t as student
 
 from tuner.measure.statistics import CONFIDENCE, Estimate
 
-CERTAINTY = 0.99  # one-sided, at each look
+MISSED = 0.96  # one-sided, at each look: certain enough that a limit is missed
+BEHIND = 0.999  # and that a rival is ahead: what is on the front may be little better than that
 LEAST = 4  # prompts before the first look
 
 
-def whole(estimate: Estimate, count: int, total: int) -> Estimate:
+def whole(estimate: Estimate, count: int, total: int, certainty: float = MISSED) -> Estimate:
     """What the mean over all `total` prompts can be, from that over `count` of them.
 
     Anything before there is enough to tell.
@@ -23,7 +24,7 @@ def whole(estimate: Estimate, count: int, total: int) -> Estimate:
         return Estimate(value=value, low=value, high=value)
     if count < LEAST:
         return Estimate(value=value, low=float("-inf"), high=float("inf"))
-    wider = float(student.ppf(CERTAINTY, count - 1) / student.ppf(0.5 + CONFIDENCE / 2, count - 1))
+    wider = float(student.ppf(certainty, count - 1) / student.ppf(0.5 + CONFIDENCE / 2, count - 1))
     narrower = wider * (1 - count / total) ** 0.5
     return Estimate(
         value=value,
