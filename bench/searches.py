@@ -107,6 +107,8 @@ def old_order(truth: Truth, seed: int, trials: int, aim: Aim, whole: bool = Fals
     best: tuple[float, dict[str, Value]] | None = None
     done: set[int] = set()
     for number in range(points.count):
+        if replay.trials >= trials or (replay.arrived and not whole):
+            break
         point = points[number]
         if best is not None and not is_bolder(point, best[1], gentle):
             continue
@@ -120,8 +122,6 @@ def old_order(truth: Truth, seed: int, trials: int, aim: Aim, whole: bool = Fals
         kept = replay.run(row)
         if kept["score_loss"] < LIMIT and (best is None or kept["speedup"] > best[0]):
             best = (kept["speedup"], point)
-        if replay.trials >= trials or (replay.arrived and not whole):
-            break
     return replay
 
 
