@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.search.test_loop import Bench, racing
+from tests.search.study import Bench, racing
 from tuner.report.answer import answer
 from tuner.search.goal import Goal
 from tuner.search.limits import Limits

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 
-from tests.search.test_loop import Bench, measurement
+from tests.search.study import Bench, measurement
 from tests.search.test_record import LIMITS, found
 from tuner import registry
 from tuner.errors import UsageError

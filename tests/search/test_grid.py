@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
 
 from tests.pipelines import LATENT_SIDE, tiny
-from tests.search.test_loop import EVALUATION, Bench, measurement, setting_of
+from tests.search.study import EVALUATION, Bench, measurement, setting_of
 from tuner.accelerators._plan import shape_of
 from tuner.errors import BadPictureError
 from tuner.measure.evaluation import Measurement

@@ -7,8 +7,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from tests.search.study import EVALUATION, Bench
 from tests.search.test_grid import SMALL, distinct
-from tests.search.test_loop import EVALUATION, Bench
 from tuner.search.grid import grid
 from tuner.search.outlook import PROMPT_BYTES, TRIAL_BYTES, Outlook, recent_s, span
 from tuner.search.replay import Exhaustive, Reach

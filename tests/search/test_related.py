@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.search.test_loop import EVALUATION, Bench, measurement
+from tests.search.study import EVALUATION, Bench, measurement
 from tuner.measure.evaluation import Measurement
 from tuner.search.related import FIRST, LEAST, Related, related
 from tuner.session import request

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.test_loop import Bench, measurement, setting_of
+from tests.search.study import Bench, measurement, setting_of
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.record import results
