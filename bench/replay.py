@@ -135,15 +135,6 @@ class Truth:
             reuse=lambda setting: reuse(plan(setting)),
         )
 
-    def raced(self, seed: int) -> np.ndarray:
-        """Of each row the prompts that its trial took and whether it was stopped: (settings, 2)."""
-        found = []
-        for row in range(len(self.table.settings)):
-            replay = Replay(self, seed, races=True)
-            stopped = replay.run(row)["stopped"]
-            found.append((replay.prompts, stopped))
-        return np.array(found)
-
     def _setting(self, point: tuple[int, ...]) -> Setting:
         chosen = iter(point)
         params = {
@@ -275,7 +266,7 @@ class Replay:
             for row in rows
             if self.truth.feasible[row]
         ]
-        return area(points) / self.truth.area if self.truth.area else 1.0
+        return area(points) / self.truth.area
 
 
 def area(points: Sequence[Point]) -> float:

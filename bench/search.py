@@ -59,7 +59,9 @@ def main() -> None:
             f"## {name}: {len(truth.table.settings)} settings, {truth.table.prompts} prompts, "
             f"{truth.feasible.sum()} feasible, the fastest {truth.best:.2f}×\n"
         )
-        if args.racing:
+        if args.aim == "front" and not truth.area:
+            print("no front: nothing feasible is faster than the baseline")
+        elif args.racing:
             print_racing(truth, args.seeds)
         elif args.predicted:
             print_predicted(truth, args.seeds)
@@ -138,7 +140,7 @@ def after(other: Truth, truth: Truth, seed: int, trials: int, aim: Aim, whole: b
 def print_racing(truth: Truth, seeds: int) -> None:
     """Each setting on its own, without rivals: prompts until its trial ends, by its true loss."""
     over = truth.table.losses - LIMIT
-    spent = np.array([truth.raced(seed) for seed in range(seeds)])  # (seeds, settings, 2)
+    spent = np.array([raced(truth, seed) for seed in range(seeds)])  # (seeds, settings, 2)
     prompts, stopped = spent[:, :, 0], spent[:, :, 1]
     print(f"| true loss | settings | share of the {PROMPTS} prompts | stopped |")
     print("|---|---|---|---|")
@@ -155,6 +157,16 @@ def print_racing(truth: Truth, seeds: int) -> None:
                 f"| {name} | {rows.sum()} | {prompts[:, rows].mean() / PROMPTS:.0%} "
                 f"| {stopped[:, rows].mean():.1%} |"
             )
+
+
+def raced(truth: Truth, seed: int) -> list[tuple[int, bool]]:
+    """Of each row the prompts that its trial took, and whether it was stopped."""
+    found = []
+    for row in range(len(truth.table.settings)):
+        replay = Replay(truth, seed, races=True)
+        stopped = replay.run(row)["stopped"]
+        found.append((replay.prompts, stopped))
+    return found
 
 
 def print_predicted(truth: Truth, seeds: int) -> None:

@@ -171,6 +171,8 @@ def begun(wanted: Product, shape: Shape) -> Table:
     )
     if wanted.file.exists():
         kept = read(wanted.file)
+        if kept.about != table.about:
+            raise SystemExit(f"{wanted.file} is of {kept.about}, not {table.about}: move it away")
         rows = {identity(one, shape, wanted.steps): row for row, one in enumerate(kept.settings)}
         for row, setting in enumerate(settings):
             known = rows.get(identity(setting, shape, wanted.steps))

@@ -50,6 +50,7 @@ def test_the_speedup_is_the_median_of_what_the_turns_say() -> None:
 def test_a_machine_that_is_another_one_says_so_and_its_own_baseline_counts(factor: float) -> None:
     found = turns([factor, factor * 1.001, factor * 0.999], [factor / 2] * 3)
     assert found.unsteady == f"the baseline takes {factor:.3g} s per image now, 1 s before"
+    assert found.renewed is None  # it is said already
     assert found.baseline_s == pytest.approx(factor)
     assert found.enough(0.02)  # it holds still all the same
 
@@ -194,6 +195,17 @@ def test_a_baseline_that_moved_is_measured_again_and_not_divided_by(
     *_, again = one.measure(FAST, store)  # the machine is now known as it is
     assert again.unsteady is None
     assert again.latency_s == pytest.approx(1)
+
+
+def test_a_slowdown_on_a_baseline_that_moved_a_little_is_told_of_both(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    one = timed(evaluation).takes((2.6, 2.9))
+    keep_baseline(one, store, 2.0)
+    *_, last = one.measure(FAST, store)
+    assert last.note == (
+        "slower than the baseline; the baseline was measured anew: 1.3 s per image, 1 s before"
+    )
 
 
 def test_a_baseline_that_wanders_within_a_trial_is_not_kept(

@@ -178,9 +178,9 @@ class Turns:
 
     @property
     def renewed(self) -> str | None:
-        """In one line, that the kept baseline no longer counts; None where it does."""
+        """In one line, that the kept baseline no longer counts; None where `unsteady` says more."""
         now = self._now(self.without)
-        if not self.has_changed:
+        if not self.has_changed or self.drifts or _moved(self.kept_s, now, SHAKEN):
             return None
         return f"the baseline was measured anew: {now:.3g} s per image, {self.kept_s:.3g} s before"
 

@@ -279,7 +279,7 @@ class Evaluation:
                         ratios=turns.ratios,
                         memory=meter.found,
                         same_pictures=same,
-                        note=self._note(setting, turns.speedup.value, same) or turns.renewed,
+                        note=self._note(setting, turns, same),
                         unsteady=turns.unsteady if index >= len(batches) - 1 else None,
                         timed=self.pairs.enough(turns),
                     )
@@ -300,13 +300,17 @@ class Evaluation:
             parts = self.latency_parts
             store.put("latency", key_of(parts), parts, payload_of(now))
 
-    def _note(self, setting: Setting, speedup: float, same: bool) -> str | None:
+    def _note(self, setting: Setting, turns: Turns, same: bool) -> str | None:
+        notes = []
         if same:
-            return "the pictures are the baseline's, byte for byte"
-        if speedup >= 1:
-            return None
-        reasons = (one.slow_because(self.pipeline) for one in setting.accelerators)
-        return ": ".join(["slower than the baseline", *(r for r in reasons if r is not None)])
+            notes.append("the pictures are the baseline's, byte for byte")
+        elif turns.speedup.value < 1:
+            reasons = (one.slow_because(self.pipeline) for one in setting.accelerators)
+            told = [one for one in reasons if one is not None]
+            notes.append(": ".join(["slower than the baseline", *told]))
+        if turns.renewed is not None:
+            notes.append(turns.renewed)
+        return "; ".join(notes) or None
 
     def _of_baseline(self, before: BaselineScores, latency: BaselineLatency) -> Measurement:
         """The baseline as a setting: there is nothing to measure."""

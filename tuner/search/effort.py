@@ -84,11 +84,11 @@ class Effort:
     def _hopeless(self, measured: Any) -> bool:
         """Whether it is certain to miss a limit, whatever the prompts that are left say."""
         return self.limits.surely_missed(
-            self._whole(measured.score_loss, measured),
-            {name: self._whole(one, measured) for name, one in measured.fidelity.items()},
+            self._whole(measured.score_loss, measured, MISSED),
+            {name: self._whole(one, measured, MISSED) for name, one in measured.fidelity.items()},
         )
 
-    def _whole(self, figure: Estimate, measured: Any, certainty: float = MISSED) -> Estimate:
+    def _whole(self, figure: Estimate, measured: Any, certainty: float) -> Estimate:
         """What a figure can be over all prompts that every setting has."""
         return whole(figure, measured.prompts, self.samples or measured.prompts, certainty)
 

@@ -92,8 +92,8 @@ def to_time(
     """Up to `count` settings whose steps tell most of what each kind of work costs.
 
     Each next one adds most to the determinant of the regression's information (D-optimal, after
-    Fedorov, 1972), until every kind of work that the candidates' steps do was seen. The baseline's
-    steps are timed beside any other's, and of those `measured` the speedups are known.
+    Fedorov, 1972), until the best one left tells less than `ENOUGH` nats. The baseline's steps are
+    timed beside any other's, and of those `measured` the speedups are known.
     """
     everything = [Setting(), *measured, *candidates]
     rows = [np.round(work(one), 6) for one in everything]

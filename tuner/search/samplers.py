@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -70,11 +71,12 @@ class Problem:
 
 def _frontier(seed: int, problem: Problem) -> BaseSampler:
     candidates = Candidates(problem.space, problem.canonical, seed)
+    work = cache(problem.work)  # tens of megabytes at most
     knowledge = Knowledge(
         candidates=candidates.settings,
         distributions=dict(problem.space.distributions()),
         flat=lambda setting: dict(problem.space.flat(setting)),
-        work=problem.work,
+        work=work,
         reuse=problem.reuse,
         around=None if candidates.complete else candidates.around,
     )
@@ -89,7 +91,7 @@ def _frontier(seed: int, problem: Problem) -> BaseSampler:
         ],
         aim=problem.aim,
         seed=seed,
-        timed=problem.timed(to_time(candidates.settings, problem.work, TO_TIME, measured)),
+        timed=problem.timed(to_time(candidates.settings, work, TO_TIME, measured)),
         related=problem.related,
     )
 
