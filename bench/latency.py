@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from bench._miniature import MODEL, conditions, evaluation_of, quiet
-from bench.truth import FOLDER, PRODUCTS
+from bench.tables import FOLDER, PRODUCTS
 from tuner.accelerators._features import step_rows
 from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure.evaluation import Evaluation

@@ -17,7 +17,7 @@ from optuna.distributions import IntDistribution
 
 from bench._miniature import MODEL, pipeline
 from bench.latency import Sums
-from bench.truth import Product, Table, read
+from bench.tables import Product, Table, read
 from tuner.accelerators import Value
 from tuner.accelerators._features import reuse, step_rows
 from tuner.accelerators._plan import Shape, plan_of, shape_of

@@ -25,7 +25,7 @@ from scipy.stats import binomtest, spearmanr
 from bench._miniature import conditions, quiet
 from bench.replay import LIMIT, LIMITS, PROMPTS, Replay, Truth
 from bench.searches import SEARCHES, Search, frontier, probes
-from bench.truth import PRODUCTS
+from bench.tables import PRODUCTS
 from tuner.search.latency import LatencyModel
 from tuner.search.record import Result, best
 from tuner.search.related import FIRST

@@ -13,146 +13,22 @@ a command of their own, `bench.latency`, because they want a quiet machine.
 """
 
 import argparse
-import json
 import time
-from dataclasses import dataclass, field
-from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench._miniature import MODEL, evaluation_of, pipeline, quiet
-from bench._shared import Trail, in_order, keys_of, shared, start_of
-from tuner.accelerators import Value
+from bench._shared import Trail, keys_of, shared, start_of
+from bench.latency import Sums
+from bench.tables import PRODUCTS, PROMPTS, Product, Table, read, write
 from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure.pictures import checked
-from tuner.setting import Params, Setting, canonical, identity
+from tuner.setting import Setting, identity
 
-FOLDER = Path(__file__).parent / "truth"
 BATCH = 32
 SAVE_S = 60  # between two writings of a table
-PROMPTS = 128
-
-Knobs = dict[str, tuple[Value, ...]]
-Values = dict[str, Knobs]
-_DEEPCACHE: Knobs = {"cache_interval": (2, 3, 4, 5), "cache_branch_id": (0, 1, 2, 3)}
-_TOME: Knobs = {
-    "ratio": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
-    "max_downsample": (1, 2, 3, 4),
-}
-_TGATE: Knobs = {
-    "gate_step": (5, 7, 9, 11, 13, 15, 17, 19),
-    "sp_interval": (2, 3, 4, 5, 6, 7, 9),
-    "fi_interval": (1, 2, 3, 5),
-    "warmup": (1, 2, 3),
-}
-_ALL: Values = {
-    "deepcache": {"cache_interval": (2, 3, 5), "cache_branch_id": (0, 1, 2)},
-    "tome": {"ratio": (0.2, 0.5), "max_downsample": (1,)},
-    "tgate": {
-        "gate_step": (5, 8, 12, 16),
-        "sp_interval": (2, 3, 5, 9),
-        "fi_interval": (1, 3, 5),
-        "warmup": (1, 3),
-    },
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Product:
-    """What a table holds: every combination of these values, for one scheduler and its steps."""
-
-    name: str
-    scheduler: str
-    steps: int
-    values: Values
-
-    @property
-    def file(self) -> Path:
-        """Where the table is kept."""
-        return FOLDER / f"{self.name}-{self.scheduler}-{self.steps}.npz"
-
-    def settings(self, shape: Shape) -> list[Setting]:
-        """One setting for each distinct computation of the product."""
-        parts = [
-            [{name: dict(zip(knobs, chosen, strict=True))} for chosen in product(*knobs.values())]
-            for name, knobs in self.values.items()
-        ]
-        found: dict[Any, Setting] = {}
-        for chosen in product(*parts):
-            params: Params = {name: values for one in chosen for name, values in one.items()}
-            setting = canonical(Setting.of(params), shape, self.steps)
-            found.setdefault(identity(setting, shape, self.steps), setting)
-        return in_order(list(found.values()), shape, self.steps)
-
-
-PRODUCTS = (
-    Product(name="deepcache", scheduler="DDIM", steps=20, values={"deepcache": _DEEPCACHE}),
-    Product(name="tome", scheduler="DDIM", steps=20, values={"tome": _TOME}),
-    Product(name="tgate", scheduler="DDIM", steps=20, values={"tgate": _TGATE}),
-    Product(
-        name="deepcache-tome",
-        scheduler="DDIM",
-        steps=20,
-        values={"deepcache": _DEEPCACHE, "tome": _TOME},
-    ),
-    Product(name="all", scheduler="DDIM", steps=20, values=_ALL),
-    Product(name="tgate", scheduler="DPM-Solver++", steps=20, values={"tgate": _TGATE}),
-    Product(
-        name="deepcache-tome",
-        scheduler="DPM-Solver++",
-        steps=20,
-        values={"deepcache": _DEEPCACHE, "tome": _TOME},
-    ),
-)
-
-
-@dataclass
-class Table:
-    """A product's scores; NaN where nothing was generated yet."""
-
-    settings: list[Setting]
-    scores: np.ndarray  # (settings, prompts)
-    baseline: np.ndarray  # (prompts,)
-    about: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def prompts(self) -> int:
-        """How many prompts every setting has."""
-        return int(np.isfinite(np.vstack([self.scores, self.baseline])).all(axis=0).sum())
-
-    @property
-    def losses(self) -> np.ndarray:
-        """Each setting's score loss over the prompts that every setting has."""
-        count = self.prompts
-        found: np.ndarray = 1 - self.scores[:, :count].sum(axis=1) / self.baseline[:count].sum()
-        return found
-
-
-def read(file: Path) -> Table:
-    """A table as far as it got."""
-    with np.load(file) as found:
-        return Table(
-            settings=[Setting.of(params) for params in json.loads(str(found["settings"]))],
-            scores=found["scores"],
-            baseline=found["baseline"],
-            about=json.loads(str(found["about"])),
-        )
-
-
-def write(table: Table, file: Path) -> None:
-    """Write a table in one piece: a kill leaves the old one or the new one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    scratch = file.with_suffix(".tmp.npz")
-    np.savez_compressed(
-        scratch,
-        settings=json.dumps([one.params for one in table.settings]),
-        scores=table.scores.astype(np.float32).round(3),
-        baseline=table.baseline.astype(np.float32).round(3),
-        about=json.dumps(table.about),
-    )
-    scratch.replace(file)
+A_SECOND = 5  # pictures of the baseline
 
 
 def begun(wanted: Product, shape: Shape) -> Table:
@@ -216,23 +92,17 @@ def fill(wanted: Product, table: Table, prompts: int) -> None:
 
 def work(table: Table, wanted: Product, shape: Shape, prompts: int) -> float:
     """Generations of the baseline, in images, that the missing scores are worth."""
+    sums = Sums(shape, wanted.steps)
     total = 0.0
     for start in range(0, prompts, BATCH):
         trail: list[Any] = []
         for setting, scores in zip(table.settings, table.scores, strict=True):
-            if not np.isnan(scores[start]):
-                continue
-            plan = plan_of(setting.accelerators, shape, wanted.steps)
-            keys = keys_of(setting, plan)
-            first = start_of(plan, keys, trail)
-            trail = keys
-            layers = len(plan.shape.layers)
-            for number, step in list(enumerate(plan.steps))[first:]:
-                run = sum(source is not None for source in step.self_source) / layers
-                computed = sum(source == number for source in step.self_source) / layers
-                # About a third of a step is self-attention.
-                total += (1 + step.guided) / 2 * (0.65 * max(run, 0.15) + 0.35 * computed)
-    return total / wanted.steps * BATCH
+            if np.isnan(scores[start]):
+                plan = plan_of(setting.accelerators, shape, wanted.steps)
+                keys = keys_of(setting, plan)
+                total += sum(sums.steps(setting)[start_of(plan, keys, trail) :]) + sums.rest
+                trail = keys
+    return total * BATCH
 
 
 def main() -> None:
@@ -253,7 +123,7 @@ def main() -> None:
         print(
             f"{wanted.file.stem}: {len(table.settings)} settings, {table.prompts} prompts done; "
             f"the rest is worth {images:,.0f} pictures of the baseline, "
-            f"{images / 5 / 3600:.1f} hours at five a second",
+            f"{images / A_SECOND / 3600:.1f} hours at {A_SECOND} a second",
             flush=True,
         )
         if args.run and table.prompts < args.prompts:

@@ -5,7 +5,7 @@ import pytest
 
 from bench.replay import LIMIT, PROMPTS, Replay, Truth, area
 from bench.searches import frontier, old_order
-from bench.truth import PRODUCTS
+from bench.tables import PRODUCTS
 
 
 @pytest.fixture(scope="module")

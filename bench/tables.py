@@ -1,0 +1,137 @@
+"""Truth tables: which there are, what each holds, and how they are kept."""
+
+import json
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench._shared import in_order
+from tuner.accelerators import Value
+from tuner.accelerators._plan import Shape
+from tuner.setting import Params, Setting, canonical, identity
+
+FOLDER = Path(__file__).parent / "truth"
+PROMPTS = 128  # of every setting
+
+Knobs = dict[str, tuple[Value, ...]]
+Values = dict[str, Knobs]
+_DEEPCACHE: Knobs = {"cache_interval": (2, 3, 4, 5), "cache_branch_id": (0, 1, 2, 3)}
+_TOME: Knobs = {
+    "ratio": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    "max_downsample": (1, 2, 3, 4),
+}
+_TGATE: Knobs = {
+    "gate_step": (5, 7, 9, 11, 13, 15, 17, 19),
+    "sp_interval": (2, 3, 4, 5, 6, 7, 9),
+    "fi_interval": (1, 2, 3, 5),
+    "warmup": (1, 2, 3),
+}
+_ALL: Values = {
+    "deepcache": {"cache_interval": (2, 3, 5), "cache_branch_id": (0, 1, 2)},
+    "tome": {"ratio": (0.2, 0.5), "max_downsample": (1,)},
+    "tgate": {
+        "gate_step": (5, 8, 12, 16),
+        "sp_interval": (2, 3, 5, 9),
+        "fi_interval": (1, 3, 5),
+        "warmup": (1, 3),
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """What a table holds: every combination of these values, for one scheduler and its steps."""
+
+    name: str
+    scheduler: str
+    steps: int
+    values: Values
+
+    @property
+    def file(self) -> Path:
+        """Where the table is kept."""
+        return FOLDER / f"{self.name}-{self.scheduler}-{self.steps}.npz"
+
+    def settings(self, shape: Shape) -> list[Setting]:
+        """One setting for each distinct computation of the product."""
+        parts = [
+            [{name: dict(zip(knobs, chosen, strict=True))} for chosen in product(*knobs.values())]
+            for name, knobs in self.values.items()
+        ]
+        found: dict[Any, Setting] = {}
+        for chosen in product(*parts):
+            params: Params = {name: values for one in chosen for name, values in one.items()}
+            setting = canonical(Setting.of(params), shape, self.steps)
+            found.setdefault(identity(setting, shape, self.steps), setting)
+        return in_order(list(found.values()), shape, self.steps)
+
+
+PRODUCTS = (
+    Product(name="deepcache", scheduler="DDIM", steps=20, values={"deepcache": _DEEPCACHE}),
+    Product(name="tome", scheduler="DDIM", steps=20, values={"tome": _TOME}),
+    Product(name="tgate", scheduler="DDIM", steps=20, values={"tgate": _TGATE}),
+    Product(
+        name="deepcache-tome",
+        scheduler="DDIM",
+        steps=20,
+        values={"deepcache": _DEEPCACHE, "tome": _TOME},
+    ),
+    Product(name="all", scheduler="DDIM", steps=20, values=_ALL),
+    Product(name="tgate", scheduler="DPM-Solver++", steps=20, values={"tgate": _TGATE}),
+    Product(
+        name="deepcache-tome",
+        scheduler="DPM-Solver++",
+        steps=20,
+        values={"deepcache": _DEEPCACHE, "tome": _TOME},
+    ),
+)
+
+
+@dataclass
+class Table:
+    """A product's scores; NaN where nothing was generated yet."""
+
+    settings: list[Setting]
+    scores: np.ndarray  # (settings, prompts)
+    baseline: np.ndarray  # (prompts,)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def prompts(self) -> int:
+        """How many prompts every setting has."""
+        return int(np.isfinite(np.vstack([self.scores, self.baseline])).all(axis=0).sum())
+
+    @property
+    def losses(self) -> np.ndarray:
+        """Each setting's score loss over the prompts that every setting has."""
+        count = self.prompts
+        found: np.ndarray = 1 - self.scores[:, :count].sum(axis=1) / self.baseline[:count].sum()
+        return found
+
+
+def read(file: Path) -> Table:
+    """A table as far as it got."""
+    with np.load(file) as found:
+        return Table(
+            settings=[Setting.of(params) for params in json.loads(str(found["settings"]))],
+            scores=found["scores"],
+            baseline=found["baseline"],
+            about=json.loads(str(found["about"])),
+        )
+
+
+def write(table: Table, file: Path) -> None:
+    """Write a table in one piece: a kill leaves the old one or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    scratch = file.with_suffix(".tmp.npz")
+    np.savez_compressed(
+        scratch,
+        settings=json.dumps([one.params for one in table.settings]),
+        scores=table.scores.astype(np.float32).round(3),
+        baseline=table.baseline.astype(np.float32).round(3),
+        about=json.dumps(table.about),
+    )
+    scratch.replace(file)
