@@ -189,6 +189,7 @@ class Replay:
             rivals=self.results,
             races=self.races,
             setting=setting,
+            tried=self.trials,
         )
         first = self.random.permutation(self._first)
         if self.races:
@@ -221,6 +222,7 @@ class Replay:
             "score_loss": loss.value,
             "score_loss_ci": [loss.low, loss.high],
             "speedup": found.speedup.value,
+            "prompts": found.prompts,
             "stopped": answer.stops,
         }
         self.observations.append(observation(kept))

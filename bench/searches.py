@@ -14,7 +14,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 
-from bench.replay import BLOCK, LIMIT, PROMPTS, SCATTER, Replay, Truth
+from bench.replay import BLOCK, LIMIT, MORE, PROMPTS, SCATTER, Replay, Truth
 from tuner.accelerators import Value
 from tuner.search.frontier import FrontierSampler, Observation
 from tuner.search.latency import TimedSteps, to_time
@@ -67,7 +67,13 @@ def frontier(
     replay = Replay(truth, seed, races=True)
     timed = probes(truth, replay, [one.setting for one in related])
     sampler = FrontierSampler(
-        truth.knowledge, limit=LIMIT, aim=aim, seed=seed, timed=timed, related=related
+        truth.knowledge,
+        limit=LIMIT,
+        aim=aim,
+        seed=seed,
+        timed=timed,
+        related=related,
+        prompts=PROMPTS + MORE,
     )
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     for setting in first or known(truth):

@@ -171,6 +171,7 @@ class Session:
             timed=lambda settings: _timed(settings, evaluation, storage),
             distinct=spec.distinct,
             aim=spec.aim,
+            prompts=len(evaluation.prompts) + len(evaluation.more),
         )
         first: list[Setting] = []
         if spec.replay is not None or not is_done(study, spec.trials):

@@ -84,6 +84,17 @@ def test_a_setting_that_would_not_be_on_the_front_takes_no_more() -> None:
     assert effort(baseline).answer(open_) is Answer.GO_ON
 
 
+def test_the_fastest_of_many_must_keep_its_limit_more_surely() -> None:
+    found = measured(32, loss(0.012, 0.006))
+    assert effort().answer(found) is Answer.ENOUGH
+    assert replace(effort(), tried=40).answer(found) is Answer.GO_ON
+    slower = replace(effort(rival(2.1, 0.019)), tried=40)
+    assert slower.answer(found) is Answer.ENOUGH
+    infeasible = replace(effort(rival(2.1, 0.03)), tried=40)
+    assert infeasible.answer(found) is Answer.GO_ON
+    assert replace(effort(), tried=40).answer(measured(32, loss(0.0, 0.006))) is Answer.ENOUGH
+
+
 def test_the_speedup_is_timed_well_only_where_it_matters() -> None:
     feasible, infeasible = loss(0.01, 0.001), loss(0.1, 0.01)
     assert effort().answer(measured(32, feasible, timed=False)) is Answer.GO_ON

@@ -161,6 +161,26 @@ def test_a_trial_whose_numbers_are_given_keeps_them(world: World) -> None:
     assert world.canonical(world.space.suggest(study.ask())) == wanted
 
 
+def test_it_is_the_bolder_the_more_prompts_a_trial_may_take(world: World) -> None:
+    study = create(world.sampler())
+    for setting in world.candidates.settings[::4]:
+        study.enqueue_trial(world.space.flat(setting))
+        trial = study.ask()
+        world.space.suggest(trial)
+        values = world.tell(trial, setting)
+        trial.set_user_attr("score_loss_ci", [values[1] - 0.02, values[1] + 0.02])
+        trial.set_user_attr("prompts", 32)
+        study.tell(trial, values)
+
+    def expected_loss(prompts: int) -> float:
+        sampler = world.sampler(prompts=prompts)
+        setting = sampler.propose(study, number=1000)
+        assert setting is not None
+        return float(sampler.expected([setting])[0])
+
+    assert expected_loss(32) < expected_loss(32_000)
+
+
 def test_a_stopped_trial_teaches(world: World) -> None:
     sampler = world.sampler()
     study = create(sampler)

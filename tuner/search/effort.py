@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from tuner.measure.statistics import Estimate
+from tuner.measure.statistics import CONFIDENCE, Estimate
 from tuner.search.limits import Limits
-from tuner.search.racing import BEHIND, MISSED, whole
+from tuner.search.racing import BEHIND, MISSED, surer, whole
 from tuner.search.record import Result
 from tuner.setting import Setting
 
@@ -44,6 +44,7 @@ class Effort:
     races: bool = False
     alike: bool = False  # every setting the same effort, whether it matters or not
     setting: Setting = field(default_factory=Setting)
+    tried: int = 1  # trials of the study, with this one
 
     def answer(self, measured: Any) -> Answer:
         """What a trial should do, from the `Measurement` so far."""
@@ -55,7 +56,7 @@ class Effort:
         matters = not self.alike and self._matters(measured)
         if not matters or self.limits.surely_missed(*found):
             return Answer.ENOUGH
-        kept = self.limits.surely_kept(*found)
+        kept = self._surely_kept(measured)
         return Answer.ENOUGH if kept and measured.timed else Answer.GO_ON
 
     def ahead(self, measured: Any) -> Result | None:
@@ -91,6 +92,24 @@ class Effort:
     def _whole(self, figure: Estimate, measured: Any, certainty: float) -> Estimate:
         """What a figure can be over all prompts that every setting has."""
         return whole(figure, measured.prompts, self.samples or measured.prompts, certainty)
+
+    def _surely_kept(self, measured: Any) -> bool:
+        """Whether every limit is kept; the fastest of many may seem so by luck, and must be surer.
+
+        Of n that were tried it is the one error in 40 that all of them may have (Bonferroni).
+        """
+        fastest = not any(
+            rival.speedup.value >= measured.speedup.value
+            for rival in self.rivals
+            if rival.feasible(self.limits)
+        )
+        certainty = 1 - (1 - CONFIDENCE) / 2 / (self.tried if fastest else 1)
+        found = {
+            name: surer(one, measured.prompts, certainty) for name, one in measured.fidelity.items()
+        }
+        return self.limits.surely_kept(
+            surer(measured.score_loss, measured.prompts, certainty), found
+        )
 
     def _matters(self, measured: Any) -> bool:
         """Whether it would be on the front if it were feasible; the best one is.

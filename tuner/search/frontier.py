@@ -23,6 +23,8 @@ STOPPED_SHARE = 0.4  # of its prompts, that an infeasible trial costs on average
 QUANTILES = (np.arange(16) + 0.5) / 16
 LOOK_AROUND = 5  # settings whose neighbours are taken up
 UNKNOWN = 0.1  # the standard error of a figure from one prompt
+LIKELY = float(norm.ppf(0.8))  # standard errors under its limit: there a verdict is likely
+NEAR = 2.0  # limits away from the limit: there a figure's error tells of others at the limit
 _LEARNT = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -51,6 +53,7 @@ class Observation:
     loss: float
     error: float
     speedup: float | None = None
+    prompts: int | None = None  # of which the figures are means
     others: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # figure, error
     # Its `Knowledge.reuse`, where that is of another number of steps.
     reused: np.ndarray | None = field(default=None, compare=False)
@@ -77,11 +80,13 @@ class FrontierSampler(BaseSampler):
     (`LatencyModel`); the loss is learned by a Gaussian process over what a setting reuses. The
     gain is that in feasible speedup (aim `max`: constrained expected improvement, Gardner et al.,
     2014, with a known objective) or in the area under the front (aim `front`: expected hypervolume
-    improvement, Emmerich et al., 2006). No computation is proposed twice; settings that other
+    improvement, Emmerich et al., 2006). Feasible is for the aim `max` what will likely be so with
+    all the prompts that a trial may take. No computation is proposed twice; settings that other
     workers measure at this moment count as measured, with the loss that is expected of them.
 
     It reads of each trial the user attributes that `tuner.search.record` writes, `setting`,
-    `score_loss` with `score_loss_ci`, and `speedup`; a trial that was stopped early teaches too.
+    `score_loss` with `score_loss_ci`, `prompts` and `speedup`; a trial that was stopped early
+    teaches too.
     """
 
     def __init__(
@@ -94,15 +99,18 @@ class FrontierSampler(BaseSampler):
         seed: int | None = None,
         timed: Sequence[TimedSteps] = (),
         related: Sequence[Observation] = (),
+        prompts: int | None = None,
     ) -> None:
         """`limit`: of the score loss; `bounds`: of the figures beside it.
 
-        `timed`: the steps timed at the study's start; `related`: a related study's trials.
+        `timed`: the steps timed at the study's start; `related`: a related study's trials;
+        `prompts`: how many a trial may take.
         """
         self._knowledge = knowledge
         self._limits = Limits(score_loss=limit, others={one.name: one.limit for one in bounds})
         self._aim = aim
         self._timed = list(timed)
+        self._prompts = prompts
         self._random = np.random.default_rng(seed)
         self._independent = RandomSampler(seed)
         self._latency = LatencyModel(knowledge.work)
@@ -186,7 +194,8 @@ class FrontierSampler(BaseSampler):
             self._fit(self._losses, [*found, *believed])
         mean, deviation = self._losses.predict(self._points)
         within = self._within_bounds(found)
-        feasible = norm.cdf(-mean / deviation) * within
+        likely = self._losses.squeeze(np.array(self._limits.score_loss - self._margin(found)))
+        feasible = norm.cdf((likely - mean) / deviation) * within
         done = [self._row[one.setting] for one in found]
         if self._aim == "max":
             gain = feasible * expected_gain(speedups, speedups[done], feasible[done])
@@ -243,6 +252,19 @@ class FrontierSampler(BaseSampler):
             np.array([one.loss for one in found]),
             np.array([one.error for one in found]),
         )
+
+    def _margin(self, found: Sequence[Observation]) -> float:
+        """How far under the limit a loss is likely so, with all the prompts that a trial may take.
+
+        A setting whose verdict stays open is no good answer, and there may be many such.
+        """
+        limit = self._limits.score_loss
+        errors = []
+        for one in (*self._related, *found):
+            if abs(one.loss - limit) < NEAR * max(abs(limit), 0.005):
+                have, most = one.prompts or 1, self._prompts or one.prompts or 1
+                errors.append(one.error * min(1.0, (have / most) ** 0.5))
+        return LIKELY * float(np.median(errors)) if errors else 0.0
 
     def _corrected(self, speedups: np.ndarray, found: Sequence[Observation]) -> np.ndarray:
         """Predictions moved to what was measured nearby, where steps alone do not tell.
@@ -325,6 +347,7 @@ def observation(kept: Mapping[str, Any]) -> Observation:
         loss=kept["score_loss"],
         error=_error(kept["score_loss_ci"]),
         speedup=kept.get("speedup"),
+        prompts=kept.get("prompts"),
         others={
             name: (one["value"], _error(one["ci"]))
             for name, one in kept.get("fidelity", {}).items()

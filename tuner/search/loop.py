@@ -108,6 +108,7 @@ def search(
             rivals=record.results(study),
             races=races,
             setting=setting,
+            tried=finished(study) + 1,
         )
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:

@@ -24,10 +24,25 @@ def whole(estimate: Estimate, count: int, total: int, certainty: float = MISSED)
         return Estimate(value=value, low=value, high=value)
     if count < LEAST:
         return Estimate(value=value, low=float("-inf"), high=float("inf"))
-    wider = float(student.ppf(certainty, count - 1) / student.ppf(0.5 + CONFIDENCE / 2, count - 1))
-    narrower = wider * (1 - count / total) ** 0.5
+    return _scaled(estimate, _wider(count, certainty) * (1 - count / total) ** 0.5)
+
+
+def surer(estimate: Estimate, count: int, certainty: float) -> Estimate:
+    """The interval of a mean over `count` prompts at another, one-sided certainty."""
+    if count < 2:  # it is without end
+        return estimate
+    return _scaled(estimate, _wider(count, certainty))
+
+
+def _wider(count: int, certainty: float) -> float:
+    usual = 0.5 + CONFIDENCE / 2
+    return float(student.ppf(certainty, count - 1) / student.ppf(usual, count - 1))
+
+
+def _scaled(estimate: Estimate, factor: float) -> Estimate:
+    value = estimate.value
     return Estimate(
         value=value,
-        low=value - narrower * (value - estimate.low),
-        high=value + narrower * (estimate.high - value),
+        low=value - factor * (value - estimate.low),
+        high=value + factor * (estimate.high - value),
     )

@@ -42,6 +42,7 @@ class Problem:
     distinct: bool = False  # a grid leaves out what computes the same as a point before
     aim: Aim = "max"
     related: Sequence[Observation] = ()  # what a related study's trials taught
+    prompts: int | None = None  # that a trial may take
 
     def plan(self, setting: Setting) -> Plan:
         """What a setting computes."""
@@ -93,6 +94,7 @@ def _frontier(seed: int, problem: Problem) -> BaseSampler:
         seed=seed,
         timed=problem.timed(to_time(candidates.settings, work, TO_TIME, measured)),
         related=problem.related,
+        prompts=problem.prompts,
     )
 
 
