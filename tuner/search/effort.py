@@ -102,6 +102,7 @@ class Effort:
             rival.speedup.value >= measured.speedup.value
             for rival in self.rivals
             if rival.feasible(self.limits)
+            and self.limits.surely_kept(rival.score_loss, rival.fidelity)
         )
         certainty = 1 - (1 - CONFIDENCE) / 2 / (self.tried if fastest else 1)
         found = {

@@ -23,8 +23,9 @@ STOPPED_SHARE = 0.4  # of its prompts, that an infeasible trial costs on average
 QUANTILES = (np.arange(16) + 0.5) / 16
 LOOK_AROUND = 5  # settings whose neighbours are taken up
 UNKNOWN = 0.1  # the standard error of a figure from one prompt
-LIKELY = float(norm.ppf(0.8))  # standard errors under its limit: there a verdict is likely
-NEAR = 2.0  # limits away from the limit: there a figure's error tells of others at the limit
+SURE = float(norm.ppf(0.975))  # standard errors under its limit: there a verdict is sure
+NEAR = 2.0  # limits away from the limit: there a loss's error tells of others at the limit
+LEAST = 3  # such losses, to tell it
 _LEARNT = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -80,7 +81,7 @@ class FrontierSampler(BaseSampler):
     (`LatencyModel`); the loss is learned by a Gaussian process over what a setting reuses. The
     gain is that in feasible speedup (aim `max`: constrained expected improvement, Gardner et al.,
     2014, with a known objective) or in the area under the front (aim `front`: expected hypervolume
-    improvement, Emmerich et al., 2006). Feasible is for the aim `max` what will likely be so with
+    improvement, Emmerich et al., 2006). Feasible is for the aim `max` what will surely be so with
     all the prompts that a trial may take. No computation is proposed twice; settings that other
     workers measure at this moment count as measured, with the loss that is expected of them.
 
@@ -194,8 +195,8 @@ class FrontierSampler(BaseSampler):
             self._fit(self._losses, [*found, *believed])
         mean, deviation = self._losses.predict(self._points)
         within = self._within_bounds(found)
-        likely = self._losses.squeeze(np.array(self._limits.score_loss - self._margin(found)))
-        feasible = norm.cdf((likely - mean) / deviation) * within
+        sure = self._losses.squeeze(np.array(self._limits.score_loss - self._margin(found)))
+        feasible = norm.cdf((sure - mean) / deviation) * within
         done = [self._row[one.setting] for one in found]
         if self._aim == "max":
             gain = feasible * expected_gain(speedups, speedups[done], feasible[done])
@@ -254,7 +255,7 @@ class FrontierSampler(BaseSampler):
         )
 
     def _margin(self, found: Sequence[Observation]) -> float:
-        """How far under the limit a loss is likely so, with all the prompts that a trial may take.
+        """How far under the limit a loss is surely so, with all the prompts that a trial may take.
 
         A setting whose verdict stays open is no good answer, and there may be many such.
         """
@@ -264,7 +265,7 @@ class FrontierSampler(BaseSampler):
             if abs(one.loss - limit) < NEAR * max(abs(limit), 0.005):
                 have, most = one.prompts or 1, self._prompts or one.prompts or 1
                 errors.append(one.error * min(1.0, (have / most) ** 0.5))
-        return LIKELY * float(np.median(errors)) if errors else 0.0
+        return SURE * float(np.median(errors)) if len(errors) >= LEAST else 0.0
 
     def _corrected(self, speedups: np.ndarray, found: Sequence[Observation]) -> np.ndarray:
         """Predictions moved to what was measured nearby, where steps alone do not tell.
