@@ -55,6 +55,9 @@ def main() -> None:
         wanted = [one for one in wanted if one.file.stem in args.tables.split(",")]
     tables = {one.file.stem: Truth.of(one) for one in wanted}
     for name, truth in tables.items():
+        if not truth.feasible.any():
+            print(f"## {name}: nothing feasible on {truth.table.prompts} prompts\n")
+            continue
         print(
             f"## {name}: {len(truth.table.settings)} settings, {truth.table.prompts} prompts, "
             f"{truth.feasible.sum()} feasible, the fastest {truth.best:.2f}×\n"

@@ -69,24 +69,20 @@ class Product:
         return in_order(list(found.values()), shape, self.steps)
 
 
-PRODUCTS = (
-    Product(name="deepcache", scheduler="DDIM", steps=20, values={"deepcache": _DEEPCACHE}),
-    Product(name="tome", scheduler="DDIM", steps=20, values={"tome": _TOME}),
-    Product(name="tgate", scheduler="DDIM", steps=20, values={"tgate": _TGATE}),
-    Product(
-        name="deepcache-tome",
-        scheduler="DDIM",
-        steps=20,
-        values={"deepcache": _DEEPCACHE, "tome": _TOME},
-    ),
-    Product(name="all", scheduler="DDIM", steps=20, values=_ALL),
-    Product(name="tgate", scheduler="DPM-Solver++", steps=20, values={"tgate": _TGATE}),
-    Product(
-        name="deepcache-tome",
-        scheduler="DPM-Solver++",
-        steps=20,
-        values={"deepcache": _DEEPCACHE, "tome": _TOME},
-    ),
+_VALUES: dict[str, Values] = {
+    "deepcache": {"deepcache": _DEEPCACHE},
+    "tome": {"tome": _TOME},
+    "tgate": {"tgate": _TGATE},
+    "deepcache-tome": {"deepcache": _DEEPCACHE, "tome": _TOME},
+    "all": _ALL,
+}
+PRODUCTS = tuple(
+    Product(name=name, scheduler=scheduler, steps=20, values=_VALUES[name])
+    for scheduler, names in (
+        ("DDIM", ("deepcache", "tome", "tgate", "deepcache-tome", "all")),
+        ("DPM-Solver++", ("tgate", "deepcache-tome")),
+    )
+    for name in names
 )
 
 

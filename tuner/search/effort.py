@@ -71,8 +71,7 @@ class Effort:
                 rival.setting.combination == self.setting.combination
                 and rival.speedup.value >= measured.speedup.high
                 and rival.score_loss.value <= least
-                and rival.feasible(self.limits)
-                and self.limits.surely_kept(rival.score_loss, rival.fidelity)
+                and self._surely_feasible(rival)
             ):
                 return rival
         return None
@@ -101,8 +100,7 @@ class Effort:
         fastest = not any(
             rival.speedup.value >= measured.speedup.value
             for rival in self.rivals
-            if rival.feasible(self.limits)
-            and self.limits.surely_kept(rival.score_loss, rival.fidelity)
+            if self._surely_feasible(rival)
         )
         certainty = 1 - (1 - CONFIDENCE) / 2 / (self.tried if fastest else 1)
         found = {
@@ -111,6 +109,10 @@ class Effort:
         return self.limits.surely_kept(
             surer(measured.score_loss, measured.prompts, certainty), found
         )
+
+    def _surely_feasible(self, rival: Result) -> bool:
+        kept = self.limits.surely_kept(rival.score_loss, rival.fidelity)
+        return kept and rival.feasible(self.limits)
 
     def _matters(self, measured: Any) -> bool:
         """Whether it would be on the front if it were feasible; the best one is.

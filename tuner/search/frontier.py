@@ -24,7 +24,7 @@ QUANTILES = (np.arange(16) + 0.5) / 16
 LOOK_AROUND = 5  # settings whose neighbours are taken up
 UNKNOWN = 0.1  # the standard error of a figure from one prompt
 SURE = float(norm.ppf(0.975))  # standard errors under its limit: there a verdict is sure
-NEAR = 2.0  # limits away from the limit: there a loss's error tells of others at the limit
+NEAR = 2.0  # of `Losses.reach` from the limit: there a loss's error tells of others at the limit
 LEAST = 3  # such losses, to tell it
 _LEARNT = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -259,12 +259,11 @@ class FrontierSampler(BaseSampler):
 
         A setting whose verdict stays open is no good answer, and there may be many such.
         """
-        limit = self._limits.score_loss
         errors = []
         for one in (*self._related, *found):
-            if abs(one.loss - limit) < NEAR * max(abs(limit), 0.005):
-                have, most = one.prompts or 1, self._prompts or one.prompts or 1
-                errors.append(one.error * min(1.0, (have / most) ** 0.5))
+            if abs(one.loss - self._limits.score_loss) < NEAR * self._losses.reach:
+                share = one.prompts / self._prompts if one.prompts and self._prompts else 1.0
+                errors.append(one.error * min(1.0, share) ** 0.5)
         return SURE * float(np.median(errors)) if len(errors) >= LEAST else 0.0
 
     def _corrected(self, speedups: np.ndarray, found: Sequence[Observation]) -> np.ndarray:

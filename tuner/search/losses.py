@@ -22,22 +22,23 @@ class Losses:
     limit: float
     before: "Losses | None" = None
     seed: int = 0
-    unit: float | None = None  # how far from the limit squeezing begins; the limit itself when None
+    unit: float | None = None  # `reach`; the limit itself when None
     _process: Any = field(default=None, repr=False)
     _fitted: int = 0
 
     def squeeze(self, loss: np.ndarray) -> np.ndarray:
         """Nearly linear around the limit, logarithmic far away."""
-        squeezed: np.ndarray = np.arcsinh((loss - self.limit) / self._unit)
+        squeezed: np.ndarray = np.arcsinh((loss - self.limit) / self.reach)
         return squeezed
 
     def stretch(self, value: np.ndarray) -> np.ndarray:
         """What `squeeze` undoes."""
-        loss: np.ndarray = np.sinh(value) * self._unit + self.limit
+        loss: np.ndarray = np.sinh(value) * self.reach + self.limit
         return loss
 
     @property
-    def _unit(self) -> float:
+    def reach(self) -> float:
+        """How far from the limit squeezing begins."""
         return max(abs(self.limit), 0.005) if self.unit is None else self.unit
 
     def fit(self, points: np.ndarray, loss: np.ndarray, error: np.ndarray) -> None:
@@ -47,7 +48,7 @@ class Losses:
         from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
         target = self.squeeze(loss) - self._prior(points)
-        slope = 1 / np.hypot(self._unit, loss - self.limit)
+        slope = 1 / np.hypot(self.reach, loss - self.limit)
         noise = np.maximum((error * slope) ** 2, 1e-4)
         again = len(loss) >= 1.2 * self._fitted or self._process is None
         told = telling(target)
