@@ -19,7 +19,7 @@ from bench._miniature import MODEL, pipeline
 from bench.latency import Sums
 from bench.tables import Product, Table, read
 from tuner.accelerators import Value
-from tuner.accelerators._features import reuse, step_rows
+from tuner.accelerators._features import course, reuse, step_rows
 from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
@@ -132,7 +132,8 @@ class Truth:
             distributions=dict(self.distributions),
             flat=lambda setting: dict(self.index[setting]),
             work=lambda setting: step_rows(plan(setting)),
-            reuse=lambda setting: reuse(plan(setting)),
+            reuse=lambda setting: np.concatenate([reuse(plan(setting)), course(plan(setting))]),
+            summary=len(reuse(plan(Setting()))),
         )
 
     def _setting(self, point: tuple[int, ...]) -> Setting:

@@ -9,7 +9,7 @@ import pytest
 from optuna.study import StudyDirection
 
 from tests.pipelines import LATENT_SIDE, tiny
-from tuner.accelerators._features import reuse, step_rows
+from tuner.accelerators._features import course, reuse, step_rows
 from tuner.accelerators._plan import plan_of, shape_of
 from tuner.search.candidates import Candidates
 from tuner.search.frontier import (
@@ -52,6 +52,10 @@ class World:
     def work(self, setting: Setting) -> np.ndarray:
         return step_rows(self.plan(setting))
 
+    def reuse(self, setting: Setting) -> np.ndarray:
+        plan = self.plan(setting)
+        return np.concatenate([reuse(plan), course(plan)])
+
     def seconds(self, setting: Setting) -> np.ndarray:
         return self.work(setting) @ self.cost
 
@@ -68,7 +72,8 @@ class World:
             distributions=dict(self.space.distributions()),
             flat=lambda setting: dict(self.space.flat(setting)),
             work=self.work,
-            reuse=lambda setting: reuse(self.plan(setting)),
+            reuse=self.reuse,
+            summary=len(reuse(self.plan(Setting()))),
             around=None if self.candidates.complete else self.candidates.around,
         )
 
@@ -254,7 +259,7 @@ def test_a_related_studys_settings_are_placed_by_what_they_reuse_there(world: Wo
     settings = world.candidates.settings
     there = dict(zip(settings, settings[1:] + settings[:1], strict=True))
     other = [
-        Observation(setting=one, loss=world.loss(two), error=0.001, reused=reuse(world.plan(two)))
+        Observation(setting=one, loss=world.loss(two), error=0.001, reused=world.reuse(two))
         for one, two in list(there.items())[::4]
     ]
     misplaced = [replace(one, reused=None) for one in other]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tuner.search.gains import area_gains, staircase
+from tuner.search.gains import area_gains, expected_gain, staircase
 
 LIMIT = 0.02
 
@@ -26,3 +26,21 @@ def test_the_area_that_a_point_adds_to_a_front_is_that_of_its_corner() -> None:
     assert gain(4.0, 0.015) == pytest.approx(1.0 * 0.005)
     assert gain(2.5, 0.005) == pytest.approx(1.0 * 0.005 + 0.5 * 0.010)
     assert gain(5.0, 0.03) == 0  # over the limit
+
+
+def test_what_is_hardly_ever_feasible_does_not_lessen_a_gain() -> None:
+    speedups = np.array([1.8, 2.2, 2.6])
+    measured, chance = np.array([2.0]), np.array([1.0])
+    hopeless = np.linspace(2.5, 4.0, 1000)
+    alone = expected_gain(speedups, measured, chance)
+    among = expected_gain(
+        speedups, np.append(measured, hopeless), np.append(chance, np.full(1000, 1e-12))
+    )
+    assert among == pytest.approx(alone, abs=1e-6)
+    assert alone[2] == pytest.approx(0.6)
+    assert alone[0] < 1e-6
+
+
+def test_a_gain_is_over_what_is_the_best_with_its_probability() -> None:
+    half = expected_gain(np.array([3.0]), np.array([2.0]), np.array([0.5]))
+    assert half == pytest.approx(0.5 * (3.0 - 2.0) + 0.5 * (3.0 - 1.0), rel=1e-3)

@@ -1,8 +1,9 @@
 """What of a plan decides its latency, and what its quality: plain numbers for learning from few.
 
 A step's latency is nearly linear in the work that it does; `step_rows` counts that work. How much
-a picture loses depends smoothly on what is reused, how old it is and how early: `reuse` counts
-that. Neither knows the accelerators, so that one more needs nothing here.
+a picture loses depends smoothly on what is reused, how old it is and how early: `reuse` sums that
+up, `course` follows it step by step. None of them knows the accelerators, so that one more needs
+nothing here.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from tuner.accelerators._plan import Plan
 
 _EARLY = 1 / 3  # of the steps: they decide what the picture shows
+PARTS = 20  # of a generation, in its course
 
 
 def step_rows(plan: Plan) -> np.ndarray:
@@ -47,8 +49,38 @@ def reuse(plan: Plan) -> np.ndarray:
     steps and grow like their logarithm. In the order of the code below; the length is the same for
     every plan of a shape.
     """
+    unguided, deep, depth, own, cross, *merged = _by_step(plan)
     count = len(plan.steps)
     early = np.arange(count) < count * _EARLY
+    guided = unguided == 0
+    return np.array(
+        [
+            unguided.mean(),
+            *(part.mean() for part in (deep[early], deep[~early])),
+            *(part.mean() for part in (depth[early], depth[~early])),
+            *(part.sum() / count for part in (own[early], own[~early & guided], own[~guided])),
+            cross.mean(),
+            *(part.mean() for part in merged),
+        ]
+    )
+
+
+def course(plan: Plan) -> np.ndarray:
+    """What is reused from step to step: where `reuse` is alike, schedules may still differ.
+
+    Each kind of reuse in turn, as its mean over each of `PARTS` equal parts of the generation,
+    whatever the number of steps.
+    """
+    ends = np.linspace(0, len(plan.steps), PARTS + 1)
+    sums = np.cumsum(np.pad(_by_step(plan), ((0, 0), (1, 0))), axis=1)
+    at = np.arange(len(plan.steps) + 1)
+    found = [np.diff(np.interp(ends, at, one)) for one in sums]
+    return np.concatenate(found) * PARTS / len(plan.steps)
+
+
+def _by_step(plan: Plan) -> np.ndarray:
+    """Each kind of reuse by step: shape (kinds, steps)."""
+    count = len(plan.steps)
     unguided = np.array([not step.guided for step in plan.steps], float)
     deep, depth = np.zeros(count), np.zeros(count)
     full = 0
@@ -71,17 +103,7 @@ def reuse(plan: Plan) -> np.ndarray:
         )
         for level in levels
     ]
-    guided = unguided == 0
-    return np.array(
-        [
-            unguided.mean(),
-            *(part.mean() for part in (deep[early], deep[~early])),
-            *(part.mean() for part in (depth[early], depth[~early])),
-            *(part.sum() / count for part in (own[early], own[~early & guided], own[~guided])),
-            cross.mean(),
-            *merged,
-        ]
-    )
+    return np.vstack([unguided, deep, depth, own, cross, *(np.full(count, one) for one in merged)])
 
 
 def _ages(sources: Sequence[Sequence[int | None]]) -> np.ndarray:

@@ -11,6 +11,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import norm
 
+from tuner.accelerators._features import PARTS
 from tuner.search import record
 from tuner.search.gains import SPREAD, area_gains, expected_gain
 from tuner.search.latency import LatencyModel, TimedSteps
@@ -33,9 +34,11 @@ _LEARNT = (TrialState.COMPLETE, TrialState.PRUNED)
 class Knowledge:
     """What the sampler knows of a space before any trial.
 
-    `work` and `reuse` are those of `tuner.accelerators._features` for a setting; `candidates` are
-    settings of which no two are the same computation, and `around` gives those beside one where
-    they are only a sample; `flat` gives a setting's numbers as the trial will be asked for them.
+    `work` is that of `tuner.accelerators._features` for a setting, `reuse` what both `reuse` and
+    `course` there say of it, of which the first `summary` numbers (all when None) sum it up;
+    `candidates` are settings of which no two are the same computation, and `around` gives those
+    beside one where they are only a sample; `flat` gives a setting's numbers as the trial will be
+    asked for them.
     """
 
     candidates: Sequence[Setting]
@@ -43,6 +46,7 @@ class Knowledge:
     flat: Callable[[Setting], dict[str, Any]]
     work: Callable[[Setting], np.ndarray]
     reuse: Callable[[Setting], np.ndarray]
+    summary: int | None = None
     around: Callable[[Setting], list[Setting]] | None = None
 
 
@@ -75,15 +79,16 @@ class Bound:
 
 
 class FrontierSampler(BaseSampler):
-    """Proposes the setting with the most expected gain for the prompts that it will cost.
+    """Proposes the setting with the most expected gain.
 
     The speedup of every candidate is predicted from timed steps and measured trials
     (`LatencyModel`); the loss is learned by a Gaussian process over what a setting reuses. The
     gain is that in feasible speedup (aim `max`: constrained expected improvement, Gardner et al.,
-    2014, with a known objective) or in the area under the front (aim `front`: expected hypervolume
-    improvement, Emmerich et al., 2006). Feasible is for the aim `max` what will surely be so with
-    all the prompts that a trial may take. No computation is proposed twice; settings that other
-    workers measure at this moment count as measured, with the loss that is expected of them.
+    2014, with a known objective) for the prompts that it will cost, or in the area under the front
+    (aim `front`: expected hypervolume improvement, Emmerich et al., 2006). Feasible is for the aim
+    `max` what will surely be so with all the prompts that a trial may take. No computation is
+    proposed twice; settings that other workers measure at this moment count as measured, with the
+    loss that is expected of them.
 
     It reads of each trial the user attributes that `tuner.search.record` writes, `setting`,
     `score_loss` with `score_loss_ci`, `prompts` and `speedup`; a trial that was stopped early
@@ -116,17 +121,18 @@ class FrontierSampler(BaseSampler):
         self._independent = RandomSampler(seed)
         self._latency = LatencyModel(knowledge.work)
         reused = np.vstack([knowledge.reuse(one) for one in knowledge.candidates])
-        self._scale = _Scale(reused)
+        self._scale = _Scale(reused, knowledge.summary)
         self._points = self._scale(reused)
         self._candidates = list(knowledge.candidates)
         self._row = {one: row for row, one in enumerate(self._candidates)}
-        self._surprise = Losses(0.0, unit=1.0)  # of the logarithm of a speedup
+        summary = self._scale.summary
+        self._surprise = Losses(0.0, unit=1.0, summary=summary)  # of the logarithm of a speedup
         self._seen_around: set[Setting] = set()
         self._taught: dict[int, Observation] = {}  # by a finished trial's number
         self._related = list(related)
         self._add([one.setting for one in self._related if one.setting.accelerators])
         earlier = [(one, one.loss, one.error) for one in self._related]
-        self._losses = self._begun(Losses(limit, seed=seed or 0), earlier)
+        self._losses = self._begun(Losses(limit, seed=seed or 0, summary=summary), earlier)
         self._bounds: dict[str, tuple[Bound, Losses]] = {}
         for bound in bounds:
             earlier = [
@@ -134,7 +140,8 @@ class FrontierSampler(BaseSampler):
                 for one in self._related
                 if bound.name in one.others
             ]
-            losses = self._begun(Losses(bound.sign * bound.limit, seed=seed or 0), earlier)
+            losses = Losses(bound.sign * bound.limit, seed=seed or 0, summary=summary)
+            losses = self._begun(losses, earlier)
             self._bounds[bound.name] = bound, losses
 
     def reseed_rng(self) -> None:
@@ -204,7 +211,8 @@ class FrontierSampler(BaseSampler):
             gain = within * self._area_gain(speedups, mean, deviation, done)
         if not (gain[left] > 1e-9).any():  # nothing is faster than the baseline: what is nearest
             gain = feasible * expected_gain(speedups, speedups[done], feasible[done], least=0.0)
-        gain = gain / (feasible + (1 - feasible) * STOPPED_SHARE)
+        if self._aim == "max":
+            gain = gain / (feasible + (1 - feasible) * STOPPED_SHARE)
         gain = np.where(left, gain + 1e-12 * self._random.random(len(gain)), -1.0)
         return self._candidates[int(np.argmax(gain))]
 
@@ -223,7 +231,7 @@ class FrontierSampler(BaseSampler):
         ]
         figures, errors = np.array([numbers for _, *numbers in earlier]).T
         losses.fit(self._scale(np.vstack(reused)), figures, errors)
-        return Losses(losses.limit, losses, seed=losses.seed)
+        return Losses(losses.limit, losses, seed=losses.seed, summary=losses.summary)
 
     def _add(self, settings: Sequence[Setting]) -> None:
         """Take up settings that are not among the candidates yet."""
@@ -362,16 +370,24 @@ def _error(interval: Sequence[float]) -> float:
 
 
 class _Scale:
-    """Features between zero and one over the first candidates; what never differs is left out."""
+    """Features between zero and one over the first candidates; what never differs is left out.
 
-    def __init__(self, points: np.ndarray) -> None:
+    The first `summary` are those that sum a generation up. The others follow its course, in equal
+    parts, and are scaled by them: a kind of reuse that differs throughout counts as one.
+    """
+
+    def __init__(self, points: np.ndarray, summary: int | None) -> None:
         self._low = points.min(axis=0)
-        self._span = points.max(axis=0) - self._low
-        self._varied = self._span > 1e-9
+        span = points.max(axis=0) - self._low
+        self._varied = span > 1e-9
+        self._span = np.where(self._varied, span, 1)
+        if summary is not None:
+            self._span[summary:] *= PARTS**0.5
+        self.summary = max(1, int(self._varied[:summary].sum()))
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Shape (n, features that vary), one at least."""
         if not self._varied.any():
             return np.zeros((len(points), 1))
-        scaled: np.ndarray = (points - self._low) / np.where(self._varied, self._span, 1)
+        scaled: np.ndarray = (points - self._low) / self._span
         return scaled[:, self._varied]

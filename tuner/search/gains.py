@@ -30,6 +30,8 @@ def expected_gain(
     best = np.maximum(np.append(measured[order], least), least)
     chance = np.append(feasible[order], 1.0)
     is_best = chance * np.cumprod(np.append(1.0, 1 - chance[:-1]))
+    matters = is_best > 1e-9  # of many that were measured, a few
+    best, is_best = best[matters], is_best[matters]
     deviation = SPREAD * speedups[:, None]
     above = (speedups[:, None] - best) / deviation
     gain = deviation * (above * norm.cdf(above) + norm.pdf(above))

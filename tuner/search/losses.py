@@ -13,16 +13,19 @@ MOST = 150  # figures that a fit is made of; its time grows with their cube
 class Losses:
     """A Gaussian process of the loss over what is reused, after Rasmussen and Williams (2006).
 
-    The loss is squeezed around the limit, where it must be known, so that settings which ruin the
-    picture do not rule the fit. Of many losses, those near the limit are learned and a sample of
-    the others. With `before`, the losses of a related study, what is learned is the difference to
-    them.
+    It is the sum of a smooth one over the first `summary` features, with a length scale for each,
+    and a rough one over the others, which follow a generation's course: two schedules that sum up
+    alike may differ in when they reuse. The loss is squeezed around the limit, where it must be
+    known, so that settings which ruin the picture do not rule the fit. Of many losses, those near
+    the limit are learned and a sample of the others. With `before`, the losses of a related study,
+    what is learned is the difference to them.
     """
 
     limit: float
     before: "Losses | None" = None
     seed: int = 0
     unit: float | None = None  # `reach`; the limit itself when None
+    summary: int | None = None  # all features when None
     _process: Any = field(default=None, repr=False)
     _fitted: int = 0
 
@@ -45,7 +48,8 @@ class Losses:
         """Learn from losses with their standard errors at these points, shape (n, features)."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.gaussian_process import GaussianProcessRegressor
-        from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+        from tuner.search.kernels import kernel_of
 
         target = self.squeeze(loss) - self._prior(points)
         slope = 1 / np.hypot(self.reach, loss - self.limit)
@@ -53,9 +57,7 @@ class Losses:
         again = len(loss) >= 1.2 * self._fitted or self._process is None
         told = telling(target)
         if again:
-            kernel = ConstantKernel(1.0, (0.05, 20.0)) * Matern(
-                np.ones(points.shape[1]), (0.2, 20.0), nu=2.5
-            )
+            kernel = kernel_of(points.shape[1], self.summary)
             self._fitted = len(loss)
         else:
             kernel = self._process.kernel_

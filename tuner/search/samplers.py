@@ -10,7 +10,7 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from tuner import registry
-from tuner.accelerators._features import reuse, step_rows
+from tuner.accelerators._features import course, reuse, step_rows
 from tuner.accelerators._plan import Plan, Shape, plan_of
 from tuner.search.candidates import Candidates
 from tuner.search.frontier import Bound, FrontierSampler, Knowledge, Observation
@@ -53,13 +53,22 @@ class Problem:
         return step_rows(self.plan(setting))
 
     def reuse(self, setting: Setting) -> np.ndarray:
-        """How much is reused; and knobs of what decides by the picture, zero where it is off."""
+        """How much is reused, with the knobs of what decides by the picture; then when.
+
+        The knobs of what is off are zero.
+        """
         plan = self.plan(setting)
         found = [reuse(plan)]
         for kind, knobs in self.space.parts:
             values = plan.by_data.get(kind.name, ())
             found.append(np.array([*values, *[0.0] * (len(knobs) - len(values))], float))
-        return np.concatenate(found)
+        return np.concatenate([*found, course(plan)])
+
+    @property
+    def summary(self) -> int:
+        """How many numbers of `reuse` sum a generation up; the others follow its course."""
+        plan = self.plan(Setting())
+        return len(self.reuse(Setting())) - len(course(plan))
 
     def identity(self, setting: Setting) -> tuple[Any, ...]:
         """Equal for all that are the same computation."""
@@ -79,6 +88,7 @@ def _frontier(seed: int, problem: Problem) -> BaseSampler:
         flat=lambda setting: dict(problem.space.flat(setting)),
         work=work,
         reuse=problem.reuse,
+        summary=problem.summary,
         around=None if candidates.complete else candidates.around,
     )
     over = problem.limits.over

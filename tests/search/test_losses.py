@@ -1,0 +1,46 @@
+"""What losses have in common: what is reused in sum, and when."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from tuner.search.kernels import kernel_of
+from tuner.search.losses import Losses
+
+LIMIT = 0.02
+
+
+def test_schedules_that_sum_up_alike_are_told_apart_by_their_course() -> None:
+    random = np.random.default_rng(0)
+    summary = random.random((60, 2))
+    late = random.integers(0, 2, 60).astype(float)
+    points = np.column_stack([summary, np.where(late, 0, 0.5), np.where(late, 0.5, 0)])
+    loss = 0.02 * summary[:, 0] + np.where(late, 0.005, 0.02)
+    error = np.full(60, 0.0005)
+    known, new = slice(0, 40), slice(40, 60)
+
+    def off(width: int, of: int | None) -> float:
+        losses = Losses(LIMIT, summary=of)
+        losses.fit(points[known, :width], loss[known], error[known])
+        mean, _ = losses.predict(points[new, :width])
+        return float(np.abs(losses.stretch(mean) - loss[new]).mean())
+
+    assert off(4, 2) < 0.002
+    assert off(2, None) > 0.004
+
+
+def test_a_kernel_of_some_features_knows_its_gradient() -> None:
+    points = np.random.default_rng(0).random((7, 6))
+    kernel = kernel_of(6, 3)
+    matrix, gradient = kernel(points, eval_gradient=True)
+    assert gradient.shape == (7, 7, len(kernel.theta))
+    assert len(kernel.theta) == 1 + 3 + 1  # both sizes and the length scales of the summary
+    for index in range(len(kernel.theta)):
+        moved = clone(kernel)
+        moved.theta = kernel.theta + 1e-6 * np.eye(len(kernel.theta))[index]
+        assert (moved(points) - matrix) / 1e-6 == pytest.approx(gradient[:, :, index], abs=1e-4)
+
+
+def test_without_a_course_all_features_sum_up() -> None:
+    assert kernel_of(3, None) == kernel_of(3, 3)
+    assert len(kernel_of(3, None).theta) == 1 + 3
