@@ -13,7 +13,8 @@ from tuner.setting import Setting
 
 TRIAL_WEIGHT = 20.0  # of a whole trial's measured latency against one timed step
 UNTOLD = 0.01  # of a kind of work that was never timed: its information before
-ENOUGH = 2.0  # what the next setting must tell, in nats
+# In nats, what the next setting must tell: that of half a unit of one kind that was never timed.
+ENOUGH = float(np.log1p(0.5**2 / UNTOLD))
 
 
 @dataclass(frozen=True, kw_only=True)
