@@ -8,7 +8,7 @@ stored prompts is under the limit.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise, product
 from typing import Any
 
@@ -27,8 +27,10 @@ from tuner.search.effort import Effort, spend
 from tuner.search.frontier import Knowledge, Observation, observation
 from tuner.search.gains import Point, staircase
 from tuner.search.goal import Goal
+from tuner.search.latency import to_time
 from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification
+from tuner.search.samplers import TO_TIME
 from tuner.setting import Setting, identity
 
 LIMIT = 0.02
@@ -131,10 +133,15 @@ class Truth:
             candidates=self.table.settings,
             distributions=dict(self.distributions),
             flat=lambda setting: dict(self.index[setting]),
-            work=lambda setting: step_rows(plan(setting)),
-            reuse=lambda setting: np.concatenate([reuse(plan(setting)), course(plan(setting))]),
+            work=cache(lambda setting: step_rows(plan(setting))),
+            reuse=cache(lambda one: np.concatenate([reuse(plan(one)), course(plan(one))])),
             summary=len(reuse(plan(Setting()))),
         )
+
+    @cached_property
+    def timed(self) -> list[Setting]:
+        """The settings whose steps a study times at its start."""
+        return to_time(self.table.settings, self.knowledge.work, TO_TIME)
 
     def _setting(self, point: tuple[int, ...]) -> Setting:
         chosen = iter(point)

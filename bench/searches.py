@@ -97,7 +97,9 @@ def frontier(
 def probes(truth: Truth, replay: Replay, measured: Sequence[Setting] = ()) -> list[TimedSteps]:
     """The steps that are timed at the start, each after a warm-up; they cost prompts."""
     found = []
-    chosen = to_time(truth.table.settings, truth.knowledge.work, TO_TIME, measured)
+    chosen = truth.timed
+    if measured:
+        chosen = to_time(truth.table.settings, truth.knowledge.work, TO_TIME, measured)
     for setting in (Setting(), *chosen) if chosen else ():
         seconds = np.array(truth.sums.steps(setting))
         steps = seconds * np.exp(replay.random.normal(0, 3 * SCATTER, len(seconds)))
