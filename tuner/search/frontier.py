@@ -265,14 +265,24 @@ class FrontierSampler(BaseSampler):
     def _margin(self, found: Sequence[Observation]) -> float:
         """How far under the limit a loss is surely so, with all the prompts that a trial may take.
 
-        A setting whose verdict stays open is no good answer, and there may be many such.
+        A setting whose verdict stays open is no good answer, and there may be many such. The errors
+        of losses near the limit tell, of those from half of the prompts on if there are enough:
+        fewer prompts do not know their own scatter.
         """
-        errors = []
-        for one in (*self._related, *found):
-            if abs(one.loss - self._limits.score_loss) < NEAR * self._losses.reach:
-                share = one.prompts / self._prompts if one.prompts and self._prompts else 1.0
-                errors.append(one.error * min(1.0, share) ** 0.5)
-        return SURE * float(np.median(errors)) if len(errors) >= LEAST else 0.0
+        for known, least in ((found, 0.5), (self._related, 0.5), (found, 0.0)):
+            errors = [
+                one.error * self._share(one) ** 0.5
+                for one in known
+                if abs(one.loss - self._limits.score_loss) < NEAR * self._losses.reach
+                and self._share(one) >= least
+            ]
+            if len(errors) >= LEAST:
+                return SURE * float(np.median(errors))
+        return 0.0
+
+    def _share(self, one: Observation) -> float:
+        """How much of the prompts that a trial may take it took; all where that is not known."""
+        return min(1.0, one.prompts / self._prompts) if one.prompts and self._prompts else 1.0
 
     def _corrected(self, speedups: np.ndarray, found: Sequence[Observation]) -> np.ndarray:
         """Predictions moved to what was measured nearby, where steps alone do not tell.
