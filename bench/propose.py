@@ -67,7 +67,7 @@ def proposals(problem: Problem, count: int, times: int) -> list[float]:
 def add(study: optuna.Study, problem: Problem, setting: Setting) -> None:
     """One finished trial more, of a made-up figure."""
     setting = problem.canonical(setting)
-    reused = float(problem.reuse(setting)[: problem.summary].sum())
+    reused = float(problem.reuse(setting).summary.sum())
     loss = 0.004 * reused**2
     study.add_trial(
         create_trial(

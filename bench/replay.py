@@ -19,14 +19,14 @@ from bench._miniature import MODEL, pipeline
 from bench.latency import Sums
 from bench.tables import Product, Table, read
 from tuner.accelerators import Value
-from tuner.accelerators._features import course, reuse, step_rows
+from tuner.accelerators._features import reuse, step_rows
 from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
 from tuner.search.effort import Effort, spend
-from tuner.search.frontier import Knowledge, Observation, observation
 from tuner.search.gains import Point, staircase
 from tuner.search.goal import Goal
+from tuner.search.knowledge import Knowledge, Observation, observation
 from tuner.search.latency import to_time
 from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification
@@ -134,8 +134,7 @@ class Truth:
             distributions=dict(self.distributions),
             flat=lambda setting: dict(self.index[setting]),
             work=cache(lambda setting: step_rows(plan(setting))),
-            reuse=cache(lambda one: np.concatenate([reuse(plan(one)), course(plan(one))])),
-            summary=len(reuse(plan(Setting()))),
+            reuse=cache(lambda setting: reuse(plan(setting))),
         )
 
     @cached_property

@@ -16,7 +16,8 @@ from optuna.study import StudyDirection
 
 from bench.replay import BLOCK, LIMIT, MORE, PROMPTS, SCATTER, Replay, Truth
 from tuner.accelerators import Value
-from tuner.search.frontier import FrontierSampler, Observation
+from tuner.search.frontier import FrontierSampler
+from tuner.search.knowledge import Observation
 from tuner.search.latency import TimedSteps, to_time
 from tuner.search.samplers import TO_TIME
 from tuner.search.walk import gentle_knobs, is_bolder, loops

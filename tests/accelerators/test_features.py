@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.pipelines import LATENT_SIDE, tiny
-from tuner.accelerators._features import PARTS, course, reuse
+from tuner.accelerators._features import PARTS, reuse
 from tuner.accelerators._plan import Plan, plan_of, shape_of
 from tuner.setting import Setting
 
@@ -21,13 +21,13 @@ def plan(steps: int, **params: dict[str, float]) -> Plan:
 
 @pytest.mark.parametrize("steps", [3, 20, 25, 50])
 def test_a_course_has_the_same_parts_whatever_the_number_of_steps(steps: int) -> None:
-    assert len(course(plan(steps, **CACHED))) == len(course(plan(PARTS)))
-    assert not course(plan(steps)).any()
+    assert len(reuse(plan(steps, **CACHED)).course) == len(reuse(plan(PARTS)).course)
+    assert not reuse(plan(steps)).course.any()
 
 
 def test_with_as_many_steps_as_parts_the_course_is_what_each_step_reuses() -> None:
     entered = [step.entered is not None for step in plan(PARTS, **CACHED).steps]
-    depth = course(plan(PARTS, **CACHED)).reshape(-1, PARTS)[2]
+    depth = reuse(plan(PARTS, **CACHED)).course.reshape(-1, PARTS)[2]
     assert (depth > 0).tolist() == entered
 
 
@@ -37,5 +37,5 @@ def test_schedules_that_sum_up_alike_differ_in_their_course() -> None:
     steps = [*cached.steps[:8], cached.steps[11], *cached.steps[8:11], *cached.steps[12:]]
     depth = slice(3, 5)
     moved = replace(cached, steps=steps)
-    assert reuse(moved)[depth] == pytest.approx(reuse(cached)[depth])
-    assert not np.allclose(course(moved), course(cached))
+    assert reuse(moved).summary[depth] == pytest.approx(reuse(cached).summary[depth])
+    assert not np.allclose(reuse(moved).course, reuse(cached).course)

@@ -9,17 +9,12 @@ import pytest
 from optuna.study import StudyDirection
 
 from tests.pipelines import LATENT_SIDE, tiny
-from tuner.accelerators._features import course, reuse, step_rows
+from tuner.accelerators._features import Reuse, reuse, step_rows
 from tuner.accelerators._plan import plan_of, shape_of
 from tuner.search.candidates import Candidates
-from tuner.search.frontier import (
-    Bound,
-    FrontierSampler,
-    Knowledge,
-    Observation,
-    observation,
-)
+from tuner.search.frontier import Bound, FrontierSampler
 from tuner.search.gains import area_gains
+from tuner.search.knowledge import Knowledge, Observation, observation
 from tuner.search.latency import TimedSteps
 from tuner.search.space import Space
 from tuner.setting import Setting, canonical
@@ -52,9 +47,8 @@ class World:
     def work(self, setting: Setting) -> np.ndarray:
         return step_rows(self.plan(setting))
 
-    def reuse(self, setting: Setting) -> np.ndarray:
-        plan = self.plan(setting)
-        return np.concatenate([reuse(plan), course(plan)])
+    def reuse(self, setting: Setting) -> Reuse:
+        return reuse(self.plan(setting))
 
     def seconds(self, setting: Setting) -> np.ndarray:
         return self.work(setting) @ self.cost
@@ -63,7 +57,7 @@ class World:
         return float(self.seconds(Setting()).sum() / self.seconds(setting).sum())
 
     def loss(self, setting: Setting) -> float:
-        points = reuse(self.plan(setting))
+        points = self.reuse(setting).summary
         return float(self.harder * (0.06 * (points[2] * points[4]) + 0.02 * points[9] ** 2))
 
     def knowledge(self) -> Knowledge:
@@ -73,7 +67,6 @@ class World:
             flat=lambda setting: dict(self.space.flat(setting)),
             work=self.work,
             reuse=self.reuse,
-            summary=len(reuse(self.plan(Setting()))),
             around=None if self.candidates.complete else self.candidates.around,
         )
 
@@ -203,7 +196,7 @@ def test_a_stopped_trial_teaches(world: World) -> None:
 def test_speeds_that_steps_do_not_tell_are_learned_from_trials() -> None:
     class Odd(World):
         def speedup(self, setting: Setting) -> float:
-            return super().speedup(setting) * (1 + 0.5 * float(reuse(self.plan(setting))[9]))
+            return super().speedup(setting) * (1 + 0.5 * float(self.reuse(setting).summary[9]))
 
     odd = Odd("deepcache", "tome")
     sampler = odd.sampler()

@@ -68,7 +68,7 @@ def test_a_few_timed_generations_predict_hundreds_of_speedups(shape: Shape) -> N
     machine, offered = Machine(shape), settings()
     model = LatencyModel(machine.work)
     chosen = to_time(offered, machine.work, 5)
-    assert len(chosen) <= 5
+    assert len(chosen) == 4  # a fifth would tell less than half of a kind of work
     timed = [machine.timed(one) for one in (Setting(), *chosen)]
     model.fit(timed, trials=[])
     true = np.array([machine.latency(Setting()) / machine.latency(one) for one in offered])

@@ -1,19 +1,19 @@
 """What of a plan decides its latency, and what its quality: plain numbers for learning from few.
 
 A step's latency is nearly linear in the work that it does; `step_rows` counts that work. How much
-a picture loses depends smoothly on what is reused, how old it is and how early: `reuse` sums that
-up, `course` follows it step by step. None of them knows the accelerators, so that one more needs
-nothing here.
+a picture loses depends smoothly on what is reused, how old it is and how early: `reuse` counts
+that. Neither knows the accelerators, so that one more needs nothing here.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from tuner.accelerators._plan import Plan
 
 _EARLY = 1 / 3  # of the steps: they decide what the picture shows
-PARTS = 20  # of a generation, in its course
+PARTS = 20  # of a generation, in `Reuse.course`
 
 
 def step_rows(plan: Plan) -> np.ndarray:
@@ -42,18 +42,25 @@ def step_rows(plan: Plan) -> np.ndarray:
     return rows
 
 
-def reuse(plan: Plan) -> np.ndarray:
-    """How much of a generation is reused, how old it is and how early: a point for a smooth model.
+class Reuse(NamedTuple):
+    """What is reused: a point for a smooth model. The lengths are the same for plans of a shape."""
 
-    Shares and mean ages over the steps, each for the early third and for the rest; ages count
-    steps and grow like their logarithm. In the order of the code below; the length is the same for
-    every plan of a shape.
-    """
-    unguided, deep, depth, own, cross, *merged = _by_step(plan)
+    # Shares and mean ages over the steps, each for the early third and for the rest; ages count
+    # steps and grow like their logarithm.
+    summary: np.ndarray
+    # Each kind of reuse in turn, as its mean over each of `PARTS` equal parts of the generation,
+    # whatever the number of steps: schedules that sum up alike may differ in it.
+    course: np.ndarray
+
+
+def reuse(plan: Plan) -> Reuse:
+    """How much of a generation is reused, how old it is and how early; in sum, and when."""
+    kinds = _by_step(plan)
+    unguided, deep, depth, own, cross, *merged = kinds
     count = len(plan.steps)
     early = np.arange(count) < count * _EARLY
     guided = unguided == 0
-    return np.array(
+    summary = np.array(
         [
             unguided.mean(),
             *(part.mean() for part in (deep[early], deep[~early])),
@@ -63,19 +70,10 @@ def reuse(plan: Plan) -> np.ndarray:
             *(part.mean() for part in merged),
         ]
     )
-
-
-def course(plan: Plan) -> np.ndarray:
-    """What is reused from step to step: where `reuse` is alike, schedules may still differ.
-
-    Each kind of reuse in turn, as its mean over each of `PARTS` equal parts of the generation,
-    whatever the number of steps.
-    """
-    ends = np.linspace(0, len(plan.steps), PARTS + 1)
-    sums = np.cumsum(np.pad(_by_step(plan), ((0, 0), (1, 0))), axis=1)
-    at = np.arange(len(plan.steps) + 1)
-    found = [np.diff(np.interp(ends, at, one)) for one in sums]
-    return np.concatenate(found) * PARTS / len(plan.steps)
+    ends = np.linspace(0, count, PARTS + 1)
+    sums = np.cumsum(np.pad(kinds, ((0, 0), (1, 0))), axis=1)
+    parts = [np.diff(np.interp(ends, np.arange(count + 1), one)) for one in sums]
+    return Reuse(summary=summary, course=np.concatenate(parts) * PARTS / count)
 
 
 def _by_step(plan: Plan) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Our own sampler: speed is predicted, so only quality is learned, and only where it pays."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import norm
 
-from tuner.accelerators._features import PARTS
 from tuner.search import record
 from tuner.search.gains import SPREAD, area_gains, expected_gain
+from tuner.search.knowledge import Knowledge, Observation, Scale, observation
 from tuner.search.latency import LatencyModel, TimedSteps
 from tuner.search.limits import Limits
 from tuner.search.losses import Losses
@@ -23,45 +23,10 @@ from tuner.spec import Aim
 STOPPED_SHARE = 0.4  # of its prompts, that an infeasible trial costs on average
 QUANTILES = (np.arange(16) + 0.5) / 16
 LOOK_AROUND = 5  # settings whose neighbours are taken up
-UNKNOWN = 0.1  # the standard error of a figure from one prompt
 SURE = float(norm.ppf(0.975))  # standard errors under its limit: there a verdict is sure
 NEAR = 2.0  # of `Losses.reach` from the limit: there a loss's error tells of others at the limit
 LEAST = 3  # such losses, to tell it
 _LEARNT = (TrialState.COMPLETE, TrialState.PRUNED)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knowledge:
-    """What the sampler knows of a space before any trial.
-
-    `work` is that of `tuner.accelerators._features` for a setting, `reuse` what both `reuse` and
-    `course` there say of it, of which the first `summary` numbers (all when None) sum it up;
-    `candidates` are settings of which no two are the same computation, and `around` gives those
-    beside one where they are only a sample; `flat` gives a setting's numbers as the trial will be
-    asked for them.
-    """
-
-    candidates: Sequence[Setting]
-    distributions: Mapping[str, BaseDistribution]
-    flat: Callable[[Setting], dict[str, Any]]
-    work: Callable[[Setting], np.ndarray]
-    reuse: Callable[[Setting], np.ndarray]
-    summary: int | None = None
-    around: Callable[[Setting], list[Setting]] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observation:
-    """What one trial taught: the loss and its standard error; the speedup where it was measured."""
-
-    setting: Setting
-    loss: float
-    error: float
-    speedup: float | None = None
-    prompts: int | None = None  # of which the figures are means
-    others: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # figure, error
-    # Its `Knowledge.reuse`, where that is of another number of steps.
-    reused: np.ndarray | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +85,8 @@ class FrontierSampler(BaseSampler):
         self._random = np.random.default_rng(seed)
         self._independent = RandomSampler(seed)
         self._latency = LatencyModel(knowledge.work)
-        reused = np.vstack([knowledge.reuse(one) for one in knowledge.candidates])
-        self._scale = _Scale(reused, knowledge.summary)
+        reused = [knowledge.reuse(one) for one in knowledge.candidates]
+        self._scale = Scale(reused)
         self._points = self._scale(reused)
         self._candidates = list(knowledge.candidates)
         self._row = {one: row for row, one in enumerate(self._candidates)}
@@ -230,7 +195,7 @@ class FrontierSampler(BaseSampler):
             for one, _, _ in earlier
         ]
         figures, errors = np.array([numbers for _, *numbers in earlier]).T
-        losses.fit(self._scale(np.vstack(reused)), figures, errors)
+        losses.fit(self._scale(reused), figures, errors)
         return Losses(losses.limit, losses, seed=losses.seed, summary=losses.summary)
 
     def _add(self, settings: Sequence[Setting]) -> None:
@@ -239,7 +204,7 @@ class FrontierSampler(BaseSampler):
         if new:
             self._row |= {one: row for row, one in enumerate(new, len(self._candidates))}
             self._candidates += new
-            points = self._scale(np.vstack([self._knowledge.reuse(one) for one in new]))
+            points = self._scale([self._knowledge.reuse(one) for one in new])
             self._points = np.vstack([self._points, points])
 
     def _look_around(self, found: Sequence[Observation]) -> None:
@@ -356,48 +321,3 @@ class FrontierSampler(BaseSampler):
             axis=1
         )
         return gains
-
-
-def observation(kept: Mapping[str, Any]) -> Observation:
-    """What a trial's attributes teach."""
-    return Observation(
-        setting=Setting.of(kept["setting"]),
-        loss=kept["score_loss"],
-        error=_error(kept["score_loss_ci"]),
-        speedup=kept.get("speedup"),
-        prompts=kept.get("prompts"),
-        others={
-            name: (one["value"], _error(one["ci"]))
-            for name, one in kept.get("fidelity", {}).items()
-        },
-    )
-
-
-def _error(interval: Sequence[float]) -> float:
-    """About the standard error that a 95 % interval was made of."""
-    width = (interval[1] - interval[0]) / 4
-    return width if np.isfinite(width) else UNKNOWN
-
-
-class _Scale:
-    """Features between zero and one over the first candidates; what never differs is left out.
-
-    The first `summary` are those that sum a generation up. The others follow its course, in equal
-    parts, and are scaled by them: a kind of reuse that differs throughout counts as one.
-    """
-
-    def __init__(self, points: np.ndarray, summary: int | None) -> None:
-        self._low = points.min(axis=0)
-        span = points.max(axis=0) - self._low
-        self._varied = span > 1e-9
-        self._span = np.where(self._varied, span, 1)
-        if summary is not None:
-            self._span[summary:] *= PARTS**0.5
-        self.summary = max(1, int(self._varied[:summary].sum()))
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Shape (n, features that vary), one at least."""
-        if not self._varied.any():
-            return np.zeros((len(points), 1))
-        scaled: np.ndarray = (points - self._low) / self._span
-        return scaled[:, self._varied]

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from tuner import trials
 from tuner.search import record
-from tuner.search.frontier import Observation, observation
+from tuner.search.knowledge import Observation, observation
 from tuner.search.samplers import Problem
 from tuner.setting import Setting
 from tuner.storage import LONG, Storage

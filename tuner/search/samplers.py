@@ -10,11 +10,12 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from tuner import registry
-from tuner.accelerators._features import course, reuse, step_rows
+from tuner.accelerators._features import Reuse, reuse, step_rows
 from tuner.accelerators._plan import Plan, Shape, plan_of
 from tuner.search.candidates import Candidates
-from tuner.search.frontier import Bound, FrontierSampler, Knowledge, Observation
+from tuner.search.frontier import Bound, FrontierSampler
 from tuner.search.grid import grid
+from tuner.search.knowledge import Knowledge, Observation
 from tuner.search.latency import TimedSteps, to_time
 from tuner.search.limits import Limits
 from tuner.search.space import Space
@@ -52,23 +53,15 @@ class Problem:
         """The work of each step."""
         return step_rows(self.plan(setting))
 
-    def reuse(self, setting: Setting) -> np.ndarray:
-        """How much is reused, with the knobs of what decides by the picture; then when.
-
-        The knobs of what is off are zero.
-        """
+    def reuse(self, setting: Setting) -> Reuse:
+        """How much is reused; and knobs of what decides by the picture, zero where it is off."""
         plan = self.plan(setting)
-        found = [reuse(plan)]
+        found = reuse(plan)
+        by_data = []
         for kind, knobs in self.space.parts:
             values = plan.by_data.get(kind.name, ())
-            found.append(np.array([*values, *[0.0] * (len(knobs) - len(values))], float))
-        return np.concatenate([*found, course(plan)])
-
-    @property
-    def summary(self) -> int:
-        """How many numbers of `reuse` sum a generation up; the others follow its course."""
-        plan = self.plan(Setting())
-        return len(self.reuse(Setting())) - len(course(plan))
+            by_data += [*values, *[0.0] * (len(knobs) - len(values))]
+        return found._replace(summary=np.append(found.summary, by_data))
 
     def identity(self, setting: Setting) -> tuple[Any, ...]:
         """Equal for all that are the same computation."""
@@ -88,7 +81,6 @@ def _frontier(seed: int, problem: Problem) -> BaseSampler:
         flat=lambda setting: dict(problem.space.flat(setting)),
         work=work,
         reuse=problem.reuse,
-        summary=problem.summary,
         around=None if candidates.complete else candidates.around,
     )
     over = problem.limits.over

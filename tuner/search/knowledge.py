@@ -1,0 +1,93 @@
+"""What a sampler knows of a space, what trials taught it, and where settings lie to each other."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+
+from tuner.accelerators._features import PARTS, Reuse
+from tuner.setting import Setting
+
+UNKNOWN = 0.1  # the standard error of a figure from one prompt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knowledge:
+    """What the sampler knows of a space before any trial.
+
+    `work` and `reuse` are those of `tuner.accelerators._features` for a setting; `candidates` are
+    settings of which no two are the same computation, and `around` gives those beside one where
+    they are only a sample; `flat` gives a setting's numbers as the trial will be asked for them.
+    """
+
+    candidates: Sequence[Setting]
+    distributions: Mapping[str, BaseDistribution]
+    flat: Callable[[Setting], dict[str, Any]]
+    work: Callable[[Setting], np.ndarray]
+    reuse: Callable[[Setting], Reuse]
+    around: Callable[[Setting], list[Setting]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What one trial taught: the loss and its standard error; the speedup where it was measured."""
+
+    setting: Setting
+    loss: float
+    error: float
+    speedup: float | None = None
+    prompts: int | None = None  # of which the figures are means
+    others: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # figure, error
+    # Its `Knowledge.reuse`, where that is of another number of steps.
+    reused: Reuse | None = field(default=None, compare=False)
+
+
+def observation(kept: Mapping[str, Any]) -> Observation:
+    """What a trial's attributes teach."""
+    return Observation(
+        setting=Setting.of(kept["setting"]),
+        loss=kept["score_loss"],
+        error=_error(kept["score_loss_ci"]),
+        speedup=kept.get("speedup"),
+        prompts=kept.get("prompts"),
+        others={
+            name: (one["value"], _error(one["ci"]))
+            for name, one in kept.get("fidelity", {}).items()
+        },
+    )
+
+
+def _error(interval: Sequence[float]) -> float:
+    """About the standard error that a 95 % interval was made of."""
+    width = (interval[1] - interval[0]) / 4
+    return width if np.isfinite(width) else UNKNOWN
+
+
+class Scale:
+    """Features between zero and one over the first candidates; what never differs is left out.
+
+    The first `summary` are those that sum a generation up. The others follow its course, in equal
+    parts, and are scaled by them: a kind of reuse that differs throughout counts as one.
+    """
+
+    def __init__(self, reused: Sequence[Reuse]) -> None:
+        points, first = _rows(reused), len(reused[0].summary)
+        self._low = points.min(axis=0)
+        span = points.max(axis=0) - self._low
+        self._varied = span > 1e-9
+        self._span = np.where(self._varied, span, 1)
+        self._span[first:] *= PARTS**0.5
+        self.summary = max(1, int(self._varied[:first].sum()))
+
+    def __call__(self, reused: Sequence[Reuse]) -> np.ndarray:
+        """Shape (n, features that vary), one at least."""
+        if not self._varied.any():
+            return np.zeros((len(reused), 1))
+        scaled: np.ndarray = (_rows(reused) - self._low) / self._span
+        return scaled[:, self._varied]
+
+
+def _rows(reused: Sequence[Reuse]) -> np.ndarray:
+    return np.vstack([np.concatenate(one) for one in reused])
