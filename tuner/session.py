@@ -10,6 +10,7 @@ import optuna
 
 from tuner import registry
 from tuner.accelerators._plan import check_resolution, shape_of
+from tuner.errors import TrialError
 from tuner.measure.baseline import changes, key_of
 from tuner.measure.device import contention, versions
 from tuner.measure.evaluation import Evaluation, Measurement, OnPictures
@@ -229,7 +230,10 @@ def _timed(settings: list[Setting], evaluation: Evaluation, storage: Storage) ->
     kept = storage.get("timed steps", key) or {}
     for setting in settings:
         if str(setting) not in kept:
-            without, took = evaluation.pairs.steps(setting)
+            try:
+                without, took = evaluation.timed_steps(setting)
+            except TrialError:  # too little memory for it: its own trial will say so
+                continue
             for one, seconds in ((Setting(), without), (setting, took)):
                 kept[str(one)] = {
                     "steps": [step / without.whole for step in seconds.steps],

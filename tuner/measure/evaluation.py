@@ -17,6 +17,7 @@ from tuner.measure.baseline import BaselineLatency, BaselineScores, Store, key_o
 from tuner.measure.clock import Seconds, Stopwatch, Turns
 from tuner.measure.fidelity import Beside, Fidelity, Reference, of_equal
 from tuner.measure.measurement import Measurement as Measurement
+from tuner.measure.memory import less, memory_errors
 from tuner.measure.pairs import Pairs
 from tuner.measure.pictures import checked, digest
 from tuner.measure.statistics import Estimate
@@ -76,6 +77,14 @@ class Evaluation:
         unchanged = ("seed", "prompts", "metric")
         parts = {k: v for k, v in self.score_parts.items() if k not in unchanged}
         return parts | machine.describe(self.device) | {"batch_size": self.batch_size}
+
+    def timed_steps(self, setting: Setting) -> tuple[Seconds, Seconds]:
+        """What each step of one batch takes, without a setting and with it.
+
+        Raises `TrialError` where the device runs out of memory.
+        """
+        with memory_errors(TrialError, f"out of memory; {less(self.batch_size)}"):
+            return self.pairs.steps(setting)
 
     def reference(self, store: Store) -> Reference:
         """The baseline's side of the metrics beside the score."""
@@ -148,7 +157,8 @@ class Evaluation:
     ) -> tuple[BaselineScores, BaselineLatency]:
         """The baseline from the store, or measured now and kept there.
 
-        Raises `UsageError` where its mean score is zero or less: no loss can be told from it.
+        Raises `UsageError` where its mean score is zero or less: no loss can be told from it; and
+        where the device's memory is too small for it.
         """
         score_parts, latency_parts = self.score_parts, self.latency_parts
         kept = store.get("scores", key_of(score_parts))
@@ -160,7 +170,8 @@ class Evaluation:
         digests: list[str] = []
         seconds: list[Seconds] = []
         batches = self.batches()
-        with applied(self.pipeline, (), seed=self.seed) as call:
+        told = memory_errors(UsageError, f"out of memory at the baseline; {less(self.batch_size)}")
+        with told, applied(self.pipeline, (), seed=self.seed) as call:
             with machine.PeakMeter(self.device) as meter:
                 self.generate(call, batches[0])  # warm-up
             for done, numbers in enumerate(batches):
@@ -242,7 +253,7 @@ class Evaluation:
         found: dict[int, float] = {}  # prompt's number: score
         same = True
         fidelity = Fidelity(metrics=self.beside)
-        with _memory_errors():
+        with memory_errors(TrialError, f"out of memory; {less(self.batch_size)}"):
             with machine.PeakMeter(self.device) as meter:
                 self._one(setting, batches[0])  # warm-up, after every change of setting
             _ = self.pairs.baseline_is_warm
@@ -341,20 +352,6 @@ class Evaluation:
         watch = Stopwatch(denoiser_of(pipeline), self.device, hand_over)
         with applied(pipeline, setting.accelerators, seed=self.seed) as call:
             return self.generate(call, numbers, watch)
-
-
-class _memory_errors:  # noqa: N801 - reads as a statement
-    """Turns an out-of-memory into a failed trial, and gives the memory back."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        import torch
-
-        if isinstance(error, torch.OutOfMemoryError | MemoryError):
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            raise TrialError("out of memory; a smaller --batch-size needs less") from error
 
 
 def _batches(start: int, stop: int, size: int) -> list[range]:

@@ -1,0 +1,101 @@
+"""Running out of memory: one line that says what needs less, and nothing is held any longer."""
+
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tuner.errors import TrialError, UsageError
+from tuner.measure.evaluation import Evaluation
+from tuner.measure.memory import memory_errors
+from tuner.session import Session, _timed
+from tuner.setting import Setting
+from tuner.spec import StudySpec
+from tuner.storage import Storage
+
+SETTING = Setting.of({"deepcache": {"cache_interval": 2, "cache_branch_id": 0}})
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    """Two prompts at two steps on the bundled miniature."""
+    spec = StudySpec(pipe="miniature", steps=2, num_samples=2, batch_size=2)
+    return replace(Session().evaluation(spec), most_pairs=3)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Storage:
+    return Storage(f"sqlite:///{tmp_path / 'tuner.db'}")
+
+
+@contextmanager
+def full(pipeline: Any) -> Iterator[list[weakref.ref[Any]]]:
+    """The device is full halfway through a pass; gives back what the pass held there."""
+    held: list[weakref.ref[Any]] = []
+
+    def fail(module: Any, args: Any) -> None:
+        activation = torch.ones(8)
+        held.append(weakref.ref(activation))
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 20.00 MiB")
+
+    hook = pipeline.unet.mid_block.register_forward_pre_hook(fail)
+    try:
+        yield held
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize(
+    ("size", "remedy"), [(2, "a smaller --batch-size"), (1, "a lower --resolution")]
+)
+def test_a_trial_without_memory_says_what_needs_less_and_holds_nothing(
+    size: int, remedy: str, evaluation: Evaluation, store: Storage
+) -> None:
+    sized = replace(evaluation, batch_size=size)
+    sized.baseline(store)
+    with full(sized.pipeline) as held, pytest.raises(TrialError, match="out of memory") as caught:
+        list(sized.measure(SETTING, store))
+    assert remedy in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [one() for one in held] == [None]  # though the exception is still there
+    *_, last = sized.measure(SETTING, store)
+    assert last.prompts == 2
+
+
+def test_a_baseline_without_memory_is_the_users_to_mend(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    with full(evaluation.pipeline) as held, pytest.raises(UsageError, match="baseline") as caught:
+        evaluation.baseline(store)
+    assert "a smaller --batch-size" in str(caught.value)
+    assert [one() for one in held] == [None]
+
+
+def test_a_setting_without_memory_is_not_timed_and_the_others_are(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    with full(evaluation.pipeline):
+        assert _timed([SETTING], evaluation, store) == []
+    assert [one.setting for one in _timed([SETTING], evaluation, store)] == [Setting(), SETTING]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
+        (RuntimeError("shapes do not match"), False),
+        (KeyError("out of memory"), False),
+    ],
+    ids=str,
+)
+def test_what_counts_as_out_of_memory(error: Exception, told: bool) -> None:
+    with pytest.raises(TrialError if told else type(error)), memory_errors(TrialError, "full"):
+        raise error
