@@ -38,11 +38,14 @@ def build(family: str, *, dtype: torch.dtype, device: str, narrow: int = 1) -> A
     of the U-Net is there, and Python's work at a step is the same.
     """
     torch.manual_seed(0)
-    make = partial({"SD1.5": _sd15, "SD2.1": _sd21, "SDXL": _sdxl}[family], narrow)
+    # Made here, because its tables are the host's, as in every pipeline.
+    scheduler = _scheduler("v_prediction" if family == "SD2.1" else "epsilon")
+    make = partial({"SD1.5": _sd15, "SD2.1": _sd21, "SDXL": _sdxl}[family], scheduler, narrow)
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)  # made in the precision that is wanted: half the memory
     try:
-        pipeline = make()
+        with torch.device(device):  # and where: a GPU draws billions of weights in a moment
+            pipeline = make()
     finally:
         torch.set_default_dtype(before)
     pipeline.to(device)
@@ -92,7 +95,7 @@ def _channels(narrow: int, *channels: int) -> tuple[int, ...]:
     return tuple(channel // narrow for channel in channels)
 
 
-def _sd15(narrow: int) -> StableDiffusionPipeline:
+def _sd15(scheduler: DDIMScheduler, narrow: int) -> StableDiffusionPipeline:
     unet = UNet2DConditionModel(
         sample_size=64,
         block_out_channels=_channels(narrow, 320, 640, 1280, 1280),
@@ -101,10 +104,10 @@ def _sd15(narrow: int) -> StableDiffusionPipeline:
         cross_attention_dim=768,
         attention_head_dim=8,
     )
-    return _sd(unet, _text(_VIT_L, narrow), "epsilon")
+    return _sd(unet, _text(_VIT_L, narrow), scheduler)
 
 
-def _sd21(narrow: int) -> StableDiffusionPipeline:
+def _sd21(scheduler: DDIMScheduler, narrow: int) -> StableDiffusionPipeline:
     unet = UNet2DConditionModel(
         sample_size=96,
         block_out_channels=_channels(narrow, 320, 640, 1280, 1280),
@@ -114,23 +117,23 @@ def _sd21(narrow: int) -> StableDiffusionPipeline:
         attention_head_dim=(5, 10, 20, 20),
         use_linear_projection=True,
     )
-    return _sd(unet, _text(_VIT_H, narrow), "v_prediction")
+    return _sd(unet, _text(_VIT_H, narrow), scheduler)
 
 
-def _sd(unet: Any, text: Any, prediction_type: str) -> StableDiffusionPipeline:
+def _sd(unet: Any, text: Any, scheduler: DDIMScheduler) -> StableDiffusionPipeline:
     return StableDiffusionPipeline(
         vae=_vae(0.18215),
         text_encoder=text,
         tokenizer=_words(),
         unet=unet,
-        scheduler=_scheduler(prediction_type),
+        scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
 
 
-def _sdxl(narrow: int) -> StableDiffusionXLPipeline:
+def _sdxl(scheduler: DDIMScheduler, narrow: int) -> StableDiffusionXLPipeline:
     unet = UNet2DConditionModel(
         sample_size=128,
         block_out_channels=_channels(narrow, 320, 640, 1280),
@@ -151,6 +154,6 @@ def _sdxl(narrow: int) -> StableDiffusionXLPipeline:
         tokenizer=_words(),
         tokenizer_2=_words(),
         unet=unet,
-        scheduler=_scheduler("epsilon"),
+        scheduler=scheduler,
         add_watermarker=False,
     )
