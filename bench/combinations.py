@@ -5,37 +5,54 @@
 
 Medians of paired latency ratios, baseline and settings by turns, batch 1, the latent as output (the
 VAE is the same for all). T-GATE's gate stands at 3/4, 1/2 and 1/4 of the steps. Beside them stand
-the figures that were published, with their own hardware and steps.
+the other accelerators that fit, a GPU's peak memory (the weights included) without a setting and
+with the hungriest of a row, and the figures that were published, with their own hardware and steps.
+The warm-up of every setting is a short generation that does each kind of step once.
 """
 
 import argparse
 import statistics
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import torch
 
 from bench._full_size import FAMILIES, build
 from bench._miniature import conditions, quiet
-from tuner.accelerators._applied import Generate, applied
-from tuner.measure.device import describe, synchronise
+from tuner.accelerators._applied import applied
+from tuner.measure.device import PeakMeter, describe, synchronise
 from tuner.setting import Params, Setting
 
 MILD: Params = {
     "deepcache": {"cache_interval": 2, "cache_branch_id": 0},
     "tome": {"ratio": 0.3, "max_downsample": 1},
     "tgate": {"gate_step": 15, "sp_interval": 2, "fi_interval": 1, "warmup": 3},
+    "deepcache-window": {"cache_interval": 2, "cache_branch_id": 0, "start": 5, "end": 15},
+    "pab": {"cross_interval": 2, "self_interval": 1, "warmup": 4},
+    "taylorseer": {"cache_interval": 2, "warmup": 3, "max_order": 2},
 }
 MIDDLE: Params = {
     "deepcache": {"cache_interval": 3, "cache_branch_id": 0},
     "tome": {"ratio": 0.5, "max_downsample": 1},
     "tgate": {"gate_step": 10, "sp_interval": 5, "fi_interval": 1, "warmup": 2},
+    "deepcache-window": {"cache_interval": 3, "cache_branch_id": 0, "start": 3, "end": 18},
+    "pab": {"cross_interval": 4, "self_interval": 2, "warmup": 4},
+    "taylorseer": {"cache_interval": 3, "warmup": 3, "max_order": 1},
 }
 WILD: Params = {
     "deepcache": {"cache_interval": 5, "cache_branch_id": 0},
     "tome": {"ratio": 0.75, "max_downsample": 2},
     "tgate": {"gate_step": 5, "sp_interval": 9, "fi_interval": 5, "warmup": 1},
+    "deepcache-window": {"cache_interval": 5, "cache_branch_id": 0, "start": 1, "end": 20},
+    "pab": {"cross_interval": 6, "self_interval": 4, "warmup": 1},
+    "taylorseer": {"cache_interval": 5, "warmup": 1, "max_order": 1},
 }
+TOGETHER = ("deepcache", "tome", "tgate")  # in every combination
+BY_STEPS = ("gate_step", "start", "end")  # knobs that count steps: given for 20
+WARM_STEPS = 6
 PUBLISHED = {
     ("SD1.5", "deepcache"): "2.3× (PLMS-50, DeepCache paper)",
     ("SD2.1", "deepcache"): "2.33× 3/0, 3.24× 5/0 (50 steps, A5000, diffusers docs)",
@@ -59,59 +76,89 @@ def main() -> None:
     quiet()
     dtype = torch.float32 if args.device == "cpu" else torch.float16
     about = describe(args.device)
-    print(f"{about}, {dtype}, {conditions()}; {args.steps} steps, {args.pairs} pairs")
-    print("\n| model | combination | mild | middle | wild | published |\n|---|---|---|---|---|---|")
+    print(f"{about}, {dtype}, {conditions()}; {args.steps} steps, {args.pairs} pairs\n")
+    print("| model | combination | mild | middle | wild | GiB | published |")
+    print("|---|---|---|---|---|---|---|", flush=True)
     for family in args.models.split(","):
         pipeline = build(family, dtype=dtype, device=args.device)
-        names = list(MILD)
-        for count in range(1, len(names) + 1):
-            for chosen in combinations(names, count):
-                levels = [setting(one, chosen, args.steps) for one in (MILD, MIDDLE, WILD)]
-                cells = speedups(pipeline, levels, args)
-                name = "+".join(chosen)
-                cited = PUBLISHED.get((family, name), "")
-                row = " | ".join(f"{cell:.2f}×" for cell in cells)
-                print(f"| {family} | {name} | {row} | {cited} |", flush=True)
+        seconds, peaks = [], []
+        for names in rows():
+            chosen = [at(level, names, args.steps) for level in (MILD, MIDDLE, WILD)]
+            warm_up(pipeline, names, args)
+            timings = [turn(pipeline, chosen, args) for _ in range(args.pairs)]
+            seconds += [baseline.seconds for baseline, *_ in timings]
+            peaks += [baseline.gib for baseline, *_ in timings]
+            ratios = [[one[0].seconds / other.seconds for other in one[1:]] for one in timings]
+            cells = [f"{statistics.median(found):.2f}×" for found in zip(*ratios, strict=True)]
+            most = max(other.gib for one in timings for other in one[1:])
+            name = "+".join(names)
+            cells += [gib(most), PUBLISHED.get((family, name), "")]
+            print(f"| {family} | {name} | {' | '.join(cells)} |", flush=True)
+        whole = f"{statistics.median(seconds):.3f} s ({min(seconds):.3f} … {max(seconds):.3f})"
+        print(f"| {family} | baseline | {whole} | | | {gib(max(peaks))} | |", flush=True)
         del pipeline
         if args.device != "cpu":
             torch.cuda.empty_cache()
 
 
-def setting(level: Params, names: tuple[str, ...], steps: int) -> Setting:
-    """A level's values for these accelerators, its gate moved to this number of steps."""
+def gib(peak: float) -> str:
+    """For the table; nothing where there is no such peak."""
+    return f"{peak:.2f}" if peak else ""
+
+
+def rows() -> Iterator[tuple[str, ...]]:
+    """The three alone and together, then the others alone."""
+    for count in range(1, len(TOGETHER) + 1):
+        yield from combinations(TOGETHER, count)
+    yield from ((name,) for name in MILD if name not in TOGETHER)
+
+
+def at(level: Params, names: tuple[str, ...], steps: int) -> Setting:
+    """A level's values for these accelerators, those that count steps for this number of them."""
     params = {name: dict(level[name]) for name in names}
-    if "tgate" in params:
-        params["tgate"]["gate_step"] = max(2, round(params["tgate"]["gate_step"] * steps / 20))
+    for knobs in params.values():
+        for one in BY_STEPS:
+            if one in knobs:
+                least = 2 if one == "gate_step" else 1
+                knobs[one] = max(least, round(knobs[one] * steps / 20))
     return Setting.of(params)
 
 
-def speedups(pipeline: object, settings: list[Setting], args: argparse.Namespace) -> list[float]:
-    """Each setting's median ratio of the baseline's latency to its own, all of them by turns."""
-    ratios: list[list[float]] = []
-    for turn in range(args.pairs + 1):
-        seconds = []
-        for one in (Setting(), *settings):
-            with applied(pipeline, one.accelerators) as generate:
-                seconds.append(timed(generate, args))
-        if turn:  # the first turn is the warm-up
-            ratios.append([seconds[0] / other for other in seconds[1:]])
-    return [statistics.median(found) for found in zip(*ratios, strict=True)]
+def warm_up(pipeline: Any, names: tuple[str, ...], args: argparse.Namespace) -> None:
+    """Have every shape of the row's settings seen."""
+    for level in (MILD, MIDDLE, WILD):
+        picture(pipeline, at(level, names, WARM_STEPS), WARM_STEPS, args)
 
 
-def timed(generate: Generate, args: argparse.Namespace) -> float:
-    """Seconds of one picture."""
+def turn(pipeline: Any, settings: list[Setting], args: argparse.Namespace) -> list["Picture"]:
+    """The baseline and each of the settings, one after the other."""
+    return [picture(pipeline, one, args.steps, args) for one in (Setting(), *settings)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What one picture took."""
+
+    seconds: float
+    gib: float  # peak on a GPU; zero elsewhere
+
+
+def picture(pipeline: Any, setting: Setting, steps: int, args: argparse.Namespace) -> Picture:
+    """Generate one picture with a setting."""
     size = {} if args.resolution is None else {"height": args.resolution, "width": args.resolution}
-    synchronise(args.device)
-    start = time.perf_counter()
-    generate(
-        ["a red circle on a blue ground"],
-        num_inference_steps=args.steps,
-        generator=[torch.Generator().manual_seed(0)],
-        output_type="latent",
-        **size,
-    )
-    synchronise(args.device)
-    return time.perf_counter() - start
+    with applied(pipeline, setting.accelerators) as generate, PeakMeter(args.device) as meter:
+        synchronise(args.device)
+        start = time.perf_counter()
+        generate(
+            ["a red circle on a blue ground"],
+            num_inference_steps=steps,
+            generator=[torch.Generator().manual_seed(0)],
+            output_type="latent",
+            **size,
+        )
+        synchronise(args.device)
+        seconds = time.perf_counter() - start
+    return Picture(seconds=seconds, gib=meter.found.device or 0.0)
 
 
 if __name__ == "__main__":
