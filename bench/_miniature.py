@@ -33,14 +33,14 @@ def conditions() -> str:
     )
 
 
-def pipeline(scheduler: str) -> Any:
-    """The miniature on the CPU."""
-    return load("miniature", scheduler=scheduler, device="cpu")
+def pipeline(scheduler: str, device: str = "cpu") -> Any:
+    """The miniature."""
+    return load("miniature", scheduler=scheduler, device=device)
 
 
-def scorer() -> Any:
+def scorer(device: str = "cpu") -> Any:
     """The miniature's CLIP, as `tuner run` loads it."""
-    return registry.component("metrics", MODEL.metric)(device="cpu", **MODEL.metric_options)
+    return registry.component("metrics", MODEL.metric)(device=device, **MODEL.metric_options)
 
 
 def captions(pool: str, count: int) -> list[str]:
@@ -49,15 +49,21 @@ def captions(pool: str, count: int) -> list[str]:
 
 
 def evaluation_of(
-    pool: str, count: int, *, scheduler: str = "DDIM", steps: int = 20, **others: Any
+    pool: str,
+    count: int,
+    *,
+    scheduler: str = "DDIM",
+    steps: int = 20,
+    device: str = "cpu",
+    **others: Any,
 ) -> Evaluation:
     """How the miniature is evaluated on a pool's first captions; `others` are `Evaluation`'s."""
     return Evaluation(
-        pipeline=pipeline(scheduler),
-        device="cpu",
+        pipeline=pipeline(scheduler, device),
+        device=device,
         steps=steps,
         prompts=captions(pool, count),
-        metric=scorer(),
+        metric=scorer(device),
         resolution=MODEL.resolution,
         guidance_scale=MODEL.guidance_scale,
         **others,

@@ -72,7 +72,7 @@ class Replay(Accelerator):
                 if step and trail.chances[-1] is not None:
                     import torch
 
-                    generation.chance = torch.Generator()
+                    generation.chance = torch.Generator(unet.device)
                     generation.chance.set_state(trail.chances[-1])
             output = compute(*args, **kwargs)
             trail.keys.append(self.keys[step])

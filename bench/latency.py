@@ -69,7 +69,7 @@ def main() -> None:
     everything = {
         setting: kinds(setting, shape, steps)
         for wanted in PRODUCTS
-        if wanted.scheduler == "DDIM"
+        if (wanted.scheduler, wanted.steps) == ("DDIM", steps)
         for setting in wanted.settings(shape)
     }
     chosen = cover(everything, kinds(Setting(), shape, steps))

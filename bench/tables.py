@@ -49,14 +49,16 @@ class Product:
     scheduler: str
     steps: int
     values: Values
+    part: tuple[int, int] | None = None  # the second of six is (2, 6); None is all of it
 
     @property
     def file(self) -> Path:
         """Where the table is kept."""
-        return FOLDER / f"{self.name}-{self.scheduler}-{self.steps}.npz"
+        part = "" if self.part is None else f".part{self.part[0]}of{self.part[1]}"
+        return FOLDER / f"{self.name}-{self.scheduler}-{self.steps}{part}.npz"
 
     def settings(self, shape: Shape) -> list[Setting]:
-        """One setting for each distinct computation of the product."""
+        """One setting for each distinct computation of the product, or of the part of it."""
         parts = [
             [{name: dict(zip(knobs, chosen, strict=True))} for chosen in product(*knobs.values())]
             for name, knobs in self.values.items()
@@ -66,7 +68,10 @@ class Product:
             params: Params = {name: values for one in chosen for name, values in one.items()}
             setting = canonical(Setting.of(params), shape, self.steps)
             found.setdefault(identity(setting, shape, self.steps), setting)
-        return in_order(list(found.values()), shape, self.steps)
+        ordered = in_order(list(found.values()), shape, self.steps)
+        number, of = self.part or (1, 1)
+        first, last = (len(ordered) * end // of for end in (number - 1, number))
+        return ordered[first:last]
 
 
 _VALUES: dict[str, Values] = {
@@ -77,10 +82,11 @@ _VALUES: dict[str, Values] = {
     "all": _ALL,
 }
 PRODUCTS = tuple(
-    Product(name=name, scheduler=scheduler, steps=20, values=_VALUES[name])
-    for scheduler, names in (
-        ("DDIM", ("deepcache", "tome", "tgate", "deepcache-tome", "all")),
-        ("DPM-Solver++", ("tgate", "deepcache-tome")),
+    Product(name=name, scheduler=scheduler, steps=steps, values=_VALUES[name])
+    for scheduler, steps, names in (
+        ("DDIM", 20, ("deepcache", "tome", "tgate", "deepcache-tome", "all")),
+        ("DPM-Solver++", 20, ("tgate", "deepcache-tome")),
+        ("DDIM", 25, ("tgate", "deepcache-tome")),
     )
     for name in names
 )

@@ -3,17 +3,25 @@
     python -m bench.truth                     # says what there is, and how long the rest will take
     python -m bench.truth --run               # goes on with the first table that is not finished
     python -m bench.truth --run --only tgate --scheduler DDIM --prompts 32
+    python -m bench.truth --run --only tgate --steps 25 --device cuda --part 2/6
+    python -m bench.truth --join --only tgate --steps 25
 
 Each table is one file under `bench/truth/`: a product over some knobs with one row for each
 distinct computation, and the score of each of the first prompts of the truth pool, batch by batch.
 It is written after every few settings and read at the start, so that a run that ends goes on where
-it was. Equal first steps are computed once (`bench._shared`). Baseline and settings alike are
-generated under bfloat16 autocast, which is half as fast again on a CPU that has it. Latencies have
-a command of their own, `bench.latency`, because they want a quiet machine.
+it was. Equal first steps are computed once (`bench._shared`). On a CPU, baseline and settings alike
+are generated under bfloat16 autocast, which is half as fast again where the CPU has it; on a GPU in
+float32 as it is, all prompts in one batch: there the host is the slower, so that several processes
+share a table, each with a part of its settings in a file of its own. Latencies have a command of
+their own, `bench.latency`, because they want a quiet machine.
 """
 
 import argparse
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,12 +34,42 @@ from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure.pictures import checked
 from tuner.setting import Setting, identity
 
-BATCH = 32
 SAVE_S = 60  # between two writings of a table
-A_SECOND = 5  # pictures of the baseline
+A_SECOND = 5  # pictures of the baseline, on a CPU
 
 
-def begun(wanted: Product, shape: Shape) -> Table:
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """On what, and how precisely, a table is made: one table is never made in two ways."""
+
+    device: str
+    batch: int
+    autocast: bool
+
+    @classmethod
+    def of(cls, device: str) -> "Where":
+        """A CPU under autocast, a GPU without and with all prompts at once."""
+        host = device == "cpu"
+        return cls(device=device, batch=32 if host else PROMPTS, autocast=host)
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What a table says of it."""
+        if self.autocast:
+            return {"autocast": "bfloat16"}
+        return {"device_type": self.device.split(":")[0], "dtype": "float32"}
+
+    @contextmanager
+    def precisely(self) -> Iterator[None]:
+        """For the length of a ``with`` block."""
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
+            yield
+
+
+def begun(wanted: Product, shape: Shape, where: Where) -> Table:
     """The table as it is on disk, or an empty one."""
     settings = wanted.settings(shape)
     table = Table(
@@ -42,41 +80,62 @@ def begun(wanted: Product, shape: Shape) -> Table:
             "prompts": "truth pool",
             "guidance_scale": MODEL.guidance_scale,
             "seed": 42,
-            "autocast": "bfloat16",
+            **where.about,
         },
     )
     if wanted.file.exists():
-        kept = read(wanted.file)
-        if kept.about != table.about:
-            raise SystemExit(f"{wanted.file} is of {kept.about}, not {table.about}: move it away")
-        rows = {identity(one, shape, wanted.steps): row for row, one in enumerate(kept.settings)}
-        for row, setting in enumerate(settings):
-            known = rows.get(identity(setting, shape, wanted.steps))
-            if known is not None:
-                table.scores[row] = kept.scores[known]
-        table.baseline = kept.baseline
+        take_over(wanted.file, table, shape, wanted.steps)
     return table
 
 
-def fill(wanted: Product, table: Table, prompts: int) -> None:
-    """Generate what is missing, one batch of prompts after the other for all settings."""
-    import torch
+def take_over(file: Path, table: Table, shape: Shape, steps: int) -> None:
+    """The scores of the settings that a file knows."""
+    kept = read(file)
+    if kept.about != table.about:
+        raise SystemExit(f"{file} is of {kept.about}, not {table.about}: move it away")
+    rows = {identity(one, shape, steps): row for row, one in enumerate(kept.settings)}
+    for row, setting in enumerate(table.settings):
+        known = rows.get(identity(setting, shape, steps))
+        if known is not None:
+            table.scores[row] = kept.scores[known]
+    table.baseline = kept.baseline
 
+
+def join(wanted: Product, shape: Shape, where: Where) -> None:
+    """Put the parts of a table that are there into one file."""
+    table = begun(wanted, shape, where)
+    for file in sorted(wanted.file.parent.glob(f"{wanted.file.stem}.part*of*.npz")):
+        before = table.baseline
+        take_over(file, table, shape, wanted.steps)
+        apart = np.nanmax(np.abs(np.append(before - table.baseline, 0)))
+        if apart > 0.05:
+            print(f"{file.name}: a baseline of its own, by up to {apart:.2f} points")
+    write(table, wanted.file)
+    print(f"{wanted.file.stem}: {len(table.settings)} settings, {table.prompts} prompts")
+
+
+def fill(wanted: Product, table: Table, prompts: int, where: Where) -> None:
+    """Generate what is missing, one batch of prompts after the other for all settings."""
     evaluation = evaluation_of(
-        "truth", PROMPTS, scheduler=wanted.scheduler, steps=wanted.steps, batch_size=BATCH
+        "truth",
+        PROMPTS,
+        scheduler=wanted.scheduler,
+        steps=wanted.steps,
+        device=where.device,
+        batch_size=where.batch,
     )
     pipe = evaluation.pipeline
     shape = shape_of(pipe, MODEL.resolution)
     rows = [(Setting(), table.baseline), *zip(table.settings, table.scores, strict=True)]
     saved = begin = time.monotonic()
     done = 0
-    for numbers in evaluation.batches()[: prompts // BATCH]:
+    for numbers in evaluation.batches()[: prompts // where.batch]:
         trail = Trail()
         missing = [row for row in rows if np.isnan(row[1][numbers.start])]
         for nth, (setting, scores) in enumerate(missing, 1):
             with (
                 shared(pipe, setting, shape, wanted.steps, trail, seed=evaluation.seed) as call,
-                torch.autocast("cpu", torch.bfloat16),
+                where.precisely(),
             ):
                 output, _ = evaluation.generate(call, numbers)
             texts = evaluation.texts(numbers)
@@ -90,11 +149,11 @@ def fill(wanted: Product, table: Table, prompts: int) -> None:
     write(table, wanted.file)
 
 
-def work(table: Table, wanted: Product, shape: Shape, prompts: int) -> float:
+def work(table: Table, wanted: Product, shape: Shape, prompts: int, batch: int) -> float:
     """Generations of the baseline, in images, that the missing scores are worth."""
     sums = Sums(shape, wanted.steps)
     total = 0.0
-    for start in range(0, prompts, BATCH):
+    for start in range(0, prompts, batch):
         trail: list[Any] = []
         for setting, scores in zip(table.settings, table.scores, strict=True):
             if np.isnan(scores[start]):
@@ -102,7 +161,7 @@ def work(table: Table, wanted: Product, shape: Shape, prompts: int) -> float:
                 keys = keys_of(setting, plan)
                 total += sum(sums.steps(setting)[start_of(plan, keys, trail) :]) + sums.rest
                 trail = keys
-    return total * BATCH
+    return total * batch
 
 
 def main() -> None:
@@ -110,16 +169,34 @@ def main() -> None:
     parser.add_argument("--run", action="store_true")
     parser.add_argument("--only", help="the tables of this name")
     parser.add_argument("--scheduler", help="the tables for this scheduler")
-    parser.add_argument("--prompts", type=int, default=PROMPTS, help="a multiple of 32")
+    parser.add_argument(
+        "--prompts",
+        type=int,
+        default=PROMPTS,
+        help="a multiple of the batch: of 32 on a CPU, of 128 on a GPU",
+    )
+    parser.add_argument("--steps", type=int, help="the tables for this number of steps")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--part", help="2/6 is the second sixth of each table's settings")
+    parser.add_argument("--join", action="store_true", help="make one file of a table's parts")
     args = parser.parse_args()
     quiet()
-    for wanted in PRODUCTS:
-        if args.only not in (None, wanted.name) or args.scheduler not in (None, wanted.scheduler):
+    where = Where.of(args.device)
+    part = None
+    if args.part is not None:
+        number, of = args.part.split("/")
+        part = (int(number), int(of))
+    for one in PRODUCTS:
+        asked = ((args.only, one.name), (args.scheduler, one.scheduler), (args.steps, one.steps))
+        if any(wish not in (None, has) for wish, has in asked):
             continue
-        pipe = pipeline(wanted.scheduler)
-        shape = shape_of(pipe, MODEL.resolution)
-        table = begun(wanted, shape)
-        images = work(table, wanted, shape, args.prompts)
+        wanted = replace(one, part=part)
+        shape = shape_of(pipeline(wanted.scheduler), MODEL.resolution)
+        if args.join:
+            join(wanted, shape, where)
+            continue
+        table = begun(wanted, shape, where)
+        images = work(table, wanted, shape, args.prompts, where.batch)
         print(
             f"{wanted.file.stem}: {len(table.settings)} settings, {table.prompts} prompts done; "
             f"the rest is worth {images:,.0f} pictures of the baseline, "
@@ -127,7 +204,7 @@ def main() -> None:
             flush=True,
         )
         if args.run and table.prompts < args.prompts:
-            fill(wanted, table, args.prompts)
+            fill(wanted, table, args.prompts, where)
 
 
 if __name__ == "__main__":
