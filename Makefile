@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow gpu lint clean
 
 demo: $(VENV)/ready  ## set up, tune the bundled miniature, print the front, write search_params.json
 	$(BIN)/tuner run studies/miniature.toml
@@ -14,6 +14,9 @@ test: $(VENV)/ready  ## set up and run the tests
 
 slow: $(VENV)/ready  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+gpu: $(VENV)/ready  ## the tests of what only a GPU shows
+	$(BIN)/python -m pytest -m gpu
 
 lint: $(VENV)/ready  ## format, lint, types, import layers
 	$(BIN)/ruff format --check .

@@ -6,36 +6,95 @@ Each accelerator is applied in its neutral setting, which computes all that the 
 so that what is left of the difference is its own; beside ours stand the packages as they are. The
 pipelines have every module of the full-size models at a tenth of the width, at 64x64 pixels: the
 host's work does not depend on the width. Times are those of the one thread (not of the clock on
-the wall), with the quartiles of what is added; "reads" are values read back from tensors, each of
-which makes the host wait for a GPU. For comparison: 3 % of a published step of SD2.1 on an A5000
-(2.61 s / 50) is 1.6 ms.
+the wall), with the quartiles of what is added; "waits" are operations that hold the host until a
+GPU has caught up, on a CPU the values read back from tensors, which would. For comparison: 3 % of a
+published step of SD2.1 on an A5000 (2.61 s / 50) is 1.6 ms.
+
+On a GPU the same by the wall follows, of whole pictures at full size in half precision: what of the
+host's work is hidden behind the GPU's costs nothing there.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import tgate
 import tomesd
 import torch
 from DeepCache import DeepCacheSDHelper
-from torch.profiler import ProfilerActivity, profile
 
 from bench._full_size import build
 from bench._miniature import conditions, quiet
+from bench._waits import waits
 from tuner import registry
 from tuner.accelerators._applied import applied
 from tuner.errors import UnfitError
-from tuner.measure.device import synchronise
+from tuner.measure.device import describe, synchronise
 from tuner.setting import Setting
 
 STEPS = 20
 NARROW = 10
 Generate = Callable[..., Any]
+
+
+@dataclass
+class Pair:
+    """Two pipelines of a kind: what a package leaves behind in one does not reach the baseline."""
+
+    family: str
+    device: str
+    full: bool  # size, by the wall; or narrow, by the thread's own clock
+
+    @cached_property
+    def baseline(self) -> Any:
+        """Nothing is ever applied to it."""
+        return self._built()
+
+    @cached_property
+    def patched(self) -> Any:
+        """What is applied to; delete it where a package cannot be taken off again."""
+        return self._built()
+
+    def _built(self) -> Any:
+        dtype = torch.float16 if self.full else torch.float32
+        narrow = 1 if self.full else NARROW
+        return build(self.family, dtype=dtype, device=self.device, narrow=narrow)
+
+    def added(self, generate: Generate, repetitions: int) -> str:
+        """Cells of the table: a step's milliseconds, and how much of it the other side has not."""
+        turns = []
+        for _ in range(repetitions + 1):
+            turns.append((self.timed(self.baseline), self.timed(generate)))
+        del turns[0]  # the warm-up
+        without = statistics.median(before for before, _ in turns) / STEPS * 1000
+        whole = statistics.median(own for _, own in turns) / STEPS * 1000
+        more = sorted((own - before) / STEPS * 1000 for before, own in turns)
+        low, middle, high = (more[len(more) * share // 4] for share in (1, 2, 3))
+        share = f", {middle / without:+.1%}" if self.full else ""
+        return f"{whole:.2f} | {middle:+.2f} ({low:+.2f} … {high:+.2f}){share}"
+
+    def timed(self, generate: Generate) -> float:
+        """Seconds of one picture: of the thread's work, or by the wall until the GPU is done."""
+        side = None if self.full else 64
+        synchronise(self.device)
+        clock = time.perf_counter if self.full else time.thread_time
+        start = clock()
+        generate(
+            "a red circle on a blue ground",
+            height=side,
+            width=side,
+            num_inference_steps=STEPS,
+            generator=torch.Generator().manual_seed(0),
+            output_type="latent",
+        )
+        if self.full:
+            synchronise(self.device)
+        return clock() - start
 
 
 def main() -> None:
@@ -46,26 +105,35 @@ def main() -> None:
     args = parser.parse_args()
     quiet()
     torch.set_num_threads(1)
-    print(f"{args.device}, {conditions()}; {STEPS} steps, medians of {args.repetitions} turns\n")
-    print("| model | accelerator | whose | ms a step | of these added | reads a step |")
-    print("|---|---|---|---|---|---|")
+    gpu = args.device != "cpu"
+    print(f"{describe(args.device)}, {conditions()}")
+    print(f"{STEPS} steps, medians of {args.repetitions} turns\n")
+    print("| model | accelerator | whose | waits | ms of the thread | of these added |", end="")
+    print(" ms by the wall, full size | of these added |" if gpu else "")
+    print("|---|---|---|---|---|---|" + "---|---|" * gpu, flush=True)
     for family in args.models.split(","):
-        # Two of the same: what a package leaves behind does not reach the baseline.
-        baseline, patched = (narrow(family, args.device) for _ in range(2))
+        pairs = [Pair(family, args.device, full) for full in ((False, True) if gpu else (False,))]
         for name, component in registry.components("accelerators").items():
             with suppress(UnfitError):
-                component.check(patched)
+                component.check(pairs[0].patched)
                 neutral = Setting.of({name: component.neutral}).accelerators
-                with applied(patched, neutral) as generate:
-                    row(family, name, "ours", baseline, generate, args)
+                with ExitStack() as on:
+                    ours = [on.enter_context(applied(one.patched, neutral)) for one in pairs]
+                    row(f"{family} | {name} | ours", pairs, ours, args)
                 if name in PACKAGES:
-                    generate = PACKAGES[name](patched)
-                    row(family, name, "the package's", baseline, generate, args)
-                    patched = narrow(family, args.device)
+                    theirs = [PACKAGES[name](one.patched) for one in pairs]
+                    row(f"{family} | {name} | the package's", pairs, theirs, args)
+                    del theirs
+                    for one in pairs:
+                        del one.patched
 
 
-def narrow(family: str, device: str) -> Any:
-    return build(family, dtype=torch.float32, device=device, narrow=NARROW)
+def row(title: str, pairs: list[Pair], calls: list[Generate], args: argparse.Namespace) -> None:
+    narrow = pairs[0]
+    more = waits(lambda: narrow.timed(calls[0]), args.device)
+    more -= waits(lambda: narrow.timed(narrow.baseline), args.device)
+    cells = [one.added(call, args.repetitions) for one, call in zip(pairs, calls, strict=True)]
+    print(f"| {title} | {more / STEPS:+.1f} | {' | '.join(cells)} |", flush=True)
 
 
 def raw_deepcache(pipeline: Any) -> Generate:
@@ -87,46 +155,6 @@ def raw_tgate(pipeline: Any) -> Generate:
 
 
 PACKAGES = {"deepcache": raw_deepcache, "tome": raw_tome, "tgate": raw_tgate}
-
-
-def reads(generate: Generate, device: str) -> int:
-    """Values that are read back from tensors while one picture is made."""
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
-        timed(generate, device)
-    return sum(one.count for one in seen.key_averages() if one.key == "aten::_local_scalar_dense")
-
-
-def row(
-    family: str, name: str, whose: str, baseline: Any, generate: Generate, args: argparse.Namespace
-) -> None:
-    added_reads = reads(generate, args.device) - reads(baseline, args.device)
-    turns = [
-        (timed(baseline, args.device), timed(generate, args.device))
-        for _ in range(args.repetitions)
-    ]
-    whole = statistics.median(own for _, own in turns) / STEPS * 1000
-    added = sorted((own - without) / STEPS * 1000 for without, own in turns)
-    low, middle, high = (added[len(added) * share // 4] for share in (1, 2, 3))
-    print(
-        f"| {family} | {name} | {whose} | {whole:.2f} | {middle:.2f} ({low:.2f} … {high:.2f}) "
-        f"| {added_reads / STEPS:+.1f} |",
-        flush=True,
-    )
-
-
-def timed(generate: Generate, device: str) -> float:
-    """Seconds that the thread worked on one picture's denoising."""
-    synchronise(device)
-    start = time.thread_time()
-    generate(
-        "a red circle on a blue ground",
-        height=64,
-        width=64,
-        num_inference_steps=STEPS,
-        generator=torch.Generator().manual_seed(0),
-        output_type="latent",
-    )
-    return time.thread_time() - start
 
 
 if __name__ == "__main__":

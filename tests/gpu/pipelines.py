@@ -1,0 +1,80 @@
+"""Pipelines on the GPU in half precision: full-size ones with random weights, and tiny ones."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench._full_size import build
+from tests.pipelines import new
+from tuner.accelerators._applied import applied
+from tuner.measure.evaluation import Evaluation
+from tuner.setting import Setting
+
+DEVICE = "cuda:0"
+HALF = torch.float16
+NARROW = 1  # full size
+PROMPTS = ["a red circle on a blue ground", "two green squares"]
+
+
+@cache
+def full(family: str) -> Any:
+    """SD1.5 or SDXL, one for the whole session; whoever patches it must undo it."""
+    return build(family, dtype=HALF, device=DEVICE, narrow=NARROW)
+
+
+@cache
+def small(family: str) -> Any:
+    """A tiny pipeline of `tests.pipelines`: what the host does at a step is the same."""
+    return new(family).to(DEVICE, HALF)
+
+
+class Brightness:
+    """A metric that any picture is worth something to."""
+
+    identity = "brightness"
+
+    def score(self, images: list[Any], prompts: list[str]) -> list[float]:
+        return [100 * float(np.asarray(image).mean()) / 255 for image in images]
+
+
+def evaluation_of(family: str = "SD1.5", **changes: Any) -> Evaluation:
+    """Two prompts at six steps, one by one, on a full-size pipeline."""
+    values: dict[str, Any] = {
+        "pipeline": full(family),
+        "device": DEVICE,
+        "steps": 6,
+        "prompts": PROMPTS,
+        "metric": Brightness(),
+        "resolution": 512,
+        "guidance_scale": 7.5,
+        "batch_size": 1,
+        "most_pairs": 3,
+    }
+    return Evaluation(**values | changes)
+
+
+def generated(evaluation: Evaluation, setting: Setting) -> torch.Tensor:
+    """The pictures of every prompt, batch by batch."""
+    with applied(evaluation.pipeline, setting.accelerators, seed=evaluation.seed) as call:
+        found = [evaluation.generate(call, numbers)[0] for numbers in evaluation.batches()]
+    pictures = torch.cat(found)
+    assert torch.isfinite(pictures).all()
+    return pictures
+
+
+@contextmanager
+def scarce() -> Iterator[None]:
+    """No more memory on the GPU than is in use."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    _, total = torch.cuda.mem_get_info(DEVICE)
+    torch.cuda.set_per_process_memory_fraction(torch.cuda.memory_reserved(DEVICE) / total, DEVICE)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, DEVICE)

@@ -1,0 +1,99 @@
+"""A GPU that is full: a trial fails in one line, everything is given back, the study goes on."""
+
+import gc
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from tests.gpu.pipelines import DEVICE, evaluation_of, generated, scarce
+from tests.runs.study import finished, spec
+from tuner.errors import TrialError, UsageError
+from tuner.measure.baseline import Memory
+from tuner.search.loop import Watch
+from tuner.search.record import Result
+from tuner.session import Session
+from tuner.setting import Setting
+
+pytestmark = pytest.mark.gpu
+
+CACHED = Setting.of({"deepcache": {"cache_interval": 2, "cache_branch_id": 0}})
+A_LITTLE = 16 * 2**20  # bytes
+
+
+def in_use() -> int:
+    """Bytes of tensors on the GPU."""
+    torch.cuda.synchronize(DEVICE)
+    return torch.cuda.memory_allocated(DEVICE)
+
+
+def test_a_trial_on_a_full_gpu_fails_in_one_line_and_gives_everything_back() -> None:
+    evaluation, store = evaluation_of(), Memory()
+    evaluation.baseline(store)
+    before = generated(evaluation, Setting())
+    gc.collect()
+    used = in_use()
+    gc.disable()  # what is given back must not wait for Python to look for cycles
+    try:
+        with scarce(), pytest.raises(TrialError, match="out of memory") as caught:
+            list(evaluation.measure(CACHED, store))
+        assert in_use() < used + A_LITTLE
+        assert torch.cuda.memory_reserved(DEVICE) < used + 2**29
+    finally:
+        gc.enable()
+    assert "\n" not in str(caught.value)
+    assert "--resolution" in str(caught.value)  # there is no smaller batch than one
+    *_, last = evaluation.measure(CACHED, store)
+    assert last.prompts == len(evaluation.prompts)
+    assert torch.equal(generated(evaluation, Setting()), before)
+
+
+def test_a_baseline_on_a_full_gpu_is_the_users_to_mend() -> None:
+    evaluation = evaluation_of(batch_size=2)
+    with scarce(), pytest.raises(UsageError, match="out of memory at the baseline") as caught:
+        evaluation.baseline(Memory())
+    assert "a smaller --batch-size" in str(caught.value)
+
+
+class Filled(Watch):
+    """Fills the GPU for the first trial."""
+
+    def __init__(self) -> None:
+        self.full = ExitStack()
+        self.used: list[int] = []
+
+    def trial_began(self, number: int, setting: Setting) -> None:
+        self.used.append(in_use())
+        if number == 0:
+            self.full.enter_context(scarce())
+
+    def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
+        self.full.close()
+
+
+def test_a_study_goes_on_after_a_trial_that_did_not_fit(tmp_path: Path) -> None:
+    asked = spec(
+        tmp_path,
+        device="cuda",
+        search_targets=("tome",),
+        num_samples=128,
+        max_samples=128,
+        batch_size=128,
+    )
+    session, watch = Session(), Filled()
+    evaluation = session.evaluation(asked)
+    outcome = session.run(asked, watch)
+    trials = finished(tmp_path)
+    assert [one.state for one in trials] == [TrialState.FAIL, *[TrialState.COMPLETE] * 2]
+    reason = trials[0].user_attrs["reason"]
+    assert reason == "out of memory; a smaller --batch-size needs less"
+    again = [
+        one for one in trials[1:] if one.user_attrs["setting"] == trials[0].user_attrs["setting"]
+    ]
+    assert len(again) == 1
+    assert max(watch.used[1:]) < watch.used[0] + A_LITTLE
+    kept = outcome.study.user_attrs["baseline"]
+    scores, _ = evaluation.baseline(Memory())
+    assert sum(scores.scores) / len(scores.scores) == kept["score"]

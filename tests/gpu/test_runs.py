@@ -1,0 +1,44 @@
+"""The command line on a GPU, from the first trial to the exported file."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from tests.gpu.pipelines import DEVICE
+from tests.runs.study import FLAGS, TRIPLE, finished
+from tuner import cli
+from tuner.measure.lock import lock_file
+from tuner.storage import Storage
+
+pytestmark = pytest.mark.gpu
+
+
+def of_the_driver(what: str) -> str:
+    """What nvidia-smi says of the first GPU."""
+    command = ["nvidia-smi", f"--query-gpu={what}", "--format=csv,noheader", "--id=0"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_miniature_is_tuned_and_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["--search-targets", "deepcache,tome,tgate", "--device", "cuda", "--trials", "6"]
+    assert cli.main([*FLAGS, *asked, "--pictures", "none"]) == 0
+    assert cli.main(["export", "-o", "found.json"]) == 0
+    measured = [one for one in finished(tmp_path) if one.state == TrialState.COMPLETE]
+    assert len(measured) >= 4
+    assert all(one.user_attrs["memory_gib"] > 0.01 for one in measured)
+    parts = Storage(f"sqlite:///{tmp_path / 'tuner.db'}").study(TRIPLE).user_attrs["baseline_parts"]
+    assert parts["device"] == torch.cuda.get_device_name(DEVICE) == of_the_driver("name")
+    assert parts["driver"] == of_the_driver("driver_version")
+    assert parts["cuda"] == torch.version.cuda
+    study = json.loads((tmp_path / "found.json").read_text())["studies"][TRIPLE]
+    assert study["best"]["memory_gib"] > 0.01
+    uuid = of_the_driver("uuid").removeprefix("GPU-")
+    assert lock_file("cuda").name == f"cuda-{uuid}.lock"
+    assert lock_file("cuda").exists()
