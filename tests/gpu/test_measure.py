@@ -66,8 +66,8 @@ def test_pictures_do_not_depend_on_the_batch_size(
     apart = (whole[0] - whole[1]).abs().mean()
     off = (whole - parts).abs().mean(dim=(1, 2, 3))
     # Half precision rounds otherwise in other shapes, and a token may be merged into another one.
-    assert off.max() < 0.1 * apart
-    assert off.max() < 0.02
+    assert off.max() < (0.05 if "tome" in chosen.params else 0.01)
+    assert apart > 0.1
 
 
 def pictures(evaluation: Evaluation, chosen: Setting, numbers: range) -> torch.Tensor:
