@@ -69,6 +69,10 @@ class Where:
             yield
 
 
+class OtherwiseError(Exception):
+    """A table was begun in another way: on another device, or in another precision."""
+
+
 def begun(wanted: Product, shape: Shape, where: Where) -> Table:
     """The table as it is on disk, or an empty one."""
     settings = wanted.settings(shape)
@@ -92,7 +96,7 @@ def take_over(file: Path, table: Table, shape: Shape, steps: int) -> None:
     """The scores of the settings that a file knows."""
     kept = read(file)
     if kept.about != table.about:
-        raise SystemExit(f"{file} is of {kept.about}, not {table.about}: move it away")
+        raise OtherwiseError(f"{file.name} is of {kept.about}, not {table.about}: it stays so")
     rows = {identity(one, shape, steps): row for row, one in enumerate(kept.settings)}
     for row, setting in enumerate(table.settings):
         known = rows.get(identity(setting, shape, steps))
@@ -195,7 +199,11 @@ def main() -> None:
         if args.join:
             join(wanted, shape, where)
             continue
-        table = begun(wanted, shape, where)
+        try:
+            table = begun(wanted, shape, where)
+        except OtherwiseError as error:
+            print(error)
+            continue
         images = work(table, wanted, shape, args.prompts, where.batch)
         print(
             f"{wanted.file.stem}: {len(table.settings)} settings, {table.prompts} prompts done; "
