@@ -1,6 +1,8 @@
 """The truth tables' latencies: what each kind of step takes, measured again and again.
 
-    python -m bench.latency            # batch 4: minutes
+    python -m bench.latency                           # batch 4: minutes
+    python -m bench.latency --turns 2 --apart a.json  # what was timed, to be put together with
+    python -m bench.latency --join a.json,b.json      # what other processes have timed
 
 A setting's latency is the sum of its steps, of which there are few kinds. Settings that together
 do every kind of step of every table are generated in pairs with the baseline, whose steps come by
@@ -12,6 +14,9 @@ with the baseline as a trial is, and compared with the sums.
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -51,6 +56,35 @@ class Sums:
         return sum(self.steps(setting)) + self.rest
 
 
+@dataclass
+class Timed:
+    """What was timed, in units of the baseline's whole latency at that moment."""
+
+    conditions: list[str]
+    kinds: list[tuple[Kind, list[float]]] = field(default_factory=list)  # every step of each kind
+    rests: list[float] = field(default_factory=list)
+
+    @classmethod
+    def joined(cls, files: Sequence[Path]) -> "Timed":
+        """What several processes have timed."""
+        times: defaultdict[Kind, list[float]] = defaultdict(list)
+        found = cls(conditions=[])
+        for file in files:
+            one = cls(**json.loads(file.read_text()))
+            found.conditions += one.conditions
+            found.rests += one.rests
+            for kind, shares in one.kinds:
+                times[tuple(kind)] += shares
+        return cls(conditions=found.conditions, kinds=list(times.items()), rests=found.rests)
+
+    def keep(self) -> None:
+        """Each kind's median, where `Sums` reads it."""
+        FOLDER.mkdir(exist_ok=True)
+        found = [[list(kind), round(float(np.median(shares)), 6)] for kind, shares in self.kinds]
+        kept = {"kinds": found, "rest": float(np.median(self.rests))}
+        FILE.write_text(json.dumps(kept | {"conditions": "; ".join(sorted(set(self.conditions)))}))
+
+
 def kinds(setting: Setting, shape: Shape, steps: int) -> list[Kind]:
     """What each step does; the first full guided step of all kinds alike, whatever the setting."""
     rows = step_rows(plan_of(setting.accelerators, shape, steps))
@@ -61,8 +95,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--check", type=int, default=40)
+    parser.add_argument("--apart", type=Path, help="keep what was timed in this file only")
+    parser.add_argument("--join", help="files of --apart, between commas")
     args = parser.parse_args()
     quiet()
+    if args.join is not None:
+        Timed.joined([Path(one) for one in args.join.split(",")]).keep()
+        return
     steps = PRODUCTS[0].steps
     evaluation = evaluation_of("truth", BATCH, steps=steps, batch_size=BATCH)
     shape = shape_of(evaluation.pipeline, MODEL.resolution)
@@ -72,22 +111,32 @@ def main() -> None:
         if (wanted.scheduler, wanted.steps) == ("DDIM", steps)
         for setting in wanted.settings(shape)
     }
-    chosen = cover(everything, kinds(Setting(), shape, steps))
-    print(f"{conditions()}; batch {BATCH}, {len(chosen)} settings, {args.turns} turns", flush=True)
+    timed = time_kinds(evaluation, shape, everything, args.turns)
+    if args.apart is not None:
+        args.apart.write_text(json.dumps(asdict(timed)))
+        return
+    timed.keep()
+    check(evaluation, list(everything), Sums(shape, steps), args.check)
+
+
+def time_kinds(
+    evaluation: Evaluation, shape: Shape, everything: dict[Setting, list[Kind]], turns: int
+) -> Timed:
+    """Settings that do every kind of step, in pairs with the baseline."""
+    steps = evaluation.steps
+    baseline = kinds(Setting(), shape, steps)
+    chosen = cover(everything, baseline)
+    print(f"{conditions()}; batch {BATCH}, {len(chosen)} settings, {turns} turns", flush=True)
     times: defaultdict[Kind, list[float]] = defaultdict(list)
     rests: list[float] = []
-    for turn in range(args.turns):
+    for turn in range(turns):
         for setting in (Setting(), *chosen):
             without, took = evaluation.pairs.steps(setting)
             rests.append((took.whole - took.denoising) / without.whole)
             for kind, seconds in zip(kinds(setting, shape, steps), took.steps, strict=True):
-                times[kind].append(seconds / without.whole)
+                times[kind].append(round(seconds / without.whole, 6))
         print(f"turn {turn + 1} done", flush=True)
-    FOLDER.mkdir(exist_ok=True)
-    found = [[list(kind), round(float(np.median(shares)), 6)] for kind, shares in times.items()]
-    kept = {"kinds": found, "rest": float(np.median(rests)), "conditions": conditions()}
-    FILE.write_text(json.dumps(kept))
-    check(evaluation, list(everything), Sums(shape, steps), args.check)
+    return Timed(conditions=[f"{conditions()}, {turns} turns"], kinds=[*times.items()], rests=rests)
 
 
 def cover(everything: dict[Setting, list[Kind]], known: list[Kind]) -> list[Setting]:

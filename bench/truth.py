@@ -3,17 +3,16 @@
     python -m bench.truth                     # says what there is, and how long the rest will take
     python -m bench.truth --run               # goes on with the first table that is not finished
     python -m bench.truth --run --only tgate --scheduler DDIM --prompts 32
-    python -m bench.truth --run --only tgate --steps 25 --device cuda --part 2/6
+    python -m bench.truth --run --only tgate --steps 25 --device cuda --prompts 512 --part 2/6
     python -m bench.truth --join --only tgate --steps 25
 
 Each table is one file under `bench/truth/`: a product over some knobs with one row for each
 distinct computation, and the score of each of the first prompts of the truth pool, batch by batch.
 It is written after every few settings and read at the start, so that a run that ends goes on where
 it was. Equal first steps are computed once (`bench._shared`). On a CPU, baseline and settings alike
-are generated under bfloat16 autocast, which is half as fast again where the CPU has it; on a GPU in
-float32 as it is, all prompts in one batch: there the host is the slower, so that several processes
-share a table, each with a part of its settings in a file of its own. Latencies have a command of
-their own, `bench.latency`, because they want a quiet machine.
+are generated under bfloat16 autocast, which is half as fast again where the CPU has it; on a GPU
+with TF32's products, all prompts in one batch, and several processes share a table, each with a
+part of its settings in a file of its own. Latencies have a command of their own, `bench.latency`.
 """
 
 import argparse
@@ -34,7 +33,7 @@ from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure.pictures import checked
 from tuner.setting import Setting, identity
 
-SAVE_S = 60  # between two writings of a table
+SAVE_S = 20  # between two writings of a table
 A_SECOND = 5  # pictures of the baseline, on a CPU
 
 
@@ -47,24 +46,25 @@ class Where:
     autocast: bool
 
     @classmethod
-    def of(cls, device: str) -> "Where":
+    def of(cls, device: str, prompts: int) -> "Where":
         """A CPU under autocast, a GPU without and with all prompts at once."""
         host = device == "cpu"
-        return cls(device=device, batch=32 if host else PROMPTS, autocast=host)
+        return cls(device=device, batch=32 if host else prompts, autocast=host)
 
     @property
     def about(self) -> dict[str, str]:
         """What a table says of it."""
         if self.autocast:
             return {"autocast": "bfloat16"}
-        return {"device_type": self.device.split(":")[0], "dtype": "float32"}
+        kind = self.device.split(":")[0]
+        return {"device_type": kind, "dtype": "float32" if kind == "cpu" else "tensorfloat32"}
 
     @contextmanager
     def precisely(self) -> Iterator[None]:
         """For the length of a ``with`` block."""
         import torch
 
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
         with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
             yield
 
@@ -73,13 +73,13 @@ class OtherwiseError(Exception):
     """A table was begun in another way: on another device, or in another precision."""
 
 
-def begun(wanted: Product, shape: Shape, where: Where) -> Table:
-    """The table as it is on disk, or an empty one."""
+def begun(wanted: Product, shape: Shape, where: Where, prompts: int = PROMPTS) -> Table:
+    """The table as it is on disk, or an empty one, with room for so many prompts at least."""
     settings = wanted.settings(shape)
     table = Table(
         settings=settings,
-        scores=np.full((len(settings), PROMPTS), np.nan, dtype=np.float32),
-        baseline=np.full(PROMPTS, np.nan, dtype=np.float32),
+        scores=np.full((len(settings), prompts), np.nan, dtype=np.float32),
+        baseline=np.full(prompts, np.nan, dtype=np.float32),
         about={
             "prompts": "truth pool",
             "guidance_scale": MODEL.guidance_scale,
@@ -97,21 +97,25 @@ def take_over(file: Path, table: Table, shape: Shape, steps: int) -> None:
     kept = read(file)
     if kept.about != table.about:
         raise OtherwiseError(f"{file.name} is of {kept.about}, not {table.about}: it stays so")
+    more = max(0, kept.scores.shape[1] - table.scores.shape[1])
+    table.scores = np.pad(table.scores, ((0, 0), (0, more)), constant_values=np.nan)
+    table.baseline = np.pad(table.baseline, (0, more), constant_values=np.nan)
+    count = len(kept.baseline)
     rows = {identity(one, shape, steps): row for row, one in enumerate(kept.settings)}
     for row, setting in enumerate(table.settings):
         known = rows.get(identity(setting, shape, steps))
         if known is not None:
-            table.scores[row] = kept.scores[known]
-    table.baseline = kept.baseline
+            table.scores[row, :count] = kept.scores[known]
+    table.baseline[:count] = kept.baseline
 
 
-def join(wanted: Product, shape: Shape, where: Where) -> None:
+def join(wanted: Product, shape: Shape, where: Where, prompts: int) -> None:
     """Put the parts of a table that are there into one file."""
-    table = begun(wanted, shape, where)
+    table = begun(wanted, shape, where, prompts)
     for file in sorted(wanted.file.parent.glob(f"{wanted.file.stem}.part*of*.npz")):
-        before = table.baseline
+        before = table.baseline.copy()
         take_over(file, table, shape, wanted.steps)
-        apart = np.nanmax(np.abs(np.append(before - table.baseline, 0)))
+        apart = np.nanmax(np.abs(np.append(before - table.baseline[: len(before)], 0)))
         if apart > 0.05:
             print(f"{file.name}: a baseline of its own, by up to {apart:.2f} points")
     write(table, wanted.file)
@@ -122,7 +126,7 @@ def fill(wanted: Product, table: Table, prompts: int, where: Where) -> None:
     """Generate what is missing, one batch of prompts after the other for all settings."""
     evaluation = evaluation_of(
         "truth",
-        PROMPTS,
+        len(table.baseline),
         scheduler=wanted.scheduler,
         steps=wanted.steps,
         device=where.device,
@@ -177,7 +181,7 @@ def main() -> None:
         "--prompts",
         type=int,
         default=PROMPTS,
-        help="a multiple of the batch: of 32 on a CPU, of 128 on a GPU",
+        help="of every setting; a multiple of 32 on a CPU",
     )
     parser.add_argument("--steps", type=int, help="the tables for this number of steps")
     parser.add_argument("--device", default="cpu")
@@ -185,7 +189,7 @@ def main() -> None:
     parser.add_argument("--join", action="store_true", help="make one file of a table's parts")
     args = parser.parse_args()
     quiet()
-    where = Where.of(args.device)
+    where = Where.of(args.device, args.prompts)
     part = None
     if args.part is not None:
         number, of = args.part.split("/")
@@ -197,10 +201,10 @@ def main() -> None:
         wanted = replace(one, part=part)
         shape = shape_of(pipeline(wanted.scheduler), MODEL.resolution)
         if args.join:
-            join(wanted, shape, where)
+            join(wanted, shape, where, args.prompts)
             continue
         try:
-            table = begun(wanted, shape, where)
+            table = begun(wanted, shape, where, args.prompts)
         except OtherwiseError as error:
             print(error)
             continue

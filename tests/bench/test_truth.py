@@ -30,13 +30,12 @@ def test_parts_of_a_table_are_joined_to_the_scores_of_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(tables, "FOLDER", tmp_path)
-    monkeypatch.setattr(truth, "PROMPTS", 2)
     shape = shape_of(pipeline("DDIM"), MODEL.resolution)
     for number in (1, 2):
         part = replace(SMALL, part=(number, 2))
         assert len(part.settings(shape)) == 1
-        fill(part, begun(part, shape, PRECISE), 2, PRECISE)
-    join(SMALL, shape, PRECISE)
+        fill(part, begun(part, shape, PRECISE, 2), 2, PRECISE)
+    join(SMALL, shape, PRECISE, 2)
     assert "small-DDIM-4: 2 settings, 2 prompts\n" in capsys.readouterr().out
     table = read(SMALL.file)
     assert table.about["dtype"] == "float32"
@@ -51,6 +50,6 @@ def test_parts_of_a_table_are_joined_to_the_scores_of_trials(
 def test_a_table_is_not_made_in_two_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "FOLDER", tmp_path)
     shape = shape_of(pipeline("DDIM"), MODEL.resolution)
-    truth.write(begun(SMALL, shape, Where.of("cpu")), SMALL.file)
+    truth.write(begun(SMALL, shape, Where.of("cpu", 2)), SMALL.file)
     with pytest.raises(OtherwiseError, match="it stays so"):
-        begun(SMALL, shape, Where.of("cuda"))
+        begun(SMALL, shape, Where.of("cuda", 2))

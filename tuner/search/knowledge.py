@@ -49,20 +49,23 @@ def observation(kept: Mapping[str, Any]) -> Observation:
     return Observation(
         setting=Setting.of(kept["setting"]),
         loss=kept["score_loss"],
-        error=_error(kept["score_loss_ci"]),
+        error=_error(kept["score_loss"], kept["score_loss_ci"]),
         speedup=kept.get("speedup"),
         prompts=kept.get("prompts"),
         others={
-            name: (one["value"], _error(one["ci"]))
+            name: (one["value"], _error(one["value"], one["ci"]))
             for name, one in kept.get("fidelity", {}).items()
         },
     )
 
 
-def _error(interval: Sequence[float]) -> float:
-    """About the standard error that a 95 % interval was made of."""
-    width = (interval[1] - interval[0]) / 4
-    return width if np.isfinite(width) else UNKNOWN
+def _error(value: float, interval: Sequence[float]) -> float:
+    """About the standard error that a 95 % interval was made of.
+
+    An end that was drawn out for a skew tells of that; the other is two standard errors away.
+    """
+    half = min(value - interval[0], interval[1] - value)
+    return half / 2 if np.isfinite(half) else UNKNOWN
 
 
 class Scale:
