@@ -1,12 +1,13 @@
 """Speedups of the seven combinations on full-size SD1.5, SD2.1 and SDXL with random weights.
 
-    python -m bench.combinations --device cuda                   # full size, fp16, 50 steps
+    python -m bench.combinations --device cuda --batch 4         # full size, fp16, 50 steps
     python -m bench.combinations --resolution 64 --steps 8       # on a CPU, in the background
 
-Medians of paired latency ratios, baseline and settings by turns, batch 1, the latent as output (the
-VAE is the same for all). T-GATE's gate stands at 3/4, 1/2 and 1/4 of the steps. Beside them stand
-the other accelerators that fit, a GPU's peak memory (the weights included) without a setting and
-with the hungriest of a row, and the figures that were published, with their own hardware and steps.
+Medians of paired latency ratios, baseline and settings by turns, the latent as output (the VAE is
+the same for all). A batch of one leaves a fast GPU waiting for the host. T-GATE's gate stands at
+3/4, 1/2 and 1/4 of the steps. Beside them stand the other accelerators that fit, a GPU's peak
+memory (the weights included) without a setting and with the hungriest of a row, and the figures
+that were published, with their own hardware and steps.
 The warm-up of every setting is a short generation that does each kind of step once.
 """
 
@@ -72,11 +73,15 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, help="default: the model's own")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=1)
     args = parser.parse_args()
     quiet()
     dtype = torch.float32 if args.device == "cpu" else torch.float16
     about = describe(args.device)
-    print(f"{about}, {dtype}, {conditions()}; {args.steps} steps, {args.pairs} pairs\n")
+    print(
+        f"{about}, {dtype}, {conditions()}; {args.steps} steps, batch {args.batch}, "
+        f"{args.pairs} pairs\n"
+    )
     print("| model | combination | mild | middle | wild | GiB | published |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for family in args.models.split(","):
@@ -137,27 +142,27 @@ def turn(pipeline: Any, settings: list[Setting], args: argparse.Namespace) -> li
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """What one picture took."""
+    """What one batch took."""
 
     seconds: float
     gib: float  # peak on a GPU; zero elsewhere
 
 
 def picture(pipeline: Any, setting: Setting, steps: int, args: argparse.Namespace) -> Picture:
-    """Generate one picture with a setting."""
+    """Generate a batch with a setting; seconds for each picture of it."""
     size = {} if args.resolution is None else {"height": args.resolution, "width": args.resolution}
     with applied(pipeline, setting.accelerators) as generate, PeakMeter(args.device) as meter:
         synchronise(args.device)
         start = time.perf_counter()
         generate(
-            ["a red circle on a blue ground"],
+            ["a red circle on a blue ground"] * args.batch,
             num_inference_steps=steps,
-            generator=[torch.Generator().manual_seed(0)],
+            generator=[torch.Generator().manual_seed(one) for one in range(args.batch)],
             output_type="latent",
             **size,
         )
         synchronise(args.device)
-        seconds = time.perf_counter() - start
+        seconds = (time.perf_counter() - start) / args.batch
     return Picture(seconds=seconds, gib=meter.found.device or 0.0)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tomesd
 import torch
+from tomesd.merge import bipartite_soft_matching_random2d
 
 from tests.accelerators.upstream import (
     MERGED,
@@ -21,7 +22,7 @@ from tests.pipelines import (
     tiny,
 )
 from tuner.accelerators._applied import applied
-from tuner.accelerators.tome import ToMe
+from tuner.accelerators.tome import ToMe, averages
 
 
 @pytest.mark.parametrize(("ratio", "max_downsample"), [(0.1, 2), (0.5, 1), (0.5, 2), (0.9, 4)])
@@ -114,3 +115,16 @@ def test_10_our_tome_gives_the_same_pictures_in_an_odd_batch(family: str) -> Non
         for size in (1, 2):
             fewer = pictures(generate, PROMPTS[:size], guidance_scale=1.0)
             np.testing.assert_allclose(fewer, together[:size], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("merged", [1, 7, 40, 60])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 9)])
+def test_averages_merge_as_the_package_does(height: int, width: int, merged: int) -> None:
+    chance = torch.Generator().manual_seed(3)
+    tokens = torch.randn(3, height * width, 5, generator=chance, dtype=torch.float64)
+    merge, unmerge = bipartite_soft_matching_random2d(
+        tokens, width, height, 2, 2, merged, generator=chance
+    )
+    ours = averages(unmerge, tokens, height, width, merged)
+    torch.testing.assert_close(ours(tokens), merge(tokens))
+    assert not torch.equal(unmerge(ours(tokens)), tokens)

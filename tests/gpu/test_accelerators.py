@@ -73,9 +73,10 @@ def test_no_accelerator_waits_for_the_gpu_at_a_step(name: str, family: str) -> N
     with applied(pipeline, setting((name,)).accelerators) as generate:
         few, many = (counted(generate, steps) for steps in (8, 16))
     few, many = few - counted(pipeline, 8), many - counted(pipeline, 16)
-    # What decides by the picture must look at each: here with the prompt and without.
-    allowed = 2 if name in DECIDE_BY_THE_PICTURE else 0
-    assert (many - few) / 8 <= allowed
+    # What decides by the picture must look at each: here with the prompt and without. And diffusers
+    # copies FasterCache's mask of frequencies from the host, at each pass that it makes up for.
+    allowed = 2 if name in DECIDE_BY_THE_PICTURE or name == "fastercache" else 0
+    assert (many - few) / 8 <= allowed, (few, many)
 
 
 def counted(generate: Any, steps: int) -> int:

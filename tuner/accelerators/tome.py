@@ -145,7 +145,40 @@ class _Merging:
             merged,
             generator=chance,
         )
+        if tokens.is_cuda:
+            grid = ceil(height / downsample), ceil(width / downsample)
+            merge = averages(unmerge, tokens, *grid, merged)
         return merge, unmerge
+
+
+def averages(
+    unmerge: Callable[[Any], Any], tokens: Any, height: int, width: int, merged: int
+) -> Callable[[Any], Any]:
+    """What merges tokens as tomesd does, in the same order of additions each time.
+
+    tomesd adds tokens up with `scatter_reduce`, whose order a GPU chooses anew at each call. Here
+    it is a product with a matrix of shares. `unmerge` tells who is merged with whom; `tokens` has
+    the shape (batch, height · width, channels), of which each 2x2 patch keeps one at least.
+    """
+    import torch
+
+    batch, count, _ = tokens.shape
+    kept = (height // 2) * (width // 2)  # those that others are merged into: the last ones
+    alone = count - min(merged, count - kept) - kept
+    places = torch.arange(alone + kept, device=tokens.device)
+    place = unmerge(places.expand(batch, -1).unsqueeze(-1)).squeeze(-1)  # of each token
+    # Of those that are merged any one stands there, and is not read.
+    of_place = torch.zeros_like(places).repeat(batch, 1)
+    of_place.scatter_(1, place, torch.arange(count, device=tokens.device).repeat(batch, 1))
+    stay = of_place[:, :alone].unsqueeze(-1)
+    together = place.unsqueeze(1) == places[alone:].unsqueeze(-1)  # (batch, kept, count)
+    shares = together / together.sum(-1, keepdim=True)
+
+    def merge(x: Any) -> Any:
+        unmerged = x.gather(1, stay.expand(-1, -1, x.shape[-1]))
+        return torch.cat([unmerged, shares.to(x.dtype) @ x], dim=1)
+
+    return merge
 
 
 class _Layer:
