@@ -213,6 +213,7 @@ def made_up(setting: Setting, trial: int) -> Iterator[Measurement]:
         score=33 * (1 - loss),
         fidelity={},
         scores=[33 * (1 - loss) + place / 10 for place in range(count)],
+        numbers=list(range(count)),
         ratios=[speedup] * 3,
         denoising=Estimate(value=speedup, low=speedup - 0.01, high=speedup + 0.01),
         denoising_s=2.5 / speedup,

@@ -1,9 +1,10 @@
 """A search on a truth table, trial by trial: nothing is generated; the verdicts are the tuner's.
 
-Each replay draws its own prompts of the table: those of every trial, more for verdicts that need
-them, and others for measuring the winners again. A measured speedup scatters by one per cent about
-the table's. A setting is truly feasible when the upper end of its loss's 95 % interval over all
-stored prompts is under the limit.
+Each replay draws its own prompts of the table: those on offer to its trials, and others for
+measuring the winners again. A trial of ours draws 32 of the 64 on offer, and settles an open
+verdict of the front with the rest when the search has ended; one of another sampler has the same 32
+always. A measured speedup scatters by one per cent about the table's. A setting is truly feasible
+when the upper end of its loss's 95 % interval over all stored prompts is under the limit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,12 +32,13 @@ from tuner.search.latency import to_time
 from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification
 from tuner.search.samplers import TO_TIME
+from tuner.search.settle import unsettled
 from tuner.setting import Setting, identity
 
 LIMIT = 0.02
 LIMITS = Limits(score_loss=LIMIT)
 PROMPTS = 32  # of every trial
-MORE = 32  # for verdicts that need more; as many others, and as many more, for a second look
+MORE = 32  # on offer besides; as many others, and as many more, for a second look
 BLOCK = 4  # prompts between two looks
 SCATTER = 0.01  # of a measured speedup
 AT_MOST = 5  # winners that are measured again
@@ -183,31 +185,34 @@ class Replay:
         """Draw the prompts of this search."""
         self.random = np.random.default_rng(self.seed)
         order = self.random.permutation(self.truth.table.prompts)
-        self._first, self._more = order[:PROMPTS], order[PROMPTS : PROMPTS + MORE]
-        self._others = order[PROMPTS + MORE :]
+        self._offered, self._others = order[: PROMPTS + MORE], order[PROMPTS + MORE :]
 
-    def run(self, row: int) -> dict[str, Any]:
-        """Evaluate a row: what the trial keeps; `stopped` where it ended early."""
+    def run(self, row: int, settles: bool = False) -> dict[str, Any]:
+        """Evaluate a row: what the trial keeps; `stopped` where it ended early.
+
+        With `settles`, again, on as many prompts as its verdict needs.
+        """
         self.trials += 1
         setting = self.truth.table.settings[row]
         effort = Effort(
             limits=LIMITS,
             samples=PROMPTS,
-            rivals=self.results,
-            races=self.races,
+            rivals=[one for one in self.results if one.setting != setting],
+            races=self.races and not settles,
             setting=setting,
             tried=self.trials,
+            settles=settles,
         )
-        first = self.random.permutation(self._first)
         if self.races:
-            looks = self.looks(row, np.concatenate([first, self._more]))
+            looks = self.looks(row, self._drawn(row))
         else:
-            looks = self.looks(row, first, PROMPTS)
+            looks = self.looks(row, self.random.permutation(self._offered[:PROMPTS]), PROMPTS)
         found, answer = spend(looks, effort)
         self.prompts += found.prompts
         if answer.stops:
             self.stopped[row] = found.prompts
         else:
+            self.results = [one for one in self.results if one.setting != setting]
             self.results.append(
                 Result(
                     trial=self.trials - 1,
@@ -235,6 +240,26 @@ class Replay:
         self.observations.append(observation(kept))
         return kept
 
+    def _drawn(self, row: int) -> np.ndarray:
+        """The prompts of a row in their order, by blocks as `Evaluation.measure` draws them."""
+        chance = np.random.default_rng([self.seed, row])
+        blocks, count = self._offered.reshape(-1, BLOCK), PROMPTS // BLOCK
+        others = chance.permutation(blocks[1:])
+        own = chance.permutation(np.vstack([blocks[:1], others[: count - 1]]))
+        found: np.ndarray = np.vstack([own, others[count - 1 :]]).ravel()
+        return found
+
+    def settle(self) -> None:
+        """Settle the open verdicts of the front, as a search does when it has ended."""
+        done: set[Setting] = set()
+        while True:
+            open_ = unsettled(self.results, LIMITS, PROMPTS + MORE, self.trials)
+            one = next((one for one in open_ if one.setting not in done), None)
+            if one is None:
+                return
+            done.add(one.setting)
+            self.run(self.truth.row[one.setting], settles=True)
+
     def looks(self, row: int, numbers: np.ndarray, block: int = BLOCK) -> Iterator[Look]:
         """What is known after each block of these prompts."""
         before, after = self.truth.table.baseline[numbers], self.truth.table.scores[row][numbers]
@@ -255,7 +280,7 @@ class Replay:
             if candidate is None or candidate.verified is not None:
                 return candidate
             looks = self.looks(self.truth.row[candidate.setting], self._others)
-            found, _ = spend(looks, Effort(limits=LIMITS, samples=PROMPTS))
+            found, _ = spend(looks, Effort(limits=LIMITS, samples=PROMPTS, settles=True))
             self.prompts += found.prompts
             again = Verification(
                 speedup=found.speedup,

@@ -196,6 +196,7 @@ def print_curse(truth: Truth, searches: int) -> None:
     prompts = []
     for seed in range(searches):
         replay = frontier(truth, seed, BEFORE, "max", whole=True)
+        replay.settle()
         unverified.append(best(replay.results, LIMITS))
         before = replay.prompts
         verified.append(replay.verified())

@@ -389,3 +389,29 @@ def store_rows(store: Storage) -> list[tuple[str, str]]:
     with store.engine.connect() as connection:
         found = connection.execute(text("SELECT kind, key FROM tuner_baselines ORDER BY created"))
         return [(kind, key) for kind, key in found]
+
+
+def test_prompts_are_drawn_anew_for_each_setting_and_the_first_batch_is_among_them(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    texts = [f"{text}, {number}" for number in range(8) for text in evaluation.prompts[:1]]
+    offered = replace(evaluation, prompts=texts[:4], more=texts[4:], timing_pairs=1, most_pairs=1)
+    found = {}
+    for setting in SETTINGS[1:]:
+        half, *_, whole = last_of_each(offered, setting, store)
+        assert {0, 1} < set(half.numbers) < set(whole.numbers) == set(range(8))
+        *_, same = offered.measure(setting, store)  # the first prompts, then the others
+        assert same.scores == whole.scores
+        assert half.scores == [whole.scores[number] for number in half.numbers]
+        before, _ = offered.baseline(store)
+        assert half.score == pytest.approx(
+            (1 - half.score_loss.value) * sum(before.scores) / len(before.scores)
+        )
+        found[setting] = tuple(half.numbers)
+    assert len(set(found.values())) > 1
+
+
+def last_of_each(evaluation: Evaluation, setting: Setting, store: Storage) -> list[Any]:
+    """What is known of drawn prompts after each further batch, from half of them on."""
+    found = {one.prompts: one for one in evaluation.measure(setting, store, drawn=True)}
+    return [one for prompts, one in found.items() if prompts >= len(evaluation.prompts)]

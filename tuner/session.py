@@ -160,8 +160,11 @@ class Session:
         on_pictures = strips.saver("baseline")
         _keep_baseline(study, storage, evaluation, watch, on_baseline, on_pictures)
 
+        races = known(spec.sampler) in RACES
+
         def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
-            return evaluation.measure(setting, storage, strips.saver(f"trial-{trial:04d}"))
+            saver = strips.saver(f"trial-{trial:04d}")
+            return evaluation.measure(setting, storage, saver, drawn=races)
 
         goal = Goal.of(spec)
         problem = Problem(
@@ -203,7 +206,8 @@ class Session:
                 canonical=problem.canonical,
                 trials=spec.trials,
                 samples=spec.num_samples,
-                races=known(spec.sampler) in RACES,
+                most=None if spec.replay else len(evaluation.prompts) + len(evaluation.more),
+                races=races,
                 timeout=spec.timeout,
                 first=first,
                 watch=watch,

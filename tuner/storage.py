@@ -34,7 +34,8 @@ from tuner.errors import UsageError
 
 VERSION = 1  # of our own table; a newer database is refused
 WORKER = "worker"  # trial attribute: host and process that runs it
-LONG = ("scores", "ratios", "traceback")  # trial attributes that only an analysis reads
+SETTLES = "settles"  # trial attribute: number of the trial whose open verdict it settles
+LONG = ("scores", "numbers", "ratios", "traceback")  # trial attributes that only an analysis reads
 JUDGE = text(
     "UPDATE trial_system_attributes SET value_json = :value "
     "WHERE trial_id = :trial AND key = 'constraints'"
@@ -288,12 +289,13 @@ def retry(study: optuna.Study, trial: optuna.trial.FrozenTrial, *, counts: bool 
     tries = int(trial.user_attrs.get("tries", 1))
     params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     point = {name: trial.system_attrs[name] for name in GRID if name in trial.system_attrs}
+    task = {name: trial.user_attrs[name] for name in (SETTLES,) if name in trial.user_attrs}
     if tries + counts <= RETRIES + 1 and (params or point):
         study.add_trial(
             optuna.trial.create_trial(
                 state=TrialState.WAITING,
                 system_attrs={"fixed_params": params, **point},
-                user_attrs={"tries": tries + counts},
+                user_attrs={"tries": tries + counts, **task},
             )
         )
 

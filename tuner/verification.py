@@ -136,7 +136,7 @@ def look_again(
 ) -> bool:
     """Measure a setting, put what was found into the study, and say whether it holds."""
     limits, setting = Limits.of(spec), Setting.of(params)
-    effort = Effort(limits=limits, samples=spec.num_samples)
+    effort = Effort(limits=limits, samples=spec.num_samples, settles=True)
     again: Measurement = spend(evaluation.measure(setting, store), effort)[0]
     missed = limits.missed(again.score_loss.value, again.fidelity)
     same = [point for point in every(study) if point["params"] == params]

@@ -37,6 +37,7 @@ def measurement(setting: Setting) -> Measurement:
             "lpips": Estimate(value=loss * 10, low=loss * 9, high=loss * 11),
         },
         scores=[30 * (1 - loss)] * 2,
+        numbers=[0, 1],
         ratios=[speedup],
         denoising=Estimate(value=speedup + 0.2, low=speedup, high=float("inf")),
         denoising_s=0.8 / speedup,
@@ -84,6 +85,7 @@ class Bench:
         samples: int | None = None,
         races: bool = False,
         first: Sequence[Setting] = (),
+        most: int | None = None,
     ) -> list[optuna.trial.FrozenTrial]:
         """Search as the spec says; every trial that is finished then."""
         search(
@@ -96,6 +98,7 @@ class Bench:
             trials=self.spec.trials,
             timeout=self.spec.timeout,
             samples=samples,
+            most=most,
             races=races,
             first=first,
         )

@@ -56,43 +56,48 @@ def effort(*rivals: Result) -> Effort:
     return Effort(limits=LIMITS, samples=32, rivals=rivals)
 
 
+def settling(*rivals: Result) -> Effort:
+    return replace(effort(*rivals), settles=True)
+
+
 def test_every_setting_is_measured_on_as_many_prompts_as_asked() -> None:
     assert effort().answer(measured(28, loss(0.5, 0.01))) is Answer.GO_ON
     assert effort().answer(measured(32, loss(0.5, 0.01))) is Answer.ENOUGH
 
 
 @pytest.mark.parametrize("value", [0.015, 0.025])
-def test_a_verdict_that_is_open_takes_more_prompts(value: float) -> None:
-    assert effort().answer(measured(32, loss(value, 0.01))) is Answer.GO_ON
-    assert effort().answer(measured(64, loss(value, 0.004))) is Answer.ENOUGH
+def test_a_verdict_that_is_open_takes_more_prompts_when_it_is_settled(value: float) -> None:
+    assert settling().answer(measured(32, loss(value, 0.01))) is Answer.GO_ON
+    assert settling().answer(measured(64, loss(value, 0.004))) is Answer.ENOUGH
+    assert effort().answer(measured(32, loss(value, 0.01))) is Answer.ENOUGH  # in the search
 
 
 def test_a_limit_beside_the_loss_may_be_the_open_one() -> None:
     found = measured(32, loss(0.01, 0.001), lpips=loss(0.19, 0.02))
-    assert effort().answer(found) is Answer.GO_ON
+    assert settling().answer(found) is Answer.GO_ON
     found = measured(32, loss(0.015, 0.01), lpips=loss(0.3, 0.02))  # it is missed for sure
-    assert effort().answer(found) is Answer.ENOUGH
+    assert settling().answer(found) is Answer.ENOUGH
 
 
 def test_a_setting_that_would_not_be_on_the_front_takes_no_more() -> None:
     open_ = measured(32, loss(0.015, 0.01), speedup=2.0)
-    assert effort(rival(2.1, 0.01)).answer(open_) is Answer.ENOUGH
-    assert effort(rival(1.9, 0.01)).answer(open_) is Answer.GO_ON  # it is faster
-    assert effort(rival(2.1, 0.018)).answer(open_) is Answer.GO_ON  # it loses less
-    assert effort(rival(2.1, 0.03)).answer(open_) is Answer.GO_ON  # that one is not feasible
+    assert settling(rival(2.1, 0.01)).answer(open_) is Answer.ENOUGH
+    assert settling(rival(1.9, 0.01)).answer(open_) is Answer.GO_ON  # it is faster
+    assert settling(rival(2.1, 0.018)).answer(open_) is Answer.GO_ON  # it loses less
+    assert settling(rival(2.1, 0.03)).answer(open_) is Answer.GO_ON  # that one is not feasible
     baseline = rival(2.1, 0.0, setting=Setting())
-    assert effort(baseline).answer(open_) is Answer.GO_ON
+    assert settling(baseline).answer(open_) is Answer.GO_ON
 
 
 def test_the_fastest_of_many_must_keep_its_limit_more_surely() -> None:
     found = measured(32, loss(0.012, 0.006))
-    assert effort().answer(found) is Answer.ENOUGH
-    assert replace(effort(), tried=40).answer(found) is Answer.GO_ON
-    slower = replace(effort(rival(2.1, 0.018)), tried=40)
+    assert settling().answer(found) is Answer.ENOUGH
+    assert replace(settling(), tried=40).answer(found) is Answer.GO_ON
+    slower = replace(settling(rival(2.1, 0.018)), tried=40)
     assert slower.answer(found) is Answer.ENOUGH
     for unsure in (rival(2.1, 0.03), rival(2.1, 0.0195)):
-        assert replace(effort(unsure), tried=40).answer(found) is Answer.GO_ON
-    assert replace(effort(), tried=40).answer(measured(32, loss(0.0, 0.006))) is Answer.ENOUGH
+        assert replace(settling(unsure), tried=40).answer(found) is Answer.GO_ON
+    assert replace(settling(), tried=40).answer(measured(32, loss(0.0, 0.006))) is Answer.ENOUGH
 
 
 def test_the_speedup_is_timed_well_only_where_it_matters() -> None:
@@ -106,7 +111,7 @@ def test_the_speedup_is_timed_well_only_where_it_matters() -> None:
 
 def test_what_is_no_faster_than_the_baseline_takes_no_more() -> None:
     open_ = measured(32, loss(0.015, 0.01), speedup=0.98)
-    assert effort().answer(open_) is Answer.ENOUGH
+    assert settling().answer(open_) is Answer.ENOUGH
 
 
 def test_a_trial_that_races_stops_when_it_is_certain_to_miss_a_limit() -> None:
@@ -179,7 +184,7 @@ def test_a_second_look_stops_as_soon_as_it_is_sure() -> None:
             taken.append(prompts)
             yield measured(prompts, loss(0.015, half))
 
-    last, answer = spend(looks(), effort())
+    last, answer = spend(looks(), settling())
     assert (last.prompts, answer) == (64, Answer.ENOUGH)
     assert taken == [16, 32, 48, 64]
 

@@ -226,16 +226,22 @@ class Evaluation:
         return BaselineScores(**kept), reference
 
     def measure(
-        self, setting: Setting, store: Store, on_pictures: OnPictures | None = None
+        self,
+        setting: Setting,
+        store: Store,
+        on_pictures: OnPictures | None = None,
+        *,
+        drawn: bool = False,
     ) -> Iterator[Measurement]:
         """Evaluate a setting; yields what is known after each batch of prompts.
 
         The first batches are generated without the setting and with it, by turns, so that a drift
         of the machine meets both alike. Where those do not tell the speedup well enough, the last
         figure comes twice: before and after as many pairs more as it needs (`timed`). Stop
-        iterating to stop early: there are figures for `more` prompts too, after those of the
-        prompts that every setting is measured on. Batches come in a random order, the same for the
-        same setting; scores in that of the prompts.
+        iterating to stop early: there are figures for `more` prompts too, after as many as every
+        setting is measured on. Batches come in a random order, the same for the same setting;
+        scores in that of the prompts. With `drawn` they are drawn from all prompts, `more`
+        included, anew for each setting: what one setting is lucky with another is not.
 
         Raises `UnfitError` where an accelerator does not fit, `TrialError` where the pictures
         are broken or the device runs out of memory.
@@ -246,30 +252,33 @@ class Evaluation:
             yield self._of_baseline(before, latency)
             return
         batches = self.batches()
-        further = _batches(len(self.prompts), len(self.prompts) + len(self.more), self.batch_size)
-        base, digests = list(before.scores), list(before.digests)
-        reference = self.reference(store)
+        base = dict(enumerate(zip(before.scores, before.digests, strict=True)))  # prompt's number
         turns = Turns(kept_s=latency.latency_s, batch_size=latency.batch_size)
         found: dict[int, float] = {}  # prompt's number: score
+        of_prompts = self.reference(store)
         same = True
         fidelity = Fidelity(metrics=self.beside)
         with memory_errors(TrialError, f"out of memory; {less(self.batch_size)}"):
             with machine.PeakMeter(self.device) as meter:
                 self._one(setting, batches[0])  # warm-up, after every change of setting
             _ = self.pairs.baseline_is_warm
-            for index, numbers in enumerate([*self._shuffled(setting), *further]):
-                if numbers in further:
-                    before, reference = self._baseline_of(numbers, store)
-                    base, digests = base + before.scores, digests + before.digests
+            for index, numbers in enumerate(self._order(setting, drawn)):
+                reference = of_prompts
+                if numbers.start >= len(self.prompts):
+                    other, reference = self._baseline_of(numbers, store)
+                    figures = zip(other.scores, other.digests, strict=True)
+                    base |= zip(numbers, figures, strict=True)
                 if index < self.timing_pairs and len(numbers) == len(batches[0]):
                     output, turns = self.pairs.pair(setting, numbers, turns)
                 else:
                     output, _ = self._one(setting, numbers)
                 images, prompts = checked(output), self.texts(numbers)
                 found |= zip(numbers, self.metric.score(images, prompts), strict=True)
-                scores = [found[number] for number in sorted(found)]
+                done = sorted(found)
+                scores = [found[number] for number in done]
+                loss = statistics.score_loss([base[number][0] for number in done], scores)
                 fidelity.add(numbers, images, prompts, reference)
-                same &= [digest(image) for image in images] == [digests[n] for n in numbers]
+                same &= [digest(image) for image in images] == [base[n][1] for n in numbers]
                 if on_pictures is not None and numbers in batches:
                     on_pictures(batches.index(numbers), images)
                 last = index == len(batches) - 1
@@ -281,12 +290,13 @@ class Evaluation:
                         prompts=len(scores),
                         speedup=turns.speedup,
                         denoising=turns.denoising,
-                        score_loss=statistics.score_loss([base[n] for n in sorted(found)], scores),
+                        score_loss=loss,
                         latency_s=turns.baseline_s / turns.speedup.value,
                         denoising_s=turns.denoising_s,
-                        score=sum(scores) / len(scores),
+                        score=(1 - loss.value) * sum(before.scores) / len(before.scores),
                         fidelity=fidelity.estimates(),
                         scores=scores,
+                        numbers=done,
                         ratios=turns.ratios,
                         memory=meter.found,
                         same_pictures=same,
@@ -295,14 +305,22 @@ class Evaluation:
                         timed=self.pairs.enough(turns),
                     )
 
-    def _shuffled(self, setting: Setting) -> list[range]:
+    def _order(self, setting: Setting, drawn: bool) -> list[range]:
         """The batches in an order of this setting's own, so that the first ones stand for all.
 
-        One that is smaller comes last: latencies are those of full batches.
+        One that is smaller comes last: latencies are those of full batches. Where they are `drawn`,
+        the first batch is always among as many as there are of `prompts`, for its pictures.
         """
-        full = [one for one in self.batches() if len(one) == len(self.batches()[0])]
-        random.Random(f"{self.seed}/{setting}").shuffle(full)
-        return [*full, *(one for one in self.batches() if one not in full)]
+        own = self.batches()
+        further = _batches(len(self.prompts), len(self.prompts) + len(self.more), self.batch_size)
+        chance = random.Random(f"{self.seed}/{setting}")
+        if drawn and all(len(one) == self.batch_size for one in [*own, *further]):
+            others = [*own[1:], *further]
+            chance.shuffle(others)
+            own, further = [own[0], *others[: len(own) - 1]], others[len(own) - 1 :]
+        full = [one for one in own if len(one) == len(own[0])]
+        chance.shuffle(full)
+        return [*full, *(one for one in own if one not in full), *further]
 
     def _keep_latency(self, turns: Turns, kept: BaselineLatency, store: Store) -> None:
         """Replace a baseline's latency that no longer is what it was."""
@@ -335,6 +353,7 @@ class Evaluation:
             score=sum(before.scores) / len(before.scores),
             fidelity=of_equal(self.beside),
             scores=before.scores,
+            numbers=list(range(len(before.scores))),
             ratios=[],
             memory=machine.PeakMemory(**latency.memory),
             same_pictures=True,

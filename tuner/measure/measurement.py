@@ -14,9 +14,10 @@ class Measurement:
     speedup: Estimate
     score_loss: Estimate
     latency_s: float  # seconds per image: baseline latency / speedup
-    score: float  # mean over the prompts evaluated
+    score: float  # baseline score · (1 − loss): of the baseline's prompts, whatever this one's are
     fidelity: dict[str, Estimate]  # the figures of the metrics beside the score
     scores: list[float] = field(repr=False)
+    numbers: list[int] = field(repr=False)  # of the prompts that the scores are of
     ratios: list[float] = field(repr=False)
     memory: PeakMemory  # of one batch
     same_pictures: bool  # all byte-identical to the baseline's: the setting does nothing

@@ -1,11 +1,11 @@
 """How much a trial is worth: asked after each block of prompts whether it should go on.
 
-Every setting is measured on the study's `num_samples` prompts. Where the interval of a loss then
-still reaches over its limit, and the setting would matter, it takes more, up to `max_samples`. One
-that matters is also timed until its speedup is known well; what is infeasible for sure is not. A
-trial that races is stopped before, when it is certain to miss a limit (`tuner.search.racing`), or
-to be behind a feasible rival of the same combination in both speed and loss: neither the front nor
-the best of each combination then lack anything.
+Every setting is measured on as many prompts, the study's `num_samples`. One that matters is also
+timed until its speedup is known well; what is infeasible for sure is not. A trial that races is
+stopped before, when it is certain to miss a limit (`tuner.search.racing`), or to be behind a
+feasible rival of the same combination in both speed and loss: neither the front nor the best of
+each combination then lack anything. A trial that settles a verdict (`tuner.search.settle`) goes on
+where the interval of a loss reaches over its limit, up to `max_samples`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +43,7 @@ class Effort:
     rivals: Sequence[Result] = ()
     races: bool = False
     alike: bool = False  # every setting the same effort, whether it matters or not
+    settles: bool = False  # takes more prompts while the verdict is open
     setting: Setting = field(default_factory=Setting)
     tried: int = 1  # trials of the study, with this one
 
@@ -56,8 +57,8 @@ class Effort:
         matters = not self.alike and self._matters(measured)
         if not matters or self.limits.surely_missed(*found):
             return Answer.ENOUGH
-        kept = self._surely_kept(measured)
-        return Answer.ENOUGH if kept and measured.timed else Answer.GO_ON
+        settled = not self.settles or self.surely_kept(measured)
+        return Answer.ENOUGH if settled and measured.timed else Answer.GO_ON
 
     def ahead(self, measured: Any) -> Result | None:
         """A rival that the trial is certain to be behind, whatever the prompts that are left say.
@@ -92,7 +93,7 @@ class Effort:
         """What a figure can be over all prompts that every setting has."""
         return whole(figure, measured.prompts, self.samples or measured.prompts, certainty)
 
-    def _surely_kept(self, measured: Any) -> bool:
+    def surely_kept(self, measured: Any) -> bool:
         """Whether every limit is kept; the fastest of many may seem so by luck, and must be surer.
 
         Of n that were tried it is the one error in 40 that all of them may have (Bonferroni).

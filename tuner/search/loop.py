@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import BadPictureError, TrialError, UsageError
-from tuner.search import record
+from tuner.search import record, settle
 from tuner.search.effort import Answer, Effort, spend
 from tuner.search.goal import Goal
 from tuner.search.interrupt import Interruptible
@@ -18,7 +18,7 @@ from tuner.search.record import Result
 from tuner.search.replay import Exhaustive
 from tuner.search.space import Space
 from tuner.setting import Setting
-from tuner.storage import WORKER, Storage, retry, worker_name
+from tuner.storage import SETTLES, WORKER, Storage, retry, worker_name
 from tuner.trials import count, finished
 
 
@@ -61,6 +61,7 @@ def search(
     canonical: Callable[[Setting], Setting],
     trials: int | None,
     samples: int | None = None,
+    most: int | None = None,
     races: bool = False,
     timeout: float | None = None,
     first: Sequence[Setting] = (),
@@ -68,9 +69,9 @@ def search(
 ) -> None:
     """Run trials until the study has `trials` finished ones, the goal is met or time is up.
 
-    A trial is measured on `samples` prompts, and on more where its verdict needs them; with
-    `races` it is stopped before, when it is certain to miss a limit or to be behind another one,
-    and is PRUNED then.
+    A trial is measured on `samples` prompts; with `races` it is stopped before, when it is certain
+    to miss a limit or to be behind another one, and is PRUNED then. At the end, where there is no
+    target, verdicts of the front that are open are settled on up to `most` prompts.
 
     `canonical` gives one setting for all that are the same computation: it is measured once, and
     a trial that comes to it again takes over the numbers.
@@ -96,19 +97,18 @@ def search(
             study.enqueue_trial(space.flat(setting))
     if goal.has_target and goal.reached(record.results(study)):
         return
-    if is_done(study, trials, watch):
-        return
 
-    def effort(setting: Setting) -> Effort:
+    def effort(setting: Setting, settles: bool) -> Effort:
         if replay:
             return Effort(limits=limits, samples=samples, alike=True)
         return Effort(
             limits=limits,
             samples=samples,
-            rivals=record.results(study),
-            races=races,
+            rivals=[one for one in record.results(study) if one.setting != setting],
+            races=races and not settles,
             setting=setting,
             tried=finished(study) + 1,
+            settles=settles,
         )
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
@@ -137,12 +137,23 @@ def search(
             study.stop()
 
     with Interruptible() as interruptible:
-        study.optimize(
-            objective,
-            timeout=timeout,
-            callbacks=[stop_when_done],
-            catch=(TrialError,),
-        )
+        if not is_done(study, trials, watch):
+            study.optimize(
+                objective,
+                timeout=timeout,
+                callbacks=[stop_when_done],
+                catch=(TrialError,),
+            )
+        done: set[Setting] = set()
+        while (
+            most is not None
+            and not (replay or goal.has_target)
+            and settle.enqueue(study, space, limits, most, done)
+        ):
+            if len(done) == 1:
+                watch.notice("open verdicts of the front take more prompts")
+            study.optimize(objective, n_trials=1, catch=(TrialError,))
+            interruptible.check()
 
 
 def is_done(study: optuna.Study, trials: int | None, watch: Watch | None = None) -> bool:
@@ -167,7 +178,7 @@ def _run_trial(
     measured_before: Callable[[Setting], FrozenTrial | None],
     goal: Goal,
     measure: Measure,
-    effort: Callable[[Setting], Effort],
+    effort: Callable[[Setting, bool], Effort],
     watch: Watch,
 ) -> tuple[float, float]:
     trial.set_user_attr(WORKER, worker_name())
@@ -176,13 +187,14 @@ def _run_trial(
     trial.set_user_attr("combination", setting.combination)
     watch.trial_began(trial.number, setting)
     try:
-        earlier = measured_before(setting)
+        settles = SETTLES in trial.user_attrs
+        earlier = None if settles else measured_before(setting)
         if earlier is not None:
             _copy(trial, earlier, goal.limits)
             if earlier.state == TrialState.PRUNED:
                 raise optuna.TrialPruned
         else:
-            asked = effort(setting)
+            asked = effort(setting, settles)
             measured, answer = spend(
                 measure(setting, trial.number),
                 asked,

@@ -70,6 +70,7 @@ def write(trial: Trial, measured: Any, limits: Limits) -> None:
     attributes = {
         **_figures(measured),
         "scores": " ".join(f"{score:.4f}" for score in measured.scores),
+        "numbers": " ".join(map(str, measured.numbers)),
         "ratios": " ".join(f"{ratio:.4f}" for ratio in measured.ratios),
         "denoising": _interval(measured.denoising),
         "denoising_s": measured.denoising_s,
@@ -117,14 +118,23 @@ def keep_verification(study: optuna.Study, trial: int, measured: Any) -> None:
 
 
 def results(study: optuna.Study) -> list[Result]:
-    """The COMPLETE trials, in the order of their numbers, with their second measurements."""
+    """The COMPLETE trials, in the order of their numbers, with their second measurements.
+
+    Of a setting that was measured again on more prompts, the trial with the most of them.
+    """
     about = study.user_attrs
     if isinstance(study._storage, optuna.storages.RDBStorage):  # it keeps no trials
         rows = trials.attributes(study, TrialState.COMPLETE, without=LONG)
     else:
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         rows = ((one._trial_id, one.number, one.user_attrs) for one in complete)
-    return [from_attributes(number, kept, _second(number, kept, about)) for _, number, kept in rows]
+    found = [
+        from_attributes(number, kept, _second(number, kept, about)) for _, number, kept in rows
+    ]
+    most: dict[Setting, int] = {}
+    for one in found:
+        most[one.setting] = max(one.prompts, most.get(one.setting, 0))
+    return [one for one in found if one.prompts == most[one.setting]]
 
 
 def stopped(study: optuna.Study) -> list[Result]:

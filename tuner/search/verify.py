@@ -26,7 +26,7 @@ def verify(
 ) -> Result | None:
     """The fastest result that meets the goal and still does on new prompts; None where none does.
 
-    As in a trial, those are `samples` prompts, or more where the verdict needs them.
+    Those are `samples` prompts, or more where the verdict needs them.
 
     What is measured is kept with the study, so that it is not measured twice.
     """
@@ -34,7 +34,8 @@ def verify(
         candidate = goal.reached(record.results(study))
         if candidate is None or candidate.verified is not None:
             return candidate
-        last, _ = spend(measure(candidate), Effort(limits=goal.limits, samples=samples))
+        effort = Effort(limits=goal.limits, samples=samples, settles=True)
+        last, _ = spend(measure(candidate), effort)
         record.keep_verification(study, candidate.trial, last)
         on_verified(next(r for r in record.results(study) if r.trial == candidate.trial))
     return None
