@@ -28,10 +28,8 @@ from tuner.search.effort import Effort, spend
 from tuner.search.gains import Point, staircase
 from tuner.search.goal import Goal
 from tuner.search.knowledge import Knowledge, Observation, observation
-from tuner.search.latency import to_time
 from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification
-from tuner.search.samplers import TO_TIME
 from tuner.search.settle import unsettled
 from tuner.setting import Setting, identity
 
@@ -138,11 +136,6 @@ class Truth:
             work=cache(lambda setting: step_rows(plan(setting))),
             reuse=cache(lambda setting: reuse(plan(setting))),
         )
-
-    @cached_property
-    def timed(self) -> list[Setting]:
-        """The settings whose steps a study times at its start."""
-        return to_time(self.table.settings, self.knowledge.work, TO_TIME)
 
     def _setting(self, point: tuple[int, ...]) -> Setting:
         chosen = iter(point)

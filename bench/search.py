@@ -5,7 +5,7 @@
     python -m bench.search --transfer      # ours, with a finished study of the other scheduler
     python -m bench.search --curse 200     # what is exported, with and without a second look
     python -m bench.search --racing        # what a setting costs, by how far it is from the limit
-    python -m bench.search --predicted     # speedups predicted from the timed steps
+    python -m bench.search --predicted     # speedups predicted from timed steps and first trials
 
 The cost of a search is the prompts that it evaluates, with the timed steps at its start counted in
 images. It has arrived when it has evaluated to the end a setting that is truly feasible and at
@@ -24,7 +24,7 @@ from scipy.stats import binomtest, spearmanr
 
 from bench._miniature import conditions, quiet
 from bench.replay import LIMIT, LIMITS, PROMPTS, Replay, Truth
-from bench.searches import SEARCHES, Search, frontier, probes
+from bench.searches import SEARCHES, Search, frontier, known, probes
 from bench.tables import PRODUCTS
 from tuner.search.latency import LatencyModel
 from tuner.search.record import Result, best
@@ -173,11 +173,13 @@ def raced(truth: Truth, seed: int) -> list[tuple[int, bool]]:
 
 
 def print_predicted(truth: Truth, seeds: int) -> None:
-    """What the latency model says of every setting, from the steps timed at a study's start."""
+    """What the latency model says of every setting, from timed steps and the first trials."""
     errors, ranks = [], []
     for seed in range(seeds):
         model = LatencyModel(truth.knowledge.work)
-        model.fit(probes(truth, Replay(truth, seed, races=True)), [])
+        replay, first = Replay(truth, seed, races=True), known(truth)
+        timed = probes(truth, replay, first)
+        model.fit(timed, [(one, replay.run(truth.row[one])["speedup"]) for one in first])
         speedups = model.speedups(truth.table.settings)
         off = np.abs(speedups / truth.speedups - 1)
         errors.append([np.median(off), np.quantile(off, 0.9)])

@@ -66,7 +66,8 @@ def frontier(
 ) -> Replay:
     """A search by our own sampler; `first` are a related study's best, in place of the papers'."""
     replay = Replay(truth, seed, races=True)
-    timed = probes(truth, replay, [one.setting for one in related])
+    first = first or known(truth)
+    timed = probes(truth, replay, [*(one.setting for one in related), *first])
     sampler = FrontierSampler(
         truth.knowledge,
         limit=LIMIT,
@@ -77,7 +78,7 @@ def frontier(
         prompts=PROMPTS + MORE,
     )
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-    for setting in first or known(truth):
+    for setting in first:
         study.enqueue_trial(truth.index[setting])
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
@@ -95,12 +96,13 @@ def frontier(
     return replay
 
 
-def probes(truth: Truth, replay: Replay, measured: Sequence[Setting] = ()) -> list[TimedSteps]:
-    """The steps that are timed at the start, each after a warm-up; they cost prompts."""
+def probes(truth: Truth, replay: Replay, measured: Sequence[Setting]) -> list[TimedSteps]:
+    """The steps that are timed at the start, each after a warm-up; they cost prompts.
+
+    The speedups of those `measured` are known, or going to be.
+    """
     found = []
-    chosen = truth.timed
-    if measured:
-        chosen = to_time(truth.table.settings, truth.knowledge.work, TO_TIME, measured)
+    chosen = to_time(truth.table.settings, truth.knowledge.work, TO_TIME, measured)
     for setting in (Setting(), *chosen) if chosen else ():
         seconds = np.array(truth.sums.steps(setting))
         steps = seconds * np.exp(replay.random.normal(0, 3 * SCATTER, len(seconds)))

@@ -337,7 +337,9 @@ NOTHING = Setting.of({"tome": {"ratio": 0.0, "max_downsample": 1}})
 def test_a_setting_that_changes_nothing_is_named(evaluation: Evaluation, store: Storage) -> None:
     *_, last = evaluation.measure(NOTHING, store)
     assert last.same_pictures
-    assert last.note == "the pictures are the baseline's, byte for byte"
+    assert last.note is not None
+    # On a machine that moves, that its baseline was measured anew comes after it.
+    assert last.note.split("; ")[0] == "the pictures are the baseline's, byte for byte"
 
 
 @pytest.mark.parametrize(("fused", "reason"), [(True, "fused attention"), (False, None)])

@@ -177,7 +177,7 @@ class Session:
             aim=spec.aim,
             prompts=len(evaluation.prompts) + len(evaluation.more),
         )
-        first: list[Setting] = []
+        first = space.known_good()
         if spec.replay is not None or not is_done(study, spec.trials):
             learns = spec.transfer and known(spec.sampler) in LEARNS
             learned = related(study, storage, problem) if learns else None
@@ -187,7 +187,8 @@ class Session:
                     "--no-transfer leaves it out"
                 )
                 problem = replace(problem, related=learned.observations)
-                first = learned.best
+                first = learned.best or first
+            problem = replace(problem, first=first)
             study.sampler = sampler(spec.sampler, spec.seed, problem)
         if isinstance(study.sampler, Exhaustive):
             watch.notice(_outlook(study, study.sampler, evaluation, many and self._pictures))

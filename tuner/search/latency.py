@@ -94,7 +94,7 @@ def to_time(
 
     Each next one adds most to the determinant of the regression's information (D-optimal, after
     Fedorov, 1972), until the best one left tells less than `ENOUGH` nats. The baseline's steps are
-    timed beside any other's, and of those `measured` the speedups are known.
+    timed beside any other's, and of those `measured` the speedups are known, or going to be.
     """
     everything = [Setting(), *measured, *candidates]
     rows = [np.round(work(one), 6) for one in everything]

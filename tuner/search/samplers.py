@@ -44,6 +44,7 @@ class Problem:
     aim: Aim = "max"
     related: Sequence[Observation] = ()  # what a related study's trials taught
     prompts: int | None = None  # that a trial may take
+    first: Sequence[Setting] = ()  # the first trials, whose speedups are going to be known
 
     def plan(self, setting: Setting) -> Plan:
         """What a setting computes."""
@@ -85,6 +86,7 @@ def _frontier(seed: int, problem: Problem) -> BaseSampler:
     )
     over = problem.limits.over
     measured = [one.setting for one in problem.related if one.speedup is not None]
+    measured += map(problem.canonical, problem.first)
     return FrontierSampler(
         knowledge,
         limit=problem.limits.score_loss,
