@@ -75,6 +75,7 @@ def frontier(
         seed=seed,
         timed=timed,
         related=related,
+        samples=PROMPTS,
         prompts=PROMPTS + MORE,
     )
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)

@@ -175,6 +175,7 @@ class Session:
             timed=lambda settings: _timed(settings, evaluation, storage),
             distinct=spec.distinct,
             aim=spec.aim,
+            samples=spec.num_samples,
             prompts=len(evaluation.prompts) + len(evaluation.more),
         )
         first = space.known_good()
@@ -188,7 +189,8 @@ class Session:
                 )
                 problem = replace(problem, related=learned.observations)
                 first = learned.best or first
-            problem = replace(problem, first=first)
+            measured = [one.setting for one in record.results(study)]
+            problem = replace(problem, known=measured if study.trials else first)
             study.sampler = sampler(spec.sampler, spec.seed, problem)
         if isinstance(study.sampler, Exhaustive):
             watch.notice(_outlook(study, study.sampler, evaluation, many and self._pictures))

@@ -289,13 +289,14 @@ def retry(study: optuna.Study, trial: optuna.trial.FrozenTrial, *, counts: bool 
     tries = int(trial.user_attrs.get("tries", 1))
     params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     point = {name: trial.system_attrs[name] for name in GRID if name in trial.system_attrs}
-    task = {name: trial.user_attrs[name] for name in (SETTLES,) if name in trial.user_attrs}
+    if SETTLES in trial.user_attrs:  # whose verdict is still open the next time
+        return
     if tries + counts <= RETRIES + 1 and (params or point):
         study.add_trial(
             optuna.trial.create_trial(
                 state=TrialState.WAITING,
                 system_attrs={"fixed_params": params, **point},
-                user_attrs={"tries": tries + counts, **task},
+                user_attrs={"tries": tries + counts},
             )
         )
 

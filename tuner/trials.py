@@ -13,6 +13,11 @@ CHUNK = 10_000  # rows that are fetched together
 _LAST = text("SELECT number FROM trials WHERE study_id = :study ORDER BY trial_id DESC LIMIT 1")
 # States stand in the text: elsewhere than in SQLite their column has a type of its own.
 _COUNT = "SELECT COUNT(*) FROM trials WHERE study_id = :study AND state = '{state}'"
+_WITH = (
+    "SELECT COUNT(*) FROM trials JOIN trial_user_attributes "
+    "ON trial_user_attributes.trial_id = trials.trial_id "
+    "WHERE study_id = :study AND key = :key AND state NOT IN ('RUNNING', 'WAITING')"
+)
 _ATTRIBUTES = (
     "SELECT trials.trial_id, number, key, value_json FROM trials "
     "JOIN trial_user_attributes ON trial_user_attributes.trial_id = trials.trial_id "
@@ -57,6 +62,13 @@ def finished(study: optuna.Study) -> int:
         last = connection.execute(_LAST, {"study": study._study_id}).scalar()
     begun = 0 if last is None else int(last) + 1
     return begun - count(study, TrialState.RUNNING) - count(study, TrialState.WAITING)
+
+
+def finished_with(study: optuna.Study, key: str) -> int:
+    """How many trials that have ended keep a user attribute."""
+    with engine_of(study).connect() as connection:
+        found = connection.execute(text(_WITH), {"study": study._study_id, "key": key})
+        return int(found.scalar_one())
 
 
 def attributes(

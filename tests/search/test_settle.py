@@ -82,3 +82,17 @@ def test_what_is_settled_stays_so_and_what_was_cut_off_is_settled_next_time(
 
 def test_a_target_is_verified_and_not_settled(tmp_path: Path) -> None:
     assert Open(tmp_path, truth=0.015, req_speedup=1.1).settled() == []
+
+
+def test_a_verdict_is_settled_whatever_else_is_queued(tmp_path: Path) -> None:
+    bench = Open(tmp_path, truth=0.015)
+    bench.spec = replace(bench.spec, trials=2)
+    trials = bench.search(samples=2, most=MOST, first=[FAST, SLOW, MIDDLE])
+    assert bench.measured == [FAST, SLOW, FAST]
+    assert [one.state for one in bench.study.trials] == [
+        TrialState.COMPLETE,
+        TrialState.COMPLETE,
+        TrialState.WAITING,
+        TrialState.COMPLETE,
+    ]
+    assert len(trials) == 3

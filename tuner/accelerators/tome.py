@@ -171,8 +171,12 @@ def averages(
     of_place = torch.zeros_like(places).repeat(batch, 1)
     of_place.scatter_(1, place, torch.arange(count, device=tokens.device).repeat(batch, 1))
     stay = of_place[:, :alone].unsqueeze(-1)
-    together = place.unsqueeze(1) == places[alone:].unsqueeze(-1)  # (batch, kept, count)
-    shares = together / together.sum(-1, keepdim=True)
+    row = (place - alone + 1).clamp(min=0)  # the first row takes those that stay
+    shares = torch.zeros(batch, kept + 1, count, dtype=tokens.dtype, device=tokens.device)
+    sizes = torch.zeros(batch, kept + 1, device=tokens.device)  # whole numbers: exact in any order
+    sizes.scatter_add_(1, row, torch.ones_like(row, dtype=sizes.dtype))
+    each = (1 / sizes).gather(1, row).to(tokens.dtype)
+    shares = shares.scatter_(1, row.unsqueeze(1), each.unsqueeze(1))[:, 1:]
 
     def merge(x: Any) -> Any:
         unmerged = x.gather(1, stay.expand(-1, -1, x.shape[-1]))

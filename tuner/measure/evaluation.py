@@ -313,14 +313,14 @@ class Evaluation:
         """
         own = self.batches()
         further = _batches(len(self.prompts), len(self.prompts) + len(self.more), self.batch_size)
+        (full, short), (more, last) = (_by_size(found, len(own[0])) for found in (own, further))
         chance = random.Random(f"{self.seed}/{setting}")
-        if drawn and all(len(one) == self.batch_size for one in [*own, *further]):
-            others = [*own[1:], *further]
+        if drawn:
+            others = [*full[1:], *more]
             chance.shuffle(others)
-            own, further = [own[0], *others[: len(own) - 1]], others[len(own) - 1 :]
-        full = [one for one in own if len(one) == len(own[0])]
+            full, more = [full[0], *others[: len(full) - 1]], others[len(full) - 1 :]
         chance.shuffle(full)
-        return [*full, *(one for one in own if one not in full), *further]
+        return [*full, *short, *more, *last]
 
     def _keep_latency(self, turns: Turns, kept: BaselineLatency, store: Store) -> None:
         """Replace a baseline's latency that no longer is what it was."""
@@ -371,6 +371,14 @@ class Evaluation:
         watch = Stopwatch(denoiser_of(pipeline), self.device, hand_over)
         with applied(pipeline, setting.accelerators, seed=self.seed) as call:
             return self.generate(call, numbers, watch)
+
+
+def _by_size(batches: list[range], size: int) -> tuple[list[range], list[range]]:
+    """Those of this size, and the others."""
+    return (
+        [one for one in batches if len(one) == size],
+        [one for one in batches if len(one) != size],
+    )
 
 
 def _batches(start: int, stop: int, size: int) -> list[range]:

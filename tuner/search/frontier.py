@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -70,17 +71,19 @@ class FrontierSampler(BaseSampler):
         seed: int | None = None,
         timed: Sequence[TimedSteps] = (),
         related: Sequence[Observation] = (),
+        samples: int | None = None,
         prompts: int | None = None,
     ) -> None:
         """`limit`: of the score loss; `bounds`: of the figures beside it.
 
         `timed`: the steps timed at the study's start; `related`: a related study's trials;
-        `prompts`: how many a trial may take.
+        `samples`: the prompts of a trial; `prompts`: how many a verdict may take.
         """
         self._knowledge = knowledge
         self._limits = Limits(score_loss=limit, others={one.name: one.limit for one in bounds})
         self._aim = aim
         self._timed = list(timed)
+        self._samples = samples
         self._prompts = prompts
         self._random = np.random.default_rng(seed)
         self._independent = RandomSampler(seed)
@@ -231,22 +234,23 @@ class FrontierSampler(BaseSampler):
         """How far under the limit a loss is surely so, with all the prompts that a trial may take.
 
         A setting whose verdict stays open is no good answer, and there may be many such. The errors
-        of losses near the limit tell, of those from half of the prompts on if there are enough:
-        fewer prompts do not know their own scatter.
+        of losses near the limit tell, of those from half of a trial's prompts on if there are
+        enough: fewer prompts do not know their own scatter.
         """
-        for known, least in ((found, 0.5), (self._related, 0.5), (found, 0.0)):
+        half = (self._samples or 0) / 2
+        for known, least in ((found, half), (self._related, half), (found, 0.0)):
             errors = [
                 one.error * self._share(one) ** 0.5
                 for one in known
                 if abs(one.loss - self._limits.score_loss) < NEAR * self._losses.reach
-                and self._share(one) >= least
+                and (one.prompts or least) >= least
             ]
             if len(errors) >= LEAST:
                 return SURE * float(np.median(errors))
         return 0.0
 
     def _share(self, one: Observation) -> float:
-        """How much of the prompts that a trial may take it took; all where that is not known."""
+        """How much of the prompts that a verdict may take it took; all where that is not known."""
         return min(1.0, one.prompts / self._prompts) if one.prompts and self._prompts else 1.0
 
     def _corrected(self, speedups: np.ndarray, found: Sequence[Observation]) -> np.ndarray:
@@ -286,6 +290,7 @@ class FrontierSampler(BaseSampler):
         found: dict[Setting, Observation] = {}
         tried: set[Setting] = set()
         running: list[Setting] = []
+        feasible = cache(lambda: record.feasible_settings(study, self._limits))
         for one in study.get_trials(deepcopy=False):
             kept = one.user_attrs
             if one.number == number or "setting" not in kept:
@@ -295,14 +300,15 @@ class FrontierSampler(BaseSampler):
             taught = self._taught.get(one.number)
             setting = Setting.of(kept["setting"]) if taught is None else taught.setting
             stopped = one.state == TrialState.PRUNED
-            if not stopped or record.stopped_for_good(one, study, self._limits):
+            if not stopped or record.stopped_for_good(one, study, feasible):
                 tried.add(setting)
             if setting not in self._row:
                 if not setting.accelerators:
                     continue
                 self._add([setting])
             if taught is not None:
-                found[setting] = taught
+                if setting not in found or not taught.fewer(found[setting]):
+                    found[setting] = taught
             elif one.state == TrialState.RUNNING:
                 running.append(setting)
         return list(found.values()), tried, running

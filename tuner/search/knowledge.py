@@ -43,6 +43,10 @@ class Observation:
     # Its `Knowledge.reuse`, where that is of another number of steps.
     reused: Reuse | None = field(default=None, compare=False)
 
+    def fewer(self, other: "Observation") -> bool:
+        """Whether it is from fewer prompts than another one of the same setting."""
+        return (self.prompts or 0) < (other.prompts or 0)
+
 
 def observation(kept: Mapping[str, Any]) -> Observation:
     """What a trial's attributes teach."""

@@ -2,24 +2,25 @@
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import BadPictureError, TrialError, UsageError
-from tuner.search import record, settle
+from tuner.search import record
 from tuner.search.effort import Answer, Effort, spend
 from tuner.search.goal import Goal
 from tuner.search.interrupt import Interruptible
 from tuner.search.limits import Limits
 from tuner.search.record import Result
 from tuner.search.replay import Exhaustive
+from tuner.search.settle import settle
 from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.storage import SETTLES, WORKER, Storage, retry, worker_name
-from tuner.trials import count, finished
+from tuner.trials import count, finished, finished_with
 
 
 class Measure(Protocol):
@@ -101,10 +102,13 @@ def search(
     def effort(setting: Setting, settles: bool) -> Effort:
         if replay:
             return Effort(limits=limits, samples=samples, alike=True)
+        found = record.results(study)
+        before = [one.prompts for one in found if one.setting == setting]
         return Effort(
             limits=limits,
-            samples=samples,
-            rivals=[one for one in record.results(study) if one.setting != setting],
+            # What settles a verdict has more prompts than what left it open.
+            samples=max(before) + 1 if settles else samples,
+            rivals=[one for one in found if one.setting != setting],
             races=races and not settles,
             setting=setting,
             tried=finished(study) + 1,
@@ -144,22 +148,17 @@ def search(
                 callbacks=[stop_when_done],
                 catch=(TrialError,),
             )
-        done: set[Setting] = set()
-        while (
-            most is not None
-            and not (replay or goal.has_target)
-            and settle.enqueue(study, space, limits, most, done)
-        ):
-            if len(done) == 1:
-                watch.notice("open verdicts of the front take more prompts")
-            study.optimize(objective, n_trials=1, catch=(TrialError,))
-            interruptible.check()
+        if most is not None and not (replay or goal.has_target) and is_done(study, trials):
+            for number, _ in enumerate(settle(study, space, limits, most, objective)):
+                if number == 0:
+                    watch.notice("open verdicts of the front take more prompts")
+                interruptible.check()
 
 
 def is_done(study: optuna.Study, trials: int | None, watch: Watch | None = None) -> bool:
     """Whether a study has `trials` finished ones, or its replay has nothing left to run."""
     watch = watch or Watch()
-    ended = finished(study)
+    ended = finished(study) - finished_with(study, SETTLES)
     if trials is not None:
         watch.advanced(ended, trials)
     if isinstance(study.sampler, Exhaustive):
@@ -246,21 +245,23 @@ def _frozen(trial: optuna.Trial) -> FrozenTrial:
 
 
 def _measured_before(study: optuna.Study, limits: Limits, setting: Setting) -> FrozenTrial | None:
-    """A trial of the same setting whose numbers can be used again.
+    """A trial of the same setting whose numbers can be used again, the one with the most prompts.
 
     One that was stopped is used where what it was stopped for still holds.
     """
-    for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
-        same = one.user_attrs.get("setting") == setting.params
-        complete = one.state == TrialState.COMPLETE
-        if same and (complete or record.stopped_for_good(one, study, limits)):
-            return one
-    return None
+    feasible = cache(lambda: record.feasible_settings(study, limits))
+    found = [
+        one
+        for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        if one.user_attrs.get("setting") == setting.params
+        and (one.state == TrialState.COMPLETE or record.stopped_for_good(one, study, feasible))
+    ]
+    return max(found, key=lambda one: int(one.user_attrs["prompts"]), default=None)
 
 
 def _copy(trial: optuna.Trial, earlier: FrozenTrial, limits: Limits) -> None:
     for name, value in earlier.user_attrs.items():
-        if name not in (WORKER, "tries"):
+        if name not in (WORKER, SETTLES, "tries"):
             trial.set_user_attr(name, value)
     trial.set_user_attr(record.SAME_AS, earlier.number)
     record.set_constraints(trial, limits)

@@ -1,6 +1,6 @@
 """A finished trial as this project reads it, and how it is written."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,18 +97,24 @@ def constraints(kept: Mapping[str, Any], limits: Limits) -> list[float]:
     return limits.constraints(kept["score_loss"], fidelity)
 
 
-def stopped_for_good(trial: FrozenTrial, study: optuna.Study, limits: Limits) -> bool:
+def stopped_for_good(
+    trial: FrozenTrial, study: optuna.Study, feasible: Callable[[], Container[Setting]]
+) -> bool:
     """Whether what a trial was stopped for still holds.
 
     It misses a limit of today, which may be looser than it was; one that keeps no constraints
-    counts as missing one. Or the rival that it was behind is still feasible.
+    counts as missing one. Or the rival that it was behind is still among the `feasible` settings.
     """
     behind = trial.user_attrs.get(BEHIND)
     if behind is not None:
         rival = study.get_trials(deepcopy=False)[behind]
-        second = _second(behind, rival.user_attrs, study.user_attrs)
-        return result(rival, second).feasible(limits)
+        return Setting.of(rival.user_attrs["setting"]) in feasible()
     return any(excess > 0 for excess in trial.system_attrs.get("constraints", [1.0]))
+
+
+def feasible_settings(study: optuna.Study, limits: Limits) -> set[Setting]:
+    """The settings whose results are within every limit."""
+    return {one.setting for one in results(study) if one.feasible(limits)}
 
 
 def keep_verification(study: optuna.Study, trial: int, measured: Any) -> None:

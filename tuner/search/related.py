@@ -89,7 +89,9 @@ def _taught(other: optuna.Study, here: Mapping[str, Any], problem: Problem) -> l
     for _, _, kept in trials.attributes(other, *ended, without=LONG):
         one = observation(kept)
         setting = problem.canonical(one.setting)
-        if setting.accelerators and problem.space.holds(one.setting):
+        known = found.get(one.setting)
+        more = known is None or not one.fewer(known)
+        if more and setting.accelerators and problem.space.holds(one.setting):
             found[one.setting] = replace(
                 one,
                 setting=setting,

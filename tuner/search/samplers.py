@@ -43,8 +43,9 @@ class Problem:
     distinct: bool = False  # a grid leaves out what computes the same as a point before
     aim: Aim = "max"
     related: Sequence[Observation] = ()  # what a related study's trials taught
-    prompts: int | None = None  # that a trial may take
-    first: Sequence[Setting] = ()  # the first trials, whose speedups are going to be known
+    samples: int | None = None  # prompts of a trial
+    prompts: int | None = None  # that a verdict may take
+    known: Sequence[Setting] = ()  # whose speedups are measured, or are going to be at first
 
     def plan(self, setting: Setting) -> Plan:
         """What a setting computes."""
@@ -86,7 +87,7 @@ def _frontier(seed: int, problem: Problem) -> BaseSampler:
     )
     over = problem.limits.over
     measured = [one.setting for one in problem.related if one.speedup is not None]
-    measured += map(problem.canonical, problem.first)
+    measured += map(problem.canonical, problem.known)
     return FrontierSampler(
         knowledge,
         limit=problem.limits.score_loss,
@@ -98,6 +99,7 @@ def _frontier(seed: int, problem: Problem) -> BaseSampler:
         seed=seed,
         timed=problem.timed(to_time(candidates.settings, work, TO_TIME, measured)),
         related=problem.related,
+        samples=problem.samples,
         prompts=problem.prompts,
     )
 

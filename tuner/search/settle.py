@@ -5,18 +5,22 @@ much, and most of those that are open do not matter in the end. Afterwards each 
 that is within the limits, though not for sure, has a trial of its own that goes on until it is.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import optuna
+from optuna.trial import TrialState, create_trial
 
+from tuner.errors import TrialError
 from tuner.search import record
 from tuner.search.effort import Effort
 from tuner.search.limits import Limits
 from tuner.search.record import Result
 from tuner.search.space import Space
+from tuner.setting import Setting
 from tuner.storage import SETTLES
 from tuner.trials import finished
+
+Objective = Callable[[optuna.Trial], tuple[float, float]]
 
 
 def unsettled(found: Sequence[Result], limits: Limits, most: int, tried: int) -> Iterator[Result]:
@@ -32,14 +36,42 @@ def unsettled(found: Sequence[Result], limits: Limits, most: int, tried: int) ->
             yield one
 
 
-def enqueue(study: optuna.Study, space: Space, limits: Limits, most: int, done: set[Any]) -> bool:
-    """Queue a trial for the fastest open verdict that is not among those `done`; whether there is.
+def settle(
+    study: optuna.Study, space: Space, limits: Limits, most: int, objective: Objective
+) -> Iterator[Result]:
+    """Settle one open verdict after the other; yields each before its trial.
 
-    What it finds may uncover another one of the front.
+    What a trial finds may uncover another setting of the front. None is settled twice in a run, and
+    none that another worker settles at this moment.
     """
-    for one in unsettled(record.results(study), limits, most, finished(study)):
-        if one.setting not in done and space.holds(one.setting):
-            done.add(one.setting)
-            study.enqueue_trial(space.flat(one.setting), user_attrs={SETTLES: one.trial})
-            return True
-    return False
+    done: set[Setting] = set()
+    tried = finished(study)
+    while True:
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        taken = {one.user_attrs.get(SETTLES) for one in running}
+        for one in unsettled(record.results(study), limits, most, tried):
+            if one.setting not in done and one.trial not in taken and space.holds(one.setting):
+                break
+        else:
+            return
+        done.add(one.setting)
+        yield one
+        _run(study, space, one, objective)
+
+
+def _run(study: optuna.Study, space: Space, one: Result, objective: Objective) -> None:
+    """A trial that does not wait behind those that are queued."""
+    begun = create_trial(
+        state=TrialState.RUNNING,
+        system_attrs={"fixed_params": dict(space.flat(one.setting))},
+        user_attrs={SETTLES: one.trial},
+    )
+    number = study._storage.create_new_trial(study._study_id, template_trial=begun)
+    trial = optuna.Trial(study, number)
+    try:
+        study.tell(trial, objective(trial))
+    except TrialError:
+        study.tell(trial, state=TrialState.FAIL)
+    except BaseException:
+        study.tell(trial, state=TrialState.FAIL)
+        raise
