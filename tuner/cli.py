@@ -91,7 +91,8 @@ def _add_run(commands: Any) -> None:
     run.add_argument(
         "--max-samples",
         type=int,
-        help="prompts at most, where a verdict needs more (default: 4 times --num-samples)",
+        help="prompts at most, where a verdict of the front needs more, and that frontier draws a "
+        "trial's from (default: 4 times --num-samples)",
     )
     run.add_argument("--batch-size", type=int, help="pictures at once (default: 4)")
     run.add_argument("--seed", type=int, help="of noise, chance and sampler (default: 42)")
