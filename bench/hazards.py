@@ -125,8 +125,8 @@ REMOVALS = (
         hazard=5,
         remedy="ToMe's generator starts again with each call: `_Merging.restart`",
         file="accelerators/tome.py",
-        text="        self.seed = seed\n        self.generator = None\n",
-        instead="        self.seed = seed\n",
+        text="        self.generation.chance = None\n",
+        instead="",
         taken_out="it goes on",
         tests=(
             f"{TOME}::test_5_our_tome_depends_on_its_seed_alone",
@@ -137,7 +137,7 @@ REMOVALS = (
         hazard=5,
         remedy="it is ToMe's own, seeded by the study: `_Merging.matching`",
         file="accelerators/tome.py",
-        text="torch.Generator(tokens.device).manual_seed(self.seed)",
+        text="torch.Generator(tokens.device).manual_seed(self.generation.seed)",
         instead="torch.Generator(tokens.device).set_state(torch.get_rng_state())",
         taken_out="it is a copy of the global one",
         tests=(f"{TOME}::test_5_our_tome_depends_on_its_seed_alone",),
@@ -235,9 +235,9 @@ REMOVALS = (
         hazard=10,
         remedy="tokens are chosen at random in every batch: `_Merging.matching`",
         file="accelerators/tome.py",
-        text="            generator=self.generator,\n        )\n",
+        text="            generator=chance,\n        )\n",
         instead="            no_rand=tokens.shape[0] % 2 == 1,\n"
-        "            generator=self.generator,\n        )\n",
+        "            generator=chance,\n        )\n",
         taken_out="not in odd ones, as tomesd does",
         tests=(
             f"{TOME}::test_10_our_tome_chooses_at_random_in_every_batch",

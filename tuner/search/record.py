@@ -70,7 +70,6 @@ def write(trial: Trial, measured: Any, limits: Limits) -> None:
     attributes = {
         **_figures(measured),
         "scores": " ".join(f"{score:.4f}" for score in measured.scores),
-        "numbers": " ".join(map(str, measured.numbers)),
         "ratios": " ".join(f"{ratio:.4f}" for ratio in measured.ratios),
         "denoising": _interval(measured.denoising),
         "denoising_s": measured.denoising_s,
@@ -82,6 +81,8 @@ def write(trial: Trial, measured: Any, limits: Limits) -> None:
         trial.set_user_attr(name, value)
     if measured.note is not None:
         trial.set_user_attr("note", measured.note)
+    if measured.numbers != list(range(measured.prompts)):  # of the prompts, where they were drawn
+        trial.set_user_attr("numbers", " ".join(map(str, measured.numbers)))
     set_constraints(trial, limits)
 
 
