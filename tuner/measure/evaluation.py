@@ -14,6 +14,7 @@ from tuner.errors import TrialError, UsageError
 from tuner.measure import device as machine
 from tuner.measure import statistics
 from tuner.measure.baseline import BaselineLatency, BaselineScores, Store, key_of, payload_of
+from tuner.measure.batches import in_order, split
 from tuner.measure.clock import Seconds, Stopwatch, Turns
 from tuner.measure.fidelity import Beside, Fidelity, Reference, of_equal
 from tuner.measure.measurement import Measurement as Measurement
@@ -114,7 +115,7 @@ class Evaluation:
 
     def batches(self) -> list[range]:
         """The prompts' numbers, batch by batch; only the last may be smaller."""
-        return _batches(0, len(self.prompts), self.batch_size)
+        return split(0, len(self.prompts), self.batch_size)
 
     def texts(self, numbers: range) -> list[str]:
         """The prompts of these numbers; those of `more` follow upon the others."""
@@ -262,7 +263,9 @@ class Evaluation:
             with machine.PeakMeter(self.device) as meter:
                 self._one(setting, batches[0])  # warm-up, after every change of setting
             _ = self.pairs.baseline_is_warm
-            for index, numbers in enumerate(self._order(setting, drawn)):
+            further = split(len(self.prompts), len(self.prompts + self.more), self.batch_size)
+            chance = random.Random(f"{self.seed}/{setting}")
+            for index, numbers in enumerate(in_order(batches, further, chance, drawn=drawn)):
                 reference = of_prompts
                 if numbers.start >= len(self.prompts):
                     other, reference = self._baseline_of(numbers, store)
@@ -304,23 +307,6 @@ class Evaluation:
                         unsteady=turns.unsteady if index >= len(batches) - 1 else None,
                         timed=self.pairs.enough(turns),
                     )
-
-    def _order(self, setting: Setting, drawn: bool) -> list[range]:
-        """The batches in an order of this setting's own, so that the first ones stand for all.
-
-        One that is smaller comes last: latencies are those of full batches. Where they are `drawn`,
-        the first batch is always among as many as there are of `prompts`, for its pictures.
-        """
-        own = self.batches()
-        further = _batches(len(self.prompts), len(self.prompts) + len(self.more), self.batch_size)
-        (full, short), (more, last) = (_by_size(found, len(own[0])) for found in (own, further))
-        chance = random.Random(f"{self.seed}/{setting}")
-        if drawn:
-            others = [*full[1:], *more]
-            chance.shuffle(others)
-            full, more = [full[0], *others[: len(full) - 1]], others[len(full) - 1 :]
-        chance.shuffle(full)
-        return [*full, *short, *more, *last]
 
     def _keep_latency(self, turns: Turns, kept: BaselineLatency, store: Store) -> None:
         """Replace a baseline's latency that no longer is what it was."""
@@ -371,18 +357,6 @@ class Evaluation:
         watch = Stopwatch(denoiser_of(pipeline), self.device, hand_over)
         with applied(pipeline, setting.accelerators, seed=self.seed) as call:
             return self.generate(call, numbers, watch)
-
-
-def _by_size(batches: list[range], size: int) -> tuple[list[range], list[range]]:
-    """Those of this size, and the others."""
-    return (
-        [one for one in batches if len(one) == size],
-        [one for one in batches if len(one) != size],
-    )
-
-
-def _batches(start: int, stop: int, size: int) -> list[range]:
-    return [range(first, min(first + size, stop)) for first in range(start, stop, size)]
 
 
 def _prompts_part(prompts: list[str]) -> str:
