@@ -2,8 +2,8 @@
 
 Each replay draws its own prompts of the table: those on offer to its trials, and others for
 measuring the winners again. A trial of ours draws 32 of the 64 on offer, and settles an open
-verdict of the front with the rest when the search has ended; one of another sampler has the same 32
-always. A measured speedup scatters by one per cent about the table's. A setting is truly feasible
+verdict of the front with the rest when the search has ended; for the aim `front` all have the same 32
+and settle their verdicts at once. One of another sampler has the same 32 always. A measured speedup scatters by one per cent about the table's. A setting is truly feasible
 when the upper end of its loss's 95 % interval over all stored prompts is under the limit.
 """
 
@@ -32,6 +32,7 @@ from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification
 from tuner.search.settle import unsettled
 from tuner.setting import Setting, identity
+from tuner.spec import Aim
 
 LIMIT = 0.02
 LIMITS = Limits(score_loss=LIMIT)
@@ -167,6 +168,7 @@ class Replay:
     truth: Truth
     seed: int
     races: bool
+    aim: Aim = "max"
     prompts: int = 0
     trials: int = 0
     arrived: tuple[int, int] | None = None  # trials and prompts
@@ -194,10 +196,10 @@ class Replay:
             races=self.races and not settles,
             setting=setting,
             tried=self.trials,
-            settles=settles,
+            settles=settles or (self.races and self.aim == "front"),
         )
         if self.races:
-            looks = self.looks(row, self._drawn(row))
+            looks = self.looks(row, self._drawn(row) if self.aim == "max" else self._same())
         else:
             looks = self.looks(row, self.random.permutation(self._offered[:PROMPTS]), PROMPTS)
         found, answer = spend(looks, effort)
@@ -241,6 +243,11 @@ class Replay:
         own = chance.permutation(np.vstack([blocks[:1], others[: count - 1]]))
         found: np.ndarray = np.vstack([own, others[count - 1 :]]).ravel()
         return found
+
+    def _same(self) -> np.ndarray:
+        """The same prompts for every row, in an order of its own, and then the others."""
+        first, more = self._offered[:PROMPTS], self._offered[PROMPTS:]
+        return np.concatenate([self.random.permutation(first), more])
 
     def settle(self) -> None:
         """Settle the open verdicts of the front, as a search does when it has ended."""

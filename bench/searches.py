@@ -65,7 +65,7 @@ def frontier(
     first: Sequence[Setting] = (),
 ) -> Replay:
     """A search by our own sampler; `first` are a related study's best, in place of the papers'."""
-    replay = Replay(truth, seed, races=True)
+    replay = Replay(truth, seed, races=True, aim=aim)
     first = first or known(truth)
     timed = probes(truth, replay, [*(one.setting for one in related), *first])
     sampler = FrontierSampler(

@@ -161,10 +161,12 @@ class Session:
         _keep_baseline(study, storage, evaluation, watch, on_baseline, on_pictures)
 
         races = known(spec.sampler) in RACES
+        # The front is an order: it is told best on the same prompts, each verdict as it comes up.
+        drawn = races and spec.aim == "max"
 
         def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
             saver = strips.saver(f"trial-{trial:04d}")
-            return evaluation.measure(setting, storage, saver, drawn=races)
+            return evaluation.measure(setting, storage, saver, drawn=drawn)
 
         goal = Goal.of(spec)
         problem = Problem(
@@ -211,6 +213,7 @@ class Session:
                 samples=spec.num_samples,
                 most=None if spec.replay else len(evaluation.prompts) + len(evaluation.more),
                 races=races,
+                at_once=races and spec.aim == "front",
                 timeout=spec.timeout,
                 first=first,
                 watch=watch,

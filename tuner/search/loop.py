@@ -64,6 +64,7 @@ def search(
     samples: int | None = None,
     most: int | None = None,
     races: bool = False,
+    at_once: bool = False,
     timeout: float | None = None,
     first: Sequence[Setting] = (),
     watch: Watch | None = None,
@@ -72,7 +73,8 @@ def search(
 
     A trial is measured on `samples` prompts; with `races` it is stopped before, when it is certain
     to miss a limit or to be behind another one, and is PRUNED then. At the end, where there is no
-    target, verdicts of the front that are open are settled on up to `most` prompts.
+    target, verdicts of the front that are open are settled on up to `most` prompts; with `at_once`
+    a trial settles its own while it runs.
 
     `canonical` gives one setting for all that are the same computation: it is measured once, and
     a trial that comes to it again takes over the numbers.
@@ -112,7 +114,7 @@ def search(
             races=races and not settles,
             setting=setting,
             tried=finished(study) + 1,
-            settles=settles,
+            settles=settles or at_once,
         )
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
