@@ -2,9 +2,10 @@
 
 Each replay draws its own prompts of the table: those on offer to its trials, and others for
 measuring the winners again. A trial of ours draws 32 of the 64 on offer, and settles an open
-verdict of the front with the rest when the search has ended; for the aim `front` all have the same 32
-and settle their verdicts at once. One of another sampler has the same 32 always. A measured speedup scatters by one per cent about the table's. A setting is truly feasible
-when the upper end of its loss's 95 % interval over all stored prompts is under the limit.
+verdict of the front with the rest when the search has ended; for the aim `front` all have the same
+32 and settle their verdicts at once. One of another sampler has the same 32 always. A measured
+speedup scatters by one per cent about the table's. A setting is truly feasible when the upper end
+of its loss's 95 % interval over all stored prompts is under the limit.
 """
 
 from collections.abc import Iterator, Sequence
