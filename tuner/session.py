@@ -191,8 +191,9 @@ class Session:
                 )
                 problem = replace(problem, related=learned.observations)
                 first = learned.best or first
-            measured = [one.setting for one in record.results(study)]
-            problem = replace(problem, known=measured if study.trials else first)
+            if known(spec.sampler) in LEARNS:  # a long replay is not read
+                measured = [one.setting for one in record.results(study)]
+                problem = replace(problem, known=measured if study.trials else first)
             study.sampler = sampler(spec.sampler, spec.seed, problem)
         if isinstance(study.sampler, Exhaustive):
             watch.notice(_outlook(study, study.sampler, evaluation, many and self._pictures))

@@ -160,7 +160,11 @@ def search(
 def is_done(study: optuna.Study, trials: int | None, watch: Watch | None = None) -> bool:
     """Whether a study has `trials` finished ones, or its replay has nothing left to run."""
     watch = watch or Watch()
-    ended = finished(study) - finished_with(study, SETTLES)
+    ended = finished(study)
+    if not isinstance(
+        study.sampler, Exhaustive
+    ):  # which settles nothing, and must not look through its trials after each
+        ended -= finished_with(study, SETTLES)
     if trials is not None:
         watch.advanced(ended, trials)
     if isinstance(study.sampler, Exhaustive):
