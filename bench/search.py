@@ -28,7 +28,6 @@ from bench.searches import SEARCHES, Search, frontier, known, probes
 from bench.tables import PRODUCTS
 from tuner.search.latency import LatencyModel
 from tuner.search.record import Result, best
-from tuner.search.related import FIRST
 from tuner.spec import Aim
 
 FRONT = 50  # trials, after which the area is compared
@@ -127,8 +126,7 @@ def alike(one: Truth, other: Truth) -> bool:
 def after(other: Truth, truth: Truth, seed: int, trials: int, aim: Aim, whole: bool) -> Replay:
     """A search that begins with what a finished one of another table has learned."""
     before = frontier(other, 1000 + seed, BEFORE, aim, whole=True)
-    feasible = [one for one in before.results if one.feasible(LIMITS)]
-    fastest = sorted(feasible, key=lambda one: -one.speedup.value)[:FIRST]
+    fastest = best(before.results, LIMITS)
     return frontier(
         truth,
         seed,
@@ -136,7 +134,7 @@ def after(other: Truth, truth: Truth, seed: int, trials: int, aim: Aim, whole: b
         aim,
         whole,
         related=before.observations,
-        first=[one.setting for one in fastest],
+        first=[] if fastest is None else [fastest.setting],
     )
 
 

@@ -64,7 +64,7 @@ def frontier(
     related: Sequence[Observation] = (),
     first: Sequence[Setting] = (),
 ) -> Replay:
-    """A search by our own sampler; `first` are a related study's best, in place of the papers'."""
+    """A search by our own sampler; `first` is a related study's best, in place of the papers'."""
     replay = Replay(truth, seed, races=True, aim=aim)
     first = first or known(truth)
     timed = probes(truth, replay, [*(one.setting for one in related), *first])

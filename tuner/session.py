@@ -190,7 +190,7 @@ class Session:
                     "--no-transfer leaves it out"
                 )
                 problem = replace(problem, related=learned.observations)
-                first = learned.best or first
+                first = first if learned.best is None else [learned.best]
             if known(spec.sampler) in LEARNS:  # a long replay is not read
                 measured = [one.setting for one in record.results(study)]
                 problem = replace(problem, known=measured if study.trials else first)

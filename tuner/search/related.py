@@ -23,16 +23,15 @@ ALIKE = ("weights", "resolution", "metric")  # of the evaluation: else losses te
 TIMED_ALIKE = ("device", "batch", "dtype", "guidance")  # else speedups tell nothing
 LEAST = 5  # settings that a study must have measured to be learned from
 MOST = 2000  # trials: a long replay is not read
-FIRST = 3  # of its settings that are measured first
 
 
 @dataclass(frozen=True, kw_only=True)
 class Related:
-    """A related study: what its trials taught, and its fastest feasible settings, fastest first."""
+    """A related study: what its trials taught, and its fastest feasible setting, if any."""
 
     name: str
     observations: list[Observation]
-    best: list[Setting]
+    best: Setting | None
 
 
 def related(study: optuna.Study, storage: Storage, problem: Problem) -> Related | None:
@@ -101,13 +100,12 @@ def _taught(other: optuna.Study, here: Mapping[str, Any], problem: Problem) -> l
     return list(found.values())
 
 
-def _best(other: optuna.Study, problem: Problem) -> list[Setting]:
-    """Its fastest settings within today's limits, as far as it has measured what they are of."""
-    best: dict[Setting, None] = {}
+def _best(other: optuna.Study, problem: Problem) -> Setting | None:
+    """Its fastest setting within today's limits, as far as it has measured what they are of."""
     for one in sorted(record.results(other), key=lambda result: -result.speedup.value):
         known = {k: v for k, v in problem.limits.others.items() if k in one.fidelity}
         setting = problem.canonical(one.setting)
         feasible = one.feasible(replace(problem.limits, others=known))
         if feasible and setting.accelerators and problem.space.holds(one.setting):
-            best[setting] = None
-    return list(best)[:FIRST]
+            return setting
+    return None
