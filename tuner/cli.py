@@ -226,7 +226,8 @@ def _export(args: argparse.Namespace, console: Console) -> None:
 
     studies = _studies(args)
     export.write(args.output, export.document(studies))
-    console.print(f"wrote {args.output} ({len(studies)} studies)", highlight=False)
+    what = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
+    console.print(f"wrote {args.output} ({what})", highlight=False)
 
 
 def _dashboard(args: argparse.Namespace, console: Console) -> None:

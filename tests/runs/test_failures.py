@@ -79,7 +79,9 @@ def test_a_crashing_trial_is_tried_twice_more_and_the_study_goes_on(
     assert all("RuntimeError" in one.user_attrs["traceback"] for one in failed)
 
 
-def test_a_crashs_reason_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_crashs_reason_is_printed_as_it_is_beside_its_setting(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     from rich.console import Console
 
     from tuner.report.progress import Display
@@ -89,5 +91,6 @@ def test_a_crashs_reason_is_printed_as_it_is(capsys: pytest.CaptureFixture[str])
     goal = Goal(limits=Limits(score_loss=0.02))
     display = Display(Console(soft_wrap=True), goal, 3, 4)
     for reason in ("no file [/tmp/weights]", "shape [bold] is not [red]"):
+        display.trial_began(0, Setting.of({"tome": {"ratio": 0.5, "max_downsample": 1}}))
         display.trial_ended(0, "FAIL", None, reason)
-        assert reason in capsys.readouterr().out
+        assert capsys.readouterr().out == f"trial   0  FAIL  tome 0.5/1: {reason}\n"

@@ -45,6 +45,7 @@ class Display(Watch):
         self._goal = goal
         self._prompts = prompts
         self._best: Result | None = None
+        self._setting = ""  # of the trial at work
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -81,6 +82,7 @@ class Display(Watch):
 
     def trial_began(self, number: int, setting: Setting) -> None:
         """Name the setting."""
+        self._setting = f"  {setting}"
         self._progress.update(
             self._trial,
             description=f"trial {number}",
@@ -113,7 +115,8 @@ class Display(Watch):
     def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
         """Print a line, and keep the best."""
         if result is None:
-            self._console.print(f"trial {number:3d}  {state}: {escape(reason)}", highlight=False)
+            line = f"trial {number:3d}  {state}{self._setting}: {escape(reason)}"
+            self._console.print(line, highlight=False)
             return
         missed = result.missed(self._goal.limits)
         feasible = not missed
