@@ -41,7 +41,6 @@ PROMPTS = 32  # of every trial
 MORE = 32  # on offer besides; as many others, and as many more, for a second look
 BLOCK = 4  # prompts between two looks
 SCATTER = 0.01  # of a measured speedup
-AT_MOST = 5  # winners that are measured again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,7 +275,7 @@ class Replay:
     def verified(self) -> Result | None:
         """The fastest result that holds on other prompts, as `tuner.search.verify` finds it."""
         goal = Goal(limits=LIMITS)
-        for _ in range(AT_MOST):
+        while True:
             candidate = goal.reached(self.results)
             if candidate is None or candidate.verified is not None:
                 return candidate
@@ -291,7 +290,6 @@ class Replay:
                 prompts=found.prompts,
             )
             self.results[self.results.index(candidate)] = replace(candidate, verified=again)
-        return None
 
     def true_area(self) -> float:
         """The area of what was found and is truly feasible, as a share of the true front's."""

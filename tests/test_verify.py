@@ -13,6 +13,7 @@ from tuner.prompts._file import prompt_set
 from tuner.report import export
 from tuner.search import record
 from tuner.session import Session
+from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.verification import every
 
@@ -123,6 +124,23 @@ def test_a_best_that_is_slower_here_does_not_hold_and_stays_feasible(
     assert main(["verify", str(file), "--best"]) == 1
     assert "no longer holds (slower): deepcache 2/0" in capsys.readouterr().out
     assert study(file)["best"]["feasible"]
+
+
+def test_a_setting_whose_pictures_are_black_here_does_not_hold(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Evaluation._one
+
+    def black(self: Evaluation, setting: Setting, *numbers: Any, **where: Any) -> Any:
+        images, seconds = one(self, setting, *numbers, **where)
+        return (images * 0 if setting.accelerators else images), seconds
+
+    monkeypatch.setattr(Evaluation, "_one", black)
+    assert main(["verify", str(file)]) == 1
+    captured = capsys.readouterr()
+    assert "no longer holds: deepcache 2/0: " in captured.out and "black" in captured.out
+    assert captured.err == f"tuner: {NAME}: the best does not hold\n"
+    assert study(file)["best"] is None
 
 
 def test_other_weights_are_refused_before_anything_is_measured(

@@ -199,6 +199,12 @@ class Session:
             watch.notice(_outlook(study, study.sampler, evaluation, many and self._pictures))
         again = self.evaluation(replace(spec, seed=spec.seed + 1), pool="verify", more=True)
 
+        if set(again.prompts) & set(evaluation.prompts):
+            watch.notice(
+                f"{spec.prompts} has fewer than {2 * spec.num_samples} prompts: winners are "
+                "measured again on those that the search saw, with other noise"
+            )
+
         def measure_again(result: Result) -> Iterator[Measurement]:
             return again.measure(result.setting, storage)
 
@@ -317,7 +323,8 @@ def _study_of(spec: StudySpec, evaluation: Evaluation, storage: Storage) -> optu
     digest = hashlib.sha256(values.encode()).hexdigest()[:6]
     product = f"{'distinct ' if spec.distinct else ''}{'+'.join(spec.search_targets)} {digest}"
     if spec.replay == "walk":
-        how["limits"] = str(Limits.of(spec))
+        limits = Limits.of(spec).as_dict()
+        how["limits"] = " and ".join(f"{name} {limit:g}" for name, limit in limits.items())
     return storage.open_replay(f"{spec.triple} {spec.replay}", how | {"product": product})
 
 

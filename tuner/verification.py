@@ -1,6 +1,7 @@
 """`tuner verify`: measuring what a file holds again, later or on another machine."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from tuner.models._load import device_named
 from tuner.report import export
 from tuner.report.apply import read
 from tuner.report.table import losses
-from tuner.search.effort import Effort, spend
+from tuner.search.effort import Effort
 from tuner.search.limits import Limits
+from tuner.search.verify import second_look
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
@@ -137,16 +139,15 @@ def look_again(
     """Measure a setting, put what was found into the study, and say whether it holds."""
     limits, setting = Limits.of(spec), Setting.of(params)
     effort = Effort(limits=limits, samples=spec.num_samples, settles=True)
-    again: Measurement = spend(evaluation.measure(setting, store), effort)[0]
-    missed = limits.missed(again.score_loss.value, again.fidelity)
     same = [point for point in every(study) if point["params"] == params]
+    again = second_look(partial(evaluation.measure, setting, store), effort)
+    if isinstance(again, str):
+        judge(study, same, feasible=False, verified=None)
+        say(f"no longer holds: {setting}: {again}")
+        return False
+    missed = limits.missed(again.score_loss.value, again.fidelity)
     slower = is_slower(again, same[0])
-    for point in same:
-        point["verified"] = export.second(again)
-        point["feasible"] = not missed
-    study["by_combination"] = {k: v for k, v in study["by_combination"].items() if v["feasible"]}
-    feasible = [point for point in every(study) if point["feasible"]]
-    study["best"] = max(feasible, key=lambda point: point["speedup"], default=None)
+    judge(study, same, feasible=not missed, verified=export.second(again))
     wrong = [f"misses the limit of {name}" for name in missed] + ["slower"] * slower
     verdict = f"no longer holds ({', '.join(wrong)})" if wrong else "holds"
     say(
@@ -156,6 +157,17 @@ def look_again(
         f"over {again.prompts} prompts{f'; unsteady: {again.unsteady}' if again.unsteady else ''}"
     )
     return not wrong
+
+
+def judge(
+    study: dict[str, Any], same: list[Point], feasible: bool, verified: Mapping[str, Any] | None
+) -> None:
+    """Put a verdict into all points of one setting, and choose the best of the study anew."""
+    for point in same:
+        point |= {"feasible": feasible, "verified": verified}
+    study["by_combination"] = {k: v for k, v in study["by_combination"].items() if v["feasible"]}
+    good = [point for point in every(study) if point["feasible"]]
+    study["best"] = max(good, key=lambda point: point["speedup"], default=None)
 
 
 def is_slower(again: Measurement, point: Point) -> bool:

@@ -22,7 +22,7 @@ def searched(folder: Path) -> Bench:
 def test_the_answer_is_the_fastest_setting_that_meets_the_goal(tmp_path: Path) -> None:
     study = searched(tmp_path).study
     assert answer(study, Goal.of_request(study.user_attrs["request"])) == [
-        "fastest with a score loss under 2.0%: deepcache 5/0, 1.50× (0.667 s per image), "
+        "fastest with a score loss under 2%: deepcache 5/0, 1.50× (0.667 s per image), "
         "loss 1.00%, ssim 0.95, lpips 0.1"
     ]
 
@@ -38,7 +38,7 @@ def test_where_nothing_does_it_names_what_stands_in_the_way_and_the_closest(tmp_
     ]
     beside = Goal(limits=Limits(score_loss=0.02, others={"ssim": 0.99}))
     assert answer(study, beside)[0] == (
-        "no setting reached score loss under 2.0% and ssim over 0.99; in the way: "
+        "no setting reached score loss under 2% and ssim over 0.99; in the way: "
         "ssim alone of deepcache 2/0 (ssim 0.98 where over 0.99 is asked)"
     )
 

@@ -97,3 +97,14 @@ def test_an_unreachable_target_is_exit_code_1_and_names_the_closest(
     assert "no setting reached speedup ≥ 1000" in line
     assert str(Setting.of(fastest.user_attrs["setting"])) in line
     assert f"{fastest.values[0]:.2f}×" in line
+
+
+@pytest.mark.parametrize(("lines", "told"), [(7, True), (8, False)])
+def test_a_prompt_file_too_short_for_a_second_look_at_others_is_told(
+    lines: int, told: bool, tmp_path: Path, session: Session
+) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_text("".join(f"a red circle, {number}\n" for number in range(lines)))
+    watch = Count()
+    session.run(spec(tmp_path, prompts=str(file), trials=1), watch)
+    assert any("has fewer than 8 prompts" in line for line in watch.lines) == told

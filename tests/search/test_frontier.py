@@ -11,6 +11,7 @@ from optuna.study import StudyDirection
 from tests.pipelines import LATENT_SIDE, tiny
 from tuner.accelerators._features import Reuse, reuse, step_rows
 from tuner.accelerators._plan import plan_of, shape_of
+from tuner.search import record
 from tuner.search.candidates import Candidates
 from tuner.search.frontier import Bound, FrontierSampler
 from tuner.search.gains import area_gains
@@ -191,6 +192,22 @@ def test_a_stopped_trial_teaches(world: World) -> None:
     before = world.sampler().expected([setting])[0]
     sampler.propose(study, number=1)
     assert sampler.expected([setting])[0] > 0.2 > before
+
+
+def test_a_second_look_teaches_in_place_of_the_first(world: World) -> None:
+    study = create(world.sampler())
+    first = study.ask()
+    setting = world.canonical(world.space.suggest(first))
+    study.tell(first, world.tell(first, setting))
+    sampler = world.sampler()
+    sampler.propose(study, number=1)
+    assert sampler.expected([setting])[0] < 0.2
+    again = {"score_loss": 0.4, "score_loss_ci": [0.39, 0.41], "speedup": 1.0, "prompts": 32}
+    study.set_user_attr(record.VERIFIED, {"0": again})
+    sampler.propose(study, number=1)
+    assert sampler.expected([setting])[0] > 0.3
+    study.set_user_attr(record.VERIFIED, {"0": {"failed": "a black picture"}})
+    assert sampler.propose(study, number=1) is not None
 
 
 def test_speeds_that_steps_do_not_tell_are_learned_from_trials() -> None:

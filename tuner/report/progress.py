@@ -107,10 +107,13 @@ class Display(Watch):
         if again is not None:
             holds = "holds" if self._goal.met_by(result) else "does not hold"
             self._console.print(
-                f"verified on {again.prompts} other prompts: {result.setting} {holds}: "
+                f"verified on {again.prompts} prompts: {result.setting} {holds}: "
                 f"{again.speedup.value:.2f}×, {losses(again)}",
                 highlight=False,
             )
+        if result.failed_again is not None:
+            line = f"{result.setting} failed when measured again: {escape(result.failed_again)}"
+            self._console.print(line, highlight=False)
 
     def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
         """Print a line, and keep the best."""

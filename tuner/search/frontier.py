@@ -290,6 +290,7 @@ class FrontierSampler(BaseSampler):
         found: dict[Setting, Observation] = {}
         tried: set[Setting] = set()
         running: list[Setting] = []
+        again = record.second_looks(study)
         feasible = cache(lambda: record.feasible_settings(study, self._limits))
         for one in study.get_trials(deepcopy=False):
             kept = one.user_attrs
@@ -298,6 +299,8 @@ class FrontierSampler(BaseSampler):
             if one.number not in self._taught and one.state in _LEARNT and "score_loss" in kept:
                 self._taught[one.number] = observation(kept)
             taught = self._taught.get(one.number)
+            if one.number in again:  # the first look was the best of many; this one was not chosen
+                taught = observation({**kept, **again[one.number]})
             setting = Setting.of(kept["setting"]) if taught is None else taught.setting
             stopped = one.state == TrialState.PRUNED
             if not stopped or record.stopped_for_good(one, study, feasible):

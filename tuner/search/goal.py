@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from tuner import registry
 from tuner.search.limits import Limits
-from tuner.search.record import Result, Verification, best
+from tuner.search.record import AGAIN, Result, Verification, best
 from tuner.spec import StudySpec
 
 SPEED = "speed"
@@ -64,6 +65,8 @@ class Goal:
         if result.verified is not None:
             measured.append(result.verified)
         found: dict[str, Miss] = {}
+        if result.failed_again is not None:
+            found[AGAIN] = Miss(name=AGAIN, share=inf, text=result.failed_again)
         for miss in (miss for one in measured for miss in self._misses(one)):
             if miss.name not in found or miss.share > found[miss.name].share:
                 found[miss.name] = miss
@@ -85,7 +88,7 @@ class Goal:
                 text = f"{metric.figure} {value:.3g} where {side} {limit:g} is asked"
             else:
                 value, limit = one.score_loss.value, self.limits.score_loss
-                text = f"{name} {value:.2%} where under {limit:.1%} is asked"
+                text = f"{name} {value:.2%} where under {100 * limit:.3g}% is asked"
             yield Miss(name=name, share=abs(value - limit) / (abs(limit) or 1.0), text=text)
 
     def reached(self, found: list[Result]) -> Result | None:

@@ -83,8 +83,8 @@ class Limits:
         return {"score_loss": self.score_loss, **self.others}
 
     def __str__(self) -> str:
-        """For people: 'score loss under 2.0% and lpips under 0.2'."""
-        parts = [f"score loss under {self.score_loss:.1%}"]
+        """For people: 'score loss under 2% and lpips under 0.2'."""
+        parts = [f"score loss under {100 * self.score_loss:.3g}%"]
         for name, limit in self.others.items():
             metric = registry.component("metrics", name)
             parts.append(f"{metric.figure} {'over' if metric.above else 'under'} {limit:g}")

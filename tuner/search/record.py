@@ -17,6 +17,7 @@ from tuner.storage import LONG
 SAME_AS = "same_as"  # trial attribute: number of the trial whose numbers it took over
 BEHIND = "behind"  # trial attribute: number of the rival for which it was stopped
 VERIFIED = "verified"  # study attribute: trial number -> second measurement
+AGAIN = "second measurement"  # what a result misses where that failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,7 @@ class Result:
     denoising_s: float | None = None  # seconds per image of it
     unsteady: str | None = None  # why its latency is not to be relied upon
     verified: "Verification | None" = None
+    failed_again: str | None = None  # why its second measurement failed
 
     def feasible(self, limits: Limits) -> bool:
         """Strictly within every limit; where it was measured again, there too."""
@@ -49,6 +51,7 @@ class Result:
         if self.verified is not None:
             both.append(self.verified)
         found = [limits.missed(one.score_loss.value, one.fidelity) for one in both]
+        found += [[AGAIN]] if self.failed_again is not None else []
         return list(dict.fromkeys(name for names in found for name in names))
 
 
@@ -119,9 +122,19 @@ def feasible_settings(study: optuna.Study, limits: Limits) -> set[Setting]:
 
 
 def keep_verification(study: optuna.Study, trial: int, measured: Any) -> None:
-    """Keep a second measurement; with the study, because a finished trial is closed."""
+    """Keep a second measurement, or in words why it failed.
+
+    It is kept with the study, because a finished trial is closed.
+    """
     kept = study.user_attrs.get(VERIFIED, {})
-    study.set_user_attr(VERIFIED, kept | {str(trial): _figures(measured)})
+    found = {"failed": measured} if isinstance(measured, str) else _figures(measured)
+    study.set_user_attr(VERIFIED, kept | {str(trial): found})
+
+
+def second_looks(study: optuna.Study) -> dict[int, dict[str, Any]]:
+    """What second measurements found, by the number of the trial; without those that failed."""
+    kept = study.user_attrs.get(VERIFIED, {})
+    return {int(number): one for number, one in kept.items() if "failed" not in one}
 
 
 def results(study: optuna.Study) -> list[Result]:
@@ -170,8 +183,8 @@ def from_attributes(
     number: int, kept: dict[str, Any], again: dict[str, Any] | None = None
 ) -> Result:
     """A result from what `write` kept, and what `keep_verification` kept."""
-    verified = None
-    if again is not None:
+    verified, again = None, again or {}
+    if again and "failed" not in again:
         verified = Verification(
             speedup=_estimate(again["speedup"], again["speedup_ci"]),
             score_loss=_estimate(again["score_loss"], again["score_loss_ci"]),
@@ -197,6 +210,7 @@ def from_attributes(
         denoising_s=kept.get("denoising_s"),
         unsteady=kept.get("unsteady"),
         verified=verified,
+        failed_again=again.get("failed"),
     )
 
 

@@ -5,16 +5,18 @@ handed over it is measured once more; one that does not hold is passed over for 
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import optuna
 
+from tuner.errors import BadPictureError, UsageError
 from tuner.search import record
 from tuner.search.effort import Effort, spend
 from tuner.search.goal import Goal
 from tuner.search.record import Result
 
-AT_MOST = 5  # candidates that are measured again in one go
+TRIES = 2  # of a second measurement that breaks off
 
 
 def verify(
@@ -28,14 +30,27 @@ def verify(
 
     Those are `samples` prompts, or more where the verdict needs them.
 
-    What is measured is kept with the study, so that it is not measured twice.
+    What is measured is kept with the study, so that it is not measured twice. One whose second
+    measurement fails does not hold; the reason is kept.
     """
-    for _ in range(AT_MOST):
+    while True:
         candidate = goal.reached(record.results(study))
         if candidate is None or candidate.verified is not None:
             return candidate
         effort = Effort(limits=goal.limits, samples=samples, settles=True)
-        last, _ = spend(measure(candidate), effort)
-        record.keep_verification(study, candidate.trial, last)
+        again = second_look(partial(measure, candidate), effort)
+        record.keep_verification(study, candidate.trial, again)
         on_verified(next(r for r in record.results(study) if r.trial == candidate.trial))
+
+
+def second_look(measure: Callable[[], Iterator[Any]], effort: Effort) -> Any:
+    """The second measurement; the reason, in words, where it fails."""
+    for left in reversed(range(TRIES)):
+        try:
+            return spend(measure(), effort)[0]
+        except UsageError:
+            raise
+        except Exception as error:
+            if isinstance(error, BadPictureError) or not left:
+                return " ".join(str(error).split()) or type(error).__name__
     return None
