@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import (
     JSON,
     Connection,
@@ -35,6 +35,7 @@ from tuner.errors import UsageError
 VERSION = 1  # of our own table; a newer database is refused
 WORKER = "worker"  # trial attribute: host and process that runs it
 SETTLES = "settles"  # trial attribute: number of the trial whose open verdict it settles
+CUT_OFF = "cut_off"  # trial attribute: it ended before its time, and was queued again
 LONG = ("scores", "numbers", "ratios", "traceback")  # trial attributes that only an analysis reads
 JUDGE = text(
     "UPDATE trial_system_attributes SET value_json = :value "
@@ -162,7 +163,10 @@ class Storage:
         return study
 
     def bury_dead_trials(self, study: optuna.Study) -> int:
-        """Fail the trials whose process on this machine is gone, and queue them again."""
+        """Fail the trials whose process on this machine is gone, and queue them again.
+
+        One that is queued again counts for nothing.
+        """
         buried = 0
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if WORKER in trial.user_attrs:
@@ -174,8 +178,12 @@ class Storage:
             self.optuna.set_trial_user_attr(
                 trial._trial_id, "reason", "its process ended before the trial did"
             )
+            again = next_try(trial)
+            if again is not None:
+                self.optuna.set_trial_user_attr(trial._trial_id, CUT_OFF, True)
             self.optuna.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-            retry(study, trial)
+            if again is not None:
+                study.add_trial(again)
             buried += 1
         return buried
 
@@ -192,10 +200,9 @@ class Storage:
         """
         if study.user_attrs.get("limits") == limits:
             return
-        ended = [state for state in TrialState if state.is_finished()]
         judged = [
             {"trial": trial, "value": json.dumps(constraints(kept))}
-            for trial, _, kept in trials.attributes(study, *ended, without=LONG)
+            for trial, _, kept in trials.attributes(study, *trials.ENDED, without=LONG)
             if "score_loss" in kept
         ]
         if judged:
@@ -281,8 +288,8 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}/{_start_of(os.getpid())}"
 
 
-def retry(study: optuna.Study, trial: optuna.trial.FrozenTrial, *, counts: bool = True) -> None:
-    """Queue a crashed trial's values again, unless that was done `RETRIES` times.
+def next_try(trial: FrozenTrial, *, counts: bool = True) -> FrozenTrial | None:
+    """What is queued for a crashed trial: its values, unless that was done `RETRIES` times.
 
     A try that was no fault of the trial's does not count.
     """
@@ -290,15 +297,14 @@ def retry(study: optuna.Study, trial: optuna.trial.FrozenTrial, *, counts: bool 
     params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     point = {name: trial.system_attrs[name] for name in GRID if name in trial.system_attrs}
     if SETTLES in trial.user_attrs:  # whose verdict is still open the next time
-        return
-    if tries + counts <= RETRIES + 1 and (params or point):
-        study.add_trial(
-            optuna.trial.create_trial(
-                state=TrialState.WAITING,
-                system_attrs={"fixed_params": params, **point},
-                user_attrs={"tries": tries + counts},
-            )
-        )
+        return None
+    if tries + counts > RETRIES + 1 or not (params or point):
+        return None
+    return create_trial(
+        state=TrialState.WAITING,
+        system_attrs={"fixed_params": params, **point},
+        user_attrs={"tries": tries + counts},
+    )
 
 
 def _is_alive(process: str) -> bool:

@@ -1,7 +1,7 @@
 """The trials of a study as rows of its database: counted, and read without keeping them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import optuna
@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Engine, bindparam, text
 
 BY_STATE = text("CREATE INDEX IF NOT EXISTS tuner_trials_by_state ON trials (study_id, state)")
+ENDED = tuple(state for state in TrialState if state.is_finished())
 CHUNK = 10_000  # rows that are fetched together
 _LAST = text("SELECT number FROM trials WHERE study_id = :study ORDER BY trial_id DESC LIMIT 1")
 # States stand in the text: elsewhere than in SQLite their column has a type of its own.
@@ -16,7 +17,7 @@ _COUNT = "SELECT COUNT(*) FROM trials WHERE study_id = :study AND state = '{stat
 _WITH = (
     "SELECT COUNT(*) FROM trials JOIN trial_user_attributes "
     "ON trial_user_attributes.trial_id = trials.trial_id "
-    "WHERE study_id = :study AND key = :key AND state NOT IN ('RUNNING', 'WAITING')"
+    "WHERE study_id = :study AND key = :key AND state IN ({states})"
 )
 _ATTRIBUTES = (
     "SELECT trials.trial_id, number, key, value_json FROM trials "
@@ -64,10 +65,11 @@ def finished(study: optuna.Study) -> int:
     return begun - count(study, TrialState.RUNNING) - count(study, TrialState.WAITING)
 
 
-def finished_with(study: optuna.Study, key: str) -> int:
-    """How many trials that have ended keep a user attribute."""
+def count_with(study: optuna.Study, key: str, *states: TrialState) -> int:
+    """How many trials in any of these states keep a user attribute."""
+    query = text(_WITH.format(states=_listed(states)))
     with engine_of(study).connect() as connection:
-        found = connection.execute(text(_WITH), {"study": study._study_id, "key": key})
+        found = connection.execute(query, {"study": study._study_id, "key": key})
         return int(found.scalar_one())
 
 
@@ -75,7 +77,7 @@ def attributes(
     study: optuna.Study, *states: TrialState, without: tuple[str, ...] = ()
 ) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """Each trial of these states by its number: its id, its number, and its user attributes."""
-    query = text(_ATTRIBUTES.format(states=", ".join(f"'{one.name}'" for one in states)))
+    query = text(_ATTRIBUTES.format(states=_listed(states)))
     query = query.bindparams(bindparam("without", expanding=True))
     key = {"study": study._study_id, "without": list(without)}
     found: dict[str, Any] = {}
@@ -90,3 +92,7 @@ def attributes(
             found[name] = json.loads(value)
     if at is not None:
         yield *at, found
+
+
+def _listed(states: Iterable[TrialState]) -> str:
+    return ", ".join(f"'{one.name}'" for one in states)

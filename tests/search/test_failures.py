@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,13 +77,13 @@ def test_a_misfit_is_the_users_to_mend(tmp_path: Path) -> None:
         bench.search()
 
 
+def interrupt(setting: Setting, trial: int) -> Iterator[Measurement]:
+    raise KeyboardInterrupt
+    yield
+
+
 def test_an_interrupted_trial_is_tried_again(tmp_path: Path) -> None:
     bench = Bench(tmp_path, search_targets=("tome",), trials=4)
-
-    def interrupt(setting: Setting, trial: int) -> Iterator[Measurement]:
-        raise KeyboardInterrupt
-        yield
-
     bench.measure = interrupt  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         bench.search()
@@ -107,3 +108,45 @@ def test_a_trial_whose_process_died_is_failed_and_tried_again(tmp_path: Path) ->
     assert "process ended" in trials[0].user_attrs["reason"]
     assert setting_of(trials[1]) == lost
     assert trials[1].state == TrialState.COMPLETE
+
+
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+def test_a_last_trial_that_is_interrupted_is_measured_by_the_same_command(
+    sampler: str, tmp_path: Path
+) -> None:
+    def bench() -> Bench:
+        return Bench(tmp_path, sampler=sampler, search_targets=("tome",), trials=3)
+
+    first = bench()
+    first.spec = replace(first.spec, trials=2)
+    first.search()
+    for _ in range(RETRIES + 2):  # as often as its user likes
+        last = bench()
+        last.measure = interrupt  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            last.search()
+    again = bench()
+    trials = again.search()
+    assert again.measured == [setting_of(trials[-1])] == [setting_of(trials[2])]
+    assert [one.state for one in trials].count(TrialState.COMPLETE) == 3
+    assert again.study.get_trials(states=(TrialState.WAITING,)) == []
+    more = bench()
+    more.search()
+    assert more.measured == []
+
+
+@pytest.mark.parametrize("deaths", range(1, RETRIES + 2))
+def test_a_last_trial_whose_process_dies_is_measured_by_the_same_command_or_given_up(
+    deaths: int, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, search_targets=("tome",), trials=3)
+    Bench(tmp_path, search_targets=("tome",), trials=2).search()
+    for _ in range(deaths):
+        bench.storage.bury_dead_trials(bench.study)
+        trial = bench.study.ask()
+        setting = Space.of(bench.spec).suggest(trial)
+        trial.set_user_attr("worker", f"{socket.gethostname()}:999999999/1")
+    trials = bench.search()
+    assert bench.measured == ([setting] if deaths <= RETRIES else [])
+    assert [one.state for one in trials].count(TrialState.FAIL) == deaths
+    assert bench.study.get_trials(states=(TrialState.WAITING,)) == []

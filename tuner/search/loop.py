@@ -19,8 +19,8 @@ from tuner.search.replay import Exhaustive
 from tuner.search.settle import settle
 from tuner.search.space import Space
 from tuner.setting import Setting
-from tuner.storage import SETTLES, WORKER, Storage, retry, worker_name
-from tuner.trials import count, finished, finished_with
+from tuner.storage import CUT_OFF, SETTLES, WORKER, Storage, next_try, worker_name
+from tuner.trials import ENDED, count, count_with, finished
 
 
 class Measure(Protocol):
@@ -81,7 +81,8 @@ def search(
 
     A new study begins with the settings `first`, or with the papers' where there are none.
 
-    Running it again continues: a trial whose process died is failed and tried again.
+    Running it again continues: a trial whose process died is failed and tried again, and so is one
+    that was interrupted; neither is one of the `trials`.
 
     Where the sampler is a replay (`tuner.search.replay`) it says when there is nothing left, and
     `trials` may be None. Each of its points is measured, and with the same effort.
@@ -158,13 +159,16 @@ def search(
 
 
 def is_done(study: optuna.Study, trials: int | None, watch: Watch | None = None) -> bool:
-    """Whether a study has `trials` finished ones, or its replay has nothing left to run."""
+    """Whether a study has `trials` finished ones, or its replay has nothing left to run.
+
+    Those that were cut off and queued again count for nothing.
+    """
     watch = watch or Watch()
-    ended = finished(study)
+    ended = finished(study) - count_with(study, CUT_OFF, TrialState.FAIL)
     if not isinstance(
         study.sampler, Exhaustive
     ):  # which settles nothing, and must not look through its trials after each
-        ended -= finished_with(study, SETTLES)
+        ended -= count_with(study, SETTLES, *ENDED)
     if trials is not None:
         watch.advanced(ended, trials)
     if isinstance(study.sampler, Exhaustive):
@@ -228,15 +232,19 @@ def _run_trial(
         raise
     except KeyboardInterrupt:
         trial.set_user_attr("reason", "interrupted")
-        retry(study, _frozen(trial), counts=False)
+        again = next_try(_frozen(trial), counts=False)
+        if again is not None:
+            trial.set_user_attr(CUT_OFF, True)
+            study.add_trial(again)
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         trial.set_user_attr("reason", reason)
         if not isinstance(error, TrialError):
             trial.set_user_attr("traceback", traceback.format_exc()[-4000:])
-        if not isinstance(error, BadPictureError):
-            retry(study, _frozen(trial))
+        again = None if isinstance(error, BadPictureError) else next_try(_frozen(trial))
+        if again is not None:
+            study.add_trial(again)
         watch.trial_ended(trial.number, "FAIL", None, reason)
         raise TrialError(reason) from error
     kept = trial.user_attrs
