@@ -10,7 +10,7 @@ import optuna
 
 from tuner import registry
 from tuner.accelerators._plan import check_resolution, shape_of
-from tuner.errors import TrialError
+from tuner.errors import UsageError
 from tuner.measure.baseline import changes, key_of
 from tuner.measure.device import contention, versions
 from tuner.measure.evaluation import Evaluation, Measurement, OnPictures
@@ -249,7 +249,9 @@ def _timed(settings: list[Setting], evaluation: Evaluation, storage: Storage) ->
         if str(setting) not in kept:
             try:
                 without, took = evaluation.timed_steps(setting)
-            except TrialError:  # too little memory for it: its own trial will say so
+            except UsageError:
+                raise
+            except Exception:  # its own trial will say why
                 continue
             for one, seconds in ((Setting(), without), (setting, took)):
                 kept[str(one)] = {

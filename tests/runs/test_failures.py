@@ -1,6 +1,7 @@
 """Trials that fail: broken pictures and crashes, and what is said of them."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,10 +9,13 @@ import torch
 from optuna.trial import TrialState
 
 from tests.runs.study import finished, spec, trials
+from tuner.errors import TrialError, UnfitError
+from tuner.measure.clock import Seconds
 from tuner.search.loop import Watch
 from tuner.search.record import Result
-from tuner.session import Session
+from tuner.session import Session, _timed
 from tuner.setting import Setting
+from tuner.storage import Storage
 
 
 class Sabotage(Watch):
@@ -94,3 +98,36 @@ def test_a_crashs_reason_is_printed_as_it_is_beside_its_setting(
         display.trial_began(0, Setting.of({"tome": {"ratio": 0.5, "max_downsample": 1}}))
         display.trial_ended(0, "FAIL", None, reason)
         assert capsys.readouterr().out == f"trial   0  FAIL  tome 0.5/1: {reason}\n"
+
+
+FAILS, PASSES = (
+    Setting.of({"tome": {"ratio": ratio, "max_downsample": 1}}) for ratio in (0.3, 0.5)
+)
+
+
+def timed_where_one_fails(error: BaseException, folder: Path) -> list[Setting]:
+    """Have the steps of two settings timed, the first of which raises an error meanwhile."""
+
+    def timed_steps(setting: Setting) -> tuple[Seconds, Seconds]:
+        if setting == FAILS:
+            raise error
+        return (Seconds(whole=2.0, denoising=1.0, steps=(0.5, 0.5)),) * 2
+
+    evaluation: Any = SimpleNamespace(latency_parts={"device": "cpu"}, timed_steps=timed_steps)
+    storage = Storage(f"sqlite:///{folder / 'tuner.db'}")
+    return [one.setting for one in _timed([FAILS, PASSES], evaluation, storage)]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyError("cache"), TrialError("memory")])
+def test_a_setting_that_fails_while_steps_are_timed_is_left_out(
+    error: Exception, tmp_path: Path
+) -> None:
+    assert timed_where_one_fails(error, tmp_path) == [Setting(), PASSES]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), UnfitError("tome needs a U-Net")])
+def test_what_is_no_fault_of_a_setting_ends_the_timing_of_steps(
+    error: BaseException, tmp_path: Path
+) -> None:
+    with pytest.raises(type(error)):
+        timed_where_one_fails(error, tmp_path)
