@@ -21,6 +21,7 @@ from tuner.prompts._file import prompt_set
 from tuner.report.pictures import PictureFolder, check_folder
 from tuner.schedulers import set_scheduler
 from tuner.search import record
+from tuner.search.deadline import Deadline
 from tuner.search.goal import Goal
 from tuner.search.grid import FEW
 from tuner.search.latency import TimedSteps
@@ -208,6 +209,7 @@ class Session:
         def measure_again(result: Result) -> Iterator[Measurement]:
             return again.measure(result.setting, storage)
 
+        deadline = Deadline.after(spec.timeout)
         while True:
             search(
                 study=study,
@@ -221,13 +223,13 @@ class Session:
                 most=None if spec.replay else len(evaluation.prompts) + len(evaluation.more),
                 races=races,
                 at_once=races and spec.aim == "front",
-                timeout=spec.timeout,
+                timeout=deadline.left,
                 first=first,
                 watch=watch,
             )
             found = verify(study, goal, measure_again, watch.verified, spec.num_samples)
-            # A target that did not hold is searched on, as long as there are trials left.
-            enough = is_done(study, spec.trials) or spec.timeout
+            # A target that did not hold is searched on, as long as there are trials and time left.
+            enough = is_done(study, spec.trials) or deadline.passed
             if found is not None or not goal.has_target or enough:
                 break
         outcome = Outcome(study=study, goal=goal, results=record.results(study))

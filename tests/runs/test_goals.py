@@ -83,6 +83,18 @@ def test_a_target_stops_at_the_first_trial_that_meets_it(tmp_path: Path, session
                    for one in found[:-1])  # fmt: skip
 
 
+def test_a_target_that_did_not_hold_is_searched_on_until_the_time_is_up(
+    folder: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 100, 5))
+    left: list[float | None] = []
+    monkeypatch.setattr("tuner.search.deadline.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("tuner.session.search", lambda *, timeout, **_: left.append(timeout))
+    monkeypatch.setattr("tuner.session.verify", lambda *_: None)
+    session.run(spec(folder, req_speedup=0.01, trials=9, timeout=40.0))
+    assert left == [35.0, 25.0, 15.0, 5.0]
+
+
 def test_an_unreachable_target_is_exit_code_1_and_names_the_closest(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,12 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import optuna
+import pytest
 from optuna.trial import TrialState
 
 from tests.search.study import Bench, measurement, setting_of
 from tuner.errors import TrialError
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
+from tuner.search import deadline
 from tuner.search.record import best, results
 from tuner.setting import Setting
 from tuner.storage import SETTLES
@@ -78,6 +80,17 @@ def test_what_is_settled_stays_so_and_what_was_cut_off_is_settled_next_time(
         _, again = after.settled()
         assert (again.state, again.user_attrs["prompts"]) == (TrialState.COMPLETE, MOST)
     assert after.measured == []
+
+
+def test_no_verdict_is_settled_after_the_time_is_up_and_the_next_run_does_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Open(tmp_path, truth=0.015, timeout=3600.0)
+    monkeypatch.setattr(deadline, "monotonic", lambda: 3600.0 * (len(bench.measured) == 3))
+    assert bench.settled() == []
+    assert bench.measured == FIRST
+    after = Open(tmp_path, truth=0.015, timeout=3600.0)
+    assert [setting_of(one) for one in after.settled()] == [FAST]
 
 
 def test_a_target_is_verified_and_not_settled(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import BadPictureError, TrialError, UsageError
 from tuner.search import record
+from tuner.search.deadline import Deadline
 from tuner.search.effort import Answer, Effort, spend
 from tuner.search.goal import Goal
 from tuner.search.interrupt import Interruptible
@@ -74,7 +75,7 @@ def search(
     A trial is measured on `samples` prompts; with `races` it is stopped before, when it is certain
     to miss a limit or to be behind another one, and is PRUNED then. At the end, where there is no
     target, verdicts of the front that are open are settled on up to `most` prompts; with `at_once`
-    a trial settles its own while it runs.
+    a trial settles its own while it runs. After `timeout` seconds no trial is begun.
 
     `canonical` gives one setting for all that are the same computation: it is measured once, and
     a trial that comes to it again takes over the numbers.
@@ -88,6 +89,7 @@ def search(
     `trials` may be None. Each of its points is measured, and with the same effort.
     """
     watch = watch or Watch()
+    deadline = Deadline.after(timeout)
     storage.bury_dead_trials(study)
     limits = goal.limits
     storage.judge_again(study, limits.as_dict(), lambda kept: record.constraints(kept, limits))
@@ -147,12 +149,14 @@ def search(
         if not is_done(study, trials, watch):
             study.optimize(
                 objective,
-                timeout=timeout,
+                timeout=deadline.left,
                 callbacks=[stop_when_done],
                 catch=(TrialError,),
             )
         if most is not None and not (replay or goal.has_target) and is_done(study, trials):
             for number, _ in enumerate(settle(study, space, limits, most, objective)):
+                if deadline.passed:
+                    break
                 if number == 0:
                     watch.notice("open verdicts of the front take more prompts")
                 interruptible.check()
