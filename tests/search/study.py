@@ -12,7 +12,7 @@ from tuner.measure.device import PeakMemory
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
-from tuner.search.loop import search
+from tuner.search.loop import Watch, search
 from tuner.search.samplers import Problem, sampler
 from tuner.search.space import Space
 from tuner.setting import Setting
@@ -86,6 +86,7 @@ class Bench:
         races: bool = False,
         first: Sequence[Setting] = (),
         most: int | None = None,
+        watch: Watch | None = None,
     ) -> list[optuna.trial.FrozenTrial]:
         """Search as the spec says; every trial that is finished then."""
         search(
@@ -101,6 +102,7 @@ class Bench:
             most=most,
             races=races,
             first=first,
+            watch=watch,
         )
         return [one for one in self.study.trials if one.state.is_finished()]
 

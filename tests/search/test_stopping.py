@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from tests.search.study import Bench, measurement, racing, refuted
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
+from tuner.search.loop import Watch
 from tuner.search.record import results
 from tuner.setting import Setting
 
@@ -38,6 +39,44 @@ def test_a_stopped_setting_is_measured_again_only_when_the_limit_lets_it(tmp_pat
     loose = racing(tmp_path, trials=8, req_score_loss=0.5, knobs=knobs)
     loose.search(samples=32, races=True)
     assert [str(one) for one in loose.measured if one.accelerators] == ["deepcache 5/3"]
+
+
+class Notices(Watch):
+    """Remembers what people are told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def notice(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_a_search_ends_when_every_setting_was_tried_and_says_so_each_time(tmp_path: Path) -> None:
+    bench, watch = racing(tmp_path, trials=100), Notices()
+    trials = bench.search(samples=32, races=True, watch=watch)
+    assert len(trials) == len(bench.measured) == len(set(bench.measured)) == 16
+    assert watch.lines == ["every setting was tried"]
+    again, watch = racing(tmp_path, trials=100), Notices()
+    assert len(again.search(samples=32, races=True, watch=watch)) == 16
+    assert again.measured == []
+    assert watch.lines == ["every setting was tried"]
+
+
+def test_a_search_does_not_end_while_a_setting_waits_for_another_try(tmp_path: Path) -> None:
+    knobs = {"deepcache": {"cache_interval": (3, 4), "cache_branch_id": (0,)}}
+    bench = Bench(tmp_path, sampler="frontier", search_targets=("deepcache",), knobs=knobs,
+                  trials=100)  # fmt: skip
+    bench.fails = lambda setting: RuntimeError("once") if len(bench.measured) == 2 else None
+    states = [one.state for one in bench.search()]
+    assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
+    assert len(set(bench.measured)) == 2
+
+
+def test_a_sampler_that_may_name_a_setting_twice_goes_on(tmp_path: Path) -> None:
+    knobs = {"deepcache": {"cache_interval": (3,), "cache_branch_id": (0,)}}
+    bench, watch = Bench(tmp_path, search_targets=("deepcache",), knobs=knobs, trials=6), Notices()
+    assert len(bench.search(watch=watch)) == 6
+    assert watch.lines == []
 
 
 def test_a_trial_behind_another_stops_and_is_measured_again_when_that_one_falls(
@@ -73,9 +112,9 @@ def test_a_trial_behind_another_stops_and_is_measured_again_when_that_one_falls(
     assert (
         trials[1].user_attrs["reason"].startswith("certain to be slower and lose more than trial 0")
     )
-    again, trials = search(6)  # all was tried: what comes is at random, and not measured again
-    assert worse not in again.measured
+    again, trials = search(6)  # all was tried
+    assert again.measured == []
     first.study.set_user_attr("verified", {"0": refuted(trials[0].user_attrs)})
     after, trials = search(7)
     assert after.measured == [worse]
-    assert trials[6].state == TrialState.COMPLETE
+    assert trials[2].state == TrialState.COMPLETE

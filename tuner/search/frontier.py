@@ -18,6 +18,7 @@ from tuner.search.knowledge import Knowledge, Observation, Scale, observation
 from tuner.search.latency import LatencyModel, TimedSteps
 from tuner.search.limits import Limits
 from tuner.search.losses import Losses
+from tuner.search.replay import Ending
 from tuner.setting import Setting
 from tuner.spec import Aim
 
@@ -44,7 +45,7 @@ class Bound:
         return -1.0 if self.above else 1.0
 
 
-class FrontierSampler(BaseSampler):
+class FrontierSampler(BaseSampler, Ending):
     """Proposes the setting with the most expected gain.
 
     The speedup of every candidate is predicted from timed steps and measured trials
@@ -183,6 +184,13 @@ class FrontierSampler(BaseSampler):
             gain = gain / (feasible + (1 - feasible) * STOPPED_SHARE)
         gain = np.where(left, gain + 1e-12 * self._random.random(len(gain)), -1.0)
         return self._candidates[int(np.argmax(gain))]
+
+    def has_ended(self, study: optuna.Study) -> bool:
+        """Whether every setting was tried; never where the candidates are a sample."""
+        if self._knowledge.around is not None:
+            return False
+        _, tried, _ = self._read(study, number=-1)
+        return tried.issuperset(self._candidates)
 
     def expected(self, settings: Sequence[Setting]) -> np.ndarray:
         """The losses that are expected of settings."""

@@ -16,7 +16,7 @@ from tuner.search.goal import Goal
 from tuner.search.interrupt import Interruptible
 from tuner.search.limits import Limits
 from tuner.search.record import Result
-from tuner.search.replay import Exhaustive
+from tuner.search.replay import Ending, Exhaustive
 from tuner.search.settle import settle
 from tuner.search.space import Space
 from tuner.setting import Setting
@@ -85,8 +85,8 @@ def search(
     Running it again continues: a trial whose process died is failed and tried again, and so is one
     that was interrupted; neither is one of the `trials`.
 
-    Where the sampler is a replay (`tuner.search.replay`) it says when there is nothing left, and
-    `trials` may be None. Each of its points is measured, and with the same effort.
+    It ends before where the sampler says that there is nothing left (`tuner.search.replay`). With a
+    replay `trials` may be None; each of its points is measured, and with the same effort.
     """
     watch = watch or Watch()
     deadline = Deadline.after(timeout)
@@ -153,6 +153,8 @@ def search(
                 callbacks=[stop_when_done],
                 catch=(TrialError,),
             )
+        if not replay and _has_ended(study):
+            watch.notice("every setting was tried")
         if most is not None and not (replay or goal.has_target) and is_done(study, trials):
             for number, _ in enumerate(settle(study, space, limits, most, objective)):
                 if deadline.passed:
@@ -163,7 +165,7 @@ def search(
 
 
 def is_done(study: optuna.Study, trials: int | None, watch: Watch | None = None) -> bool:
-    """Whether a study has `trials` finished ones, or its replay has nothing left to run.
+    """Whether a study has `trials` finished ones, or its sampler has nothing left to run.
 
     Those that were cut off and queued again count for nothing.
     """
@@ -175,13 +177,16 @@ def is_done(study: optuna.Study, trials: int | None, watch: Watch | None = None)
         ended -= count_with(study, SETTLES, *ENDED)
     if trials is not None:
         watch.advanced(ended, trials)
-    if isinstance(study.sampler, Exhaustive):
+    elif isinstance(study.sampler, Exhaustive):
         reach = study.sampler.reach(study)
-        if trials is None:
-            watch.advanced(reach.passed, reach.points)
-        if reach.left == 0 and count(study, TrialState.WAITING) == 0:
-            return True
-    return trials is not None and ended >= trials
+        watch.advanced(reach.passed, reach.points)
+    return (trials is not None and ended >= trials) or _has_ended(study)
+
+
+def _has_ended(study: optuna.Study) -> bool:
+    """Whether the sampler has nothing left to name, and nothing waits for another try."""
+    ended = isinstance(study.sampler, Ending) and study.sampler.has_ended(study)
+    return ended and count(study, TrialState.WAITING) == 0
 
 
 def _run_trial(

@@ -32,18 +32,30 @@ class Reach:
         return self.points - self.passed
 
 
-class Exhaustive(ABC):
-    """For a sampler that gives each point to one trial; a failed one comes again by the queue."""
+class Ending(ABC):
+    """For a sampler that names nothing twice; what failed comes again by the queue."""
+
+    @abstractmethod
+    def has_ended(self, study: optuna.Study) -> bool:
+        """Whether there is nothing left to name."""
+
+
+class Exhaustive(Ending):
+    """For a sampler that gives each point to one trial."""
 
     @abstractmethod
     def reach(self, study: optuna.Study) -> Reach:
         """How far the study is."""
 
+    def has_ended(self, study: optuna.Study) -> bool:
+        """Whether no point is left."""
+        return self.reach(study).left == 0
+
     def share(self) -> float | None:
         """About what share of its points it runs; None where nobody knows before."""
         return 1.0
 
-    def begin(self, study: optuna.Study) -> None:  # noqa: B027 - most have nothing to look at
+    def begin(self, study: optuna.Study) -> None:
         """Look at what the study has found so far; called before trials are run."""
 
 
