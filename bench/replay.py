@@ -223,15 +223,7 @@ class Replay:
             good = self.truth.feasible[row] and self.truth.speedups[row] >= 0.99 * self.truth.best
             if good and self.arrived is None:
                 self.arrived = (self.trials, self.prompts)
-        loss = found.score_loss
-        kept = {
-            "setting": setting.params,
-            "score_loss": loss.value,
-            "score_loss_ci": [loss.low, loss.high],
-            "speedup": found.speedup.value,
-            "prompts": found.prompts,
-            "stopped": answer.stops,
-        }
+        kept = _kept(setting, found) | {"stopped": answer.stops}
         self.observations.append(observation(kept))
         return kept
 
@@ -290,6 +282,7 @@ class Replay:
                 prompts=found.prompts,
             )
             self.results[self.results.index(candidate)] = replace(candidate, verified=again)
+            self.observations.append(observation(_kept(candidate.setting, found)))
 
     def true_area(self) -> float:
         """The area of what was found and is truly feasible, as a share of the true front's."""
@@ -300,6 +293,17 @@ class Replay:
             if self.truth.feasible[row]
         ]
         return area(points) / self.truth.area
+
+
+def _kept(setting: Setting, found: Look) -> dict[str, Any]:
+    """The attributes of a trial, or of a second look."""
+    return {
+        "setting": setting.params,
+        "score_loss": found.score_loss.value,
+        "score_loss_ci": [found.score_loss.low, found.score_loss.high],
+        "speedup": found.speedup.value,
+        "prompts": found.prompts,
+    }
 
 
 def area(points: Sequence[Point]) -> float:

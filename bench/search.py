@@ -124,16 +124,21 @@ def alike(one: Truth, other: Truth) -> bool:
 
 
 def after(other: Truth, truth: Truth, seed: int, trials: int, aim: Aim, whole: bool) -> Replay:
-    """A search that begins with what a finished one of another table has learned."""
+    """A search that begins with what a finished one of another table has learned, to the end.
+
+    What it learned of a setting is the last of its looks: what settled it, or the second one.
+    """
     before = frontier(other, 1000 + seed, BEFORE, aim, whole=True)
-    fastest = best(before.results, LIMITS)
+    before.settle()
+    fastest = before.verified()
+    last = {one.setting: one for one in before.observations}
     return frontier(
         truth,
         seed,
         trials,
         aim,
         whole,
-        related=before.observations,
+        related=list(last.values()),
         first=[] if fastest is None else [fastest.setting],
     )
 

@@ -75,7 +75,7 @@ def _distance(here: Mapping[str, Any], there: Mapping[str, Any]) -> tuple[float,
 
 
 def _taught(other: optuna.Study, here: Mapping[str, Any], problem: Problem) -> list[Observation]:
-    """What its trials taught of settings in this space, stopped ones included.
+    """What its trials taught of settings in this space, stopped ones and second looks included.
 
     What a setting reuses is a share of its own study's steps. Its speedup stands only where a step
     is the same work on the same device.
@@ -85,8 +85,9 @@ def _taught(other: optuna.Study, here: Mapping[str, Any], problem: Problem) -> l
     timed = elsewhere.steps == problem.steps and _same(here, there, TIMED_ALIKE)
     found: dict[Setting, Observation] = {}
     ended = TrialState.COMPLETE, TrialState.PRUNED
-    for _, _, kept in trials.attributes(other, *ended, without=LONG):
-        one = observation(kept)
+    again = record.second_looks(other)
+    for _, number, kept in trials.attributes(other, *ended, without=LONG):
+        one = observation({**kept, **again.get(number, {})})
         setting = problem.canonical(one.setting)
         known = found.get(one.setting)
         more = known is None or not one.fewer(known)
