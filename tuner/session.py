@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from tuner.search.replay import Exhaustive, Points
 from tuner.search.samplers import LEARNS, RACES, Problem, known, sampler
 from tuner.search.space import Space
 from tuner.search.verify import verify
-from tuner.setting import Setting
+from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
 from tuner.storage import Storage, check_address
 
@@ -155,7 +156,8 @@ class Session:
         study.set_user_attr("request", request(spec))
         study.set_user_attr("pipeline", type(evaluation.pipeline).__name__)
         study.set_user_attr("versions", versions())
-        space = Space.of(spec)
+        shape = shape_of(evaluation.pipeline, evaluation.resolution)
+        space = Space.of(spec, partial(canonical, shape=shape, steps=spec.steps))
         many = spec.replay is not None and Points(space.offered()).count > FEW
         strips = PictureFolder(None if many else self._pictures, study.study_name)
         on_pictures = strips.saver("baseline")
@@ -172,7 +174,7 @@ class Session:
         goal = Goal.of(spec)
         problem = Problem(
             space=space,
-            shape=shape_of(evaluation.pipeline, evaluation.resolution),
+            shape=shape,
             steps=spec.steps,
             limits=goal.limits,
             timed=lambda settings: _timed(settings, evaluation, storage),

@@ -1,6 +1,6 @@
 """A setting: values for every accelerator's knobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations, product
@@ -57,6 +57,9 @@ class Setting:
             for part in self.accelerators
         ]
         return " + ".join(parts) or "baseline"
+
+
+Canonical = Callable[[Setting], Setting]  # gives one setting for all that are the same computation
 
 
 def identity(setting: Setting, shape: Shape, steps: int) -> tuple[Any, ...]:

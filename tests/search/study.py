@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -15,7 +16,7 @@ from tuner.search.goal import Goal
 from tuner.search.loop import Watch, search
 from tuner.search.samplers import Problem, sampler
 from tuner.search.space import Space
-from tuner.setting import Setting
+from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
 from tuner.storage import Storage
 
@@ -59,9 +60,10 @@ class Bench:
         opened = self.storage.open_replay if self.spec.replay else self.storage.open_study
         self.study = opened(self.spec.triple, evaluation)
         pipeline = tiny("sd")
+        shape = shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor)
         self.problem = Problem(
-            space=Space.of(self.spec),
-            shape=shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor),
+            space=Space.of(self.spec, partial(canonical, shape=shape, steps=self.spec.steps)),
+            shape=shape,
             steps=self.spec.steps,
             limits=Goal.of(self.spec).limits,
             timed=lambda settings: [],
@@ -92,7 +94,7 @@ class Bench:
         search(
             study=self.study,
             storage=self.storage,
-            space=Space.of(self.spec),
+            space=self.problem.space,
             goal=Goal.of(self.spec),
             measure=self.measure,
             canonical=self.canonical,

@@ -109,6 +109,35 @@ def test_what_lies_out_of_this_space_is_left_out(tmp_path: Path) -> None:
     assert found.best in within
 
 
+@pytest.mark.parametrize("steps", [20, 25])
+def test_what_the_same_narrow_knobs_found_is_within_them(steps: int, tmp_path: Path) -> None:
+    knobs = {
+        "tgate": {
+            "gate_step": (6,),
+            "sp_interval": (7,),
+            "fi_interval": (3, 4, 5),
+            "warmup": (2, 3),
+        }
+    }
+    changes = {"search_targets": ("tgate",), "knobs": knobs, "req_score_loss": 0.9}
+    other = study(tmp_path, sched="UniPC", steps=steps, **changes)
+    other.canonical = other.problem.canonical  # which names them by intervals that are not offered
+    everything = [
+        Setting.of(
+            {"tgate": {"gate_step": 6, "sp_interval": 7, "fi_interval": each, "warmup": warm}}
+        )
+        for each in (3, 4, 5)
+        for warm in (2, 3)
+    ]
+    other.search(first=everything)
+    here = study(tmp_path, sched="DDIM", steps=20, **changes)
+    found = learned(here)
+    assert found is not None
+    offered = {here.problem.canonical(one) for one in everything}
+    assert {one.setting for one in found.observations} == offered
+    assert found.best in offered
+
+
 def test_what_is_reused_is_a_share_of_the_related_studys_own_steps(tmp_path: Path) -> None:
     other = searched(tmp_path, sched="DDIM", steps=50, search_targets=("tgate",))
     here = study(tmp_path, sched="DDIM", steps=20, search_targets=("tgate",))

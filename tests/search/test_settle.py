@@ -67,6 +67,23 @@ def test_the_trial_with_the_most_prompts_counts(tmp_path: Path) -> None:
     assert winner is not None and winner.setting == MIDDLE  # what it uncovers is sure already
 
 
+def test_a_verdict_is_settled_where_the_knobs_lack_its_canonical_values(tmp_path: Path) -> None:
+    knobs = {"tgate": {"gate_step": (5,), "sp_interval": (7,), "fi_interval": (3,), "warmup": (3,)}}
+    bench = Bench(tmp_path, steps=20, search_targets=("tgate",), knobs=knobs, trials=1)
+    bench.canonical = bench.problem.canonical
+
+    def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
+        for prompts in (2, MOST):
+            interval = Estimate(value=0.01, low=0.0, high=0.015 if prompts == MOST else 0.03)
+            yield replace(measurement(setting), prompts=prompts, score_loss=interval)
+
+    bench.measure = measure  # type: ignore[method-assign]
+    only = Setting.of({"tgate": {name: values[0] for name, values in knobs["tgate"].items()}})
+    first, again = bench.search(samples=2, most=MOST, first=[only])
+    assert setting_of(first) == setting_of(again) != only
+    assert (again.user_attrs[SETTLES], again.user_attrs["prompts"]) == (first.number, MOST)
+
+
 def test_what_is_settled_stays_so_and_what_was_cut_off_is_settled_next_time(
     tmp_path: Path,
 ) -> None:

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.search.study import Bench
 from tests.test_setting import ACCELERATORS, settings
+from tuner.search.candidates import Candidates
 from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.spec import StudySpec
@@ -92,6 +94,42 @@ def test_narrowed_knobs_are_all_that_is_suggested(
         setting = space.suggest(study.ask())
         assert space.holds(setting)
         assert space.setting(space.flat(setting)) == setting
+
+
+NARROW = {
+    "deepcache": {"cache_interval": (2, 5)},
+    "tgate": {
+        "gate_step": (5, 6, 15),
+        "sp_interval": (7, 8, 9),
+        "fi_interval": (3, 4, 5),
+        "warmup": (3,),
+    },
+}
+
+
+def test_what_narrowed_knobs_offer_is_known_by_what_it_computes(tmp_path: Path) -> None:
+    problem = Bench(tmp_path, steps=20, search_targets=("deepcache", "tgate"), knobs=NARROW).problem
+    space = problem.space
+    candidates = Candidates(space, problem.canonical).settings
+    lacking = [one for one in candidates if space.own(one) != one]
+    assert 0 < len(lacking) < len(candidates)
+    for one in candidates:
+        assert space.holds(one)
+        flat = space.flat(one)
+        assert all(value in space.offered()[name] for name, value in flat.items())
+        assert problem.canonical(space.suggest(optuna.trial.FixedTrial(flat))) == one
+    warm = {"gate_step": 15, "sp_interval": 2, "fi_interval": 1, "warmup": 1}
+    assert not space.holds(Setting.of({"tgate": warm}))
+
+
+def test_what_lies_around_a_setting_is_of_narrowed_knobs(tmp_path: Path) -> None:
+    problem = Bench(tmp_path, steps=20, search_targets=("deepcache", "tgate"), knobs=NARROW).problem
+    candidates = Candidates(problem.space, problem.canonical)
+    three = Setting.of({"deepcache": {"cache_interval": 3, "cache_branch_id": 1}})  # it has 2 and 5
+    for one in [three, *candidates.settings[::5]]:
+        beside = candidates.around(one)
+        assert beside
+        assert set(beside) <= set(candidates.settings)
 
 
 def test_one_study_takes_wider_narrower_and_gappy_knobs_in_turn(tmp_path: Path) -> None:

@@ -1,16 +1,15 @@
 """The settings that a search may propose, no two of them the same computation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations, product
 
 import numpy as np
 
 from tuner.accelerators import Accelerator
 from tuner.search.space import Space
-from tuner.setting import Setting
+from tuner.setting import Canonical, Setting
 
 MOST = 2000  # candidates that are looked at together; a larger space is sampled
-Canonical = Callable[[Setting], Setting]
 
 
 class Candidates:
@@ -20,15 +19,18 @@ class Candidates:
         """`canonical` gives one setting for all that are the same computation."""
         self._space = space
         self._canonical = canonical
-        parts = [self._distinct(kind) for kind, _ in space.parts]
+        alone = [self._distinct(kind) for kind, _ in space.parts]
+        parts = [[self._own(one) for one in found] for found in alone]
         self.count = int(np.prod([1 + len(found) for found in parts])) - 1
         good = [canonical(one) for one in space.known_good()]
         if self.count <= 4 * MOST:
             found = [_together(chosen) for chosen in product(*([None, *part] for part in parts))]
         else:
             found = [*good, *self._sample(parts, np.random.default_rng(seed))]
-        distinct = dict.fromkeys(one for one in found if one is not None and one.accelerators)
-        self.settings: list[Setting] = list(distinct)
+        some = [one for one in found if one is not None and one.accelerators]
+        if parts != alone:  # values that are the least alone are not offered
+            some = [one for one in map(canonical, some) if one.accelerators]
+        self.settings: list[Setting] = list(dict.fromkeys(some))
         self.complete = self.count <= 4 * MOST
 
     def around(self, setting: Setting) -> list[Setting]:
@@ -45,15 +47,13 @@ class Candidates:
 
     def _distinct(self, kind: type[Accelerator]) -> list[Accelerator]:
         """What an accelerator can do on its own."""
-        ((_, knobs),) = [part for part in self._space.parts if part[0] is kind]
-        found: dict[Accelerator, None] = {}
-        for values in product(*(offered for _, offered in knobs)):
-            named = {knob.name: value for (knob, _), value in zip(knobs, values, strict=True)}
-            for part in self._canonical(
-                Setting(accelerators=(kind.from_values(named),))
-            ).accelerators:
-                found[part] = None
-        return list(found)
+        alone = (self._canonical(Setting(accelerators=(one,))) for one in self._space.each(kind))
+        return list(dict.fromkeys(part for one in alone for part in one.accelerators))
+
+    def _own(self, part: Accelerator) -> Accelerator:
+        """The same alone in values that the space offers."""
+        own = self._space.own(Setting(accelerators=(part,)))
+        return part if own is None else own.accelerators[0]
 
     def _sample(
         self, parts: Sequence[Sequence[Accelerator]], random: np.random.Generator

@@ -16,6 +16,7 @@ from tuner import trials
 from tuner.search import record
 from tuner.search.knowledge import Observation, observation
 from tuner.search.samplers import Problem
+from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.storage import LONG, Storage
 
@@ -83,15 +84,16 @@ def _taught(other: optuna.Study, here: Mapping[str, Any], problem: Problem) -> l
     there = other.user_attrs
     elsewhere = replace(problem, steps=there["request"]["steps"])
     timed = elsewhere.steps == problem.steps and _same(here, there, TIMED_ALIKE)
+    space = _space_of(other, problem)
     found: dict[Setting, Observation] = {}
     ended = TrialState.COMPLETE, TrialState.PRUNED
     again = record.second_looks(other)
     for _, number, kept in trials.attributes(other, *ended, without=LONG):
         one = observation({**kept, **again.get(number, {})})
-        setting = problem.canonical(one.setting)
+        setting = _here(one.setting, space, problem)
         known = found.get(one.setting)
         more = known is None or not one.fewer(known)
-        if more and setting.accelerators and problem.space.holds(one.setting):
+        if more and setting is not None and setting.accelerators:
             found[one.setting] = replace(
                 one,
                 setting=setting,
@@ -103,10 +105,23 @@ def _taught(other: optuna.Study, here: Mapping[str, Any], problem: Problem) -> l
 
 def _best(other: optuna.Study, problem: Problem) -> Setting | None:
     """Its fastest setting within today's limits, as far as it has measured what they are of."""
+    space = _space_of(other, problem)
     for one in sorted(record.results(other), key=lambda result: -result.speedup.value):
         known = {k: v for k, v in problem.limits.others.items() if k in one.fidelity}
-        setting = problem.canonical(one.setting)
+        setting = _here(one.setting, space, problem)
         feasible = one.feasible(replace(problem.limits, others=known))
-        if feasible and setting.accelerators and problem.space.holds(one.setting):
+        if feasible and setting is not None and setting.accelerators:
             return setting
     return None
+
+
+def _space_of(other: optuna.Study, problem: Problem) -> Space:
+    """This space, with what is the same computation in another study's number of steps."""
+    elsewhere = replace(problem, steps=other.user_attrs["request"]["steps"])
+    return replace(problem.space, canonical=elsewhere.canonical)
+
+
+def _here(setting: Setting, space: Space, problem: Problem) -> Setting | None:
+    """A setting of another study as it is named here; None where this space has none for it."""
+    own = space.own(setting)
+    return None if own is None else problem.canonical(own)

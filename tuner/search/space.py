@@ -1,32 +1,42 @@
 """The flat space of a study: one number for each knob, and "off" is a value of each first knob."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from functools import cached_property
+from itertools import combinations, pairwise, product
 
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import BaseTrial
 
 from tuner.accelerators import Accelerator, Knob, Value
-from tuner.setting import Setting
+from tuner.setting import Canonical, Setting
 from tuner.spec import StudySpec
+
+
+def _as_it_is(setting: Setting) -> Setting:
+    return setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """What a study may try: for each accelerator its knobs and their values, "off" included."""
+    """What a study may try: for each accelerator its knobs and their values, "off" included.
+
+    A setting is known by what it computes, which `canonical` tells: its canonical form may have
+    values that this space does not offer, where another setting of it is the same computation.
+    """
 
     parts: tuple[tuple[type[Accelerator], tuple[tuple[Knob, tuple[Value, ...]], ...]], ...]
     all_on: bool = False  # then "off" is no value
+    canonical: Canonical = _as_it_is
 
     @classmethod
-    def of(cls, spec: StudySpec) -> "Space":
+    def of(cls, spec: StudySpec, canonical: Canonical = _as_it_is) -> "Space":
         """The space that a study asks for."""
         parts = []
         for accelerator in spec.accelerators:
             values = spec.values(accelerator)
             parts.append((accelerator, tuple((k, values[k.name]) for k in accelerator.knobs())))
-        return cls(parts=tuple(parts), all_on=spec.replay is not None)
+        return cls(parts=tuple(parts), all_on=spec.replay is not None, canonical=canonical)
 
     def distributions(self) -> dict[str, FloatDistribution | IntDistribution]:
         """The flat encoding: 'deepcache.cache_interval' and so on."""
@@ -46,7 +56,7 @@ class Space:
                 number = trial.suggest_int(name, asked.low, asked.high, step=asked.step)
             else:
                 number = trial.suggest_float(name, asked.low, asked.high, step=asked.step)
-            flat[name] = min(values, key=lambda value: abs(value - number))
+            flat[name] = _nearest(values, number)
         return self.setting(flat)
 
     def offered(self) -> dict[str, tuple[Value, ...]]:
@@ -86,15 +96,20 @@ class Space:
         return Setting.of(params)
 
     def flat(self, setting: Setting) -> dict[str, Value]:
-        """The numbers of a setting; knobs of an accelerator that is off get their first value."""
-        on = setting.params
+        """The numbers of a setting; knobs of an accelerator that is off get their first value.
+
+        Of what this space does not hold they are the nearest that it offers.
+        """
+        on = (self.own(setting) or setting).params
+        offered = self.offered()
         found: dict[str, Value] = {}
         for accelerator, knobs in self.parts:
             for index, (knob, values) in enumerate(knobs):
+                name = f"{accelerator.name}.{knob.name}"
                 chosen = on.get(accelerator.name, {}).get(knob.name)
                 if chosen is None:
                     chosen = knob.off if index == 0 and knob.off is not None else values[0]
-                found[f"{accelerator.name}.{knob.name}"] = chosen
+                found[name] = _nearest(offered[name], chosen)
         return found
 
     def known_good(self) -> list[Setting]:
@@ -107,9 +122,43 @@ class Space:
                 if all(not a.occupies & b.occupies for a, b in combinations(parts, 2)):
                     found.append(Setting(accelerators=parts))
         found += [setting for settings in alone for setting in settings[1:]]
-        return [setting for setting in found if self.holds(setting)]
+        return [setting for setting in found if self._offers(setting)]
 
     def holds(self, setting: Setting) -> bool:
+        """Whether this space has the setting, or one that is the same computation."""
+        return self.own(setting) is not None
+
+    def own(self, setting: Setting) -> Setting | None:
+        """The setting of this space that is the same computation; None where there is none."""
+        if self._offers(setting):
+            return setting
+        wanted = self.canonical(setting)
+        alike = [self._alike.get(self._alone(part), []) for part in wanted.accelerators]
+        for parts in product(*alike):
+            found = Setting(accelerators=parts)
+            if self.canonical(found) == wanted:
+                return found
+        return None
+
+    def each(self, kind: type[Accelerator]) -> Iterator[Accelerator]:
+        """An accelerator with every choice of its values, "off" left out."""
+        ((_, knobs),) = [part for part in self.parts if part[0] is kind]
+        for values in product(*(offered for _, offered in knobs)):
+            yield kind.from_values({k.name: v for (k, _), v in zip(knobs, values, strict=True)})
+
+    @cached_property
+    def _alike(self) -> dict[tuple[type[Accelerator], Setting], list[Accelerator]]:
+        """What computes the same alone, for each accelerator."""
+        found: dict[tuple[type[Accelerator], Setting], list[Accelerator]] = {}
+        for kind, _ in self.parts:
+            for part in self.each(kind):
+                found.setdefault(self._alone(part), []).append(part)
+        return found
+
+    def _alone(self, part: Accelerator) -> tuple[type[Accelerator], Setting]:
+        return type(part), self.canonical(Setting(accelerators=(part,)))
+
+    def _offers(self, setting: Setting) -> bool:
         """Whether every value of the setting is among those of this space."""
         allowed = {a.name: {k.name: values for k, values in knobs} for a, knobs in self.parts}
         return all(
@@ -117,6 +166,10 @@ class Space:
             for name, values in setting.params.items()
             for knob, value in values.items()
         )
+
+
+def _nearest(values: tuple[Value, ...], number: Value) -> Value:
+    return min(values, key=lambda value: abs(value - number))
 
 
 def _distribution(values: tuple[Value, ...], whole: bool) -> FloatDistribution | IntDistribution:
