@@ -115,7 +115,8 @@ def setting_of(trial: optuna.trial.FrozenTrial) -> Setting:
 
 def racing(folder: Path, **changes: object) -> Bench:
     """Trials of up to four blocks; a strong setting is hopeless after the first."""
-    bench = Bench(folder, sampler="frontier", search_targets=("deepcache",), **changes)
+    values = {"sampler": "frontier", "search_targets": ("deepcache",)} | changes
+    bench = Bench(folder, **values)  # type: ignore[arg-type]
 
     def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
         bench.measured.append(setting)

@@ -1,6 +1,7 @@
 """Our sampler: predicted speed, learned quality, and nothing proposed twice."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from optuna.study import StudyDirection
 
 from tests.pipelines import LATENT_SIDE, tiny
+from tests.search.study import Bench, racing, setting_of
 from tuner.accelerators._features import Reuse, reuse, step_rows
 from tuner.accelerators._plan import plan_of, shape_of
 from tuner.search import record
@@ -317,6 +319,22 @@ def test_a_large_space_is_sampled_and_looked_into_around_the_best() -> None:
         assert large.space.holds(one)
         changed = [name for name, value in large.space.flat(one).items() if value != flat[name]]
         assert changed
+
+
+def test_what_is_stored_of_other_accelerators_teaches_and_is_not_proposed(tmp_path: Path) -> None:
+    def bench(**changes: Any) -> Bench:
+        found = racing(tmp_path, **changes)
+        found.canonical = found.problem.canonical
+        return found
+
+    both = ("deepcache", "tome")
+    before = bench(search_targets=both, trials=12, req_score_loss=0.005).search(32, races=True)
+    stopped = [setting_of(one) for one in before if one.state.name == "PRUNED"]
+    assert any("tome" in one.params for one in stopped)  # what it was stopped for will not hold
+    after = bench(trials=22, req_score_loss=0.5).search(32, races=True)[len(before) :]
+    settings = [setting_of(one) for one in after]
+    assert {one.combination for one in settings} == {"deepcache"}
+    assert len(set(settings)) == len(settings) == 10
 
 
 def test_an_observation_reads_what_a_trial_keeps() -> None:

@@ -54,8 +54,8 @@ class FrontierSampler(BaseSampler, Ending):
     2014, with a known objective) for the prompts that it will cost, or in the area under the front
     (aim `front`: expected hypervolume improvement, Emmerich et al., 2006). Feasible is for the aim
     `max` what will surely be so with all the prompts that a trial may take. No computation is
-    proposed twice; settings that other workers measure at this moment count as measured, with the
-    loss that is expected of them.
+    proposed twice, and what a study has from outside the space only teaches. Settings that other
+    workers measure at this moment count as measured, with the loss that is expected of them.
 
     It reads of each trial the user attributes that `tuner.search.record` writes, `setting`,
     `score_loss` with `score_loss_ci`, `prompts` and `speedup`; a trial that was stopped early
@@ -150,7 +150,8 @@ class FrontierSampler(BaseSampler, Ending):
         """The next setting; None when every candidate was tried."""
         found, tried, running = self._read(study, number)
         self._look_around(found)
-        left = np.array([one not in tried for one in self._candidates])
+        holds = self._knowledge.holds
+        left = np.array([one not in tried and holds(one) for one in self._candidates])
         if not left.any():
             return None
         trials = [(one.setting, one.speedup) for one in found if one.speedup is not None]
@@ -173,7 +174,7 @@ class FrontierSampler(BaseSampler, Ending):
         within = self._within_bounds(found)
         sure = self._losses.squeeze(np.array(self._limits.score_loss - self._margin(found)))
         feasible = norm.cdf((sure - mean) / deviation) * within
-        done = [self._row[one.setting] for one in found]
+        done = [self._row[one.setting] for one in found if holds(one.setting)]
         if self._aim == "max":
             gain = feasible * expected_gain(speedups, speedups[done], feasible[done])
         if self._aim == "front" or not (gain[left] > 1e-9).any():

@@ -20,6 +20,7 @@ class Knowledge:
     `work` and `reuse` are those of `tuner.accelerators._features` for a setting; `candidates` are
     settings of which no two are the same computation, and `around` gives those beside one where
     they are only a sample; `flat` gives a setting's numbers as the trial will be asked for them.
+    What `holds` refuses is outside the space, from a day that asked for more: it only teaches.
     """
 
     candidates: Sequence[Setting]
@@ -28,6 +29,7 @@ class Knowledge:
     work: Callable[[Setting], np.ndarray]
     reuse: Callable[[Setting], Reuse]
     around: Callable[[Setting], list[Setting]] | None = None
+    holds: Callable[[Setting], bool] = lambda _: True
 
 
 @dataclass(frozen=True, kw_only=True)
