@@ -40,7 +40,7 @@ def show(studies: list[optuna.Study], console: Console) -> None:
     """Print the front of each study, and its answer."""
     for study in studies:
         goal = Goal.of_request(study.user_attrs.get("request", {}))
-        results = record.results(study)
+        results = goal.admitted(record.results(study))
         title = f"{study.study_name}: Pareto front"
         console.print(front_table(record.front(results, goal.limits), goal.limits, title))
         _print_lines(remarks(results), console, style="dim")

@@ -56,7 +56,7 @@ class Outcome:
     @property
     def front(self) -> list[Result]:
         """The Pareto front of speedup and score loss."""
-        return record.front(self.results, self.goal.limits)
+        return record.front(self.goal.admitted(self.results), self.goal.limits)
 
 
 class Session:

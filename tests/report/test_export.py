@@ -14,7 +14,9 @@ from tests.search.test_record import LIMITS, found
 from tuner import registry
 from tuner.errors import UsageError
 from tuner.report import export
+from tuner.report.answer import answer
 from tuner.search import record
+from tuner.search.goal import Goal
 from tuner.search.limits import Limits
 from tuner.search.record import Result
 from tuner.session import request
@@ -75,6 +77,20 @@ def test_a_searched_study_validates_and_names_its_best(tmp_path: Path) -> None:
         assert point["score_loss"] == found_there.score_loss.value
         assert point["feasible"] == (point["score_loss"] < 0.03)
         assert (point["memory_gib"], point["host_memory_gib"]) == (None, found_there.memory.host)
+
+
+def test_what_has_accelerators_that_are_left_out_today_is_not_exported(tmp_path: Path) -> None:
+    bench = searched(tmp_path, trials=10, req_score_loss=0.5)
+    whole = export.entry(bench.study)
+    assert len(whole["by_combination"]) > 2
+    asked = bench.study.user_attrs["request"]
+    bench.study.set_user_attr("request", asked | {"search_targets": ["deepcache"]})
+    narrow = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]
+    assert set(narrow["by_combination"]) == {"deepcache"}
+    for point in (narrow["best"], *narrow["pareto"]):
+        assert set(point["params"]) == {"deepcache"}
+    (line,) = answer(bench.study, Goal.of_request(bench.study.user_attrs["request"]))
+    assert str(Setting.of(narrow["best"]["params"])) in line
 
 
 def test_best_is_null_where_nothing_is_feasible(tmp_path: Path) -> None:

@@ -106,6 +106,21 @@ def test_a_target_stops_at_the_first_trial_that_meets_it(tmp_path: Path) -> None
     assert again.measured == []
 
 
+def test_what_has_accelerators_that_are_left_out_today_meets_no_target(tmp_path: Path) -> None:
+    changes = {"req_speedup": 1.2, "req_score_loss": 0.5, "trials": 20}
+    before = Bench(tmp_path, search_targets=("tome",), **changes)
+    before.search()
+    found = Goal.of(before.spec).reached(results(before.study))
+    assert found is not None
+    today = Bench(tmp_path, search_targets=("deepcache",), **changes)
+    assert Goal.of(today.spec).reached(results(today.study)) is None
+    today.search()
+    assert today.measured
+    found = Goal.of(today.spec).reached(results(today.study))
+    assert found is not None
+    assert found.setting.combination == "deepcache"
+
+
 def test_the_baseline_itself_does_not_meet_a_target(tmp_path: Path) -> None:
     knobs = {"deepcache": {"cache_interval": (3,), "cache_branch_id": (3,)}}
     bench = Bench(

@@ -14,13 +14,14 @@ def answer(study: optuna.Study, goal: Goal) -> list[str]:
     A trial that was stopped early counts with the figures that it had: where nothing is feasible,
     nearly every trial was.
     """
-    complete = record.results(study)
+    complete = goal.admitted(record.results(study))
     best = goal.reached(complete)
     if best is not None:
         again = "" if best.verified is None else ", verified"
         return [f"fastest with a {goal}: {_figures(best)}{again}"]
     # What was stopped and would now miss nothing was stopped for limits of an earlier day.
-    found = [*complete, *(one for one in record.stopped(study) if goal.misses(one))]
+    stopped = goal.admitted(record.stopped(study))
+    found = [*complete, *(one for one in stopped if goal.misses(one))]
     closest = goal.closest(found)
     if closest is None:
         return ["no setting was measured; the trials' reasons in `tuner dashboard` tell more"]

@@ -12,6 +12,7 @@ import optuna
 from tuner.errors import UsageError
 from tuner.measure.measurement import Measurement
 from tuner.search import record
+from tuner.search.goal import Goal
 from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification
 
@@ -31,8 +32,9 @@ def entry(study: optuna.Study) -> dict[str, Any]:
             f"the study {study.study_name!r} has no baseline yet; `tuner run` makes it"
         )
     asked = kept["request"]
-    limits = Limits.of_request(asked)
-    found = [one for one in record.results(study) if one.setting.accelerators]
+    goal = Goal.of_request(asked)
+    limits = goal.limits
+    found = [one for one in goal.admitted(record.results(study)) if one.setting.accelerators]
     combinations: dict[str, list[Result]] = {}
     for one in found:
         combinations.setdefault(one.setting.combination, []).append(one)

@@ -1,6 +1,6 @@
 """What a search is after, whether a result is it, and what it lacks where it is not."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -27,16 +27,25 @@ class Miss:
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """Fastest within the limits, or the first that meets a target as well."""
+    """Fastest within the limits, or the first that meets a target as well.
+
+    Of the accelerators that may be on: a study may have results of others, from another day.
+    """
 
     limits: Limits
     speedup: float | None = None
     latency_s: float | None = None
+    accelerators: frozenset[str] | None = None  # that may be on; all where None
 
     @classmethod
     def of(cls, spec: StudySpec) -> "Goal":
         """The goal that a study asks for."""
-        return cls(limits=Limits.of(spec), speedup=spec.req_speedup, latency_s=spec.req_time)
+        return cls(
+            limits=Limits.of(spec),
+            speedup=spec.req_speedup,
+            latency_s=spec.req_time,
+            accelerators=frozenset(spec.search_targets),
+        )
 
     @classmethod
     def of_request(cls, request: Mapping[str, Any]) -> "Goal":
@@ -45,6 +54,7 @@ class Goal:
             limits=Limits.of_request(request),
             speedup=request.get("req_speedup"),
             latency_s=request.get("req_time"),
+            accelerators=_named(request.get("search_targets")),
         )
 
     @property
@@ -54,7 +64,16 @@ class Goal:
 
     def met_by(self, result: Result) -> bool:
         """Feasible, and as fast as asked in every respect; where measured again, there too."""
-        return bool(result.setting.accelerators) and not self.misses(result)
+        accelerated = bool(result.setting.accelerators)
+        return accelerated and self.admits(result) and not self.misses(result)
+
+    def admits(self, result: Result) -> bool:
+        """Whether all its accelerators may be on."""
+        return self.accelerators is None or self.accelerators.issuperset(result.setting.params)
+
+    def admitted(self, found: Iterable[Result]) -> list[Result]:
+        """The results all of whose accelerators may be on."""
+        return [one for one in found if self.admits(one)]
 
     def misses(self, result: Result) -> list[Miss]:
         """What a result does not keep, worst first; each in the worse of its two measurements.
@@ -128,3 +147,7 @@ class Goal:
             parts.append(f"latency ≤ {self.latency_s:g} s")
         parts.append(str(self.limits))
         return " and ".join(parts)
+
+
+def _named(names: Iterable[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)

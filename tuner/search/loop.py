@@ -107,7 +107,7 @@ def search(
     def effort(setting: Setting, settles: bool) -> Effort:
         if replay:
             return Effort(limits=limits, samples=samples, alike=True)
-        found = record.results(study)
+        found = goal.admitted(record.results(study))
         before = [one.prompts for one in found if one.setting == setting]
         return Effort(
             limits=limits,
@@ -156,7 +156,7 @@ def search(
         if not replay and _has_ended(study):
             watch.notice("every setting was tried")
         if most is not None and not (replay or goal.has_target) and is_done(study, trials):
-            for number, _ in enumerate(settle(study, space, limits, most, objective)):
+            for number, _ in enumerate(settle(study, space, goal, most, objective)):
                 if deadline.passed:
                     break
                 if number == 0:

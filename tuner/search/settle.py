@@ -13,6 +13,7 @@ from optuna.trial import TrialState, create_trial
 from tuner.errors import TrialError
 from tuner.search import record
 from tuner.search.effort import Effort
+from tuner.search.goal import Goal
 from tuner.search.limits import Limits
 from tuner.search.record import Result
 from tuner.search.space import Space
@@ -37,7 +38,7 @@ def unsettled(found: Sequence[Result], limits: Limits, most: int, tried: int) ->
 
 
 def settle(
-    study: optuna.Study, space: Space, limits: Limits, most: int, objective: Objective
+    study: optuna.Study, space: Space, goal: Goal, most: int, objective: Objective
 ) -> Iterator[Result]:
     """Settle one open verdict after the other; yields each before its trial.
 
@@ -49,7 +50,8 @@ def settle(
     while True:
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         taken = {one.user_attrs.get(SETTLES) for one in running}
-        for one in unsettled(record.results(study), limits, most, tried):
+        found = goal.admitted(record.results(study))
+        for one in unsettled(found, goal.limits, most, tried):
             if one.setting not in done and one.trial not in taken and space.holds(one.setting):
                 break
         else:
