@@ -14,7 +14,7 @@ from sqlalchemy import text
 import tuner
 from tuner import registry
 from tuner.accelerators._applied import applied
-from tuner.errors import UsageError
+from tuner.errors import BadPictureError, UsageError
 from tuner.measure import device as machine
 from tuner.measure import statistics
 from tuner.measure.baseline import BaselineLatency, changes, key_of
@@ -411,6 +411,22 @@ def test_prompts_are_drawn_anew_for_each_setting_and_the_first_batch_is_among_th
         )
         found[setting] = tuple(half.numbers)
     assert len(set(found.values())) > 1
+
+
+def test_a_broken_picture_of_the_baseline_is_not_blamed_on_the_setting(
+    evaluation: Evaluation, store: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = replace(evaluation, prompts=evaluation.prompts[:2], more=evaluation.prompts[2:])
+    one = Evaluation._one
+
+    def black(self: Evaluation, setting: Setting, numbers: range, *turn: Any, **where: Any) -> Any:
+        images, seconds = one(self, setting, numbers, *turn, **where)
+        return (images * 0 if numbers.start and not setting.accelerators else images), seconds
+
+    monkeypatch.setattr(Evaluation, "_one", black)
+    words = "the baseline's picture 0 of the batch is black; --max-samples 2 leaves"
+    with pytest.raises(BadPictureError, match=words):
+        list(split.measure(SETTINGS[1], store))
 
 
 def last_of_each(evaluation: Evaluation, setting: Setting, store: Storage) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tuner.accelerators._applied import Generate, applied, check
 from tuner.accelerators._denoiser import denoiser_of
-from tuner.errors import TrialError, UsageError
+from tuner.errors import BadPictureError, TrialError, UsageError
 from tuner.measure import device as machine
 from tuner.measure import statistics
 from tuner.measure.baseline import BaselineLatency, BaselineScores, Store, key_of, payload_of
@@ -28,6 +28,7 @@ from tuner.models._load import fingerprint
 from tuner.setting import Setting
 
 OnPictures = Callable[[int, list[Any]], None]  # the batch's number and its pictures
+BASELINES = "the baseline's "  # whose a broken picture is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +178,7 @@ class Evaluation:
                 self.generate(call, batches[0])  # warm-up
             for done, numbers in enumerate(batches):
                 output, elapsed = self.generate(call, numbers)
-                images, prompts = checked(output), self.texts(numbers)
+                images, prompts = checked(output, BASELINES), self.texts(numbers)
                 if len(numbers) == len(batches[0]):
                     seconds.append(elapsed)
                 if kept is None:
@@ -217,7 +218,11 @@ class Evaluation:
         reference = Reference(self.beside, parts, store, numbers.start)
         kept = store.get("scores", key_of(parts))
         if kept is None or not reference.complete:
-            images = checked(self._one(Setting(), numbers)[0])
+            try:
+                images = checked(self._one(Setting(), numbers)[0], BASELINES)
+            except BadPictureError as error:  # no fault of the setting's
+                left_out = f"--max-samples {len(self.prompts)} leaves its prompts out"
+                raise BadPictureError(f"{error}; {left_out}") from error
             scores = self.metric.score(images, prompts)
             kept = {"scores": scores, "digests": [digest(image) for image in images]}
             store.put("scores", key_of(parts), parts, kept)

@@ -10,22 +10,25 @@ import numpy as np
 from tuner.errors import BadPictureError
 
 
-def checked(tensor: Any) -> list[Any]:
+def checked(tensor: Any, whose: str = "") -> list[Any]:
     """PIL pictures from a pipeline's output, shape (batch, 3, height, width) in [0, 1].
+
+    `whose` they are is told where one is broken.
 
     Raises `BadPictureError` where one is not a number, black or constant: a metric may well give
     such a picture a good score.
     """
     from PIL import Image
 
+    broken = f"{whose}picture {{}} of the batch {{}}"
     array = tensor.detach().float().cpu().numpy()
     for index, picture in enumerate(array):
         if not np.isfinite(picture).all():
-            raise BadPictureError(f"picture {index} of the batch holds values that are not numbers")
+            raise BadPictureError(broken.format(index, "holds values that are not numbers"))
         if picture.max() <= 1 / 255:
-            raise BadPictureError(f"picture {index} of the batch is black")
+            raise BadPictureError(broken.format(index, "is black"))
         if picture.max() - picture.min() <= 1 / 255:
-            raise BadPictureError(f"picture {index} of the batch is one constant colour")
+            raise BadPictureError(broken.format(index, "is one constant colour"))
     pixels = (array.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8)
     return [Image.fromarray(picture) for picture in pixels]
 
