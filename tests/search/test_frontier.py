@@ -335,6 +335,10 @@ def test_what_is_stored_of_other_accelerators_teaches_and_is_not_proposed(tmp_pa
     settings = [setting_of(one) for one in after]
     assert {one.combination for one in settings} == {"deepcache"}
     assert len(set(settings)) == len(settings) == 10
+    whole = bench(trials=100, req_score_loss=0.5).search(32, races=True)
+    own = {setting_of(one) for one in whole if setting_of(one).combination == "deepcache"}
+    assert len(own) == 16
+    assert len(whole) < 40  # it ends, whatever is left of the others
 
 
 def test_an_observation_reads_what_a_trial_keeps() -> None:

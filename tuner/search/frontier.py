@@ -150,8 +150,7 @@ class FrontierSampler(BaseSampler, Ending):
         """The next setting; None when every candidate was tried."""
         found, tried, running = self._read(study, number)
         self._look_around(found)
-        holds = self._knowledge.holds
-        left = np.array([one not in tried and holds(one) for one in self._candidates])
+        left = self._left(tried)
         if not left.any():
             return None
         trials = [(one.setting, one.speedup) for one in found if one.speedup is not None]
@@ -174,7 +173,7 @@ class FrontierSampler(BaseSampler, Ending):
         within = self._within_bounds(found)
         sure = self._losses.squeeze(np.array(self._limits.score_loss - self._margin(found)))
         feasible = norm.cdf((sure - mean) / deviation) * within
-        done = [self._row[one.setting] for one in found if holds(one.setting)]
+        done = [self._row[one.setting] for one in found if self._knowledge.holds(one.setting)]
         if self._aim == "max":
             gain = feasible * expected_gain(speedups, speedups[done], feasible[done])
         if self._aim == "front" or not (gain[left] > 1e-9).any():
@@ -191,7 +190,12 @@ class FrontierSampler(BaseSampler, Ending):
         if self._knowledge.around is not None:
             return False
         _, tried, _ = self._read(study, number=-1)
-        return tried.issuperset(self._candidates)
+        return not self._left(tried).any()
+
+    def _left(self, tried: set[Setting]) -> np.ndarray:
+        """By candidate: whether it may be proposed."""
+        holds = self._knowledge.holds
+        return np.array([one not in tried and holds(one) for one in self._candidates], bool)
 
     def expected(self, settings: Sequence[Setting]) -> np.ndarray:
         """The losses that are expected of settings."""
