@@ -93,6 +93,8 @@ class FrontierSampler(BaseSampler, Ending):
         self._scale = Scale(reused)
         self._points = self._scale(reused)
         self._candidates = list(knowledge.candidates)
+        self._totals = self._latency.totals(self._candidates)
+        self._inside = np.array([knowledge.holds(one) for one in self._candidates])
         self._row = {one: row for row, one in enumerate(self._candidates)}
         summary = self._scale.summary
         self._surprise = Losses(0.0, unit=1.0, summary=summary)  # of the logarithm of a speedup
@@ -156,7 +158,7 @@ class FrontierSampler(BaseSampler, Ending):
         trials = [(one.setting, one.speedup) for one in found if one.speedup is not None]
         earlier = [(one.setting, one.speedup) for one in self._related if one.speedup is not None]
         self._latency.fit(self._timed, [*earlier, *trials])
-        speedups = self._corrected(self._latency.speedups(self._candidates), found)
+        speedups = self._corrected(self._latency.speedups_of(self._totals), found)
         for one in found:
             if one.speedup is not None:
                 speedups[self._row[one.setting]] = one.speedup
@@ -173,7 +175,8 @@ class FrontierSampler(BaseSampler, Ending):
         within = self._within_bounds(found)
         sure = self._losses.squeeze(np.array(self._limits.score_loss - self._margin(found)))
         feasible = norm.cdf((sure - mean) / deviation) * within
-        done = [self._row[one.setting] for one in found if self._knowledge.holds(one.setting)]
+        rows = (self._row[one.setting] for one in found)
+        done = [row for row in rows if self._inside[row]]
         if self._aim == "max":
             gain = feasible * expected_gain(speedups, speedups[done], feasible[done])
         if self._aim == "front" or not (gain[left] > 1e-9).any():
@@ -194,8 +197,9 @@ class FrontierSampler(BaseSampler, Ending):
 
     def _left(self, tried: set[Setting]) -> np.ndarray:
         """By candidate: whether it may be proposed."""
-        holds = self._knowledge.holds
-        return np.array([one not in tried and holds(one) for one in self._candidates], bool)
+        left = self._inside.copy()
+        left[[self._row[one] for one in tried if one in self._row]] = False
+        return left
 
     def expected(self, settings: Sequence[Setting]) -> np.ndarray:
         """The losses that are expected of settings."""
@@ -222,6 +226,9 @@ class FrontierSampler(BaseSampler, Ending):
             self._candidates += new
             points = self._scale([self._knowledge.reuse(one) for one in new])
             self._points = np.vstack([self._points, points])
+            self._totals = np.vstack([self._totals, self._latency.totals(new)])
+            inside = [self._knowledge.holds(one) for one in new]
+            self._inside = np.concatenate([self._inside, inside])
 
     def _look_around(self, found: Sequence[Observation]) -> None:
         """Where the candidates are a sample, take up what lies beside the fastest good ones."""

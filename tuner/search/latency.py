@@ -74,11 +74,19 @@ class LatencyModel:
             self._kept[setting] = np.append(self._work(setting).sum(axis=0), 1.0)
         return self._kept[setting]
 
+    def totals(self, settings: Sequence[Setting]) -> np.ndarray:
+        """The work of whole generations, shape (settings, kinds and one)."""
+        return np.vstack([self.total(one) for one in settings])
+
     def speedups(self, settings: Sequence[Setting]) -> np.ndarray:
         """Predicted speedups over the baseline; ones before anything was learned."""
+        return self.speedups_of(self.totals(settings))
+
+    def speedups_of(self, totals: np.ndarray) -> np.ndarray:
+        """The same of settings whose `totals` are known."""
         if self._cost is None:
-            return np.ones(len(settings))
-        latency = np.vstack([self.total(one) for one in settings]) @ self._cost
+            return np.ones(len(totals))
+        latency = totals @ self._cost
         baseline = float(self.total(Setting()) @ self._cost)
         found: np.ndarray = baseline / np.maximum(latency, 1e-6)
         return found

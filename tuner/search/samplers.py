@@ -84,7 +84,7 @@ def _frontier(seed: int, problem: Problem) -> BaseSampler:
         work=work,
         reuse=problem.reuse,
         around=None if candidates.complete else candidates.around,
-        holds=cache(problem.space.holds),
+        holds=problem.space.holds,
     )
     over = problem.limits.over
     measured = [one.setting for one in problem.related if one.speedup is not None]
