@@ -86,7 +86,7 @@ def test_a_replay_has_a_study_of_its_own_for_each_product(folder: Path, session:
         f"{TRIPLE} grid product=deepcache …",
         f"{TRIPLE} grid product=distinct deepcache …",
         f"{TRIPLE} walk",
-        f"{TRIPLE} walk limits=score loss under 99.0%",
+        f"{TRIPLE} walk limits=score_loss 0.99",
     ]
     assert len(finished(folder)) == 3
 
@@ -118,7 +118,7 @@ def test_a_replay_is_shown_and_exported_like_a_search(
     flags = [one for one in FLAGS if one not in ("--sampler", "random")]
     assert main([*flags, str(study), "--pictures", "none"]) == 0
     printed = capsys.readouterr().out
-    assert f"{TRIPLE}  score loss under 99.0%, every point" in printed
+    assert f"{TRIPLE}  score loss under 99%, every point" in printed
     assert "2 points, 2 left: " in printed
     assert f"{TRIPLE} grid: Pareto front" in printed
     assert main(["show", "--study", f"{TRIPLE} grid"]) == 0
