@@ -29,5 +29,10 @@ class BadPictureError(TrialError):
     """The pictures are black, constant or not a number, whatever a metric says of them."""
 
 
+def in_words(error: Exception) -> str:
+    """An error's message on one line; its kind where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class UnreachedError(TunerError):
     """The run ended without what was asked: nothing feasible, or the target not reached."""

@@ -202,7 +202,7 @@ class Session:
             watch.notice(_outlook(study, study.sampler, evaluation, many and self._pictures))
         again = self.evaluation(replace(spec, seed=spec.seed + 1), pool="verify", more=True)
 
-        if set(again.prompts) & set(evaluation.prompts):
+        if again.prompts == evaluation.prompts:  # captions may come twice in a set
             watch.notice(
                 f"{spec.prompts} has fewer than {2 * spec.num_samples} prompts: winners are "
                 "measured again on those that the search saw, with other noise"

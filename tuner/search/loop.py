@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.errors import BadPictureError, TrialError, UsageError
+from tuner.errors import BadPictureError, TrialError, UsageError, in_words
 from tuner.search import record
 from tuner.search.deadline import Deadline
 from tuner.search.effort import Answer, Effort, spend
@@ -171,9 +171,8 @@ def is_done(study: optuna.Study, trials: int | None, watch: Watch | None = None)
     """
     watch = watch or Watch()
     ended = finished(study) - count_with(study, CUT_OFF, TrialState.FAIL)
-    if not isinstance(
-        study.sampler, Exhaustive
-    ):  # which settles nothing, and must not look through its trials after each
+    # A replay settles nothing, and must not look through its trials after each.
+    if not isinstance(study.sampler, Exhaustive):
         ended -= count_with(study, SETTLES, *ENDED)
     if trials is not None:
         watch.advanced(ended, trials)
@@ -247,7 +246,7 @@ def _run_trial(
             study.add_trial(again)
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = in_words(error)
         trial.set_user_attr("reason", reason)
         if not isinstance(error, TrialError):
             trial.set_user_attr("traceback", traceback.format_exc()[-4000:])

@@ -51,7 +51,8 @@ class Result:
         if self.verified is not None:
             both.append(self.verified)
         found = [limits.missed(one.score_loss.value, one.fidelity) for one in both]
-        found += [[AGAIN]] if self.failed_again is not None else []
+        if self.failed_again is not None:
+            found.append([AGAIN])
         return list(dict.fromkeys(name for names in found for name in names))
 
 

@@ -6,11 +6,12 @@ handed over it is measured once more; one that does not hold is passed over for 
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from typing import Any
 
 import optuna
 
-from tuner.errors import BadPictureError, UsageError
+from tuner.errors import BadPictureError, UsageError, in_words
 from tuner.search import record
 from tuner.search.effort import Effort, spend
 from tuner.search.goal import Goal
@@ -45,12 +46,11 @@ def verify(
 
 def second_look(measure: Callable[[], Iterator[Any]], effort: Effort) -> Any:
     """The second measurement; the reason, in words, where it fails."""
-    for left in reversed(range(TRIES)):
+    for tries in count(1):
         try:
             return spend(measure(), effort)[0]
         except UsageError:
             raise
         except Exception as error:
-            if isinstance(error, BadPictureError) or not left:
-                return " ".join(str(error).split()) or type(error).__name__
-    return None
+            if isinstance(error, BadPictureError) or tries == TRIES:
+                return in_words(error)
