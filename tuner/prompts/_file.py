@@ -33,6 +33,8 @@ class PromptFile:
             ) from error
         except UnicodeDecodeError as error:
             raise UsageError(f"the prompt file {self.path} is not UTF-8 text") from error
+        except ValueError as error:  # a name that no file can have
+            raise UsageError(f"cannot read the prompt file {str(self.path)!r}: {error}") from error
         prompts = [line.strip() for line in lines if line.strip()]
         if not prompts:
             raise UsageError(f"the prompt file {self.path} is empty; write one prompt a line")
