@@ -113,11 +113,31 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
         ("--limit lpisp=0.2", "unknown metric 'lpisp'; known: clip, hpsv2, imagereward, lpips"),
         ("--limit clip=1", "clip is the score itself; req_score_loss is its limit"),
         ("--metrics fid", "unknown metric 'fid'; known: "),
-        ("--guidance-scale 1", "tgate needs guidance_scale above 1"),
+        ("--guidance-scale 1 --search-targets tgate", "tgate needs guidance_scale above 1"),
+        ("--guidance-scale -1", "guidance_scale must be at least 0 and finite, not -1.0"),
+        ("--timeout inf", "timeout must be above 0 and finite, not inf"),
+        ("--prompts=", "prompts is empty; leave it out for what is usual"),
+        ("--model=", "model is empty"),
+        ("--pictures=", "--pictures is empty; give it a folder, or none"),
+        ("--steps 1 --search-targets deepcache", "nothing to try: with steps = 1 every value of"),
+        ("--steps 2 --search-targets tgate --sampler tpe", "nothing to try: with steps = 2 every"),
+        ("--steps 2 --search-targets tgate --sampler grid", "give more steps, other"),
+        ("--steps 1001", "DDIMScheduler cannot take exactly 1001 steps on this model; the nearest"),
     ],
 )
 def test_a_wrong_flag_is_refused(flags: str, words: str, refused: Refused) -> None:
     assert words in refused(*SMALL, *flags.split())
+
+
+def test_pixart_without_what_cleans_its_captions_names_the_command_that_installs_it(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("two.txt").write_text("a cat\na dog\n")
+    flags = ["run", "--pipe", "PixArt-Sigma", "--prompts", "two.txt", "--num-samples", "2"]
+    monkeypatch.setattr("diffusers.utils.import_utils._bs4_available", False)
+    line = refused(*flags, "--search-targets", "tome")
+    assert "PixArtSigmaPipeline cleans captions with beautifulsoup4, which is not installed" in line
+    assert "pip install 'diffusion-tuner[pixart]'" in line
 
 
 def test_a_prompt_file_that_is_empty_or_too_short_is_refused(refused: Refused) -> None:

@@ -50,6 +50,14 @@ def full(pipeline: Any) -> Iterator[list[weakref.ref[Any]]]:
         hook.remove()
 
 
+def test_pictures_that_no_machine_has_room_for_are_refused_in_one_line(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    huge = replace(evaluation, resolution=8 * 10**8, batch_size=1)
+    with pytest.raises(UsageError, match=r"out of memory at the baseline; a lower --resolution"):
+        huge.baseline(store)
+
+
 @pytest.mark.parametrize(
     ("size", "remedy"), [(2, "a smaller --batch-size"), (1, "a lower --resolution")]
 )

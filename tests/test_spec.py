@@ -1,5 +1,6 @@
 """What a study is asked to do: defaults, files, flags, and what is refused."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tuner import cli
 from tuner.errors import UsageError
+from tuner.schedulers import SCHEDULERS
 from tuner.spec import StudySpec, read_specs
 
 
@@ -63,6 +65,41 @@ def test_the_old_scripts_command_line_runs_as_it_was() -> None:
     )
 
 
+def test_every_command_line_of_the_old_scripts_sweep_asks_for_its_study() -> None:
+    lines = (Path(__file__).parent / "old_sweep.sh").read_text().splitlines()
+    commands = [shlex.split(line, comments=True) for line in lines]
+    found = []
+    for command in filter(None, commands):
+        assert command[:3] == ["python", "cli.py", "run"]
+        (spec,) = flags(*command[3:])
+        assert spec == StudySpec(
+            pipe=spec.pipe,
+            sched=spec.sched,
+            steps=spec.steps,
+            search_targets=spec.search_targets,
+            num_samples=32,
+            batch_size=8,
+            req_score_loss=0.02,
+        )
+        found.append((spec.triple, spec.search_targets))
+    triples = {
+        f"{pipe}/{sched}/{steps}"
+        for pipe in ("SD1.5", "SD2.1", "SDXL")
+        for sched in ("DDIM", "DPM-Solver++", "UniPC")
+        for steps in (20, 25, 50)
+    }
+    assert {triple for triple, _ in found} == triples
+    assert len(set(found)) == len(found) == 162
+
+
+def test_pixart_is_asked_for_as_the_old_script_spelt_it() -> None:
+    specs = flags("--pipe", "PixArt-Alpha,PixArt-Sigma", "--sched", "DPMSolverMultistepScheduler")
+    assert [spec.triple for spec in specs] == [
+        "PixArt-Alpha/DPM-Solver++/50",
+        "PixArt-Sigma/DPM-Solver++/50",
+    ]
+
+
 def test_a_replay_is_asked_for_by_the_sampler_and_goes_on_to_its_end(tmp_path: Path) -> None:
     (spec,) = flags("--sampler", "Grid", "--distinct")
     assert (spec.replay, spec.distinct, spec.trials) == ("grid", True, None)
@@ -82,7 +119,13 @@ def test_an_underscore_in_a_value_stays() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "sched"),
-    [("ddim", "DDIM"), ("dpm-solver++", "DPM-Solver++"), ("unipc", "UniPC"), ("UNIPC", "UniPC")],
+    [
+        ("ddim", "DDIM"),
+        ("dpm-solver++", "DPM-Solver++"),
+        ("unipc", "UniPC"),
+        ("UNIPC", "UniPC"),
+        *((kind, name) for name, kind in SCHEDULERS.items()),
+    ],
 )
 def test_names_are_read_whatever_their_case(typed: str, sched: str) -> None:
     (spec,) = flags("--pipe", "sd1.5", "--sched", typed, "--search-targets", "ToMe")
@@ -132,7 +175,7 @@ VALUES = st.fixed_dictionaries(
         "dtype": st.sampled_from(["float32", "bfloat16"]),
         "prompts": st.sampled_from(["coco", "./my_prompts.txt"]),
         "model": st.sampled_from(["someone/some_model", "./folder"]),
-        "guidance_scale": st.floats(1.1, 20),
+        "guidance_scale": st.floats(0, 20),
         "resolution": st.integers(1, 128).map(lambda eights: 8 * eights),
     },
 )
@@ -212,6 +255,11 @@ def test_knobs_of_a_file_narrow_the_space(tmp_path: Path) -> None:
         ('req_score_loss = "2%"', "req_score_loss"),
         ("req_speedup = -1", "req_speedup must be above 0"),
         ("req_speedup = nan", "req_speedup must be above 0"),
+        ("req_time = inf", "req_time must be above 0 and finite"),
+        ("timeout = inf", "timeout must be above 0 and finite"),
+        ("guidance_scale = -1", "guidance_scale must be at least 0 and finite, not -1"),
+        ("guidance_scale = nan", "guidance_scale must be at least 0"),
+        ("targets_are_defaults = true", "unknown key 'targets_are_defaults'"),
         ('req_speedup = "fast"', "req_speedup"),
         ("timeout = 0", "timeout must be above 0"),
         ("resolution = 65", "resolution"),

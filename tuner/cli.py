@@ -195,7 +195,10 @@ def _run(args: argparse.Namespace, console: Console) -> None:
         if name not in ("study_file", "command", "name", "debug", "pictures")
     }
     asked = specs.read_specs(args.study_file, flags)
+    if not args.pictures:
+        raise UsageError("--pictures is empty; give it a folder, or none")
     quiet()
+    quiet_models()
     from tuner import launch
 
     pictures = None if args.pictures == "none" else Path(args.pictures)
@@ -204,6 +207,7 @@ def _run(args: argparse.Namespace, console: Console) -> None:
 
 def _verify(args: argparse.Namespace, console: Console) -> None:
     quiet()
+    quiet_models()
     from tuner.verification import verify
 
     changes = {name: getattr(args, name) for name in ("num_samples", "device", "prompts", "model")}
@@ -216,9 +220,9 @@ def _verify(args: argparse.Namespace, console: Console) -> None:
 
 
 def _show(args: argparse.Namespace, console: Console) -> None:
-    from tuner import launch
+    from tuner.report.show import show
 
-    launch.show(_studies(args), console)
+    show(_studies(args), console)
 
 
 def _export(args: argparse.Namespace, console: Console) -> None:
@@ -252,17 +256,21 @@ def _studies(args: argparse.Namespace) -> list[Any]:
 
 
 def quiet() -> None:
-    """Keep the libraries' own chatter off the terminal."""
+    """Keep Optuna's chatter and the libraries' warnings off the terminal."""
     import logging
     import warnings
 
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
+
+
+def quiet_models() -> None:
+    """Keep the chatter of what loads and runs models off the terminal; imports it."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import diffusers
     import transformers
 

@@ -1,16 +1,15 @@
-"""What ``tuner run`` and ``tuner show`` print around the work itself."""
+"""What ``tuner run`` prints around the work itself."""
 
 from pathlib import Path
 from typing import Any
 
-import optuna
 from rich.console import Console
 
 from tuner.errors import UnreachedError
 from tuner.report.answer import answer
 from tuner.report.progress import Display
+from tuner.report.show import print_lines
 from tuner.report.table import front_table, remarks
-from tuner.search import record
 from tuner.search.goal import Goal
 from tuner.session import Outcome, Session
 from tuner.spec import StudySpec
@@ -27,24 +26,13 @@ def run_all(specs: list[StudySpec], console: Console, pictures: Path | None) -> 
         with Display(console, goal, spec.trials, spec.num_samples) as display:
             outcome = session.run(spec, display, display.baseline_went_on)
         _print_outcome(outcome, console)
-        lines = answer(outcome.study, goal)
+        lines = answer(outcome.study, outcome.goal)
         if outcome.best is None:
             missed.append("; ".join([f"{outcome.study.study_name}: {lines[0]}", *lines[1:]]))
         else:
-            _print_lines(lines, console)
+            print_lines(lines, console)
     if missed:
         raise UnreachedError("; ".join(missed))
-
-
-def show(studies: list[optuna.Study], console: Console) -> None:
-    """Print the front of each study, and its answer."""
-    for study in studies:
-        goal = Goal.of_request(study.user_attrs.get("request", {}))
-        results = goal.admitted(record.results(study))
-        title = f"{study.study_name}: Pareto front"
-        console.print(front_table(record.front(results, goal.limits), goal.limits, title))
-        _print_lines(remarks(results), console, style="dim")
-        _print_lines(answer(study, goal), console)
 
 
 def _print_outcome(outcome: Outcome, console: Console) -> None:
@@ -56,9 +44,4 @@ def _print_outcome(outcome: Outcome, console: Console) -> None:
     )
     name = outcome.study.study_name
     console.print(front_table(outcome.front, outcome.goal.limits, f"{name}: Pareto front"))
-    _print_lines(remarks(outcome.results), console, style="dim")
-
-
-def _print_lines(lines: list[str], console: Console, style: str | None = None) -> None:
-    for line in lines:
-        console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+    print_lines(remarks(outcome.results), console, style="dim")

@@ -12,6 +12,7 @@ import optuna
 from tuner import registry
 from tuner.accelerators._plan import check_resolution, shape_of
 from tuner.errors import UsageError
+from tuner.fitting import fitting
 from tuner.measure.baseline import changes, key_of
 from tuner.measure.device import contention, versions
 from tuner.measure.evaluation import Evaluation, Measurement, OnPictures
@@ -20,7 +21,7 @@ from tuner.measure.lock import device_lock
 from tuner.models._load import device_named, dtype_named, load, model_named
 from tuner.prompts._file import prompt_set
 from tuner.report.pictures import PictureFolder, check_folder
-from tuner.schedulers import set_scheduler
+from tuner.schedulers import check_steps, set_scheduler
 from tuner.search import record
 from tuner.search.deadline import Deadline
 from tuner.search.goal import Goal
@@ -88,13 +89,13 @@ class Session:
             self._pipelines[where] = load(spec.pipe, device=device, dtype=dtype, source=spec.model)
         pipeline = self._pipelines[where]
         set_scheduler(pipeline, spec.sched)
-        guidance_scale = spec.guidance_scale or model.guidance_scale
+        check_steps(pipeline.scheduler, spec.steps)
+        guidance_scale = spec.guidance_scale
+        if guidance_scale is None:
+            guidance_scale = model.guidance_scale
         resolution = spec.resolution or model.resolution
         check_resolution(pipeline, resolution)
-        for accelerator in spec.accelerators:
-            accelerator.check(pipeline)
-            gentlest = accelerator.from_values(dict(accelerator.neutral))
-            gentlest.check_call({"guidance_scale": guidance_scale})
+        fitting(spec, pipeline, guidance_scale)
         return Evaluation(
             pipeline=pipeline,
             device=device,
@@ -151,13 +152,17 @@ class Session:
         on_baseline: Callable[[int, int], None] | None,
     ) -> Outcome:
         evaluation = self.evaluation(spec, more=True)
+        spec, left_out = fitting(spec, evaluation.pipeline, evaluation.guidance_scale)
+        for line in left_out:
+            watch.notice(line)
+        shape = shape_of(evaluation.pipeline, evaluation.resolution)
+        space = Space.of(spec, partial(canonical, shape=shape, steps=spec.steps))
+        space.check_something_to_try(spec.steps)
         storage = Storage(spec.storage)  # only now, when nothing can be wrong any more
         study = _study_of(spec, evaluation, storage)
         study.set_user_attr("request", request(spec))
         study.set_user_attr("pipeline", type(evaluation.pipeline).__name__)
         study.set_user_attr("versions", versions())
-        shape = shape_of(evaluation.pipeline, evaluation.resolution)
-        space = Space.of(spec, partial(canonical, shape=shape, steps=spec.steps))
         many = spec.replay is not None and Points(space.offered()).count > FEW
         strips = PictureFolder(None if many else self._pictures, study.study_name)
         on_pictures = strips.saver("baseline")
@@ -200,7 +205,7 @@ class Session:
             study.sampler = sampler(spec.sampler, spec.seed, problem)
         if isinstance(study.sampler, Exhaustive):
             watch.notice(_outlook(study, study.sampler, evaluation, many and self._pictures))
-        again = self.evaluation(replace(spec, seed=spec.seed + 1), pool="verify", more=True)
+        again = self.evaluation(spec.with_other_noise(1), pool="verify", more=True)
 
         if again.prompts == evaluation.prompts:  # captions may come twice in a set
             watch.notice(

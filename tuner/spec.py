@@ -4,7 +4,7 @@ import difflib
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,6 +17,7 @@ from tuner.schedulers import name_of
 Aim = Literal["max", "front"]
 
 MANY = ("pipe", "sched", "steps")  # several values of these make several studies
+SEEDS = 2**32  # how many there are, from 0 on: samplers take no greater ones
 REPLAYS = ("grid", "walk")  # samplers that go through a whole product, every accelerator on
 SEARCHED = 100  # trials of a search that does not say
 LISTS = ("search_targets", "metrics")
@@ -65,6 +66,9 @@ class StudySpec:
     guidance_scale: float | None = None
     resolution: int | None = None
     knobs: Mapping[str, Mapping[str, tuple[Value, ...]]] = field(default_factory=dict)
+    # No key of a file: whether search_targets are the model's own, of which what does not fit is
+    # left out; one that was asked for by name is an error then.
+    targets_are_defaults: bool = False
 
     def __post_init__(self) -> None:
         """Check every value; a `UsageError` names the first that is wrong."""
@@ -78,7 +82,10 @@ class StudySpec:
         asked = self.search_targets or model.accelerators
         targets = [registry.pick("accelerator", name, known) for name in asked]
         targets.sort(key=lambda one: one.order)
-        set_(self, "search_targets", tuple(dict.fromkeys(one.name for one in targets)))
+        named = tuple(dict.fromkeys(one.name for one in targets))
+        defaults = self.targets_are_defaults and set(named) == set(model.accelerators)
+        set_(self, "targets_are_defaults", defaults or not self.search_targets)
+        set_(self, "search_targets", named)
         for name, low in WHOLE.items():
             value = getattr(self, name)
             if value is not None and (not _is_whole(value) or value < low):
@@ -92,7 +99,7 @@ class StudySpec:
                 f"max_samples must be at least num_samples ({self.num_samples}), "
                 f"not {self.max_samples}"
             )
-        if self.seed >= 2**32:
+        if self.seed >= SEEDS:
             raise UsageError(f"seed must be less than 2**32, not {self.seed}")
         if self.resolution is not None and self.resolution % 8:
             raise UsageError(f"resolution must be a multiple of 8, not {self.resolution}")
@@ -100,10 +107,14 @@ class StudySpec:
             raise UsageError(
                 f"req_score_loss must lie between 0 and 1 (0.02 is 2 %), not {self.req_score_loss}"
             )
-        for name in ("req_time", "req_speedup", "timeout", "guidance_scale"):
+        for name in ("req_time", "req_speedup", "timeout"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UsageError(f"{name} must be above 0, not {value}")
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"{name} must be above 0 and finite, not {value}")
+        if self.guidance_scale is not None and not 0 <= self.guidance_scale < math.inf:
+            raise UsageError(
+                f"guidance_scale must be at least 0 and finite, not {self.guidance_scale}"
+            )
         set_(self, "knobs", _checked_knobs(self.knobs, known))
         set_(self, "limits", {self._beside(k): _limit(k, v) for k, v in self.limits.items()})
         beside = {self._beside(name) for name in self.metrics} | set(self.limits)
@@ -135,6 +146,8 @@ class StudySpec:
             value = getattr(self, name)
             if not isinstance(value, str) and not (value is None and name in OPTIONAL):
                 raise UsageError(f"{name} must be a text, not {value!r}")
+            if value == "":
+                raise UsageError(f"{name} is empty; leave it out for what is usual")
         for name in NUMBERS:
             value = getattr(self, name)
             if value is not None and not _is_number(value):
@@ -165,6 +178,10 @@ class StudySpec:
         """The accelerators that may be on, in their order; in a replay they all are."""
         return [registry.component("accelerators", name) for name in self.search_targets]
 
+    def with_other_noise(self, number: int) -> "StudySpec":
+        """The same with a seed that is so many further on; after the greatest comes 0."""
+        return replace(self, seed=(self.seed + number) % SEEDS)
+
     def values(self, accelerator: type[Accelerator]) -> dict[str, tuple[Value, ...]]:
         """What the search may give to each knob."""
         chosen = self.knobs.get(accelerator.name, {})
@@ -178,7 +195,7 @@ def read_specs(path: Path | None, flags: Mapping[str, Any]) -> list[StudySpec]:
     """
     values: dict[str, Any] = {} if path is None else _read(path)
     values |= {name: value for name, value in flags.items() if value is not None}
-    known = {one.name for one in fields(StudySpec)}
+    known = {one.name for one in fields(StudySpec)} - {"targets_are_defaults"}
     for name in values:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)

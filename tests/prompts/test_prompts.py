@@ -40,12 +40,30 @@ def test_verifying_uses_other_lines_than_searching(tmp_path: Path) -> None:
 
 def test_more_prompts_are_taken_from_where_verifying_does_not_look(tmp_path: Path) -> None:
     prompts = written(tmp_path, "".join(f"prompt {number}\n" for number in range(20)))
-    assert prompts.load(4, "search", 100) == [f"prompt {number}" for number in range(10)]
-    assert prompts.load(4, "verify", 7) == [f"prompt {number}" for number in range(10, 17)]
+    assert prompts.load(4, "search", 100) == [f"prompt {number}" for number in range(0, 20, 2)]
+    assert prompts.load(4, "verify", 7) == [f"prompt {number}" for number in range(1, 15, 2)]
     assert len(prompts.load(11, "search", 15)) == 15  # too few to keep apart
     miniature = prompt_set("miniature")
     assert miniature.load(4, "search", 6)[:4] == miniature.load(4)
     assert len(miniature.load(1000, "search", 4000)) == 1024
+
+
+@pytest.mark.parametrize("pool", ["search", "verify"])
+def test_prompts_keep_their_pool_and_place_when_a_file_grows(tmp_path: Path, pool: str) -> None:
+    lines = [f"prompt {number}\n" for number in range(40)]
+    whole = written(tmp_path, "".join(lines)).load(4, pool, 100)
+    for count in (8, 9, 20, 39):
+        found = written(tmp_path, "".join(lines[:count])).load(4, pool, 100)
+        assert found == whole[: len(found)]
+        assert len(found) >= count // 2
+
+
+def test_only_line_feeds_end_a_line(tmp_path: Path) -> None:
+    breaks = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e\r"
+    inside = [f"a cat{one}on a mat" for one in breaks]
+    path = tmp_path / "prompts.txt"
+    path.write_bytes("\r\n".join(inside).encode())
+    assert PromptFile(path).load(len(inside)) == inside
 
 
 def test_a_name_is_a_known_set_or_a_file(tmp_path: Path) -> None:

@@ -1,19 +1,24 @@
 """The flat space: settings to numbers and back."""
 
 import random
+from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.pipelines import tiny
 from tests.search.study import Bench
 from tests.test_setting import ACCELERATORS, settings
+from tuner.accelerators._plan import shape_of
+from tuner.errors import UsageError
 from tuner.search.candidates import Candidates
 from tuner.search.space import Space
-from tuner.setting import Setting
+from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
 
 WHOLE = Space.of(StudySpec(pipe="miniature"))
@@ -60,6 +65,61 @@ def test_known_good_settings_cover_every_combination_once_before_any_second() ->
     names = [setting.combination for setting in WHOLE.known_good()]
     assert len(set(names[:7])) == 7
     assert len(set(WHOLE.known_good())) == len(names)
+
+
+def space_on(family: str, **changes: Any) -> Space:
+    """A study's space on a tiny pipeline, with what it computes there."""
+    spec = StudySpec(**{"pipe": "miniature", "steps": 20} | changes)
+    shape = shape_of(tiny(family), spec.resolution or 16)
+    return Space.of(spec, partial(canonical, shape=shape, steps=spec.steps))
+
+
+@pytest.mark.parametrize(("family", "steps"), [("sd", 20), ("sdxl", 20), ("sd", 8), ("sdxl", 2)])
+def test_each_known_good_setting_is_a_computation_of_its_own(family: str, steps: int) -> None:
+    space = space_on(family, steps=steps)
+    computed = [space.canonical(setting) for setting in space.known_good()]
+    assert computed
+    assert all(setting.accelerators for setting in computed)
+    assert len(set(computed)) == len(computed)
+
+
+def test_on_sdxl_no_first_trial_goes_to_merging_nothing() -> None:
+    names = {setting.combination for setting in space_on("sdxl").known_good()}
+    assert names == {"deepcache", "tgate", "deepcache+tgate"}
+    assert "tome" in {setting.combination for setting in space_on("sd").known_good()}
+
+
+@pytest.mark.parametrize("sampler", ["frontier", "tpe", "grid", "walk"])
+@pytest.mark.parametrize(
+    ("family", "asked"),
+    [
+        ("sd", {"steps": 1, "search_targets": ("deepcache",)}),
+        ("sd", {"steps": 2, "search_targets": ("tgate",)}),
+        (
+            "sd",
+            {"search_targets": ("deepcache",), "knobs": {"deepcache": {"cache_interval": (1,)}}},
+        ),
+        ("sd", {"search_targets": ("tome",), "knobs": {"tome": {"ratio": (0.0,)}}}),
+        (
+            "sd",
+            {"search_targets": ("tome",), "resolution": 8, "knobs": {"tome": {"ratio": (0.05,)}}},
+        ),
+        ("sdxl", {"search_targets": ("tome",), "knobs": {"tome": {"max_downsample": (1,)}}}),
+    ],
+    ids=str,
+)
+def test_a_space_with_nothing_to_try_is_refused(
+    family: str, asked: dict[str, Any], sampler: str
+) -> None:
+    space = space_on(family, sampler=sampler, **asked)
+    with pytest.raises(UsageError, match=r"nothing to try: .* every value of"):
+        space.check_something_to_try(20)
+
+
+def test_a_space_with_one_setting_to_try_is_not_refused() -> None:
+    space_on("sd", steps=2, search_targets=("deepcache",)).check_something_to_try(2)
+    space_on("sd", steps=1).check_something_to_try(1)  # merging is left
+    space_on("sdxl", search_targets=("tome",)).check_something_to_try(20)
 
 
 def test_the_whole_space_is_the_old_scripts_and_off() -> None:

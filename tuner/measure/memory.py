@@ -7,7 +7,7 @@ from types import TracebackType
 from tuner.errors import TunerError
 
 # Libraries that find no room for their workspace say so in their own words.
-_WORDS = ("out of memory", "ALLOC_FAILED", "unable to find an engine")
+_WORDS = ("out of memory", "can't allocate memory", "ALLOC_FAILED", "unable to find an engine")
 
 
 class memory_errors:  # noqa: N801 - reads as a statement

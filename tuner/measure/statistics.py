@@ -1,11 +1,12 @@
-"""Intervals for the figures of a trial: speedup, score loss and those beside them."""
+"""Intervals for the figures of a trial: speedup, score loss and those beside them.
+
+scipy is imported by what computes: an `Estimate` is read, as by `tuner show`, without it.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import beta
-from scipy.stats import t as student
 
 CONFIDENCE = 0.95
 SKEWED = 8  # the fewest values that show a skew
@@ -80,6 +81,8 @@ def _signed_rank_quantile(count: int) -> int:
 
 def share(found: list[bool]) -> Estimate:
     """A share of successes, with the exact (Clopper-Pearson) interval."""
+    from scipy.stats import beta
+
     count, successes = len(found), sum(found)
     tail = (1 - CONFIDENCE) / 2
     low = float(beta.ppf(tail, successes, count - successes + 1)) if successes else 0.0
@@ -88,6 +91,8 @@ def share(found: list[bool]) -> Estimate:
 
 
 def _around(value: float, residuals: np.ndarray, scale: float) -> Estimate:
+    from scipy.stats import t as student
+
     count = len(residuals)
     if count < 2:
         return Estimate(value=value, low=float("-inf"), high=float("inf"))

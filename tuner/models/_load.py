@@ -51,6 +51,7 @@ def load(
     dtypes = (named or next(iter(known.values()))).dtype
     precision = getattr(torch, dtype_named(dtype or dtypes[torch.device(device).type]))
     pipeline = _from_pretrained(place, named.pipeline if named else "DiffusionPipeline", precision)
+    check_captions(type(pipeline).__name__)  # of a folder's or a hub's own choice
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     if scheduler is not None:
@@ -101,10 +102,27 @@ def fingerprint(pipeline: Any) -> str:
     return digest.hexdigest()[:16]
 
 
+def check_captions(class_name: str) -> None:
+    """Refuse PixArt's pipelines where a package is missing that they clean captions with.
+
+    Without it they leave captions as they are, and so draw other pictures than elsewhere.
+    """
+    from diffusers.utils import is_bs4_available, is_ftfy_available
+
+    there = {"beautifulsoup4": is_bs4_available(), "ftfy": is_ftfy_available()}
+    missing = [name for name, found in there.items() if not found]
+    if class_name.startswith("PixArt") and missing:
+        raise UsageError(
+            f"{class_name} cleans captions with {' and '.join(missing)}, which is not installed; "
+            "pip install 'diffusion-tuner[pixart]'"
+        )
+
+
 def _from_pretrained(place: str, class_name: str, precision: Any) -> Any:
     import diffusers
     import torch
 
+    check_captions(class_name)
     kind = getattr(diffusers, class_name)
     options: dict[str, Any] = {"dtype": precision}
     if class_name == "StableDiffusionPipeline":

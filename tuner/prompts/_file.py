@@ -8,7 +8,11 @@ from tuner.prompts import PromptSet, enough
 
 
 class PromptFile:
-    """One prompt a line; empty lines are skipped."""
+    """One prompt a line; empty lines are skipped.
+
+    Lines end with a line feed, with or without a carriage return before it. Other characters that
+    break lines stay within their prompt.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -17,23 +21,25 @@ class PromptFile:
     def load(self, count: int, pool: str = "search", most: int | None = None) -> list[str]:
         """The first `count` prompts and up to `most`.
 
-        Searching has the first half of the file and verifying the second, where half is enough;
-        else both have all of it.
+        Searching has the first prompt, the third and so on, verifying those between, where half of
+        the file is enough; else both have all of it. So a prompt stays where it is when lines are
+        added at the end.
         """
         try:
-            lines = self.path.read_text(encoding="utf-8-sig").splitlines()
+            lines = self.path.read_bytes().decode("utf-8-sig").split("\n")
         except OSError as error:
             raise UsageError(
                 f"cannot read the prompt file {self.path}: {error.strerror}"
             ) from error
         except UnicodeDecodeError as error:
             raise UsageError(f"the prompt file {self.path} is not UTF-8 text") from error
+        except ValueError as error:  # a name that no file can have
+            raise UsageError(f"cannot read the prompt file {str(self.path)!r}: {error}") from error
         prompts = [line.strip() for line in lines if line.strip()]
         if not prompts:
             raise UsageError(f"the prompt file {self.path} is empty; write one prompt a line")
-        half = len(prompts) // 2
-        if half >= count:
-            prompts = prompts[:half] if pool == "search" else prompts[half:]
+        if len(prompts) // 2 >= count:
+            prompts = prompts[0 if pool == "search" else 1 :: 2]
         return enough(prompts, count, f"the prompt file {self.path}", most)
 
 

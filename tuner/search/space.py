@@ -9,6 +9,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import BaseTrial
 
 from tuner.accelerators import Accelerator, Knob, Value
+from tuner.errors import UsageError
 from tuner.setting import Canonical, Setting
 from tuner.spec import StudySpec
 
@@ -113,16 +114,42 @@ class Space:
         return found
 
     def known_good(self) -> list[Setting]:
-        """Settings from the papers, alone and together, as far as they lie in this space."""
-        alone = [[Setting.of({a.name: values}) for values in a.known_good] for a, _ in self.parts]
-        found = [settings[0] for settings in alone if settings]
-        for count in range(2, len(alone) + 1):
-            for chosen in combinations(alone, count):
-                parts = tuple(part for one in chosen for part in one[0].accelerators)
-                if all(not a.occupies & b.occupies for a, b in combinations(parts, 2)):
-                    found.append(Setting(accelerators=parts))
-        found += [setting for settings in alone for setting in settings[1:]]
-        return [setting for setting in found if self._offers(setting)]
+        """Settings from the papers, alone and together, as far as they lie in this space.
+
+        None computes what the baseline computes here, nor what another one does.
+        """
+        alone = [
+            [one for one in map(kind.from_values, kind.known_good) if self._is_worth(one)]
+            for kind, _ in self.parts
+        ]
+        found = []
+        for count in range(1, len(alone) + 1):
+            for chosen in combinations([parts[0] for parts in alone if parts], count):
+                if all(not a.occupies & b.occupies for a, b in combinations(chosen, 2)):
+                    found.append(Setting(accelerators=chosen))
+        found += [Setting(accelerators=(one,)) for parts in alone for one in parts[1:]]
+        by_computation: dict[Setting, Setting] = {}
+        for setting in found:
+            by_computation.setdefault(self.canonical(setting), setting)
+        return list(by_computation.values())
+
+    def _is_worth(self, part: Accelerator) -> bool:
+        """Whether an accelerator's setting is offered and computes something of its own."""
+        setting = Setting(accelerators=(part,))
+        return self._offers(setting) and bool(self.canonical(setting).accelerators)
+
+    def check_something_to_try(self, steps: int) -> None:
+        """Raise `UsageError` where every setting computes what the baseline computes."""
+        settings = (
+            Setting(accelerators=(one,)) for kind, _ in self.parts for one in self.each(kind)
+        )
+        if not any(self.canonical(setting).accelerators for setting in settings):
+            names = " and ".join(kind.name for kind, _ in self.parts)
+            raise UsageError(
+                f"nothing to try: with steps = {steps} every value of {names} on this model "
+                "computes what the baseline computes; give more steps, other search_targets or "
+                "other knobs"
+            )
 
     def holds(self, setting: Setting) -> bool:
         """Whether this space has the setting, or one that is the same computation."""
