@@ -124,6 +124,29 @@ def test_a_trial_that_races_stops_when_it_is_certain_to_miss_a_limit() -> None:
     assert racing.answer(far) is Answer.HOPELESS
 
 
+def test_the_more_limits_there_are_the_surer_one_of_them_must_be_missed() -> None:
+    alone = Effort(limits=Limits(score_loss=0.02), samples=32, races=True)
+    beside = replace(effort(), races=True)
+    found = measured(8, loss(0.06, 0.034))
+    assert alone.answer(found) is Answer.HOPELESS
+    assert beside.answer(found) is Answer.GO_ON
+
+
+def test_a_trial_that_races_is_looked_at_once_in_each_eighth_of_its_prompts() -> None:
+    racing = replace(effort(), races=True)
+
+    def looks(batch: int) -> list[int]:
+        asked: list[int] = []
+        for count in range(batch, 32, batch):
+            if racing.answer(measured(count, loss(0.5, 0.01)), count - batch) is Answer.HOPELESS:
+                asked.append(count)
+        return asked
+
+    assert looks(1) == looks(4) == [4, 8, 12, 16, 20, 24, 28]
+    assert looks(5) == [5, 10, 15, 20, 25, 30]
+    assert looks(16) == [16]
+
+
 FAST = Setting.of({"tome": {"ratio": 0.9, "max_downsample": 1}})
 
 

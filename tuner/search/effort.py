@@ -15,7 +15,7 @@ from typing import Any
 
 from tuner.measure.statistics import CONFIDENCE, Estimate
 from tuner.search.limits import Limits
-from tuner.search.racing import BEHIND, MISSED, surer, whole
+from tuner.search.racing import BEHIND, certain_to_miss, due, surer, whole
 from tuner.search.record import Result
 from tuner.setting import Setting
 
@@ -47,12 +47,13 @@ class Effort:
     setting: Setting = field(default_factory=Setting)
     tried: int = 1  # trials of the study, with this one
 
-    def answer(self, measured: Any) -> Answer:
-        """What a trial should do, from the `Measurement` so far."""
+    def answer(self, measured: Any, before: int = 0) -> Answer:
+        """What a trial should do, from the `Measurement` so far; `before`: prompts of the last."""
         if self.samples is None:
             return Answer.GO_ON
         if measured.prompts < self.samples:
-            return self._early(measured) if self.races else Answer.GO_ON
+            looks = self.races and due(before, measured.prompts, self.samples)
+            return self._early(measured) if looks else Answer.GO_ON
         found = measured.score_loss, measured.fidelity
         matters = not self.alike and self._matters(measured)
         if not matters or self.limits.surely_missed(*found):
@@ -84,9 +85,12 @@ class Effort:
 
     def _hopeless(self, measured: Any) -> bool:
         """Whether it is certain to miss a limit, whatever the prompts that are left say."""
+        certainty = certain_to_miss(1 + len(self.limits.others))
+        found = {
+            name: self._whole(one, measured, certainty) for name, one in measured.fidelity.items()
+        }
         return self.limits.surely_missed(
-            self._whole(measured.score_loss, measured, MISSED),
-            {name: self._whole(one, measured, MISSED) for name, one in measured.fidelity.items()},
+            self._whole(measured.score_loss, measured, certainty), found
         )
 
     def _whole(self, figure: Estimate, measured: Any, certainty: float) -> Estimate:
@@ -136,9 +140,11 @@ def spend(
 
     `on_block` is told each one.
     """
+    before = 0
     for measured in found:
         on_block(measured)
-        answer = effort.answer(measured)
+        answer = effort.answer(measured, before)
+        before = measured.prompts
         if answer is not Answer.GO_ON:
             break
     return measured, answer

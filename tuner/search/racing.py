@@ -3,15 +3,34 @@
 A trial is judged by the loss over its n prompts. After k of them in random order the mean over
 all n is known up to a t interval with the finite population's factor; when even its lower end is
 over the limit, the other prompts change nothing.
+
+Each look may err, and the errors of all looks add up. So a trial is looked at seven times at most,
+once in each eighth of its prompts, whatever its batches are, and a look is so certain that all of
+them together keep a promise: of the trials that would keep a limit with all their prompts, at most
+3 % are stopped, however near to the limit the true loss is (`bench.racing`). The same certainty at
+every look (Pocock, 1977, Biometrika 64) stops bad settings soonest; looks that are stricter at
+first (O'Brien and Fleming, 1979, Biometrics 35) cost more.
 """
 
+import numpy as np
 from scipy.stats import t as student
 
 from tuner.measure.statistics import CONFIDENCE, Estimate
 
-MISSED = 0.96  # one-sided, at each look: certain enough that a limit is missed
+PARTS = 8  # of a trial's prompts, with one look in each
+MISSED = 0.99  # one-sided, at each look: seven of them err in under 2 % of trials at the limit
 BEHIND = 0.999  # and that a rival is ahead: what is on the front may be little better than that
 LEAST = 4  # prompts before the first look
+
+
+def due(before: int, count: int, total: int) -> bool:
+    """Whether a trial is to be looked at after `count` of its prompts; `before`: after the last."""
+    return count * PARTS // total > before * PARTS // total
+
+
+def certain_to_miss(limits: int) -> float:
+    """How certain it must be at a look that one of so many limits is missed (Bonferroni)."""
+    return 1 - (1 - MISSED) / limits
 
 
 def whole(estimate: Estimate, count: int, total: int, certainty: float = MISSED) -> Estimate:
@@ -24,7 +43,8 @@ def whole(estimate: Estimate, count: int, total: int, certainty: float = MISSED)
         return Estimate(value=value, low=value, high=value)
     if count < LEAST:
         return Estimate(value=value, low=float("-inf"), high=float("inf"))
-    return _scaled(estimate, _wider(count, certainty) * (1 - count / total) ** 0.5)
+    factor = _wider(count, certainty) * (1 - count / total) ** 0.5
+    return _scaled(_drawn_in(estimate), factor)
 
 
 def surer(estimate: Estimate, count: int, certainty: float) -> Estimate:
@@ -32,6 +52,22 @@ def surer(estimate: Estimate, count: int, certainty: float) -> Estimate:
     if count < 2:  # it is without end
         return estimate
     return _scaled(estimate, _wider(count, certainty))
+
+
+def _drawn_in(estimate: Estimate) -> Estimate:
+    """The interval with the end that lies away from a skew drawn in.
+
+    A mean that a few prompts make great is often drawn too small, and hardly ever too great. Hall's
+    transformation (1992) therefore draws one end out and the other in; `tuner.measure.statistics`
+    does only the first. The cube root of the ends' ratio is about as much as the second.
+    """
+    below, above = estimate.value - estimate.low, estimate.high - estimate.value
+    ratio = (below + 1e-12) / (above + 1e-12)
+    return Estimate(
+        value=estimate.value,
+        low=estimate.value - below * np.minimum(1, ratio) ** (1 / 3),
+        high=estimate.value + above * np.minimum(1, 1 / ratio) ** (1 / 3),
+    )
 
 
 def _wider(count: int, certainty: float) -> float:
