@@ -133,6 +133,12 @@ def test_what_is_known_grows_with_each_batch(evaluation: Evaluation, store: Stor
     assert len(last.ratios) == 3
 
 
+def test_what_a_setting_takes_is_told_in_images(evaluation: Evaluation) -> None:
+    assert evaluation.least_images == 8  # a warm-up of 2, 4 prompts, and 2 without the setting
+    # Three pairs of 2 by turns, of which one is of no new prompts.
+    assert replace(evaluation, timing_pairs=3).least_images == 14
+
+
 def test_the_baseline_as_a_setting_loses_nothing_and_is_not_generated(
     evaluation: Evaluation, store: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
