@@ -1,6 +1,5 @@
 """The clock: by turns, until it is sure, and never silent about a machine that is not steady."""
 
-import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import psutil
 import pytest
 import torch
 
+from tests.conftest import Clock
 from tuner.measure import device as machine
 from tuner.measure import statistics
 from tuner.measure.baseline import BaselineLatency, key_of, payload_of
@@ -105,8 +105,9 @@ def test_19_of_20_intervals_cover_although_pairs_stop_when_one_is_narrow(
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    """Four prompts at two steps on the bundled miniature."""
-    return Session().evaluation(StudySpec(pipe="miniature", steps=2, num_samples=4, batch_size=2))
+    """Four prompts at two steps on the bundled miniature, in small."""
+    spec = StudySpec(pipe="miniature", steps=2, num_samples=4, batch_size=2, resolution=16)
+    return Session().evaluation(spec)
 
 
 @pytest.fixture
@@ -227,21 +228,26 @@ def test_batches_by_turns_draw_what_steps_by_turns_draw(evaluation: Evaluation) 
     assert all(len(turns.ratios) == 1 for _, turns in (steps, batches))
 
 
-def test_denoising_is_timed_inside_the_whole_and_leaves_no_hook(evaluation: Evaluation) -> None:
+def test_denoising_is_timed_inside_the_whole_and_leaves_no_hook(
+    evaluation: Evaluation, ticking: Clock
+) -> None:
     hooks = len(evaluation.pipeline.unet._forward_hooks)
     _, took = evaluation._one(FAST, range(2))
-    assert 0.3 * took.whole < took.denoising < took.whole
+    # By a clock of which each look takes a second: one before the pipeline and one after it, one
+    # as each of two steps begins and one as it ends.
+    assert (took.whole, took.denoising) == (5, 3)
     assert len(evaluation.pipeline.unet._forward_hooks) == hooks
 
 
-def test_denoising_begins_with_the_first_call_and_ends_with_the_last() -> None:
+def test_denoising_begins_with_the_first_call_and_ends_with_the_last(ticking: Clock) -> None:
     denoiser = torch.nn.Identity()
     with Stopwatch(denoiser, "cpu").timed() as seconds:
-        time.sleep(0.2)
+        ticking.now += 200
         for _ in range(3):
             denoiser(torch.ones(1))
-            time.sleep(0.1)
-    assert 0.2 <= seconds().denoising < 0.3 <= 0.5 <= seconds().whole
+            ticking.now += 100
+    assert seconds().denoising == pytest.approx(200, abs=10)
+    assert seconds().whole == pytest.approx(500, abs=10)
     with Stopwatch(denoiser, "cpu").timed() as seconds:
         pass
     with pytest.raises(RuntimeError, match="not called"):
@@ -285,8 +291,14 @@ def test_a_run_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     watch = Watch()
     monkeypatch.setattr(watch, "notice", said.append)
     monkeypatch.setattr("tuner.session.contention", lambda device: f"{device} is crowded")
-    spec = StudySpec(
-        pipe="miniature", steps=2, num_samples=2, trials=1, storage=f"{tmp_path / 'tuner.db'}"
-    )
-    Session().run(spec, watch)
+
+    class BegunError(Exception):
+        """The run goes on, but not here."""
+
+    def begun(*_: Any, **__: Any) -> None:
+        raise BegunError
+
+    monkeypatch.setattr(Session, "evaluation", begun)
+    with pytest.raises(BegunError):
+        Session().run(StudySpec(storage=f"sqlite:///{tmp_path / 'tuner.db'}"), watch)
     assert "cpu is crowded" in said

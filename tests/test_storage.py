@@ -5,7 +5,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from sqlalchemy import text
 
 from tuner.errors import UsageError
 from tuner.storage import WORKER, Storage, worker_name
+
+ROOT = Path(__file__).parent.parent
 
 
 def address(folder: Path) -> str:
@@ -101,19 +102,28 @@ def test_no_connection_waits_for_the_disk_at_every_commit(tmp_path: Path) -> Non
 
 def test_two_processes_may_make_the_database_at_the_same_moment(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from tuner.storage import Storage; time.sleep(float(sys.argv[2])"
-        " - time.time()); Storage(sys.argv[1]).put('scores', sys.argv[3], {}, {})"
+        "import sys; from tuner.storage import Storage; print('ready', flush=True); "
+        "sys.stdin.readline(); Storage(sys.argv[1]).put('scores', sys.argv[2], {}, {})"
     )
-    start = time.time() + 8
     workers = [
         subprocess.Popen(
-            [sys.executable, "-c", code, address(tmp_path), str(start), str(number)],
+            [sys.executable, "-c", code, address(tmp_path), str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
         for number in range(3)
     ]
-    errors = [worker.communicate(timeout=120)[1] for worker in workers]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("\n")
+        worker.stdin.flush()
+    errors = [worker.communicate(timeout=300)[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0, 0], errors
     storage = Storage(address(tmp_path), create=False)
     assert all(storage.get("scores", str(number)) == {} for number in range(3))

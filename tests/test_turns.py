@@ -1,12 +1,12 @@
 """Two generations by turns in one thread: the same pictures, and each has its own seconds."""
 
-import time
 from typing import Any
 
 import pytest
 import torch
 
 from tests.accelerators.cases import accelerated, baseline, every_combination, setting
+from tests.conftest import Clock
 from tests.pipelines import FAMILIES, STEPS, UNETS, pictures, same, tiny
 from tuner.accelerators._applied import applied
 from tuner.accelerators._denoiser import denoiser_of
@@ -88,7 +88,7 @@ def test_a_twin_has_the_same_weights_and_a_denoiser_of_its_own(family: str) -> N
 
 
 @pytest.mark.parametrize("family", UNETS)
-def test_the_watch_stands_still_while_another_has_its_turn(family: str) -> None:
+def test_the_watch_stands_still_while_another_has_its_turn(family: str, ticking: Clock) -> None:
     pipeline = tiny(family)
 
     def watched(hand_over: HandOver) -> Seconds:
@@ -98,15 +98,13 @@ def test_the_watch_stands_still_while_another_has_its_turn(family: str) -> None:
 
     def sleeps(hand_over: HandOver) -> None:
         for _ in range(STEPS):
-            time.sleep(0.5)
+            ticking.now += 500  # seconds; a look at this clock takes one
             hand_over()
 
-    begin = time.perf_counter()
     took, _ = by_turns([watched, sleeps])
-    passed = time.perf_counter() - begin
     assert len(took.steps) == STEPS
     assert took.denoising == pytest.approx(sum(took.steps))
-    assert took.denoising < took.whole < passed - 0.5 * STEPS
+    assert took.denoising < took.whole < 500 < ticking.now - 500 * (STEPS - 1)
 
 
 def test_gradients_stay_off_whichever_ends_first() -> None:

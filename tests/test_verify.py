@@ -1,6 +1,9 @@
 """`tuner verify` on the bundled miniature: what holds is confirmed, what does not is said."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,8 @@ import pytest
 
 from tuner.cli import main
 from tuner.measure.evaluation import Evaluation
+from tuner.metrics.clip import ClipScore
+from tuner.models._load import load
 from tuner.prompts._file import prompt_set
 from tuner.report import export
 from tuner.search import record
@@ -17,8 +22,24 @@ from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.verification import every
 
+pytestmark = pytest.mark.usefixtures("ticking")  # how fast this machine is decides nothing
 NAME = "miniature/DDIM/4"
 ONE_KNOB = {"deepcache": {"cache_interval": (2,), "cache_branch_id": (0,)}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    """The miniature is loaded once, three pairs are enough, and a score is never under zero."""
+    evaluation, score = Session.evaluation, ClipScore.score
+
+    def of_three_pairs(*given: Any, **asked: Any) -> Evaluation:
+        return replace(evaluation(*given, **asked), most_pairs=3)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "evaluation", of_three_pairs)
+        patch.setattr("tuner.session.load", cache(load))
+        patch.setattr(ClipScore, "score", lambda *given: [100 + one for one in score(*given)])
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +51,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         steps=4,
         num_samples=4,
         batch_size=2,
+        resolution=32,
         trials=2,
         search_targets=("deepcache",),
         knobs=ONE_KNOB,

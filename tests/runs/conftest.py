@@ -2,6 +2,8 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,26 @@ import pytest
 from tests.runs.study import spec
 from tuner.measure.clock import Turns
 from tuner.measure.evaluation import Evaluation
+from tuner.metrics.clip import ClipScore
+from tuner.models._load import load
 from tuner.session import Session
 
 
 @pytest.fixture(scope="package", autouse=True)
-def steady_machine() -> Iterator[None]:
-    """Whatever else runs here, no trial takes more pairs or finds another machine."""
+def quick_and_steady() -> Iterator[None]:
+    """A setting is timed by one pair, whatever else runs here, and the miniature is loaded once.
+
+    Nor does a verdict hang on what small pictures are worth, which may be less than nothing.
+    """
+    evaluation, score = Session.evaluation, ClipScore.score
+
+    def of_one_pair(*given: Any, **asked: Any) -> Evaluation:
+        return replace(evaluation(*given, **asked), timing_pairs=1)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "evaluation", of_one_pair)
+        patch.setattr("tuner.session.load", cache(load))
+        patch.setattr(ClipScore, "score", lambda *given: [100 + one for one in score(*given)])
         patch.setattr(Turns, "enough", lambda turns, precision: True)
         patch.setattr(Turns, "has_changed", False)
         patch.setattr("tuner.session.contention", lambda device: None)

@@ -1,17 +1,21 @@
 """The study that the tests here run, and what they read of its database."""
 
+import gc
+import itertools
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import optuna
 
+from tuner.cli import main
+from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.search.loop import Watch
 from tuner.setting import Setting
 from tuner.spec import StudySpec
@@ -22,6 +26,7 @@ TRIPLE = "miniature/DDIM/4"
 # Whatever the weights are worth, something is feasible under 99 %.
 FLAGS = ["run", "--pipe", "miniature", "--steps", "4", "--num-samples", "4", "--batch-size", "2"]
 FLAGS += ["--sampler", "random", "--req-score-loss", "0.99", "--max-samples", "4"]
+FLAGS += ["--resolution", "32"]
 
 
 def spec(folder: Path, **changes: Any) -> StudySpec:
@@ -35,6 +40,7 @@ def spec(folder: Path, **changes: Any) -> StudySpec:
         "trials": 3,
         "sampler": "random",
         "req_score_loss": 0.99,
+        "resolution": 32,
         "storage": f"sqlite:///{folder / 'tuner.db'}",
     }
     return StudySpec(**values | changes)
@@ -59,34 +65,67 @@ def baselines(folder: Path) -> list[tuple[str, str, str]]:
     return rows(folder, "SELECT kind, key, created FROM tuner_baselines ORDER BY created")  # type: ignore[return-value]
 
 
-def started(folder: Path, *more: str) -> subprocess.Popen[str]:
+# The command, of which a trial waits for a line from the test before it goes on.
+HELD = """
+import sys
+from tuner.cli import main
+from tuner.measure.evaluation import Evaluation
+measure = Evaluation.measure
+def held(*given, **asked):
+    print("a trial has begun", flush=True)
+    sys.stdin.readline()
+    yield from measure(*given, **asked)
+Evaluation.measure = held
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def started(folder: Path, *more: str, held: bool = False) -> subprocess.Popen[str]:
     """`tuner run` with `FLAGS` and more, in a process of its own."""
+    program = ["-c", HELD] if held else [str(ROOT / "cli.py")]
     # A shell starts its background jobs, and so all of their children, with Ctrl-C switched off.
     return subprocess.Popen(
-        [sys.executable, ROOT / "cli.py", *FLAGS, "--pictures", "none", *more],
+        [sys.executable, *program, *FLAGS, "--pictures", "none", *more],
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         cwd=folder,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},  # as conftest.py has it
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
 
 
-def wait_for_a_running_trial(folder: Path, process: subprocess.Popen[str], count: int) -> None:
-    """Until a trial runs in a database that has `count` finished ones."""
-    begun = "SELECT trial_id FROM trial_user_attributes WHERE key = 'combination'"
-    query = f"SELECT state FROM trials WHERE trial_id IN ({begun})"
-    limit = time.monotonic() + 300
-    while time.monotonic() < limit and process.poll() is None:
-        try:
-            states = [state for (state,) in rows(folder, query)]
-        except sqlite3.OperationalError:  # no file yet, or no table
-            states = []
-        if "RUNNING" in states and len(states) > count:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"no trial was seen at work: {process.communicate(timeout=5)}")
+def cut_off(sign: signal.Signals, after: int, *more: str) -> int:
+    """Run `tuner run` in a fork that gets a signal within a trial, `after` others; its exit code.
+
+    A fork is a process like any other, and has loaded everything already.
+    """
+    gc.collect()  # no database is open in both
+    process = os.fork()
+    if not process:
+        _run_until_cut_off(sign, after, *more)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def _run_until_cut_off(sign: signal.Signals, after: int, *more: str) -> Never:
+    code = 99
+    try:
+        signal.alarm(600)  # nothing may wait for ever
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        sys.stdout = sys.stderr = os.fdopen(nowhere, "w")
+        measure, begun = Evaluation.measure, itertools.count()
+
+        def measured(*given: Any, **asked: Any) -> Iterator[Measurement]:
+            if next(begun) == after:
+                signal.raise_signal(sign)
+            yield from measure(*given, **asked)
+
+        Evaluation.measure = measured  # type: ignore[method-assign]
+        code = main([*FLAGS, "--pictures", "none", *more])
+    finally:
+        os._exit(code)  # never back into the tests
 
 
 class Count(Watch):

@@ -21,8 +21,9 @@ def test_a_changed_limit_judges_stored_trials_without_measuring(
     before, watch = finished(folder), Count()
     outcome = session.run(spec(folder, req_score_loss=limit), watch)
     assert watch.began == 0
-    # At most another winner is measured again: a warm-up and three batches, each in two ways.
-    assert len(calls) in (0, 8)
+    # At most another winner is measured again: a warm-up and two batches, one of them by turns
+    # with the baseline, which has a warm-up of its own.
+    assert len(calls) in (0, 5)
     assert [one.values for one in finished(folder)] == [one.values for one in before]
     for one in finished(folder):
         assert (one.constraints["0"] <= 0) == (one.values[1] < limit)

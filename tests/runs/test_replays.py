@@ -13,11 +13,10 @@ from tests.runs.study import (
     FLAGS,
     TRIPLE,
     Count,
+    cut_off,
     finished,
     spec,
-    started,
     trials,
-    wait_for_a_running_trial,
 )
 from tuner.cli import main
 from tuner.search.counter import POINT
@@ -37,24 +36,27 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("flags", "points"),
+    ("asked", "points"),
     [
-        (["--search-targets", "deepcache"], 16),
+        ('search_targets = "deepcache"\n[knobs.deepcache]\ncache_interval = [2, 3]\n', 8),
         # Ratios 0.8 and 0.9 merge alike, and no layer has a downsampling of 3.
-        (["--search-targets", "tome", "--distinct"], 24),
+        (
+            'search_targets = "tome"\ndistinct = true\n'
+            "[knobs.tome]\nratio = [0.1, 0.2, 0.3, 0.5, 0.8, 0.9]\nmax_downsample = [2, 3]\n",
+            5,
+        ),
     ],
     ids=["grid", "distinct"],
 )
 def test_a_killed_replay_goes_on_with_no_point_lost_or_run_twice(
-    flags: list[str], points: int, folder: Path
+    asked: str, points: int, folder: Path
 ) -> None:
     study = f"{TRIPLE} grid"
-    for count, sign in ((2, signal.SIGKILL), (5, signal.SIGINT), (9, signal.SIGKILL)):
-        process = started(folder, "--sampler", "grid", *flags)
-        wait_for_a_running_trial(folder, process, 3 + count)  # three are of the search before
-        process.send_signal(sign)
-        process.wait(timeout=120)
-    assert main([*FLAGS, "--sampler", "grid", *flags, "--pictures", "none"]) == 0
+    Path("points.toml").write_text(asked)
+    command = ["--sampler", "grid", "points.toml"]
+    for sign, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGKILL, -9)):
+        assert cut_off(sign, 1, *command) == code
+    assert main([*FLAGS, *command, "--pictures", "none"]) == 0
     found = trials(folder, study)
     complete = [one for one in found if one.state == TrialState.COMPLETE]
     assert len(complete) == points
@@ -95,9 +97,9 @@ def test_what_a_replay_will_need_is_said_before_it_starts(folder: Path, session:
     watch = Count()
     session.run(spec(folder, **TWO), watch)
     (line,) = watch.lines
-    assert line.startswith("2 points, 2 left: at the baseline's 0.")
-    # A warm-up of 2, 4 prompts, 3 pairs of 2 in turns, of which one is of no new prompts.
-    assert "s per image and 14 images a trial about 0 min" in line
+    # A warm-up of 2, 4 prompts, and 2 of the baseline by turns.
+    told = r"2 points, 2 left: at the baseline's [\d.]+ s per image and 8 images a trial about \d+ "
+    assert re.match(told, line)
     assert line.endswith(
         "less where settings are faster and more for scoring; 0.1 MB of the database"
     )

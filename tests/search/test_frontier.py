@@ -1,5 +1,6 @@
 """Our sampler: predicted speed, learned quality, and nothing proposed twice."""
 
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,9 +116,17 @@ def create(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
+def prepared() -> World:
     """DeepCache and ToMe: 424 distinct settings."""
     return World("deepcache", "tome")
+
+
+@pytest.fixture
+def world(prepared: World) -> World:
+    """The same, with noise of its own: a test finds what it finds, whatever ran before it."""
+    world = copy(prepared)
+    world.random = np.random.default_rng(0)
+    return world
 
 
 def test_it_finds_the_best_where_random_search_does_not(world: World) -> None:
