@@ -81,11 +81,14 @@ def _add_run(commands: Any) -> None:
         help="a known model (SD1.5, SDXL, PixArt-Sigma, miniature, …); several with commas",
     )
     run.add_argument(
-        "--sched", help="DDIM, DPM-Solver++, UniPC or FlowMatchEuler; several with commas"
+        "--sched",
+        help="DDIM, DPM-Solver++, UniPC or FlowMatchEuler, or its diffusers class; several with "
+        "commas",
     )
     run.add_argument("--steps", help="denoising steps; several with commas")
     run.add_argument(
-        "--search-targets", help="accelerators that may be on, with commas (default: the model's)"
+        "--search-targets",
+        help="accelerators that may be on, with commas (default: those of the model's that fit)",
     )
     run.add_argument("--num-samples", type=int, help="prompts for each setting (default: 32)")
     run.add_argument(
