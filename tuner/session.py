@@ -295,6 +295,7 @@ def _keep_baseline(
             on_batch(done, batches)
 
     scores, latency = evaluation.baseline(storage, count, on_pictures)
+    record.key_old_trials(study)
     parts = evaluation.score_parts | evaluation.latency_parts
     different = changes(study.user_attrs.get("baseline_parts", parts), parts)
     if different:
@@ -308,12 +309,14 @@ def _keep_baseline(
         )
     figures = {
         "latency_s": latency.latency_s,
+        "denoising_s": latency.denoising_s,
+        "latency_key": key_of(evaluation.latency_parts),
         "score": sum(scores.scores) / len(scores.scores),
         "num_samples": len(scores.scores),
         "memory_gib": latency.memory.get("device"),
         "host_memory_gib": latency.memory.get("host"),
     }
-    study.set_user_attr("baseline", figures)
+    study.set_user_attr(record.BASELINE, figures)
     study.set_user_attr("baseline_parts", parts)
 
 
