@@ -22,6 +22,7 @@ from tuner.prompts._file import prompt_set
 from tuner.report.pictures import PictureFolder, check_folder
 from tuner.schedulers import set_scheduler
 from tuner.search import record
+from tuner.search.baseline import BASELINE, key_old_trials
 from tuner.search.deadline import Deadline
 from tuner.search.goal import Goal
 from tuner.search.grid import FEW
@@ -295,7 +296,7 @@ def _keep_baseline(
             on_batch(done, batches)
 
     scores, latency = evaluation.baseline(storage, count, on_pictures)
-    record.key_old_trials(study)
+    key_old_trials(study)
     parts = evaluation.score_parts | evaluation.latency_parts
     different = changes(study.user_attrs.get("baseline_parts", parts), parts)
     if different:
@@ -316,7 +317,7 @@ def _keep_baseline(
         "memory_gib": latency.memory.get("device"),
         "host_memory_gib": latency.memory.get("host"),
     }
-    study.set_user_attr(record.BASELINE, figures)
+    study.set_user_attr(BASELINE, figures)
     study.set_user_attr("baseline_parts", parts)
 
 

@@ -20,6 +20,7 @@ from tuner.measure.evaluation import Measurement
 from tuner.report import export
 from tuner.report.answer import answer
 from tuner.search import record
+from tuner.search.baseline import OLD_KEY, keep_baseline
 from tuner.search.goal import Goal
 from tuner.search.limits import Limits
 from tuner.search.record import Result
@@ -116,8 +117,8 @@ def test_every_latency_of_the_file_is_its_baseline_over_the_speedup(tmp_path: Pa
 def test_what_was_timed_elsewhere_or_broke_off_again_is_exported_as_such(tmp_path: Path) -> None:
     bench = searched(tmp_path, trials=4, req_score_loss=0.5)
     moved = replace(measurement(Setting()), latency_key="another machine")
-    record.keep_baseline(bench.study, moved)
-    bench.study.set_user_attr(record.OLD_KEY, "the one before")
+    keep_baseline(bench.study, moved)
+    bench.study.set_user_attr(OLD_KEY, "the one before")
     best = export.entry(bench.study)["best"]
     record.keep_verification(bench.study, best["trial"], "it broke", Goal.of(bench.spec).limits)
     study = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]

@@ -13,6 +13,7 @@ from tuner.measure.statistics import Estimate
 from tuner.report.answer import answer
 from tuner.report.table import remarks
 from tuner.search import record
+from tuner.search.baseline import keep_baseline, key_old_trials
 from tuner.search.goal import ELSEWHERE, Goal
 from tuner.search.limits import Limits
 from tuner.search.record import Result
@@ -50,7 +51,7 @@ class Moved(Bench):
         """Go on on a machine; a session keeps its baseline before anything else."""
         self.machine, self.baseline_s = machine, baseline_s
         self.speedups = dict(zip(SETTINGS, speedups.values(), strict=False))
-        record.keep_baseline(self.study, self.look(SLOW))
+        keep_baseline(self.study, self.look(SLOW))
 
     def verify(self, goal: Goal) -> Result | None:
         def again(result: Result) -> Iterator[Measurement]:
@@ -150,8 +151,8 @@ def test_trials_without_a_key_are_of_the_baseline_that_the_study_had_last(tmp_pa
     old.study.set_user_attr("baseline", {"latency_s": 3.0, "score": 30.0})
     first = next(one for one in record.results(old.study) if one.setting == FAST)
     assert (first.latency_s, first.denoising_s, first.today) == (2.0, None, True)
-    record.key_old_trials(old.study)
+    key_old_trials(old.study)
     for key, today in ((key_of(parts), True), (key_of(parts | {"threads": 1}), False)):
-        record.keep_baseline(old.study, replace(bench.look(FAST), latency_key=key))
-        record.key_old_trials(old.study)  # once is enough
+        keep_baseline(old.study, replace(bench.look(FAST), latency_key=key))
+        key_old_trials(old.study)  # once is enough
         assert {one.today for one in record.results(old.study)} == {today}

@@ -13,6 +13,7 @@ import optuna
 from tuner.errors import UsageError
 from tuner.measure.measurement import Measurement
 from tuner.search import record
+from tuner.search.baseline import BASELINE
 from tuner.search.goal import Goal
 from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification
@@ -30,7 +31,7 @@ FIGURES = (  # of a baseline
 
 def has_baseline(study: optuna.Study) -> bool:
     """Whether a study came as far as its baseline, without which it has nothing to tell."""
-    return "score" in study.user_attrs.get(record.BASELINE, {})
+    return "score" in study.user_attrs.get(BASELINE, {})
 
 
 def with_baseline(
@@ -81,7 +82,7 @@ def entry(study: optuna.Study) -> dict[str, Any]:
         "evaluation": kept["evaluation"],
         "versions": kept["versions"],
         **{name: asked[name] for name in ("prompts", "model") if asked.get(name)},
-        "baseline": {k: v for k, v in kept[record.BASELINE].items() if k in FIGURES},
+        "baseline": {k: v for k, v in kept[BASELINE].items() if k in FIGURES},
         "goal": {
             **{name: asked[name] for name in ("req_score_loss", "req_speedup", "req_time")},
             "limits": dict(limits.others),

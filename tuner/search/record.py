@@ -1,23 +1,16 @@
-"""A finished trial as this project reads it, and how it is written.
-
-Trials keep ratios and no times: a latency is made when it is read, from the study's one baseline,
-so that all that is shown, exported or asked for stands beside the same figure. Each measurement
-keeps the latency key (`tuner.measure.baseline`) under which it was timed: a ratio of another
-machine or of other versions says where to look, and decides no target.
-"""
+"""A finished trial as this project reads it, and how it is written."""
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tuner import trials
-from tuner.measure.baseline import key_of, timed_parts
 from tuner.measure.device import PeakMemory
 from tuner.measure.statistics import Estimate
+from tuner.search.baseline import Baseline, keep_baseline
 from tuner.search.limits import Limits
 from tuner.setting import Setting
 from tuner.storage import LONG
@@ -26,43 +19,7 @@ SAME_AS = "same_as"  # trial attribute: number of the trial whose numbers it too
 BARELY = 1e-12  # a constraint that says infeasible and by how much nobody knows
 BEHIND = "behind"  # trial attribute: number of the rival for which it was stopped
 VERIFIED = "verified"  # study attribute: trial number -> second measurement
-BASELINE = "baseline"  # study attribute: the baseline's figures, as they are now
-OLD_KEY = "latency_key_of_old_trials"  # study attribute: of trials that keep none of their own
 AGAIN = "second measurement"  # what a result misses where that failed
-
-
-@dataclass(frozen=True, kw_only=True)
-class Baseline:
-    """The study's baseline as it is now; every latency of its results comes from it."""
-
-    latency_s: float  # seconds per image
-    denoising_s: float | None = None  # of denoising alone; None in a study of older days
-    latency_key: str | None = None  # of the machine and versions of today
-    old_key: str | None = None  # of trials that keep no key, being from older days
-
-    @classmethod
-    def of(cls, about: Mapping[str, Any]) -> "Baseline":
-        """From a study's attributes."""
-        kept = about.get(BASELINE, {})
-        key = kept.get("latency_key")
-        return cls(
-            latency_s=kept.get("latency_s", inf),  # which no target is met by
-            denoising_s=kept.get("denoising_s"),
-            latency_key=key,
-            old_key=about.get(OLD_KEY, key),
-        )
-
-    def is_of(self, kept: Mapping[str, Any]) -> bool:
-        """Whether a measurement was timed on the machine and with the versions of today."""
-        return bool(kept.get("latency_key", self.old_key) == self.latency_key)
-
-    def latency_at(self, speedup: float) -> float:
-        """Seconds per image at a speedup."""
-        return self.latency_s / speedup
-
-    def denoising_at(self, speedup: float) -> float | None:
-        """Seconds per image of denoising alone, at a speedup of it."""
-        return None if self.denoising_s is None else self.denoising_s / speedup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,29 +118,6 @@ def write(trial: Trial, measured: Any, limits: Limits) -> None:
     if measured.numbers != list(range(measured.prompts)):  # of the prompts, where they were drawn
         trial.set_user_attr("numbers", " ".join(map(str, measured.numbers)))
     set_constraints(trial, limits)
-
-
-def keep_baseline(study: optuna.Study, measured: Any) -> None:
-    """Bring the study's baseline up to date with what a measurement found it to be."""
-    now = {
-        "latency_s": measured.baseline_s,
-        "denoising_s": measured.baseline_denoising_s,
-        "latency_key": measured.latency_key,
-    }
-    kept = study.user_attrs.get(BASELINE, {})
-    if {name: kept.get(name) for name in now} != now:
-        study.set_user_attr(BASELINE, kept | now)
-
-
-def key_old_trials(study: optuna.Study) -> None:
-    """Keep under which latency key trials were timed that keep none, being from older days.
-
-    It is that of the study's last baseline, which the next one is about to replace.
-    """
-    about = study.user_attrs
-    if BASELINE in about and "latency_key" not in about[BASELINE] and OLD_KEY not in about:
-        parts = timed_parts(about.get("baseline_parts", {}))
-        study.set_user_attr(OLD_KEY, key_of(parts) if parts else "unknown")
 
 
 def set_constraints(trial: Trial, limits: Limits) -> None:
