@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from optuna.trial import TrialState
 
 from tests.search.study import Bench, measurement
 from tuner.measure.baseline import key_of
@@ -120,6 +121,29 @@ def test_a_search_with_a_target_leaves_a_promise_of_another_machine_to_be_measur
     again = Moved(tmp_path, req_speedup=1.45, trials=9)
     assert again.measured == []
     assert again.verify(Goal.of(again.spec)) is not None
+
+
+@pytest.mark.parametrize(
+    ("machine", "state"), [("old", TrialState.PRUNED), ("new", TrialState.COMPLETE)]
+)
+def test_no_trial_is_stopped_for_a_rival_of_another_machine(
+    machine: str, state: TrialState, tmp_path: Path
+) -> None:
+    bench = Moved(tmp_path)
+    bench.move(machine, 1.0)
+
+    def slow(setting: Setting, trial: int) -> Iterator[Measurement]:
+        loss = Estimate(value=0.1, low=0.09, high=0.11)
+        for prompts in (8, 16, 24, 32):
+            speedup = Estimate(value=1.1, low=1.1, high=1.1)
+            found = replace(bench.look(setting), prompts=prompts, score_loss=loss)
+            yield replace(found, speedup=speedup)
+
+    bench.measure = slow  # type: ignore[method-assign]
+    bench.spec = replace(bench.spec, trials=4)
+    other = Setting.of({"deepcache": {"cache_interval": 4, "cache_branch_id": 1}})
+    bench.study.enqueue_trial(dict(bench.problem.space.flat(other)))
+    assert bench.search(samples=32, races=True)[-1].state == state
 
 
 def test_without_a_target_the_winner_is_the_fastest_as_measured_today(tmp_path: Path) -> None:

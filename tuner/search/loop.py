@@ -119,7 +119,8 @@ def search(
             limits=limits,
             # What settles a verdict has more prompts than what left it open.
             samples=max(before) + 1 if settles else samples,
-            rivals=[one for one in found if one.setting != setting],
+            # What was fast elsewhere may be slow here.
+            rivals=[one for one in found if one.setting != setting and one.today],
             races=races and not settles,
             setting=setting,
             tried=finished(study) + 1,
