@@ -225,13 +225,13 @@ def _verify(args: argparse.Namespace, console: Console) -> None:
 def _show(args: argparse.Namespace, console: Console) -> None:
     from tuner.report.show import show
 
-    show(_studies(args), console)
+    show(_studies(args, console), console)
 
 
 def _export(args: argparse.Namespace, console: Console) -> None:
     from tuner.report import export
 
-    studies = _studies(args)
+    studies = _studies(args, console)
     export.write(args.output, export.document(studies))
     what = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
     console.print(f"wrote {args.output} ({what})", highlight=False)
@@ -247,7 +247,9 @@ def _dashboard(args: argparse.Namespace, console: Console) -> None:
     dashboard.serve(storage, args.port)
 
 
-def _studies(args: argparse.Namespace) -> list[Any]:
+def _studies(args: argparse.Namespace, console: Console) -> list[Any]:
+    """The studies that are asked for; all that are far enough where none is named."""
+    from tuner.report.export import with_baseline
     from tuner.storage import Storage
 
     quiet()
@@ -255,7 +257,11 @@ def _studies(args: argparse.Namespace) -> list[Any]:
     names = args.study or storage.study_names()
     if not names:
         raise UsageError(f"{args.storage} holds no study; `tuner run` makes one")
-    return [storage.study(name) for name in names]
+    return with_baseline(
+        [storage.study(name) for name in names],
+        lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
+        named=bool(args.study),
+    )
 
 
 def quiet() -> None:

@@ -23,6 +23,7 @@ from tuner.prompts._file import prompt_set
 from tuner.report.pictures import PictureFolder, check_folder
 from tuner.schedulers import check_steps, set_scheduler
 from tuner.search import record
+from tuner.search.baseline import BASELINE, key_old_trials
 from tuner.search.deadline import Deadline
 from tuner.search.goal import Goal
 from tuner.search.grid import FEW
@@ -300,6 +301,7 @@ def _keep_baseline(
             on_batch(done, batches)
 
     scores, latency = evaluation.baseline(storage, count, on_pictures)
+    key_old_trials(study)
     parts = evaluation.score_parts | evaluation.latency_parts
     different = changes(study.user_attrs.get("baseline_parts", parts), parts)
     if different:
@@ -313,12 +315,14 @@ def _keep_baseline(
         )
     figures = {
         "latency_s": latency.latency_s,
+        "denoising_s": latency.denoising_s,
+        "latency_key": key_of(evaluation.latency_parts),
         "score": sum(scores.scores) / len(scores.scores),
         "num_samples": len(scores.scores),
         "memory_gib": latency.memory.get("device"),
         "host_memory_gib": latency.memory.get("host"),
     }
-    study.set_user_attr("baseline", figures)
+    study.set_user_attr(BASELINE, figures)
     study.set_user_attr("baseline_parts", parts)
 
 

@@ -1,7 +1,6 @@
 """One database: Optuna's studies, and the table of baselines."""
 
 import hashlib
-import json
 import os
 import socket
 import sqlite3
@@ -37,10 +36,6 @@ WORKER = "worker"  # trial attribute: host and process that runs it
 SETTLES = "settles"  # trial attribute: number of the trial whose open verdict it settles
 CUT_OFF = "cut_off"  # trial attribute: it ended before its time, and was queued again
 LONG = ("scores", "numbers", "ratios", "traceback")  # trial attributes that only an analysis reads
-JUDGE = text(
-    "UPDATE trial_system_attributes SET value_json = :value "
-    "WHERE trial_id = :trial AND key = 'constraints'"
-)
 RETRIES = 2  # a crashed trial is tried again this often
 GRID = ("grid_id", "search_space")  # trial attributes by which Optuna's GridSampler knows a point
 NAMELESS_S = 60  # a trial without a worker's name is given up after this many seconds
@@ -191,27 +186,24 @@ class Storage:
         self,
         study: optuna.Study,
         limits: dict[str, Any],
-        constraints: Callable[[dict[str, Any]], list[float]],
+        constraints: Callable[[int, dict[str, Any]], list[float]],
     ) -> None:
         """Store the constraints of every finished trial for changed limits.
 
-        `constraints` makes them from a trial's attributes. Optuna closes a finished trial, so its
-        row is changed where it lies; samplers and the dashboard then see the new limits.
+        `constraints` makes them from a trial's number and attributes.
         """
         if study.user_attrs.get("limits") == limits:
             return
-        judged = [
-            {"trial": trial, "value": json.dumps(constraints(kept))}
-            for trial, _, kept in trials.attributes(study, *trials.ENDED, without=LONG)
-            if "score_loss" in kept
-        ]
-        if judged:
-            with self.engine.begin() as connection:
-                connection.execute(JUDGE, judged)
+        ended = trials.attributes(study, *trials.ENDED, without=LONG)
+        trials.judge(
+            study,
+            {
+                trial: constraints(number, kept)
+                for trial, number, kept in ended
+                if "score_loss" in kept
+            },
+        )
         study.set_user_attr("limits", limits)
-        if study._storage is not self.optuna:
-            # It remembers finished trials; give it a memory that has not seen the old limits.
-            study._storage = optuna.storages.get_storage(self.optuna)
 
 
 def check_address(url: str) -> None:

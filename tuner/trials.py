@@ -1,7 +1,7 @@
 """The trials of a study as rows of its database: counted, and read without keeping them."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import optuna
@@ -10,6 +10,10 @@ from sqlalchemy import Engine, bindparam, text
 
 BY_STATE = text("CREATE INDEX IF NOT EXISTS tuner_trials_by_state ON trials (study_id, state)")
 ENDED = tuple(state for state in TrialState if state.is_finished())
+_JUDGE = text(
+    "UPDATE trial_system_attributes SET value_json = :value "
+    "WHERE trial_id = :trial AND key = 'constraints'"
+)
 CHUNK = 10_000  # rows that are fetched together
 _LAST = text("SELECT number FROM trials WHERE study_id = :study ORDER BY trial_id DESC LIMIT 1")
 # States stand in the text: elsewhere than in SQLite their column has a type of its own.
@@ -92,6 +96,23 @@ def attributes(
             found[name] = json.loads(value)
     if at is not None:
         yield *at, found
+
+
+def judge(study: optuna.Study, constraints: Mapping[int, list[float]]) -> None:
+    """Store other constraints of finished trials, by their ids.
+
+    Optuna closes a finished trial, so its row is changed where it lies; samplers and the dashboard
+    then see what is true now.
+    """
+    judged = [{"trial": one, "value": json.dumps(new)} for one, new in constraints.items()]
+    if not judged:
+        return
+    with engine_of(study).begin() as connection:
+        connection.execute(_JUDGE, judged)
+    storage: Any = study._storage
+    if hasattr(storage, "_backend"):
+        # It remembers finished trials; give it a memory that has not seen the old constraints.
+        study._storage = optuna.storages.get_storage(storage._backend)
 
 
 def _listed(states: Iterable[TrialState]) -> str:

@@ -147,7 +147,8 @@ def look_again(
         return False
     missed = limits.missed(again.score_loss.value, again.fidelity)
     slower = is_slower(again, same[0])
-    judge(study, same, feasible=not missed, verified=export.second(again))
+    latency_s = study["baseline"]["latency_s"] / again.speedup.value
+    judge(study, same, feasible=not missed, verified=export.second(again, latency_s))
     wrong = [f"misses the limit of {name}" for name in missed] + ["slower"] * slower
     verdict = f"no longer holds ({', '.join(wrong)})" if wrong else "holds"
     say(

@@ -2,6 +2,8 @@
 
 import json
 import resource
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,17 @@ from hypothesis import given, settings
 from tests.search.study import Bench, measurement
 from tests.search.test_record import LIMITS, found
 from tuner import registry
+from tuner.cli import main
 from tuner.errors import UsageError
+from tuner.measure.evaluation import Measurement
 from tuner.report import export
 from tuner.report.answer import answer
 from tuner.search import record
+from tuner.search.baseline import OLD_KEY, keep_baseline
 from tuner.search.goal import Goal
 from tuner.search.limits import Limits
 from tuner.search.record import Result
+from tuner.search.verify import verify
 from tuner.session import request
 from tuner.setting import Setting
 
@@ -58,7 +64,6 @@ def test_a_searched_study_validates_and_names_its_best(tmp_path: Path) -> None:
     assert study["best"]["feasible"]
     assert study["best"]["speedup_ci"][1] is None  # unbounded
     assert study["best"]["denoising"]["speedup"] == pytest.approx(best.speedup.value + 0.2)
-    assert study["best"]["denoising"]["latency_s"] == pytest.approx(0.8 / best.speedup.value)
     assert {point["certainty"] for point in study["pareto"]} == {"sure", "likely"}
     for point in study["pareto"]:
         unsteady = "the speedup is known to ±9% only" if point["speedup"] > 2 else None
@@ -77,6 +82,50 @@ def test_a_searched_study_validates_and_names_its_best(tmp_path: Path) -> None:
         assert point["score_loss"] == found_there.score_loss.value
         assert point["feasible"] == (point["score_loss"] < 0.03)
         assert (point["memory_gib"], point["host_memory_gib"]) == (None, found_there.memory.host)
+
+
+def test_every_latency_of_the_file_is_its_baseline_over_the_speedup(tmp_path: Path) -> None:
+    bench = searched(tmp_path, trials=4, req_score_loss=0.5)
+    seen: list[Setting] = []
+
+    def moving(setting: Setting, trial: int = 0) -> Iterator[Measurement]:
+        seen.append(setting)  # each trial finds another machine
+        baseline = {"baseline_s": 1.0 + len(seen), "baseline_denoising_s": 0.5 + len(seen)}
+        yield replace(measurement(setting), latency_key="key", **baseline)  # type: ignore[arg-type]
+
+    again = Bench(tmp_path, trials=8, req_score_loss=0.5)
+    again.measure = moving  # type: ignore[method-assign]
+    again.search()
+    found = len(seen)
+    assert found > 1
+    verify(again.study, Goal.of(again.spec), lambda one: moving(one.setting), lambda one: None)
+    assert len(seen) > found
+    study = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]
+    baseline = study["baseline"]
+    assert (baseline["latency_s"], baseline["denoising_s"]) == (1.0 + len(seen), 0.5 + len(seen))
+    points = [study["best"], *study["by_combination"].values(), *study["pareto"]]
+    for one in [*points, *(point["verified"] for point in points if point["verified"])]:
+        assert baseline["latency_s"] / one["latency_s"] == pytest.approx(one["speedup"])
+        if "denoising" in one:
+            inner = one["denoising"]
+            assert baseline["denoising_s"] / inner["latency_s"] == pytest.approx(inner["speedup"])
+    assert study["best"]["verified"]
+    for point in study["pareto"]:  # the first four were timed under no key, before trials kept any
+        assert "timed_elsewhere" not in point or point["trial"] < 4
+
+
+def test_what_was_timed_elsewhere_or_broke_off_again_is_exported_as_such(tmp_path: Path) -> None:
+    bench = searched(tmp_path, trials=4, req_score_loss=0.5)
+    moved = replace(measurement(Setting()), latency_key="another machine")
+    keep_baseline(bench.study, moved)
+    bench.study.set_user_attr(OLD_KEY, "the one before")
+    best = export.entry(bench.study)["best"]
+    record.keep_verification(bench.study, best["trial"], "it broke", Goal.of(bench.spec).limits)
+    study = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]
+    (failed,) = (one for one in study["pareto"] if one["trial"] == best["trial"])
+    assert (failed["failed_again"], failed["feasible"]) == ("it broke", False)
+    assert all(point["timed_elsewhere"] for point in study["pareto"])
+    assert study["best"]["trial"] != best["trial"]
 
 
 def test_what_has_accelerators_that_are_left_out_today_is_not_exported(tmp_path: Path) -> None:
@@ -171,6 +220,30 @@ def test_the_schema_refuses_a_point_that_lacks_anything(tmp_path: Path) -> None:
 def test_a_study_without_a_baseline_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no baseline yet"):
         export.document([Bench(tmp_path).study])
+
+
+@pytest.mark.parametrize("command", ["export", "show"])
+def test_an_unfinished_study_is_left_out_with_a_line_unless_it_is_named_or_the_only_one(
+    command: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    unfinished = Bench(tmp_path, steps=20).study.study_name
+    assert main([command]) == 2
+    assert "'miniature/DDIM/20' has no baseline yet" in capsys.readouterr().err
+    whole = searched(tmp_path, trials=1).study.study_name
+    assert main([command]) == 0
+    printed = capsys.readouterr().out
+    assert "left out: the study 'miniature/DDIM/20' has no baseline yet" in printed
+    if command == "export":
+        file = tmp_path / "search_params.json"
+        assert list(json.loads(file.read_text())["studies"]) == [whole]
+    assert main([command, "--study", whole]) == 0
+    assert "left out" not in capsys.readouterr().out
+    assert main([command, "--study", whole, "--study", unfinished]) == 2
+    assert "'miniature/DDIM/20' has no baseline yet" in capsys.readouterr().err
 
 
 def test_knob_names_are_those_of_the_accelerators(tmp_path: Path) -> None:

@@ -70,6 +70,11 @@ def test_another_baseline_of_a_study_is_told_with_what_changed(
         monkeypatch.setattr(torch, "get_num_threads", lambda found=threads: found)
         session.run(spec(folder), watch)
         told.append(watch.lines)
+        about = Storage(f"sqlite:///{folder / 'tuner.db'}").study(TRIPLE).user_attrs
+        # What was verified on another machine was measured again on this one.
+        assert about["baseline"]["latency_key"] in {
+            one.get("latency_key") for one in about["verified"].values()
+        }
     assert told == [
         [],
         ["baseline measured again: threads 1 -> 2"],

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from tuner.measure.clock import Seconds
 
+UNTIMED = ("seed", "prompts", "metric")  # parts that change scores, and no latency
+
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineScores:
@@ -79,6 +81,11 @@ class Memory:
 def key_of(parts: dict[str, Any]) -> str:
     """A digest of the parts, in whatever order they come."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def timed_parts(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Of all parts of a baseline, those that change its latency."""
+    return {name: value for name, value in parts.items() if name not in UNTIMED}
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -140,16 +140,6 @@ class Turns:
         return statistics.speedup([a.denoising / b.denoising for a, b in pairs])
 
     @property
-    def denoising_s(self) -> float:
-        """Seconds per image that the setting denoises."""
-        return median(one.denoising for one in self.with_) / self.batch_size
-
-    @property
-    def baseline_s(self) -> float:
-        """The baseline's latency: as it was kept, or as it is now where the machine is another."""
-        return self._now(self.without) if self.has_changed else self.kept_s
-
-    @property
     def has_changed(self) -> bool:
         """Whether the baseline is no longer what it was when it was kept."""
         return _moved(self.kept_s, self._now(self.without), MOVED)

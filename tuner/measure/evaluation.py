@@ -13,7 +13,14 @@ from tuner.accelerators._denoiser import denoiser_of
 from tuner.errors import BadPictureError, TrialError, UsageError
 from tuner.measure import device as machine
 from tuner.measure import statistics
-from tuner.measure.baseline import BaselineLatency, BaselineScores, Store, key_of, payload_of
+from tuner.measure.baseline import (
+    BaselineLatency,
+    BaselineScores,
+    Store,
+    key_of,
+    payload_of,
+    timed_parts,
+)
 from tuner.measure.batches import in_order, split
 from tuner.measure.clock import Seconds, Stopwatch, Turns
 from tuner.measure.fidelity import Beside, Fidelity, Reference, of_equal
@@ -76,8 +83,7 @@ class Evaluation:
     @cached_property
     def latency_parts(self) -> dict[str, Any]:
         """Everything that changes the latency."""
-        unchanged = ("seed", "prompts", "metric")
-        parts = {k: v for k, v in self.score_parts.items() if k not in unchanged}
+        parts = timed_parts(self.score_parts)
         return parts | machine.describe(self.device) | {"batch_size": self.batch_size}
 
     def timed_steps(self, setting: Setting) -> tuple[Seconds, Seconds]:
@@ -293,14 +299,15 @@ class Evaluation:
                 for known in self.pairs.known(setting, turns) if last else [turns]:
                     turns = known
                     if last:
-                        self._keep_latency(turns, latency, store)
+                        latency = self._keep_latency(turns, latency, store)
                     yield Measurement(
                         prompts=len(scores),
                         speedup=turns.speedup,
                         denoising=turns.denoising,
                         score_loss=loss,
-                        latency_s=turns.baseline_s / turns.speedup.value,
-                        denoising_s=turns.denoising_s,
+                        baseline_s=latency.latency_s,
+                        baseline_denoising_s=latency.denoising_s,
+                        latency_key=key_of(self.latency_parts),
                         score=(1 - loss.value) * sum(before.scores) / len(before.scores),
                         fidelity=fidelity.estimates(),
                         scores=scores,
@@ -313,12 +320,14 @@ class Evaluation:
                         timed=self.pairs.enough(turns),
                     )
 
-    def _keep_latency(self, turns: Turns, kept: BaselineLatency, store: Store) -> None:
-        """Replace a baseline's latency that no longer is what it was."""
-        if turns.has_changed and not turns.drifts:
-            now = BaselineLatency.of(list(turns.without), kept.batch_size, kept.memory)
-            parts = self.latency_parts
-            store.put("latency", key_of(parts), parts, payload_of(now))
+    def _keep_latency(self, turns: Turns, kept: BaselineLatency, store: Store) -> BaselineLatency:
+        """The baseline's latency from now on; one that no longer is what it was is replaced."""
+        if not turns.has_changed or turns.drifts:
+            return kept
+        now = BaselineLatency.of(list(turns.without), kept.batch_size, kept.memory)
+        parts = self.latency_parts
+        store.put("latency", key_of(parts), parts, payload_of(now))
+        return now
 
     def _note(self, setting: Setting, turns: Turns, same: bool) -> str | None:
         notes = []
@@ -339,8 +348,9 @@ class Evaluation:
             speedup=Estimate(value=1.0, low=1.0, high=1.0),
             denoising=Estimate(value=1.0, low=1.0, high=1.0),
             score_loss=Estimate(value=0.0, low=0.0, high=0.0),
-            latency_s=latency.latency_s,
-            denoising_s=latency.denoising_s,
+            baseline_s=latency.latency_s,
+            baseline_denoising_s=latency.denoising_s,
+            latency_key=key_of(self.latency_parts),
             score=sum(before.scores) / len(before.scores),
             fidelity=of_equal(self.beside),
             scores=before.scores,

@@ -2,7 +2,7 @@
 
 import optuna
 
-from tuner.report.table import losses
+from tuner.report.table import losses, second_look
 from tuner.search import record
 from tuner.search.goal import Goal
 from tuner.search.record import Result
@@ -17,8 +17,8 @@ def answer(study: optuna.Study, goal: Goal) -> list[str]:
     complete = goal.admitted(record.results(study))
     best = goal.reached(complete)
     if best is not None:
-        again = "" if best.verified is None else ", verified"
-        return [f"fastest with a {goal}: {_figures(best)}{again}"]
+        holds = "verified" if best.verified_today else "measured again"
+        return [f"fastest with a {goal}: {_figures(best, holds)}"]
     # What was stopped and would now miss nothing was stopped for limits of an earlier day.
     stopped = goal.admitted(record.stopped(study))
     found = [*complete, *(one for one in stopped if goal.misses(one))]
@@ -38,6 +38,9 @@ def answer(study: optuna.Study, goal: Goal) -> list[str]:
     return [f"no setting reached {goal}; in the way: {'; '.join(obstacles) or together}", line]
 
 
-def _figures(one: Result) -> str:
-    cost = f"{one.latency_s:.3f} s per image"
-    return f"{one.setting}, {one.speedup.value:.2f}× ({cost}), {losses(one)}"
+def _figures(one: Result, again: str = "measured again") -> str:
+    cost = f"{one.latency_s:.3f} s per image{'' if one.today else '; timed elsewhere'}"
+    line = f"{one.setting}, {one.speedup.value:.2f}× ({cost}), {losses(one)}"
+    if one.verified is None:
+        return line
+    return f"{line}; {again}: {second_look(one)}"

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,45 @@ import optuna
 from tuner.errors import UsageError
 from tuner.measure.measurement import Measurement
 from tuner.search import record
+from tuner.search.baseline import BASELINE
 from tuner.search.goal import Goal
 from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification
 
 SCHEMA = Path(__file__).with_name("search_params.schema.json")
+FIGURES = (  # of a baseline
+    "latency_s",
+    "denoising_s",
+    "score",
+    "num_samples",
+    "memory_gib",
+    "host_memory_gib",
+)
+
+
+def has_baseline(study: optuna.Study) -> bool:
+    """Whether a study came as far as its baseline, without which it has nothing to tell."""
+    return "score" in study.user_attrs.get(BASELINE, {})
+
+
+def with_baseline(
+    studies: list[optuna.Study], say: Callable[[str], None], *, named: bool
+) -> list[optuna.Study]:
+    """The studies that have a baseline; of each other one, `say` is told in a line.
+
+    Raises `UsageError` where a study that was `named` has none, or none has one.
+    """
+    found = [one for one in studies if has_baseline(one)]
+    lacking = [_no_baseline(one) for one in studies if not has_baseline(one)]
+    if lacking and (named or not found):
+        raise UsageError(lacking[0])
+    for line in lacking:
+        say(f"left out: {line}")
+    return found
+
+
+def _no_baseline(study: optuna.Study) -> str:
+    return f"the study {study.study_name!r} has no baseline yet; `tuner run` makes it"
 
 
 def document(studies: list[optuna.Study]) -> dict[str, Any]:
@@ -27,14 +62,13 @@ def document(studies: list[optuna.Study]) -> dict[str, Any]:
 def entry(study: optuna.Study) -> dict[str, Any]:
     """One study: what it was, its baseline, its best points and its front."""
     kept = study.user_attrs
-    if "baseline" not in kept:
-        raise UsageError(
-            f"the study {study.study_name!r} has no baseline yet; `tuner run` makes it"
-        )
+    if not has_baseline(study):
+        raise UsageError(_no_baseline(study))
     asked = kept["request"]
     goal = Goal.of_request(asked)
     limits = goal.limits
-    found = [one for one in goal.admitted(record.results(study)) if one.setting.accelerators]
+    measured = goal.admitted(record.results(study, kept))
+    found = [one for one in measured if one.setting.accelerators]
     combinations: dict[str, list[Result]] = {}
     for one in found:
         combinations.setdefault(one.setting.combination, []).append(one)
@@ -48,7 +82,7 @@ def entry(study: optuna.Study) -> dict[str, Any]:
         "evaluation": kept["evaluation"],
         "versions": kept["versions"],
         **{name: asked[name] for name in ("prompts", "model") if asked.get(name)},
-        "baseline": kept["baseline"],
+        "baseline": {k: v for k, v in kept[BASELINE].items() if k in FIGURES},
         "goal": {
             **{name: asked[name] for name in ("req_score_loss", "req_speedup", "req_time")},
             "limits": dict(limits.others),
@@ -74,21 +108,25 @@ def point(result: Result, limits: Limits) -> dict[str, Any]:
         "memory_gib": result.memory.device,
         "host_memory_gib": result.memory.host,
         "num_samples": result.prompts,
-        "certainty": limits.certainty(result.score_loss, result.fidelity),
+        "certainty": result.certainty(limits),
         **_optional(result),
-        "verified": None if result.verified is None else second(result.verified),
+        "verified": None if result.verified is None else _verified(result.verified),
         "trial": result.trial,
     }
 
 
-def second(again: Verification | Measurement) -> dict[str, Any]:
-    """A second measurement, as the schema has it."""
+def _verified(again: Verification) -> dict[str, Any]:
+    return second(again, again.latency_s) | _where(again)
+
+
+def second(again: Verification | Measurement, latency_s: float) -> dict[str, Any]:
+    """A second measurement, as the schema has it; with its latency, which is the baseline's."""
     return {
         "speedup": again.speedup.value,
         "speedup_ci": _interval(again.speedup.low, again.speedup.high),
         "score_loss": again.score_loss.value,
         "score_loss_ci": _interval(again.score_loss.low, again.score_loss.high),
-        "latency_s": again.latency_s,
+        "latency_s": latency_s,
         "score": again.score,
         "fidelity": _fidelity(again),
         "num_samples": again.prompts,
@@ -98,16 +136,24 @@ def second(again: Verification | Measurement) -> dict[str, Any]:
 
 def _optional(result: Result) -> dict[str, Any]:
     """What older studies do not tell, and most need not."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = _where(result)
     if result.denoising is not None:
+        known = result.denoising_s is not None
         found["denoising"] = {
-            "latency_s": result.denoising_s,
+            **({"latency_s": result.denoising_s} if known else {}),
             "speedup": result.denoising.value,
             "speedup_ci": _interval(result.denoising.low, result.denoising.high),
         }
     if result.unsteady is not None:
         found["unsteady"] = result.unsteady
+    if result.failed_again is not None:
+        found["failed_again"] = result.failed_again
     return found
+
+
+def _where(measured: Result | Verification) -> dict[str, Any]:
+    """That it was timed elsewhere than the baseline, where it was."""
+    return {} if measured.today else {"timed_elsewhere": True}
 
 
 def _fidelity(measured: Result | Verification | Measurement) -> dict[str, Any]:

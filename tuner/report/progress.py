@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from tuner.report.table import losses
+from tuner.report.table import judged, losses
 from tuner.search.goal import Goal
 from tuner.search.loop import Watch
 from tuner.search.outlook import span
@@ -121,8 +121,8 @@ class Display(Watch):
             line = f"trial {number:3d}  {state}{self._setting}: {escape(reason)}"
             self._console.print(line, highlight=False)
             return
-        missed = result.missed(self._goal.limits)
-        feasible = not missed
+        feasible = result.feasible(self._goal.limits)
+        verdict = "" if feasible else f"{judged(result, self._goal.limits)}  "
         faster = self._best is None or result.speedup.value > self._best.speedup.value
         if feasible and faster:
             self._best = result
@@ -130,15 +130,9 @@ class Display(Watch):
             self._progress.update(self._study, note=note)
         self._console.print(
             f"trial {number:3d}  {result.speedup.value:5.2f}×  "
-            f"{losses(result, width=7)}  {_verdict(missed)}{result.setting}"
+            f"{losses(result, width=7)}  {verdict}{result.setting}"
             f"{'' if state == 'COMPLETE' else f'  ({state})'}"
             f"{'' if result.unsteady is None else f'  unsteady: {escape(result.unsteady)}'}",
             style="bold" if feasible and faster else ("" if feasible else "dim"),
             highlight=False,
         )
-
-
-def _verdict(missed: list[str]) -> str:
-    if missed in ([], ["score loss"]):
-        return "over the limit  " if missed else ""
-    return f"misses {', '.join(missed)}  "

@@ -1,6 +1,7 @@
 """Tables for the terminal."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from rich.table import Table
@@ -8,7 +9,7 @@ from rich.table import Table
 from tuner import registry
 from tuner.measure.statistics import Estimate
 from tuner.search.limits import Limits
-from tuner.search.record import Result
+from tuner.search.record import AGAIN, Result
 from tuner.setting import Setting
 
 
@@ -27,6 +28,9 @@ def front_table(front: list[Result], limits: Limits, title: str) -> Table:
     for name in beside:
         figure = registry.component("metrics", name).figure
         table.add_column(f"{figure} (95 %)", justify="right", no_wrap=True)
+    again = any(one.verified is not None or one.failed_again is not None for one in front)
+    if again:
+        table.add_column("measured again")
     table.add_column("")
     for one in front:
         loss = one.score_loss
@@ -38,6 +42,7 @@ def front_table(front: list[Result], limits: Limits, title: str) -> Table:
             f"{loss.value:.2%} ({loss.low:.1%} … {loss.high:.1%})",
             *(_gib(getattr(one.memory, name)) for name in memory),
             *(interval(one.fidelity[name]) for name in beside),
+            *([second_look(one)] if again else []),
             verdict(one, limits),
             style="" if one.feasible(limits) else "dim",
         )
@@ -57,6 +62,17 @@ def losses(measured: Any, width: int = 0) -> str:
     return f"loss {measured.score_loss.value:{width}.2%}{''.join(beside)}"
 
 
+def second_look(result: Result) -> str:
+    """What the second measurement of a result found; '' where there was none."""
+    if result.failed_again is not None:
+        return f"failed: {result.failed_again}"
+    again = result.verified
+    if again is None:
+        return ""
+    where = "" if again.today else ", timed elsewhere"
+    return f"{again.speedup.value:.2f}×, {losses(again)}, {again.prompts} prompts{where}"
+
+
 def interval(one: Estimate) -> str:
     """A figure beside the score, and its interval."""
     return f"{one.value:.3g} ({one.low:.3g} … {one.high:.3g})"
@@ -66,17 +82,31 @@ def verdict(result: Result, limits: Limits) -> str:
     """Whether a result is within its limits, and how sure it is from the intervals."""
     if not result.setting.accelerators:
         return ""
+    words = [f"{judged(result, limits)}, {result.certainty(limits)}"]
+    if result.unsteady is not None:
+        words.append("unsteady")
+    if not result.today:
+        words.append("timed elsewhere")
+    return "; ".join(words)
+
+
+def judged(result: Result, limits: Limits) -> str:
+    """Whether a result is within its limits, and whether only the second measurement is not."""
     missed = result.missed(limits)
+    if missed == [AGAIN]:
+        return "failed when measured again"
     if not limits.others:
         word = "over the limit" if missed else "under the limit"
     else:
         word = f"misses {', '.join(missed)}" if missed else "within the limits"
-    word += f", {limits.certainty(result.score_loss, result.fidelity)}"
-    return word if result.unsteady is None else f"{word}; unsteady"
+    return f"{word} when measured again" if result.overruled(limits) else word
 
 
 def remarks(results: list[Result]) -> list[str]:
-    """One line for each note on the results: which settings changed nothing or were slower."""
+    """One line for each note on the results: which settings changed nothing or were slower.
+
+    The last one names those whose speed is that of another machine or of other versions.
+    """
     noted: dict[str, dict[Setting, Result]] = defaultdict(dict)
     for one in results:
         if one.note is not None and one.setting.accelerators:
@@ -86,8 +116,17 @@ def remarks(results: list[Result]) -> list[str]:
         for one in results
         if one.unsteady is not None and one.setting.accelerators
     ]
-    for note, found in noted.items():
-        shown = [f"{one.setting} ({one.speedup.value:.2f}×)" for one in found.values()]
-        more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
-        lines.append(f"{note}: {', '.join(shown[:3])}{more}")
+    lines += [f"{note}: {_some(found.values())}" for note, found in noted.items()]
+    elsewhere = {one.setting: one for one in results if not one.today and one.setting.accelerators}
+    if elsewhere:
+        lines.append(
+            "timed elsewhere, on another machine or with other versions than the baseline: "
+            f"{_some(elsewhere.values())}"
+        )
     return lines
+
+
+def _some(found: Iterable[Result]) -> str:
+    shown = [f"{one.setting} ({one.speedup.value:.2f}×)" for one in found]
+    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+    return f"{', '.join(shown[:3])}{more}"

@@ -1,7 +1,7 @@
 """What a search is after, whether a result is it, and what it lacks where it is not."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -11,6 +11,7 @@ from tuner.search.record import AGAIN, Result, Verification, best
 from tuner.spec import StudySpec
 
 SPEED = "speed"
+ELSEWHERE = "its speed was measured on another machine or with other versions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +64,18 @@ class Goal:
         return self.speedup is not None or self.latency_s is not None
 
     def met_by(self, result: Result) -> bool:
-        """Feasible, and as fast as asked in every respect; where measured again, there too."""
-        accelerated = bool(result.setting.accelerators)
-        return accelerated and self.admits(result) and not self.misses(result)
+        """Feasible, and as fast as asked in every respect; where measured again, there too.
+
+        A target is met by nothing but what was timed on the machine and with the versions of today.
+        """
+        return self._may_be_handed_over(result) and not self.misses(result)
+
+    def may_be_met_by(self, result: Result) -> bool:
+        """Whether it meets the goal, or may do so once its speed is measured here and now."""
+        return self._may_be_handed_over(result) and not self._missed(result)
+
+    def _may_be_handed_over(self, result: Result) -> bool:
+        return bool(result.setting.accelerators) and self.admits(result)
 
     def admits(self, result: Result) -> bool:
         """Whether all its accelerators may be on."""
@@ -79,19 +89,29 @@ class Goal:
         """What a result does not keep, worst first; each in the worse of its two measurements.
 
         A speedup and a latency that are both asked are one thing, the one that is missed by more.
+        With a target, a speed that was not measured here and now is a miss of its own.
         """
-        measured: list[Result | Verification] = [result]
-        if result.verified is not None:
-            measured.append(result.verified)
+        found = self._missed(result)
+        if self.has_target and not result.today and SPEED not in found:
+            found[SPEED] = Miss(name=SPEED, share=0.0, text=ELSEWHERE)
+        return sorted(found.values(), key=lambda miss: -miss.share)
+
+    def _missed(self, result: Result) -> dict[str, Miss]:
+        """What the figures do not keep, wherever the speed was measured last."""
         found: dict[str, Miss] = {}
         if result.failed_again is not None:
             found[AGAIN] = Miss(name=AGAIN, share=inf, text=result.failed_again)
-        for miss in (miss for one in measured for miss in self._misses(one)):
+        misses = [*self._too_slow(result), *self._over_limits(result)]
+        again = result.verified
+        if again is not None:
+            both = [*(self._too_slow(again) if again.today else ()), *self._over_limits(again)]
+            misses += [replace(one, text=f"{one.text} when measured again") for one in both]
+        for miss in misses:
             if miss.name not in found or miss.share > found[miss.name].share:
                 found[miss.name] = miss
-        return sorted(found.values(), key=lambda miss: -miss.share)
+        return found
 
-    def _misses(self, one: Result | Verification) -> Iterator[Miss]:
+    def _too_slow(self, one: Result | Verification) -> Iterator[Miss]:
         speedup, latency_s = one.speedup.value, one.latency_s
         if self.speedup is not None and speedup < self.speedup:
             text = f"{speedup:.2f}× where {self.speedup:g}× is asked"
@@ -99,6 +119,8 @@ class Goal:
         if self.latency_s is not None and latency_s > self.latency_s:
             text = f"{latency_s:.3f} s per image where {self.latency_s:g} s is asked"
             yield Miss(name=SPEED, share=latency_s / self.latency_s - 1, text=text)
+
+    def _over_limits(self, one: Result | Verification) -> Iterator[Miss]:
         for name in self.limits.missed(one.score_loss.value, one.fidelity):
             if name in self.limits.others:
                 metric = registry.component("metrics", name)
@@ -113,6 +135,10 @@ class Goal:
     def reached(self, found: list[Result]) -> Result | None:
         """The fastest result that meets the goal."""
         return best([one for one in found if self.met_by(one)], self.limits)
+
+    def candidate(self, found: list[Result]) -> Result | None:
+        """The fastest result that meets the goal, or may do so when it is measured now."""
+        return best([one for one in found if self.may_be_met_by(one)], self.limits)
 
     def closest(self, found: list[Result]) -> Result | None:
         """The accelerated result whose worst miss is the smallest share of what was asked.

@@ -92,7 +92,13 @@ def search(
     deadline = Deadline.after(timeout)
     storage.bury_dead_trials(study)
     limits = goal.limits
-    storage.judge_again(study, limits.as_dict(), lambda kept: record.constraints(kept, limits))
+    about = study.user_attrs
+    storage.judge_again(
+        study,
+        limits.as_dict(),
+        lambda number, kept: record.constraints(number, kept, limits, about),
+    )
+    record.judge_verified(study, limits)  # an older version left the first verdict there
     replay = isinstance(study.sampler, Exhaustive)
     if isinstance(study.sampler, Exhaustive):
         study.sampler.begin(study)
@@ -101,7 +107,7 @@ def search(
     else:
         for setting in first or space.known_good():
             study.enqueue_trial(space.flat(setting))
-    if goal.has_target and goal.reached(record.results(study)):
+    if goal.has_target and goal.candidate(record.results(study)):
         return
 
     def effort(setting: Setting, settles: bool) -> Effort:
@@ -113,7 +119,8 @@ def search(
             limits=limits,
             # What settles a verdict has more prompts than what left it open.
             samples=max(before) + 1 if settles else samples,
-            rivals=[one for one in found if one.setting != setting],
+            # What was fast elsewhere may be slow here.
+            rivals=[one for one in found if one.setting != setting and one.today],
             races=races and not settles,
             setting=setting,
             tried=finished(study) + 1,
@@ -137,12 +144,16 @@ def search(
             yield measured
             interruptible.check()
 
+    def result(trial: FrozenTrial) -> Result:
+        return record.result(study, trial.number, trial.user_attrs)
+
     def stop_when_done(study: optuna.Study, trial: FrozenTrial) -> None:
         interruptible.check()
         if is_done(study, trials, watch):
             study.stop()
         complete = trial.state == TrialState.COMPLETE
-        if complete and goal.has_target and goal.met_by(record.result(trial)):
+        # One that took over figures from elsewhere may meet the goal: that is measured next.
+        if complete and goal.has_target and goal.may_be_met_by(result(trial)):
             study.stop()
 
     with Interruptible() as interruptible:
@@ -258,7 +269,7 @@ def _run_trial(
     kept = trial.user_attrs
     values = (float(kept["speedup"]), float(kept["score_loss"]))
     state = "COMPLETE" if earlier is None else f"same as trial {earlier.number}"
-    watch.trial_ended(trial.number, state, record.from_attributes(trial.number, kept), "")
+    watch.trial_ended(trial.number, state, record.result(study, trial.number, kept), "")
     return values
 
 

@@ -10,11 +10,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tuner import trials
 from tuner.measure.device import PeakMemory
 from tuner.measure.statistics import Estimate
+from tuner.search.baseline import Baseline, keep_baseline
 from tuner.search.limits import Limits
 from tuner.setting import Setting
 from tuner.storage import LONG
 
 SAME_AS = "same_as"  # trial attribute: number of the trial whose numbers it took over
+BARELY = 1e-12  # a constraint that says infeasible and by how much nobody knows
 BEHIND = "behind"  # trial attribute: number of the rival for which it was stopped
 VERIFIED = "verified"  # study attribute: trial number -> second measurement
 AGAIN = "second measurement"  # what a result misses where that failed
@@ -22,7 +24,10 @@ AGAIN = "second measurement"  # what a result misses where that failed
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a trial found."""
+    """What a trial found.
+
+    Its speed is the second measurement's where only that was timed under the key of today.
+    """
 
     trial: int
     setting: Setting
@@ -38,8 +43,14 @@ class Result:
     denoising: Estimate | None = None  # the speedup of denoising alone
     denoising_s: float | None = None  # seconds per image of it
     unsteady: str | None = None  # why its latency is not to be relied upon
+    today: bool = True  # its speed was measured on the machine and with the versions of today
     verified: "Verification | None" = None
     failed_again: str | None = None  # why its second measurement failed
+
+    @property
+    def verified_today(self) -> bool:
+        """Whether there is a second measurement that was timed under the key of today."""
+        return self.verified is not None and self.verified.today
 
     def feasible(self, limits: Limits) -> bool:
         """Strictly within every limit; where it was measured again, there too."""
@@ -47,13 +58,29 @@ class Result:
 
     def missed(self, limits: Limits) -> list[str]:
         """The limits that are not kept, in the first or in the second measurement."""
-        both: list[Result | Verification] = [self]
-        if self.verified is not None:
-            both.append(self.verified)
-        found = [limits.missed(one.score_loss.value, one.fidelity) for one in both]
+        return list(dict.fromkeys([*self.missed_first(limits), *self.missed_again(limits)]))
+
+    def missed_first(self, limits: Limits) -> list[str]:
+        """The limits that are not kept in the first measurement."""
+        return limits.missed(self.score_loss.value, self.fidelity)
+
+    def missed_again(self, limits: Limits) -> list[str]:
+        """The limits that are not kept in the second measurement; that itself, where it failed."""
         if self.failed_again is not None:
-            found.append([AGAIN])
-        return list(dict.fromkeys(name for names in found for name in names))
+            return [AGAIN]
+        again = self.verified
+        return [] if again is None else limits.missed(again.score_loss.value, again.fidelity)
+
+    def overruled(self, limits: Limits) -> bool:
+        """Whether the second measurement says that a limit is missed, and the first did not."""
+        return bool(self.missed_again(limits)) and not self.missed_first(limits)
+
+    def certainty(self, limits: Limits) -> str:
+        """How sure its verdict is, from the measurement that decides it; a failure is sure."""
+        if not self.overruled(limits):
+            return limits.certainty(self.score_loss, self.fidelity)
+        again = self.verified
+        return "sure" if again is None else limits.certainty(again.score_loss, again.fidelity)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +94,19 @@ class Verification:
     prompts: int
     fidelity: Mapping[str, Estimate] = field(default_factory=dict)
     unsteady: str | None = None
+    today: bool = True  # as of a result
 
 
 def write(trial: Trial, measured: Any, limits: Limits) -> None:
-    """Keep a `Measurement` with its trial; per-prompt scores as one compact attribute."""
+    """Keep a `Measurement` with its trial, and the baseline as it found it with the study.
+
+    Per-prompt scores are one compact attribute.
+    """
+    keep_baseline(trial.study, measured)
     attributes = {
         **_figures(measured),
         "scores": " ".join(f"{score:.4f}" for score in measured.scores),
         "ratios": " ".join(f"{ratio:.4f}" for ratio in measured.ratios),
-        "denoising": _interval(measured.denoising),
-        "denoising_s": measured.denoising_s,
         "memory_gib": measured.memory.device,
         "host_memory_gib": measured.memory.host,
         "same_pictures": measured.same_pictures,
@@ -92,14 +122,41 @@ def write(trial: Trial, measured: Any, limits: Limits) -> None:
 
 def set_constraints(trial: Trial, limits: Limits) -> None:
     """Say whether a trial is feasible, in the form that the dashboard and every sampler read."""
-    found = constraints(trial.user_attrs, limits)
+    found = constraints(trial.number, trial.user_attrs, limits, trial.study.user_attrs)
     trial.storage.set_trial_system_attr(trial._trial_id, "constraints", found)
 
 
-def constraints(kept: Mapping[str, Any], limits: Limits) -> list[float]:
-    """The constraints of a trial, from what `write` kept."""
+def constraints(
+    number: int, kept: Mapping[str, Any], limits: Limits, about: Mapping[str, Any]
+) -> list[float]:
+    """The constraints of a trial, from what it keeps and what its study keeps `about` it.
+
+    Of two measurements the worse one counts for each limit; where the second failed, the trial is
+    barely infeasible, which says so and teaches a sampler nothing false.
+    """
+    again = _second(number, kept, about) or {}
+    both = [_constraints(one, limits) for one in (kept, again) if "score_loss" in one]
+    first, *others = (max(values) for values in zip(*both, strict=True))
+    return [max(first, BARELY) if "failed" in again else first, *others]
+
+
+def _constraints(kept: Mapping[str, Any], limits: Limits) -> list[float]:
     fidelity = {name: one["value"] for name, one in kept.get("fidelity", {}).items()}
     return limits.constraints(kept["score_loss"], fidelity)
+
+
+def judge_verified(study: optuna.Study, limits: Limits) -> None:
+    """Let the stored constraints of what was measured again follow both measurements."""
+    about = study.user_attrs
+    if about.get(VERIFIED):
+        trials.judge(
+            study,
+            {
+                trial: constraints(number, kept, limits, about)
+                for trial, number, kept in trials.attributes(study, *trials.ENDED, without=LONG)
+                if "score_loss" in kept and _second(number, kept, about) is not None
+            },
+        )
 
 
 def stopped_for_good(
@@ -122,14 +179,17 @@ def feasible_settings(study: optuna.Study, limits: Limits) -> set[Setting]:
     return {one.setting for one in results(study) if one.feasible(limits)}
 
 
-def keep_verification(study: optuna.Study, trial: int, measured: Any) -> None:
-    """Keep a second measurement, or in words why it failed.
+def keep_verification(study: optuna.Study, trial: int, measured: Any, limits: Limits) -> None:
+    """Keep a second measurement, or in words why it failed; the verdict follows it.
 
     It is kept with the study, because a finished trial is closed.
     """
     kept = study.user_attrs.get(VERIFIED, {})
     found = {"failed": measured} if isinstance(measured, str) else _figures(measured)
     study.set_user_attr(VERIFIED, kept | {str(trial): found})
+    if not isinstance(measured, str):
+        keep_baseline(study, measured)
+    judge_verified(study, limits)
 
 
 def second_looks(study: optuna.Study) -> dict[int, dict[str, Any]]:
@@ -138,19 +198,22 @@ def second_looks(study: optuna.Study) -> dict[int, dict[str, Any]]:
     return {int(number): one for number, one in kept.items() if "failed" not in one}
 
 
-def results(study: optuna.Study) -> list[Result]:
+def results(study: optuna.Study, about: Mapping[str, Any] | None = None) -> list[Result]:
     """The COMPLETE trials, in the order of their numbers, with their second measurements.
 
-    Of a setting that was measured again on more prompts, the trial with the most of them.
+    Of a setting that was measured again on more prompts, the trial with the most of them. `about`
+    are the study's attributes, where they were read before.
     """
-    about = study.user_attrs
+    about = study.user_attrs if about is None else about
     if isinstance(study._storage, optuna.storages.RDBStorage):  # it keeps no trials
         rows = trials.attributes(study, TrialState.COMPLETE, without=LONG)
     else:
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         rows = ((one._trial_id, one.number, one.user_attrs) for one in complete)
+    baseline = Baseline.of(about)
     found = [
-        from_attributes(number, kept, _second(number, kept, about)) for _, number, kept in rows
+        from_attributes(number, kept, baseline, _second(number, kept, about))
+        for _, number, kept in rows
     ]
     most: dict[Setting, int] = {}
     for one in found:
@@ -160,8 +223,9 @@ def results(study: optuna.Study) -> list[Result]:
 
 def stopped(study: optuna.Study) -> list[Result]:
     """What trials found that were stopped early, by the prompts that they had."""
+    baseline = Baseline.of(study.user_attrs)
     pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
-    return [result(one) for one in pruned]
+    return [from_attributes(one.number, one.user_attrs, baseline) for one in pruned]
 
 
 def _second(
@@ -175,43 +239,55 @@ def _second(
     return measured.get(str(kept.get(SAME_AS, number)))
 
 
-def result(trial: FrozenTrial, again: dict[str, Any] | None = None) -> Result:
-    """One trial that was measured."""
-    return from_attributes(trial.number, trial.user_attrs, again)
+def result(study: optuna.Study, number: int, kept: Mapping[str, Any]) -> Result:
+    """One trial that was measured, from its attributes."""
+    about = study.user_attrs
+    return from_attributes(number, kept, Baseline.of(about), _second(number, kept, about))
 
 
 def from_attributes(
-    number: int, kept: dict[str, Any], again: dict[str, Any] | None = None
+    number: int,
+    kept: Mapping[str, Any],
+    baseline: Baseline,
+    again: Mapping[str, Any] | None = None,
 ) -> Result:
     """A result from what `write` kept, and what `keep_verification` kept."""
-    verified, again = None, again or {}
-    if again and "failed" not in again:
-        verified = Verification(
-            speedup=_estimate(again["speedup"], again["speedup_ci"]),
-            score_loss=_estimate(again["score_loss"], again["score_loss_ci"]),
-            latency_s=again["latency_s"],
-            score=again["score"],
-            prompts=again["prompts"],
-            fidelity=_fidelity(again),
-            unsteady=again.get("unsteady"),
-        )
+    again = again or {}
+    verified = None if not again or "failed" in again else _verification(again, baseline)
+    timed = again if verified is not None and verified.today and not baseline.is_of(kept) else kept
+    denoising = _estimate(**timed["denoising"]) if timed.get("denoising") else None
+    speedup = _estimate(timed["speedup"], timed["speedup_ci"])
     return Result(
         trial=number,
         setting=Setting.of(kept["setting"]),
-        speedup=_estimate(kept["speedup"], kept["speedup_ci"]),
+        speedup=speedup,
         score_loss=_estimate(kept["score_loss"], kept["score_loss_ci"]),
-        latency_s=kept["latency_s"],
+        latency_s=baseline.latency_at(speedup.value),
         score=kept["score"],
         prompts=kept["prompts"],
         same_pictures=kept["same_pictures"],
         note=kept.get("note"),
         fidelity=_fidelity(kept),
         memory=PeakMemory(device=kept.get("memory_gib"), host=kept.get("host_memory_gib")),
-        denoising=_estimate(**kept["denoising"]) if kept.get("denoising") else None,
-        denoising_s=kept.get("denoising_s"),
-        unsteady=kept.get("unsteady"),
+        denoising=denoising,
+        denoising_s=None if denoising is None else baseline.denoising_at(denoising.value),
+        unsteady=timed.get("unsteady"),
+        today=baseline.is_of(timed),
         verified=verified,
         failed_again=again.get("failed"),
+    )
+
+
+def _verification(again: Mapping[str, Any], baseline: Baseline) -> Verification:
+    return Verification(
+        speedup=_estimate(again["speedup"], again["speedup_ci"]),
+        score_loss=_estimate(again["score_loss"], again["score_loss_ci"]),
+        latency_s=baseline.latency_at(again["speedup"]),
+        score=again["score"],
+        prompts=again["prompts"],
+        fidelity=_fidelity(again),
+        unsteady=again.get("unsteady"),
+        today=baseline.is_of(again),
     )
 
 
@@ -246,7 +322,8 @@ def _figures(measured: Any) -> dict[str, Any]:
         "score_loss_ci": [measured.score_loss.low, measured.score_loss.high],
         "speedup": measured.speedup.value,
         "speedup_ci": [measured.speedup.low, measured.speedup.high],
-        "latency_s": measured.latency_s,
+        "denoising": _interval(measured.denoising),
+        "latency_key": measured.latency_key,
         "score": measured.score,
         "fidelity": {name: _interval(one) for name, one in measured.fidelity.items()},
         "prompts": measured.prompts,

@@ -2,6 +2,9 @@
 
 The best of many noisy results is, on average, not as good as it looks. So before a result is
 handed over it is measured once more; one that does not hold is passed over for the next.
+
+So is one whose speed was measured on another machine or with other versions, whatever it was then:
+what is handed over, and what a target is decided on, was timed here and now.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,16 +34,20 @@ def verify(
 
     Those are `samples` prompts, or more where the verdict needs them.
 
-    What is measured is kept with the study, so that it is not measured twice. One whose second
-    measurement fails does not hold; the reason is kept.
+    What is measured is kept with the study, so that it is not measured twice on one machine. One
+    whose second measurement fails does not hold; the reason is kept.
     """
+    seen: set[int] = set()
     while True:
-        candidate = goal.reached(record.results(study))
-        if candidate is None or candidate.verified is not None:
+        candidate = goal.candidate(record.results(study))
+        if candidate is None or candidate.verified_today:
             return candidate
+        if candidate.trial in seen:  # another machine measured it a moment ago, for the same study
+            return None
+        seen.add(candidate.trial)
         effort = Effort(limits=goal.limits, samples=samples, settles=True)
         again = second_look(partial(measure, candidate), effort)
-        record.keep_verification(study, candidate.trial, again)
+        record.keep_verification(study, candidate.trial, again, goal.limits)
         on_verified(next(r for r in record.results(study) if r.trial == candidate.trial))
 
 
