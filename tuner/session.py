@@ -94,7 +94,7 @@ class Session:
         for accelerator in spec.accelerators:
             accelerator.check(pipeline)
             gentlest = accelerator.from_values(dict(accelerator.neutral))
-            gentlest.check_call({"guidance_scale": guidance_scale})
+            gentlest.check_call(pipeline, {"guidance_scale": guidance_scale})
         return Evaluation(
             pipeline=pipeline,
             device=device,
