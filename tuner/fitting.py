@@ -37,7 +37,7 @@ def check_fit(
     """Raise `UnfitError` where an accelerator, with any of its knobs' values, does not fit."""
     accelerator.check(pipeline)
     gentlest = dict(accelerator.neutral)
-    accelerator.from_values(gentlest).check_call({"guidance_scale": guidance_scale})
+    accelerator.from_values(gentlest).check_call(pipeline, {"guidance_scale": guidance_scale})
     for knob, values in spec.values(accelerator).items():
         for value in {min(values), max(values)}:
             with applied(pipeline, (accelerator.from_values(gentlest | {knob: value}),)):

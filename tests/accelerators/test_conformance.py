@@ -198,7 +198,7 @@ def test_without_guidance_a_combination_works_or_is_refused_in_one_line(
     pipeline = tiny(family)
     plain = pictures(pipeline, guidance_scale=1.0)
     with applied(pipeline, setting(names).accelerators) as generate:
-        if refuses_no_guidance(setting(names)):
+        if refuses_no_guidance(pipeline, setting(names)):
             with pytest.raises(UnfitError, match="guidance_scale") as refusal:
                 pictures(generate, guidance_scale=1.0)
             assert "\n" not in str(refusal.value)
@@ -209,10 +209,10 @@ def test_without_guidance_a_combination_works_or_is_refused_in_one_line(
         assert same(pictures(generate), expected)
 
 
-def refuses_no_guidance(some: Setting) -> bool:
+def refuses_no_guidance(pipeline: Any, some: Setting) -> bool:
     try:
         for part in some.accelerators:
-            part.check_call({"guidance_scale": 1.0})
+            part.check_call(pipeline, {"guidance_scale": 1.0})
     except UnfitError:
         return True
     return False

@@ -6,7 +6,6 @@ import diffusers
 import numpy as np
 import pytest
 from diffusers.models.attention_processor import AttnProcessor2_0
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from tests.accelerators.upstream import (
     GATED,
@@ -121,23 +120,6 @@ def test_8_our_tgate_runs_the_attention_processors_that_are_there() -> None:
     pipeline.unet.set_attn_processor(CountingProcessor())
     assert same(ours(pipeline, GATED), expected)
     assert CountingProcessor.calls > 0
-
-
-def test_8_our_tgate_refuses_an_image_encoder() -> None:
-    pipeline = new("sd")
-    config = CLIPVisionConfig(
-        hidden_size=8,
-        intermediate_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        image_size=8,
-        patch_size=4,
-        projection_dim=8,
-    )
-    pipeline.register_modules(image_encoder=CLIPVisionModelWithProjection(config))
-    with pytest.raises(UnfitError, match="does not know of image_encoder") as refusal:
-        ours(pipeline, GATED)
-    assert "\n" not in str(refusal.value)
 
 
 def test_8_our_tgate_refuses_a_controlnet() -> None:

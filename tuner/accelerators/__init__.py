@@ -55,17 +55,28 @@ def knob(
 class Generation:
     """What accelerators share while one `generate` call runs.
 
-    `steps` is how many there will be. `step` counts the denoiser's calls from 0 and is -1 before
-    the first. At `full_steps` no accelerator may take features from an earlier step, because
-    another one changes their shape or keeps them. `chance` is the `torch.Generator` of random
+    `step` counts the denoiser's calls from 0 and is -1 before the first. From then on `steps` is
+    how many there will be, and `first` the place of the first among the scheduler's timesteps:
+    image to image begins in their middle. At `full_steps` no accelerator may take features from an
+    earlier step, because another one changes their shape or keeps them. `resized` says that this
+    step's inputs have other shapes than the last one's, and `plain_batch` that the first one's had
+    one row for each picture, or two with guidance. `chance` is the `torch.Generator` of random
     choices, seeded with `seed` by whoever draws first.
     """
 
     seed: int = 0
     steps: int = 0
+    first: int = 0
     step: int = -1
     full_steps: frozenset[int] = frozenset()
+    resized: bool = False
+    plain_batch: bool = True
     chance: Any = None
+
+    @property
+    def afresh(self) -> bool:
+        """Whether nothing from an earlier step may be used at this one."""
+        return self.resized or self.step in self.full_steps
 
 
 @dataclass
@@ -138,8 +149,13 @@ class Accelerator(ABC):
         """Why this may not be faster on this pipeline, where that is known."""
         return None
 
-    def check_call(self, arguments: dict[str, Any]) -> None:  # noqa: B027 - most accept any call
+    def check_call(  # noqa: B027 - most accept any call
+        self, pipeline: Any, arguments: dict[str, Any]
+    ) -> None:
         """Raise `UnfitError` where the arguments of a call do not fit this accelerator."""
+
+    def check_pass(self, generation: Generation) -> None:  # noqa: B027 - most accept any pass
+        """Raise `UnfitError` where the running call gives the denoiser what does not fit."""
 
     @contextmanager
     @abstractmethod

@@ -9,7 +9,9 @@ from typing import Any
 from weakref import WeakSet
 
 from tuner.accelerators import Accelerator, Call, Generation
+from tuner.accelerators._call import is_guided
 from tuner.accelerators._denoiser import denoiser_of
+from tuner.accelerators._watch import Watch
 from tuner.errors import UnfitError, UsageError
 
 Generate = Callable[..., Any]
@@ -44,27 +46,27 @@ def applied(
     plain = MethodType(type(pipeline).__call__, pipeline)
     call = Call(function=plain, extra={})
     signature = inspect.signature(plain)
-    default_steps = signature.parameters["num_inference_steps"].default
+    watch = Watch(pipeline, generation, accelerators)
     _in_use.add(denoiser)
     with ExitStack() as undo:
         undo.callback(_in_use.discard, denoiser)
-        undo.callback(denoiser.register_forward_pre_hook(_counter(generation)).remove)
+        hook = denoiser.register_forward_pre_hook(watch.see_pass, with_kwargs=True)
+        undo.callback(hook.remove)
         ordered = sorted(accelerators, key=lambda one: one.order)
         forget = [undo.enter_context(one.applied(pipeline, generation, call)) for one in ordered]
 
         @wraps(plain)
         def generate(*args: Any, **kwargs: Any) -> Any:
             given = signature.bind(*args, **kwargs).arguments
-            check_passes(given, ordered)
+            check_passes(pipeline, given, ordered)
             for one in ordered:
-                one.check_call(given)
+                one.check_call(pipeline, given)
             check_scheduler(pipeline, ordered)
-            generation.steps = given.get("num_inference_steps", default_steps)
-            generation.step = -1
             for forget_one in forget:
                 forget_one()
             try:
-                return call.function(*args, **call.extra, **kwargs)
+                with watch.over(given, denoiser):
+                    return call.function(*args, **call.extra, **kwargs)
             finally:
                 for forget_one in forget:
                     forget_one()
@@ -90,11 +92,16 @@ def check_scheduler(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
         )
 
 
-def check_passes(arguments: dict[str, Any], accelerators: Sequence[Accelerator]) -> None:
-    """Refuse what makes Flux pass twice a step, without the prompt, or SD3, without some layers."""
+def check_passes(
+    pipeline: Any, arguments: dict[str, Any], accelerators: Sequence[Accelerator]
+) -> None:
+    """Refuse what makes Flux pass twice a step, without the prompt, or SD3, without some layers.
+
+    What these arguments do is known beforehand; `Watch` refuses the rest once it happens.
+    """
     names = "+".join(one.name for one in accelerators)
-    scale = arguments.get("true_cfg_scale", 1)
-    if accelerators and scale > 1:
+    scale = arguments.get("true_cfg_scale") or 1
+    if accelerators and scale > 1 and is_guided(pipeline, arguments):
         raise UnfitError(
             f"{names} counts denoising steps and true_cfg_scale = {scale} takes two passes for "
             "one; use guidance_scale"
@@ -104,13 +111,6 @@ def check_passes(arguments: dict[str, Any], accelerators: Sequence[Accelerator])
             f"{names} counts denoising steps and skip_guidance_layers takes two passes for one; "
             "leave it out"
         )
-
-
-def _counter(generation: Generation) -> Callable[..., None]:
-    def count(module: Any, args: Any) -> None:
-        generation.step += 1
-
-    return count
 
 
 def _is_patched(denoiser: Any) -> bool:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from tuner.accelerators import Generation
+from tuner.accelerators._controls import Controls, Rows
 
 
 @contextmanager
@@ -14,10 +16,12 @@ def hooked(
     apply: Callable[[], None],
     *names: str,
     by_row: bool = False,
+    skips_blocks: bool = False,
+    begin: Callable[[], None] = lambda: None,
 ) -> Iterator[Callable[[], None]]:
     """Run a denoiser with what a diffusers ``apply_…`` hangs on it; taken off on exit.
 
-    Gives back a function that forgets all that the hooks keep; at `generation.full_steps` they
+    Gives back a function that forgets all that the hooks keep; where `generation.afresh` they
     forget by themselves. They are told a cache context, which only some pipelines do.
 
     Args:
@@ -27,6 +31,9 @@ def hooked(
         names: those under which diffusers registers the hooks.
         by_row: run the batch row by row, each with a memory of its own, for hooks that decide for
             a whole batch: a picture would depend on those that it is drawn with.
+        skips_blocks: the hook of the first name is on the first block and decides whether the
+            others run; see `Controls`.
+        begin: called at the first step, and at each one at which the hooks forget.
     """
     from diffusers.hooks import HookRegistry
     from diffusers.models import CacheMixin
@@ -37,19 +44,27 @@ def hooked(
     registry = HookRegistry.check_if_exists_or_initialize(denoiser)
     registry.invalidate_child_registries_cache()
     plain = denoiser.forward
+    controls = Controls(denoiser, partial(_skips, denoiser, names[0])) if skips_blocks else None
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return plain(*args, **(kwargs if controls is None else controls.of(kwargs)))
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        if generation.step in generation.full_steps:
+        if generation.afresh:
             registry.reset_stateful_hooks()
+        if generation.afresh or generation.step == 0:
+            begin()
         if by_row:
-            return _row_by_row(denoiser, plain, args, kwargs)
+            return _row_by_row(denoiser, run, args, kwargs)
         with CacheMixin.cache_context(denoiser, "batch"):
-            return plain(*args, **kwargs)
+            return run(*args, **kwargs)
 
     denoiser.forward = forward
     try:
         yield registry.reset_stateful_hooks
     finally:
+        if controls is not None:
+            controls.remove()
         for name in names:
             registry.remove_hook(name, recurse=True)
         for module in denoiser.modules():
@@ -57,6 +72,12 @@ def hooked(
             if module not in before:
                 module.__dict__.pop("_diffusers_hook", None)
         registry.invalidate_child_registries_cache()
+
+
+def _skips(denoiser: Any, name: str) -> bool:
+    """Whether the first block's hook has decided in this pass that the others do not run."""
+    hook = denoiser.transformer_blocks[0]._diffusers_hook.get_hook(name)
+    return not hook.state_manager.get_state().should_compute
 
 
 def _row_by_row(
@@ -68,25 +89,8 @@ def _row_by_row(
     count = len(args[0] if args else kwargs["hidden_states"])
     rows = []
     for index in range(count):
-        only = _Only(index, count)
+        only = Rows(slice(index, index + 1), count)
         with CacheMixin.cache_context(denoiser, f"row {index}"):
             found = plain(*(only(one) for one in args), **only(kwargs))
         rows.append(found[0])
     return (torch.cat(rows),)
-
-
-class _Only:
-    """Takes one row of whatever has as many rows as the batch."""
-
-    def __init__(self, index: int, rows: int) -> None:
-        self.index, self.rows = index, rows
-
-    def __call__(self, value: Any) -> Any:
-        import torch
-
-        if isinstance(value, dict):
-            # Flux's places of tokens are the same for all pictures.
-            return {k: one if k.endswith("_ids") else self(one) for k, one in value.items()}
-        if isinstance(value, torch.Tensor) and value.dim() and len(value) == self.rows:
-            return value[self.index : self.index + 1]
-        return value

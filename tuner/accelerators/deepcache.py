@@ -77,8 +77,7 @@ class DeepCache(Accelerator):
             )
 
         def must_be_full() -> bool:
-            step = generation.step
-            return step in generation.full_steps or self.must_be_full(step)
+            return generation.afresh or self.must_be_full(generation.step)
 
         helper = _helper(pipeline, generation, must_be_full)
         helper.set_params(cache_interval=self.cache_interval, cache_branch_id=self.cache_branch_id)

@@ -8,10 +8,20 @@ from functools import partial
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
+from tuner.accelerators._call import check_guided
+from tuner.accelerators._controls import Rows
 from tuner.accelerators._denoiser import check_denoiser, denoiser_of
 from tuner.accelerators._hooks import hooked
 from tuner.accelerators._plan import Plan
 from tuner.errors import UnfitError
+
+_HALVED = (  # by diffusers itself
+    "hidden_states",
+    "encoder_hidden_states",
+    "encoder_attention_mask",
+    "timestep",
+    "pooled_projections",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +72,18 @@ class FasterCache(Accelerator):
         """Of Flux's guidance there is no pass to leave out, and U-Nets' attentions stay unfound."""
         check_denoiser(cls.name, pipeline, ("PixArtTransformer2DModel", "SD3Transformer2DModel"))
 
-    def check_call(self, arguments: dict[str, Any]) -> None:
+    def check_call(self, pipeline: Any, arguments: dict[str, Any]) -> None:
         """Without guidance half of the pictures would be taken for the pass without the prompt."""
-        guidance = arguments.get("guidance_scale")
-        if guidance is not None and guidance <= 1:
-            raise UnfitError(f"fastercache needs guidance_scale above 1, not {guidance}")
+        check_guided(self.name, pipeline, arguments)
+
+    def check_pass(self, generation: Generation) -> None:
+        """So they would from where guidance ends on the way, or beside rows of another kind."""
+        if not generation.plain_batch or generation.resized:
+            raise UnfitError(
+                "fastercache needs the pictures without and with the prompt at every step, and "
+                f"the batch of step {generation.step} is another (a callback that ends guidance "
+                "changes it, and pag_scale)"
+            )
 
     @contextmanager
     def applied(
@@ -92,13 +109,7 @@ class FasterCache(Accelerator):
             high_frequency_weight_callback=weight(0.699, 1.0),
             tensor_format="BCHW",
             current_timestep_callback=lambda: generation.step,
-            _unconditional_conditional_input_kwargs_identifiers=[
-                "hidden_states",
-                "encoder_hidden_states",
-                "encoder_attention_mask",
-                "timestep",
-                "pooled_projections",
-            ],
+            _unconditional_conditional_input_kwargs_identifiers=list(_HALVED),
         )
         denoiser = denoiser_of(pipeline)
         apply = partial(_apply, denoiser, config)
@@ -113,12 +124,12 @@ def _apply(denoiser: Any, config: Any) -> None:
     plain = denoiser.forward
 
     def forward(hidden_states: Any, *args: Any, **kwargs: Any) -> Any:
-        # diffusers leaves PixArt-α's conditions, which come in a dictionary, as many as they were.
-        sizes = kwargs.get("added_cond_kwargs") or {}
+        # diffusers leaves what comes in dictionaries and lists as many rows as it was: PixArt-α's
+        # conditions, a ControlNet's residuals, an IP-Adapter's pictures.
         rows = len(hidden_states)
-        halved = {name: one if one is None else one[-rows:] for name, one in sizes.items()}
-        extra = {"added_cond_kwargs": halved} if sizes else {}
-        return plain(hidden_states, *args, **kwargs | extra)
+        halved = Rows(slice(rows, None), 2 * rows)
+        nested = {k: halved(v) for k, v in kwargs.items() if isinstance(v, dict | list | tuple)}
+        return plain(hidden_states, *args, **kwargs | nested)
 
     denoiser.forward = forward
     # It warns at each application that it is experimental; that is what the measurement is for.

@@ -10,6 +10,7 @@ from tuner.accelerators import Accelerator, Call, Generation, Value, knob
 from tuner.accelerators._denoiser import check_denoiser, denoiser_of
 from tuner.accelerators._hooks import hooked
 from tuner.accelerators._plan import Plan
+from tuner.errors import UnfitError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,14 @@ class FirstBlockCache(Accelerator):
         kinds = ("PixArtTransformer2DModel", "FluxTransformer2DModel", "SD3Transformer2DModel")
         check_denoiser(cls.name, pipeline, kinds)
 
+    def check_pass(self, generation: Generation) -> None:
+        """Rows that look at one another, as PAG's do, cannot run by themselves."""
+        if self.threshold > 0 and not generation.plain_batch:
+            raise UnfitError(
+                "fbcache runs each row by itself, and this call's batch has other rows than one "
+                "for each picture, or two with guidance (pag_scale adds some)"
+            )
+
     @contextmanager
     def applied(
         self, pipeline: Any, generation: Generation, call: Call
@@ -61,7 +70,7 @@ class FirstBlockCache(Accelerator):
         denoiser = denoiser_of(pipeline)
         apply = partial(_apply, denoiser, self.threshold)
         names = ("fbc_leader_block_hook", "fbc_block_hook")
-        with hooked(denoiser, generation, apply, *names, by_row=True) as forget:
+        with hooked(denoiser, generation, apply, *names, by_row=True, skips_blocks=True) as forget:
             yield forget
 
 

@@ -53,7 +53,7 @@ class MagCache(Accelerator):
     def plan(self, plan: Plan) -> None:
         """Follow the package's rule; it sees the number of the step and nothing of the picture."""
         config = self._config(len(plan.steps))
-        first = int(config.retention_ratio * len(plan.steps) + 0.5)
+        first = self._kept(len(plan.steps))
         ratio, error, skipped = 1.0, 0.0, 0
         for number, step in enumerate(plan.steps):
             if number < first:
@@ -72,7 +72,7 @@ class MagCache(Accelerator):
         """The growth was measured for Flux; for SD3 nobody has published one."""
         check_denoiser(cls.name, pipeline, ("FluxTransformer2DModel",))
 
-    def check_call(self, arguments: dict[str, Any]) -> None:
+    def check_call(self, pipeline: Any, arguments: dict[str, Any]) -> None:
         """The growth is known by the number of steps, for their usual places."""
         if arguments.get("sigmas") is not None:
             raise UnfitError("magcache needs num_inference_steps; it does not know other sigmas")
@@ -86,15 +86,24 @@ class MagCache(Accelerator):
 
         denoiser = denoiser_of(pipeline)
         config = self._config(1)
+
+        def begin() -> None:
+            """Give the hooks, which count from here on, the growth of the steps that are left."""
+            usual = self._config(len(pipeline.scheduler.timesteps)).mag_ratios
+            kept = self._kept(generation.steps) - generation.step
+            left = generation.steps - generation.step
+            config.num_inference_steps = left
+            config.mag_ratios = usual[generation.first + generation.step :][:left]
+            config.retention_ratio = max(kept, 0) / left
+
         names = ("mag_cache_leader_block_hook", "mag_cache_block_hook")
         apply = partial(apply_mag_cache, denoiser, config)
-        with hooked(denoiser, generation, apply, *names) as forget_states:
-
-            def forget() -> None:
-                forget_states()
-                vars(config).update(vars(self._config(generation.steps)))
-
+        with hooked(denoiser, generation, apply, *names, skips_blocks=True, begin=begin) as forget:
             yield forget
+
+    def _kept(self, steps: int) -> int:
+        """How many of the first steps are computed."""
+        return int(self.retention * steps + 0.5)
 
     def _config(self, steps: int) -> Any:
         from diffusers import MagCacheConfig

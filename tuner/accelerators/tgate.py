@@ -8,6 +8,7 @@ from types import FunctionType, MethodType
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
+from tuner.accelerators._call import check_guided
 from tuner.accelerators._denoiser import denoiser_of
 from tuner.accelerators._plan import Plan
 from tuner.errors import UnfitError
@@ -97,15 +98,19 @@ class TGate(Accelerator):
     def check(cls, pipeline: Any) -> None:
         """T-GATE brings its own denoising loop for each pipeline class that it knows."""
         _loader(pipeline)
-        for part in ("image_encoder", "controlnet"):
-            if getattr(pipeline, part, None) is not None:
-                raise UnfitError(f"tgate's denoising loop does not know of {part}")
 
-    def check_call(self, arguments: dict[str, Any]) -> None:
+    def check_call(self, pipeline: Any, arguments: dict[str, Any]) -> None:
         """Without guidance there is no batch to halve at the gate."""
-        guidance = arguments.get("guidance_scale")
-        if guidance is not None and guidance <= 1:
-            raise UnfitError(f"tgate needs guidance_scale above 1, not {guidance}")
+        check_guided(self.name, pipeline, arguments)
+
+    def check_pass(self, generation: Generation) -> None:
+        """A batch that is halved before the gate leaves nothing to average there."""
+        if generation.resized and generation.step < self.gate_step <= generation.steps:
+            raise UnfitError(
+                f"tgate ends guidance at step {self.gate_step} itself, and this call's batch "
+                f"changes at step {generation.step} (a callback that ends guidance does so); "
+                "leave the callback out"
+            )
 
     def full_steps(self) -> frozenset[int]:
         """The step that fills the stored attentions, and the first one with half the batch."""
@@ -119,15 +124,26 @@ class TGate(Accelerator):
         attentions = _Attentions()
         _loader(pipeline)(pipeline)
         loop = pipeline.__dict__.pop("tgate").__func__
-        call.function = MethodType(_where(loop, register_forward=attentions.ask), pipeline)
+        bound = MethodType(_where(loop, register_forward=attentions.ask), pipeline)
+        call.function = _with_callbacks(bound)
         call.extra = {
             "gate_step": self.gate_step,
             "sp_interval": self.sp_interval,
             "fi_interval": self.fi_interval,
             "warm_up": self.warmup,
         }
-        with attentions.kept_of(denoiser_of(pipeline)):
-            yield attentions.forget
+
+        def drop(module: Any, args: Any) -> None:
+            if generation.resized and generation.step < self.gate_step:
+                attentions.drop()
+
+        denoiser = denoiser_of(pipeline)
+        hook = denoiser.register_forward_pre_hook(drop)
+        try:
+            with attentions.kept_of(denoiser):
+                yield attentions.forget
+        finally:
+            hook.remove()
 
 
 class _Attentions:
@@ -144,9 +160,13 @@ class _Attentions:
 
     def forget(self) -> None:
         """Let go of what an earlier generation left."""
-        self._kept.clear()
+        self.drop()
         self._self = self._cross = {"cache": False, "reuse": False}
         self._whole = True
+
+    def drop(self) -> None:
+        """Let go of the stored outputs, which fit another batch."""
+        self._kept.clear()
 
     def ask(
         self,
@@ -191,6 +211,45 @@ class _Attentions:
             return output
 
         return forward
+
+
+def _with_callbacks(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """The loop, where callbacks that change tensors do what they do in the pipeline's own loop.
+
+    The package's loop takes the latents back, and of the others not the ones that it goes on with.
+    """
+    signature = inspect.signature(loop)
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        callback = given.arguments.get("callback_on_step_end")
+        if callback is not None:
+            given.arguments["callback_on_step_end"] = _answers(callback)
+            if hasattr(callback, "tensor_inputs"):
+                given.arguments["callback_on_step_end_tensor_inputs"] = callback.tensor_inputs
+        return loop(*given.args, **given.kwargs)
+
+    return function
+
+
+def _answers(callback: Callable[..., Any]) -> Callable[..., Any]:
+    def answer(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> Any:
+        before = dict(tensors)
+        found = dict(callback(pipeline, step, timestep, tensors))
+        # The pipeline's own loop does not use the negative prompt by itself, and this one does.
+        found.pop("negative_prompt_embeds", None)
+        changed = [k for k, v in found.items() if k != "latents" and v is not before.get(k)]
+        if changed == ["prompt_embeds"] and not pipeline.do_classifier_free_guidance:
+            # Without guidance this loop goes on with what it calls the negative prompt.
+            return found | {"negative_prompt_embeds": found["prompt_embeds"]}
+        if changed:
+            raise UnfitError(
+                f"tgate's denoising loop takes no other {' and '.join(changed)} in mid-call, and "
+                f"the callback changes it at step {step}; leave the callback out"
+            )
+        return found
+
+    return answer
 
 
 def _where(function: Any, **names: Any) -> Any:

@@ -57,6 +57,11 @@ class ToMe(Accelerator):
         """ToMe needs transformer blocks over an image's grid."""
         check_denoiser(cls.name, pipeline, ("UNet2DConditionModel", "PixArtTransformer2DModel"))
         denoiser = denoiser_of(pipeline)
+        if any(vars(module).get("only_cross_attention") for module in denoiser.modules()):
+            raise UnfitError(
+                "tome merges the tokens of self-attention, and layers of this "
+                f"{type(denoiser).__name__} have none (only_cross_attention)"
+            )
         if any(getattr(module, "fused_projections", False) for module in denoiser.modules()):
             raise UnfitError(
                 "tome needs separate projections; call unfuse_qkv_projections() on the "
@@ -191,6 +196,7 @@ class _Layer:
     def __init__(self, merging: _Merging) -> None:
         self.merging = merging
         self.metric: Any = None
+        self.size: tuple[int, ...] = ()  # rows and tokens of the metric
         self.functions: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None
         self.merged: tuple[Any, Any] | None = None  # the projections' input and its merged form
 
@@ -207,10 +213,17 @@ class _Layer:
         (tokens,) = args
         if self.metric is not None:
             self.functions = self.merging.matching(self.metric)
+            self.size = tuple(self.metric.shape[:2])
             self.metric = None
             self.merged = None
         if self.functions is None:
             return None
+        if tokens.shape[:2] != self.size:
+            raise UnfitError(
+                "tome merges the tokens that a self-attention is given, and this call projects "
+                f"others: {tuple(tokens.shape[:2])} rows and tokens, not {self.size}; make it "
+                "without what attends in another way, such as pag_scale"
+            )
         if self.merged is None or self.merged[0] is not tokens:
             self.merged = (tokens, self.functions[0](tokens))
         return (self.merged[1],)
