@@ -1,21 +1,15 @@
-"""The hooks of diffusers, for the length of a ``with`` block."""
+"""The hooks of diffusers, on a denoiser's double."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from tuner.accelerators import Generation
 
 
-@contextmanager
 def hooked(
-    denoiser: Any,
-    generation: Generation,
-    apply: Callable[[], None],
-    *names: str,
-    by_row: bool = False,
-) -> Iterator[Callable[[], None]]:
-    """Run a denoiser with what a diffusers ``apply_…`` hangs on it; taken off on exit.
+    denoiser: Any, generation: Generation, apply: Callable[[], None], *, by_row: bool = False
+) -> Callable[[], None]:
+    """Hang what a diffusers ``apply_…`` hangs on a denoiser's double.
 
     Gives back a function that forgets all that the hooks keep; at `generation.full_steps` they
     forget by themselves. They are told a cache context, which only some pipelines do.
@@ -24,18 +18,14 @@ def hooked(
         denoiser: the hooks are on it and on its modules.
         generation: tells the step.
         apply: hangs the hooks on.
-        names: those under which diffusers registers the hooks.
         by_row: run the batch row by row, each with a memory of its own, for hooks that decide for
             a whole batch: a picture would depend on those that it is drawn with.
     """
     from diffusers.hooks import HookRegistry
     from diffusers.models import CacheMixin
 
-    # Flux's pipeline leaves an empty registry behind, which remembers that there were no others.
-    before = [module for module in denoiser.modules() if "_diffusers_hook" in vars(module)]
     apply()
     registry = HookRegistry.check_if_exists_or_initialize(denoiser)
-    registry.invalidate_child_registries_cache()
     plain = denoiser.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -47,16 +37,8 @@ def hooked(
             return plain(*args, **kwargs)
 
     denoiser.forward = forward
-    try:
-        yield registry.reset_stateful_hooks
-    finally:
-        for name in names:
-            registry.remove_hook(name, recurse=True)
-        for module in denoiser.modules():
-            module.__dict__.pop("forward", None)
-            if module not in before:
-                module.__dict__.pop("_diffusers_hook", None)
-        registry.invalidate_child_registries_cache()
+    forget: Callable[[], None] = registry.reset_stateful_hooks
+    return forget
 
 
 def _row_by_row(

@@ -1,7 +1,6 @@
 """MagCache, through diffusers."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -77,24 +76,20 @@ class MagCache(Accelerator):
         if arguments.get("sigmas") is not None:
             raise UnfitError("magcache needs num_inference_steps; it does not know other sigmas")
 
-    @contextmanager
-    def applied(
-        self, pipeline: Any, generation: Generation, call: Call
-    ) -> Iterator[Callable[[], None]]:
-        """Hook every block; undone on exit."""
+    def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
+        """Hook every block."""
         from diffusers import apply_mag_cache
 
         denoiser = denoiser_of(pipeline)
         config = self._config(1)
-        names = ("mag_cache_leader_block_hook", "mag_cache_block_hook")
         apply = partial(apply_mag_cache, denoiser, config)
-        with hooked(denoiser, generation, apply, *names) as forget_states:
+        forget_states = hooked(denoiser, generation, apply)
 
-            def forget() -> None:
-                forget_states()
-                vars(config).update(vars(self._config(generation.steps)))
+        def forget() -> None:
+            forget_states()
+            vars(config).update(vars(self._config(generation.steps)))
 
-            yield forget
+        return forget
 
     def _config(self, steps: int) -> Any:
         from diffusers import MagCacheConfig
