@@ -13,6 +13,7 @@ from types import MethodType, NoneType
 from typing import Any
 
 from tuner.accelerators._gate import Gate
+from tuner.accelerators._hooks import carry_over
 
 Doubles = dict[Any, Any]  # a module -> its double
 
@@ -38,8 +39,11 @@ def doubled(denoiser: Any) -> Iterator[Any]:
     """
     doubles: Doubles = {}
     double = _made(denoiser, doubles)
-    for one in doubles.values():
+    for module, one in doubles.items():
         _refer_to_doubles(one, doubles)
+        registry = vars(module).get("_diffusers_hook")
+        if registry is not None and registry.hooks:
+            carry_over(module, one, _of_doubles(registry._fn_refs[0].forward, doubles))
     for name in _HOOKS:
         vars(double)[name] = OrderedDict()
     try:
@@ -65,7 +69,7 @@ def _made(module: Any, doubles: Doubles) -> Any:
     }
     # Compiled code would run what it was compiled from, which is not the double.
     state["_compiled_call_impl"] = None
-    # Empty: `check_untouched` refuses others. Flux's pipeline leaves one behind.
+    # Flux's pipeline leaves an empty one behind, which remembers that there were no others.
     state.pop("_diffusers_hook", None)
     return double
 

@@ -5,6 +5,7 @@ from types import MethodType
 from typing import Any
 
 from tuner.accelerators._gate import Gate
+from tuner.accelerators._hooks import is_carried
 from tuner.errors import UnfitError, UsageError
 
 PACKAGES = ("DeepCache", "tgate", "tomesd")
@@ -13,7 +14,8 @@ PACKAGES = ("DeepCache", "tgate", "tomesd")
 def check_untouched(denoiser: Any) -> None:
     """Raise `UsageError`, in one line, where somebody else changes what the denoiser computes.
 
-    accelerate's hooks, which offload and dispatch, are no hindrance.
+    Hooks that only move or cast weights are no hindrance: those of accelerate, and those of
+    diffusers that `is_carried` names.
     """
     kind = type(denoiser).__name__
     if hasattr(denoiser, "_orig_mod"):
@@ -42,14 +44,22 @@ def _why_not(module: Any) -> str | None:
     """A line that says at {where} what somebody else did; None where nobody did."""
     state = vars(module)
     registry = state.get("_diffusers_hook")
-    if registry is not None and registry.hooks:
-        return _of_hook(next(iter(registry.hooks)))
+    hooks = {} if registry is None else registry.hooks
+    for name, hook in hooks.items():
+        if not is_carried(name, hook):
+            return _of_hook(name)
     if type(module).__name__ == "ToMeBlock":
         return _of_package("tomesd")
     forward = state.get("forward")
     while isinstance(forward, Gate):
         forward = forward.below
-    if forward is None or _is_own(module, forward) or _is_accelerates(forward):
+    if hooks:
+        if not _is_of(forward, "diffusers"):
+            return _of_hook(next(iter(hooks)))
+        forward = registry._fn_refs[0].forward
+    if _is_of(forward, "accelerate"):
+        forward = state["_old_forward"]
+    if forward is None or _is_own(module, forward):
         return None
     home = str(getattr(forward, "__module__", None) or type(forward).__module__)
     package = home.split(".")[0]
@@ -69,15 +79,16 @@ def _of_package(package: str) -> str:
 
 
 def _of_hook(name: str) -> str:
-    if "group_offloading" in name:
+    if "group_offloading" in name or name == "layer_execution_tracker":
         return (
-            "group offload is on {where}, whose weights come and go with hooks that accelerators "
-            "would leave out; use enable_model_cpu_offload() or enable_sequential_cpu_offload()"
+            "group offload with streams, or under another hook, is on {where}, and accelerators "
+            "leave layers out that it fetches ahead; use it without use_stream, or "
+            "enable_model_cpu_offload()"
         )
-    if name.startswith("layerwise_casting"):
+    if name == "layerwise_casting":
         return (
-            "layerwise casting is on {where}, with hooks that accelerators would leave out; load "
-            "the pipeline anew and leave enable_layerwise_casting() out"
+            "layerwise casting is on {where} under another hook; load the pipeline anew and call "
+            "enable_layerwise_casting() last"
         )
     return (
         f"this pipeline is accelerated already, by diffusers' hook {name!r} on {{where}}; call "
@@ -90,7 +101,7 @@ def _is_own(module: Any, forward: Any) -> bool:
     return isinstance(forward, MethodType) and forward.__func__ is type(module).forward
 
 
-def _is_accelerates(forward: Any) -> bool:
-    """Whether accelerate hung a hook on: its function takes the module as an argument."""
-    function = getattr(forward, "func", None)
-    return isinstance(forward, partial) and function.__module__.startswith("accelerate.")
+def _is_of(forward: Any, package: str) -> bool:
+    """Whether it is a hook's forward, which these packages make so that it takes the module."""
+    home = getattr(getattr(forward, "func", None), "__module__", "")
+    return isinstance(forward, partial) and home.split(".")[0] == package

@@ -1,6 +1,8 @@
 """The hooks of diffusers, on a denoiser's double."""
 
+import copy
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from tuner.accelerators import Generation
@@ -39,6 +41,44 @@ def hooked(
     denoiser.forward = forward
     forget: Callable[[], None] = registry.reset_stateful_hooks
     return forget
+
+
+def is_carried(name: str, hook: Any) -> bool:
+    """Whether it is a hook of diffusers' that `carry_over` can hang on a double."""
+    if name == "group_offloading":
+        return hook.group.stream is None and hook.next_group is None
+    return name == "layerwise_casting"
+
+
+def carry_over(module: Any, double: Any, forward: Callable[..., Any]) -> None:
+    """Hang a module's hooks on its double; they go on moving and casting the module's weights.
+
+    They are told the module, which they know, and not the double, whose weights are the same.
+    `forward` is what the double computes without them.
+    """
+    registry = vars(module)["_diffusers_hook"]
+    for reference in registry._fn_refs:
+        forward = _between(reference, module, forward)
+    double.forward = forward
+    # Whoever asks for the model's dtype asks for the hook.
+    its_own = copy.copy(registry)
+    vars(its_own).update(
+        _module_ref=double,
+        hooks=dict(registry.hooks),
+        _hook_order=list(registry._hook_order),
+        _fn_refs=list(registry._fn_refs),
+        _child_registries_cache=None,
+    )
+    double._diffusers_hook = its_own
+
+
+def _between(reference: Any, module: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(forward)
+    def hooked(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = reference.pre_forward(module, *args, **kwargs)
+        return reference.post_forward(module, forward(*args, **kwargs))
+
+    return hooked
 
 
 def _row_by_row(
