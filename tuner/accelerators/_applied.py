@@ -8,7 +8,7 @@ accelerated call (`_owner.py`).
 import copy
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from types import MethodType
@@ -25,6 +25,7 @@ from tuner.errors import UnfitError, UsageError
 
 Generate = Callable[..., Any]
 Forget = Callable[[], None]
+Choose = Callable[[Any, dict[str, Any]], Sequence[Accelerator]]
 
 
 @contextmanager
@@ -44,46 +45,67 @@ def applied(
     Raises `UnfitError` where an accelerator does not fit the pipeline, its scheduler or a call,
     and `UsageError` where somebody else changes what the denoiser computes, or after the block.
     """
+    generate, undo = started(pipeline, lambda *_: accelerators, [accelerators], seed=seed)
+    try:
+        yield generate
+    finally:
+        undo()
+
+
+def started(
+    pipeline: Any, choose: Choose, first: Iterable[Sequence[Accelerator]], *, seed: int
+) -> tuple[Generate, Callable[[], None]]:
+    """As `applied`, but until what comes second is called, and with a choice at each call.
+
+    Args:
+        pipeline: a diffusers pipeline.
+        choose: is given the pipeline and a call's arguments by name, with their defaults.
+        first: those that are tried at once, so that what does not fit is told now.
+        seed: as in `applied`.
+    """
     ended = False
 
     @wraps(plain_class(pipeline).__call__)
     def generate(self: Any, *args: Any, **kwargs: Any) -> Any:
         if ended:
-            raise UsageError("the `with` block of this generate has ended; call it inside")
-        return accelerated_call(self, accelerators, seed, args, kwargs)
+            raise UsageError("this generate is of a `with` block that has ended; call it inside")
+        return _call(self, choose, seed, args, kwargs)
 
-    undo = take_over(pipeline, generate)
-    try:
-        rehearse(pipeline, accelerators)
-        yield MethodType(generate, pipeline)
-    finally:
+    release = take_over(pipeline, generate)
+
+    def undo() -> None:
+        nonlocal ended
         ended = True
+        release()
+
+    try:
+        for accelerators in first:
+            _rehearse(pipeline, accelerators)
+    except BaseException:
         undo()
+        raise
+    return MethodType(generate, pipeline), undo
 
 
-def accelerated_call(
-    pipeline: Any,
-    accelerators: Sequence[Accelerator],
-    seed: int,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+def _call(
+    pipeline: Any, choose: Choose, seed: int, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """One call of the pipeline, of its own arguments, with these accelerators."""
+    """One accelerated call of the pipeline."""
     plain = plain_class(pipeline).__call__
     with its_turn(pipeline):
-        if not accelerators:
-            return plain(pipeline, *args, **kwargs)
         bound = inspect.signature(plain).bind(pipeline, *args, **kwargs)
-        given = bound.arguments
-        ordered = sorted(accelerators, key=lambda one: one.order)
+        asked, given = with_defaults(bound), bound.arguments
+        ordered = sorted(choose(pipeline, asked), key=lambda one: one.order)
+        if not ordered:
+            return plain(pipeline, *args, **kwargs)
         check_passes(given, ordered)
         for one in ordered:
             one.check_call(given)
         check(pipeline, ordered)
-        generation = Generation(seed=seed, steps=steps_of(with_defaults(bound)))
+        generation = Generation(seed=seed, steps=steps_of(asked))
         denoiser = denoiser_of(pipeline)
         with doubled(denoiser) as double:
-            call, forget = patch(pipeline, double, ordered, generation)
+            call, forget = _patch(pipeline, double, ordered, generation)
             for forget_one in forget:
                 forget_one()
             try:
@@ -94,7 +116,7 @@ def accelerated_call(
                     forget_one()
 
 
-def patch(
+def _patch(
     pipeline: Any, double: Any, ordered: Sequence[Accelerator], generation: Generation
 ) -> tuple[Call, list[Forget]]:
     """Put accelerators on a double; gives back how to call, and what forgets a generation."""
@@ -107,7 +129,7 @@ def patch(
     return call, [one.patch(stand_in, generation, call) for one in ordered]
 
 
-def rehearse(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
+def _rehearse(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
     """Raise now what would be raised by each call; patches a double that is thrown away."""
     if not accelerators:
         return
@@ -121,7 +143,7 @@ def rehearse(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
         )
     ordered = sorted(accelerators, key=lambda one: one.order)
     with doubled(denoiser) as double:
-        patch(pipeline, double, ordered, Generation())
+        _patch(pipeline, double, ordered, Generation())
 
 
 def check(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
