@@ -47,6 +47,9 @@ def check_contents(contents: Mapping[str, Any]) -> None:
 def _check(contents: Mapping[str, Any], where: str, *, whole: bool) -> None:
     wrong = best_match(_validator(whole).iter_errors(contents))
     if wrong is not None:
+        # Of what may also be null, what it lacks as the other thing says more.
+        inner = [one for one in wrong.context or () if one.validator_value != "null"]
+        wrong = best_match(inner) or wrong
         part = " → ".join(str(one) for one in wrong.absolute_path) or "the top"
         raise UsageError(
             f"{where}: at {part}: {shorten(wrong.message, 160)}; `tuner export` writes it anew"
