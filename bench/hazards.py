@@ -157,7 +157,9 @@ REMOVALS = (
         text="        if hasattr(plain, _MARK):\n",
         instead="        if False:\n",
         taken_out="nobody looks",
-        tests=(f"{REFUSED}::test_a_second_application_is_refused_and_the_first_goes_on[deepcache]",),
+        tests=(
+            f"{REFUSED}::test_a_second_application_is_refused_and_the_first_goes_on[deepcache]",
+        ),
     ),
     Removal(
         hazard=6,

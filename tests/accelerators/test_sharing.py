@@ -4,6 +4,7 @@ Threads are started in the middle of a step and waited for, so that no test depe
 """
 
 import copy
+import inspect
 from collections.abc import Callable
 from threading import Thread
 from typing import Any
@@ -126,7 +127,7 @@ def test_a_callback_may_call_a_plain_pipeline_of_the_same_denoiser(
         return args[-1]
 
     with applied(pipeline, setting(names).accelerators) as generate:
-        known = generate.__wrapped__.__code__.co_varnames
+        known = inspect.signature(generate).parameters
         name = "callback_on_step_end" if "callback_on_step_end" in known else "callback"
         assert same(pictures(generate, **{name: after_step}), expected)
     assert same(found[0], baseline(family))
