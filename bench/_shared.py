@@ -54,14 +54,10 @@ class Replay(Accelerator):
     def check(cls, pipeline: Any) -> None:
         """It fits whatever the others fit."""
 
-    @contextmanager
-    def applied(
-        self, pipeline: Any, generation: Generation, call: Call
-    ) -> Iterator[Callable[[], None]]:
+    def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Stand before the U-Net."""
         unet, trail = pipeline.unet, self.trail
         compute = unet.forward
-        before = unet.__dict__.get("forward")
 
         def forward(*args: Any, **kwargs: Any) -> Any:
             step = generation.step
@@ -81,12 +77,7 @@ class Replay(Accelerator):
             return output
 
         unet.forward = forward
-        try:
-            yield lambda: None
-        finally:
-            unet.__dict__.pop("forward")
-            if before is not None:
-                unet.forward = before
+        return lambda: None
 
 
 @contextmanager

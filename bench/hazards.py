@@ -48,11 +48,11 @@ class Removal:
 REMOVALS = (
     Removal(
         hazard=1,
-        remedy="T-GATE's attentions are themselves again on exit: `_Attentions.kept_of`",
-        file="accelerators/tgate.py",
-        text="            for one in found:\n                del one.forward\n",
-        instead="",
-        taken_out="the functions stay on the attentions",
+        remedy="T-GATE's functions are put on a double of the attentions: `doubled`",
+        file="accelerators/_double.py",
+        text="None if child is None else _made(child, doubles)",
+        instead="child",
+        taken_out="only the U-Net itself has one, and the functions stay on the attentions",
         tests=(
             f"{TGATE}::test_1_after_our_tgate_the_pipeline_is_itself_again",
             f"{LAWS}::test_afterwards_the_pipeline_is_as_it_was[tgate-sd-DDIM]",
@@ -73,11 +73,10 @@ REMOVALS = (
     ),
     Removal(
         hazard=2,
-        remedy="every call begins from nothing: `generate` in `applied`",
+        remedy="every call leaves nothing: `_call`",
         file="accelerators/_applied.py",
-        text="                for forget_one in forget:\n                    forget_one()\n"
-        "\n        yield generate",
-        instead="                pass\n\n        yield generate",
+        text="                for forget_one in forget:\n                    forget_one()\n\n",
+        instead="                pass\n\n",
         taken_out="only what precedes a call is forgotten, and tensors outlive it",
         tests=(f"{LAWS}::test_nothing_that_a_generation_kept_outlives_it[deepcache+tgate]",),
     ),
@@ -108,15 +107,15 @@ REMOVALS = (
     Removal(
         hazard=4,
         remedy="tokens are merged before the projections and unmerged after the output's: "
-        "`ToMe.applied`",
+        "`ToMe.patch`",
         file="accelerators/tome.py",
         text="""\
-                    for projection in (attention.to_q, attention.to_k, attention.to_v):
-                        hold(projection.register_forward_pre_hook(layer.merge))
-                    hold(attention.to_out[-1].register_forward_hook(layer.unmerge))
+                for projection in (attention.to_q, attention.to_k, attention.to_v):
+                    projection.register_forward_pre_hook(layer.merge)
+                attention.to_out[-1].register_forward_hook(layer.unmerge)
 """,
-        instead="""                    hold(attention.register_forward_pre_hook(layer.merge))
-                    hold(attention.register_forward_hook(layer.unmerge))
+        instead="""                attention.register_forward_pre_hook(layer.merge)
+                attention.register_forward_hook(layer.unmerge)
 """,
         taken_out="around the whole attention, as tomesd does",
         tests=(f"{TOGETHER}::test_4_our_combination_keeps_attention_that_is_unmerged",),
@@ -144,28 +143,32 @@ REMOVALS = (
     ),
     Removal(
         hazard=6,
-        remedy="DeepCache is switched off on exit: `DeepCache.applied`",
-        file="accelerators/deepcache.py",
-        text="""            helper.disable()
-            for module in pipeline.unet.modules():
-                # The package puts the bound method back as an attribute; the class has it anyway.
-                module.__dict__.pop("forward", None)
-""",
-        instead="            pass\n",
-        taken_out="it stays on",
+        remedy="DeepCache wraps a double of the U-Net's blocks: `doubled`",
+        file="accelerators/_double.py",
+        text="None if child is None else _made(child, doubles)",
+        instead="child",
+        taken_out="only the U-Net itself has one, and DeepCache stays on its blocks",
         tests=(f"{DEEPCACHE}::test_6_our_applications_follow_each_other_without_a_trace",),
     ),
     Removal(
         hazard=6,
-        remedy="a second application is refused: `applied`",
-        file="accelerators/_applied.py",
-        text="    if denoiser in _in_use or _is_patched(denoiser):\n",
-        instead="    if False:\n",
+        remedy="a second application is refused: `take_over`",
+        file="accelerators/_owner.py",
+        text="        if hasattr(plain, _MARK):\n",
+        instead="        if False:\n",
         taken_out="nobody looks",
         tests=(
             f"{REFUSED}::test_a_second_application_is_refused_and_the_first_goes_on[deepcache]",
-            f"{REFUSED}::test_a_pipeline_that_other_code_patched_is_refused[DeepCache-sd]",
         ),
+    ),
+    Removal(
+        hazard=6,
+        remedy="what the package itself left on is refused: `check_untouched`",
+        file="accelerators/_foreign.py",
+        text="    for module in denoiser.modules():\n        why",
+        instead="    for module in ():\n        why",
+        taken_out="nobody looks",
+        tests=(f"{REFUSED}::test_a_pipeline_that_other_code_patched_is_refused[DeepCache-sd]",),
     ),
     Removal(
         hazard=7,

@@ -11,7 +11,7 @@ from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.measure.lock import device_lock
 from tuner.models._load import device_named
 from tuner.report import export
-from tuner.report.apply import read
+from tuner.report.read import read
 from tuner.report.table import losses
 from tuner.search.effort import Effort
 from tuner.search.limits import Limits

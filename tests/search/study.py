@@ -20,7 +20,14 @@ from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
 from tuner.storage import Storage
 
-EVALUATION: dict[str, object] = {"weights": "made up", "batch": 2}
+EVALUATION: dict[str, object] = {
+    "weights": "made up",
+    "guidance": 2.0,
+    "resolution": 64,
+    "dtype": "float32",
+    "seed": 42,
+    "batch": 2,
+}
 
 
 def measurement(setting: Setting) -> Measurement:

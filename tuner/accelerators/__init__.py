@@ -2,12 +2,11 @@
 
 An accelerator is a frozen dataclass: its fields are its knobs, an instance is one setting of it.
 It says what it occupies in the model, so that combinations are allowed or refused without lists
-of names, and `applied` patches a pipeline for the length of a ``with`` block.
+of names, and `patch` patches a pipeline's double for the length of one call.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar, Self
 
@@ -81,7 +80,7 @@ class Generation:
 
 @dataclass
 class Call:
-    """How the pipeline is called: the method, and what an accelerator adds to its arguments."""
+    """How the pipeline is called: a function of it and its arguments, and what is added to them."""
 
     function: Any
     extra: dict[str, Any]
@@ -157,10 +156,13 @@ class Accelerator(ABC):
     def check_pass(self, generation: Generation) -> None:  # noqa: B027 - most accept any pass
         """Raise `UnfitError` where the running call gives the denoiser what does not fit."""
 
-    @contextmanager
     @abstractmethod
-    def applied(self, pipeline: Any, generation: Generation, call: Call) -> Iterator[Any]:
-        """Patch the pipeline; gives back a function that forgets all that a generation left."""
+    def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
+        """Patch a pipeline's double; gives back a function that forgets what a generation left.
+
+        The denoiser of this pipeline is there for one call, with the weights of the user's, and is
+        thrown away afterwards: there is nothing to undo. What is not the denoiser is the user's.
+        """
 
 
 def _knob_of(one: Field[Any]) -> Knob:

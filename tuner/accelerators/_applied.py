@@ -1,22 +1,33 @@
-"""Applying several accelerators to one pipeline, and undoing them completely."""
+"""Applying several accelerators to one pipeline, call by call, so that nothing is to be undone.
 
+The modules that a call patches are a double of the denoiser (`_double.py`), which stands in for it
+in that call alone (`_gate.py`). The pipeline itself is marked as ours, and `pipeline(...)` is the
+accelerated call (`_owner.py`).
+"""
+
+import copy
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from types import MethodType
 from typing import Any
-from weakref import WeakSet
 
 from tuner.accelerators import Accelerator, Call, Generation
+from tuner.accelerators._arguments import named, with_defaults
 from tuner.accelerators._call import is_guided
-from tuner.accelerators._denoiser import denoiser_of
+from tuner.accelerators._denoiser import denoiser_of, named_denoiser
+from tuner.accelerators._double import doubled
+from tuner.accelerators._foreign import check_untouched, has_compiled_blocks
+from tuner.accelerators._gate import sent_to
+from tuner.accelerators._owner import its_turn, plain_class, take_over
 from tuner.accelerators._watch import Watch
 from tuner.errors import UnfitError, UsageError
 
 Generate = Callable[..., Any]
-
-_in_use: WeakSet[Any] = WeakSet()  # the denoisers that are patched now
+Forget = Callable[[], None]
+Choose = Callable[[Any, dict[str, Any]], Sequence[Accelerator]]
 
 
 @contextmanager
@@ -25,57 +36,123 @@ def applied(
 ) -> Iterator[Generate]:
     """Apply accelerators for the length of a ``with`` block; gives back `generate`.
 
-    `generate` takes the pipeline's own arguments. Each call begins from nothing: no feature, no
-    random state and no attention of an earlier call is seen. `seed` fixes what an accelerator
-    draws at random (ToMe's choice of tokens), so that a picture does not depend on what ran
-    before, nor on the batch it stood in.
+    `generate` takes the pipeline's own arguments, and so does the pipeline itself meanwhile. Each
+    call begins from nothing: no feature, no random state and no attention of an earlier call is
+    seen. `seed` fixes what an accelerator draws at random (ToMe's choice of tokens), so that a
+    picture does not depend on what ran before, nor on the batch it stood in.
+
+    Calls in several threads wait for one another where they are of one pipeline. Other pipelines
+    of the same denoiser go on as they are.
 
     Raises `UnfitError` where an accelerator does not fit the pipeline, its scheduler or a call,
-    and `UsageError` where the pipeline is patched already.
+    and `UsageError` where somebody else changes what the denoiser computes, or after the block.
     """
-    check(pipeline, accelerators)
-    denoiser = denoiser_of(pipeline)
-    if denoiser in _in_use or _is_patched(denoiser):
-        raise UsageError(
-            "this pipeline is accelerated already; leave that `with` block (or call its undo) first"
-        )
-    generation = Generation(seed=seed)
-    for one in accelerators:
-        generation.full_steps |= one.full_steps()
-    # Not the pipeline itself: `tuner.apply` gives it another `__call__`.
-    plain = MethodType(type(pipeline).__call__, pipeline)
-    call = Call(function=plain, extra={})
-    signature = inspect.signature(plain)
-    watch = Watch(pipeline, generation, accelerators)
-    _in_use.add(denoiser)
-    with ExitStack() as undo:
-        undo.callback(_in_use.discard, denoiser)
-        hook = denoiser.register_forward_pre_hook(watch.see_pass, with_kwargs=True)
-        undo.callback(hook.remove)
-        ordered = sorted(accelerators, key=lambda one: one.order)
-        forget = [undo.enter_context(one.applied(pipeline, generation, call)) for one in ordered]
+    generate, undo = started(pipeline, lambda *_: accelerators, [accelerators], seed=seed)
+    try:
+        yield generate
+    finally:
+        undo()
 
-        @wraps(plain)
-        def generate(*args: Any, **kwargs: Any) -> Any:
-            given = signature.bind(*args, **kwargs).arguments
-            check_passes(pipeline, given, ordered)
-            for one in ordered:
-                one.check_call(pipeline, given)
-            check_scheduler(pipeline, ordered)
+
+def started(
+    pipeline: Any, choose: Choose, first: Iterable[Sequence[Accelerator]], *, seed: int
+) -> tuple[Generate, Callable[[], None]]:
+    """As `applied`, but until what comes second is called, and with a choice at each call.
+
+    Args:
+        pipeline: a diffusers pipeline.
+        choose: is given the pipeline and a call's arguments by name, with their defaults.
+        first: those that are tried at once, so that what does not fit is told now.
+        seed: as in `applied`.
+    """
+    ended = False
+
+    @wraps(plain_class(pipeline).__call__)
+    def generate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if ended:
+            raise UsageError("this generate is of a `with` block that has ended; call it inside")
+        return _call(self, choose, seed, args, kwargs)
+
+    release = take_over(pipeline, generate)
+
+    def undo() -> None:
+        nonlocal ended
+        ended = True
+        release()
+
+    try:
+        for accelerators in first:
+            _rehearse(pipeline, accelerators)
+    except BaseException:
+        undo()
+        raise
+    return MethodType(generate, pipeline), undo
+
+
+def _call(
+    pipeline: Any, choose: Choose, seed: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """One accelerated call of the pipeline."""
+    plain = plain_class(pipeline).__call__
+    with its_turn(pipeline):
+        bound = inspect.signature(plain).bind(pipeline, *args, **kwargs)
+        asked, given = with_defaults(bound), bound.arguments
+        ordered = sorted(choose(pipeline, asked), key=lambda one: one.order)
+        if not ordered:
+            return plain(pipeline, *args, **kwargs)
+        check_passes(pipeline, given, ordered)
+        for one in ordered:
+            one.check_call(pipeline, given)
+        check(pipeline, ordered)
+        generation = Generation(seed=seed)
+        watch = Watch(pipeline, generation, ordered)
+        denoiser = denoiser_of(pipeline)
+        with doubled(denoiser) as double:
+            double.register_forward_pre_hook(watch.see_pass, with_kwargs=True)
+            call, forget = _patch(pipeline, double, ordered, generation)
             for forget_one in forget:
                 forget_one()
             try:
-                with watch.over(given, denoiser):
-                    return call.function(*args, **call.extra, **kwargs)
+                with sent_to(denoiser, double), watch.over(given, denoiser):
+                    return call.function(**named(bound), **call.extra)
             finally:
                 for forget_one in forget:
                     forget_one()
 
-        yield generate
+
+def _patch(
+    pipeline: Any, double: Any, ordered: Sequence[Accelerator], generation: Generation
+) -> tuple[Call, list[Forget]]:
+    """Put accelerators on a double; gives back how to call, and what forgets a generation."""
+    for one in ordered:
+        generation.full_steps |= one.full_steps()
+    call = Call(function=plain_class(pipeline).__call__, extra={})
+    stand_in = copy.copy(pipeline)
+    vars(stand_in)[named_denoiser(pipeline)] = double
+    return call, [one.patch(stand_in, generation, call) for one in ordered]
+
+
+def _rehearse(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
+    """Raise now what would be raised by each call; patches a double that is thrown away."""
+    if not accelerators:
+        return
+    check(pipeline, accelerators)
+    denoiser = denoiser_of(pipeline)
+    if has_compiled_blocks(denoiser):
+        warnings.warn(
+            f"accelerated calls run the compiled blocks of this {type(denoiser).__name__} as they "
+            "were before compiling; compiled code does not see what accelerators change",
+            stacklevel=2,
+        )
+    ordered = sorted(accelerators, key=lambda one: one.order)
+    with doubled(denoiser) as double:
+        _patch(pipeline, double, ordered, Generation())
 
 
 def check(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
     """Raise `UnfitError`, in one line, where one of the accelerators does not fit."""
+    if accelerators:
+        check_untouched(denoiser_of(pipeline))
     for one in accelerators:
         one.check(pipeline)
     check_scheduler(pipeline, accelerators)
@@ -111,16 +188,3 @@ def check_passes(
             f"{names} counts denoising steps and skip_guidance_layers takes two passes for one; "
             "leave it out"
         )
-
-
-def _is_patched(denoiser: Any) -> bool:
-    """Whether someone else's accelerator is on: an instance's own forward, or ToMe's class."""
-    return any(
-        type(module).__name__ == "ToMeBlock" or not _is_own(module, module.__dict__.get("forward"))
-        for module in denoiser.modules()
-    )
-
-
-def _is_own(module: Any, forward: Any) -> bool:
-    """None, or the class's method, which packages put back as an attribute when they are done."""
-    return forward is None or getattr(forward, "__func__", None) is type(module).forward

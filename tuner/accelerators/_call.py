@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from tuner.accelerators._arguments import steps_of
 from tuner.accelerators._denoiser import denoiser_of
 from tuner.errors import UnfitError
 
@@ -51,9 +52,10 @@ def steps_that_run(pipeline: Any, arguments: Mapping[str, Any]) -> int:
 
     Not always `num_inference_steps`: `timesteps` and `sigmas` name the steps themselves, `strength`
     and `denoising_start` leave out the first ones, `denoising_end` the last. The arguments are
-    those of `is_guided`.
+    those of `is_guided`. Raises `UsageError` where they name no whole number of steps.
     """
     values = _values(pipeline, arguments)
+    steps_of(values)
     scheduler = copy.deepcopy(pipeline.scheduler)
     _set_timesteps(scheduler, values)
     timesteps = scheduler.timesteps

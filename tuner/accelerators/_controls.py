@@ -1,7 +1,6 @@
 """What a ControlNet adds between a transformer's blocks, beside hooks that skip blocks."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 
@@ -21,10 +20,8 @@ class Controls:
             *denoiser.transformer_blocks,
             *getattr(denoiser, "single_transformer_blocks", ()),
         ]
-        self._hooks = ExitStack()
-        self._hooks.callback(blocks[0].register_forward_pre_hook(self._begin).remove)
-        self._hooks.callback(blocks[-1].register_forward_hook(self._end).remove)
-        self.remove = self._hooks.close
+        blocks[0].register_forward_pre_hook(self._begin)
+        blocks[-1].register_forward_hook(self._end)
 
     def of(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """A pass's arguments, with residuals that know when to be left out."""

@@ -7,10 +7,15 @@ from tuner.errors import UnfitError
 
 def denoiser_of(pipeline: Any) -> Any:
     """A pipeline's denoiser; an `UnfitError` where it has none."""
-    found = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
-    if found is None:
-        raise UnfitError(f"{type(pipeline).__name__} has neither a U-Net nor a transformer")
-    return found
+    return getattr(pipeline, named_denoiser(pipeline))
+
+
+def named_denoiser(pipeline: Any) -> str:
+    """The attribute of a pipeline that holds its denoiser; an `UnfitError` where none does."""
+    for name in ("unet", "transformer"):
+        if getattr(pipeline, name, None) is not None:
+            return name
+    raise UnfitError(f"{type(pipeline).__name__} has neither a U-Net nor a transformer")
 
 
 def patch_of(denoiser: Any) -> int:

@@ -1,25 +1,24 @@
-"""The hooks of diffusers, for the length of a ``with`` block."""
+"""The hooks of diffusers, on a denoiser's double."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+import copy
+from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any
 
 from tuner.accelerators import Generation
 from tuner.accelerators._controls import Controls, Rows
 
 
-@contextmanager
 def hooked(
     denoiser: Any,
     generation: Generation,
     apply: Callable[[], None],
-    *names: str,
+    *,
     by_row: bool = False,
-    skips_blocks: bool = False,
+    skips_blocks: str | None = None,
     begin: Callable[[], None] = lambda: None,
-) -> Iterator[Callable[[], None]]:
-    """Run a denoiser with what a diffusers ``apply_…`` hangs on it; taken off on exit.
+) -> Callable[[], None]:
+    """Hang what a diffusers ``apply_…`` hangs on a denoiser's double.
 
     Gives back a function that forgets all that the hooks keep; where `generation.afresh` they
     forget by themselves. They are told a cache context, which only some pipelines do.
@@ -28,23 +27,21 @@ def hooked(
         denoiser: the hooks are on it and on its modules.
         generation: tells the step.
         apply: hangs the hooks on.
-        names: those under which diffusers registers the hooks.
         by_row: run the batch row by row, each with a memory of its own, for hooks that decide for
             a whole batch: a picture would depend on those that it is drawn with.
-        skips_blocks: the hook of the first name is on the first block and decides whether the
-            others run; see `Controls`.
+        skips_blocks: the name of a hook on the first block that decides whether the others run;
+            see `Controls`.
         begin: called at the first step, and at each one at which the hooks forget.
     """
     from diffusers.hooks import HookRegistry
     from diffusers.models import CacheMixin
 
-    # Flux's pipeline leaves an empty registry behind, which remembers that there were no others.
-    before = [module for module in denoiser.modules() if "_diffusers_hook" in vars(module)]
     apply()
     registry = HookRegistry.check_if_exists_or_initialize(denoiser)
-    registry.invalidate_child_registries_cache()
     plain = denoiser.forward
-    controls = Controls(denoiser, partial(_skips, denoiser, names[0])) if skips_blocks else None
+    controls = None
+    if skips_blocks is not None:
+        controls = Controls(denoiser, partial(_skips, denoiser, skips_blocks))
 
     def run(*args: Any, **kwargs: Any) -> Any:
         return plain(*args, **(kwargs if controls is None else controls.of(kwargs)))
@@ -60,18 +57,46 @@ def hooked(
             return run(*args, **kwargs)
 
     denoiser.forward = forward
-    try:
-        yield registry.reset_stateful_hooks
-    finally:
-        if controls is not None:
-            controls.remove()
-        for name in names:
-            registry.remove_hook(name, recurse=True)
-        for module in denoiser.modules():
-            module.__dict__.pop("forward", None)
-            if module not in before:
-                module.__dict__.pop("_diffusers_hook", None)
-        registry.invalidate_child_registries_cache()
+    forget: Callable[[], None] = registry.reset_stateful_hooks
+    return forget
+
+
+def is_carried(name: str, hook: Any) -> bool:
+    """Whether it is a hook of diffusers' that `carry_over` can hang on a double."""
+    if name == "group_offloading":
+        return hook.group.stream is None and hook.next_group is None
+    return name == "layerwise_casting"
+
+
+def carry_over(module: Any, double: Any, forward: Callable[..., Any]) -> None:
+    """Hang a module's hooks on its double; they go on moving and casting the module's weights.
+
+    They are told the module, which they know, and not the double, whose weights are the same.
+    `forward` is what the double computes without them.
+    """
+    registry = vars(module)["_diffusers_hook"]
+    for reference in registry._fn_refs:
+        forward = _between(reference, module, forward)
+    double.forward = forward
+    # Whoever asks for the model's dtype asks for the hook.
+    its_own = copy.copy(registry)
+    vars(its_own).update(
+        _module_ref=double,
+        hooks=dict(registry.hooks),
+        _hook_order=list(registry._hook_order),
+        _fn_refs=list(registry._fn_refs),
+        _child_registries_cache=None,
+    )
+    double._diffusers_hook = its_own
+
+
+def _between(reference: Any, module: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(forward)
+    def hooked(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = reference.pre_forward(module, *args, **kwargs)
+        return reference.post_forward(module, forward(*args, **kwargs))
+
+    return hooked
 
 
 def _skips(denoiser: Any, name: str) -> bool:

@@ -1,7 +1,6 @@
 """DeepCache, through the package DeepCache."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -63,11 +62,8 @@ class DeepCache(Accelerator):
         """DeepCache needs a U-Net with skip branches."""
         check_denoiser(cls.name, pipeline, ("UNet2DConditionModel",))
 
-    @contextmanager
-    def applied(
-        self, pipeline: Any, generation: Generation, call: Call
-    ) -> Iterator[Callable[[], None]]:
-        """Wrap the U-Net and its blocks; undone on exit."""
+    def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
+        """Wrap the U-Net and its blocks."""
         blocks = len(pipeline.unet.down_blocks)
         layers = len(pipeline.unet.down_blocks[0].resnets) + 1
         if layers != 3 or self.cache_branch_id >= 3 * blocks:
@@ -87,13 +83,7 @@ class DeepCache(Accelerator):
             helper.start_timestep = None
             helper.cached_output.clear()
 
-        try:
-            yield forget
-        finally:
-            helper.disable()
-            for module in pipeline.unet.modules():
-                # The package puts the bound method back as an attribute; the class has it anyway.
-                module.__dict__.pop("forward", None)
+        return forget
 
 
 def _helper(pipeline: Any, generation: Generation, must_be_full: Callable[[], bool]) -> Any:

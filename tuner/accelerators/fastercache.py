@@ -1,8 +1,7 @@
 """FasterCache, through diffusers."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -85,11 +84,8 @@ class FasterCache(Accelerator):
                 "changes it, and pag_scale)"
             )
 
-    @contextmanager
-    def applied(
-        self, pipeline: Any, generation: Generation, call: Call
-    ) -> Iterator[Callable[[], None]]:
-        """Hook the denoiser and its self-attentions; undone on exit."""
+    def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
+        """Hook the denoiser and its self-attentions."""
         from diffusers import FasterCacheConfig
 
         left_out = (self.warmup - 1, 10**9)  # steps between these
@@ -113,9 +109,7 @@ class FasterCache(Accelerator):
         )
         denoiser = denoiser_of(pipeline)
         apply = partial(_apply, denoiser, config)
-        names = ("faster_cache_denoiser", "faster_cache_block")
-        with hooked(denoiser, generation, apply, *names) as forget:
-            yield forget
+        return hooked(denoiser, generation, apply)
 
 
 def _apply(denoiser: Any, config: Any) -> None:

@@ -1,7 +1,6 @@
 """First Block Cache, through diffusers."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -59,19 +58,15 @@ class FirstBlockCache(Accelerator):
                 "for each picture, or two with guidance (pag_scale adds some)"
             )
 
-    @contextmanager
-    def applied(
-        self, pipeline: Any, generation: Generation, call: Call
-    ) -> Iterator[Callable[[], None]]:
-        """Hook every block; undone on exit. At a threshold of 0 there is nothing to decide."""
+    def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
+        """Hook every block. At a threshold of 0 there is nothing to decide."""
         if self.threshold == 0:
-            yield lambda: None
-            return
+            return lambda: None
         denoiser = denoiser_of(pipeline)
         apply = partial(_apply, denoiser, self.threshold)
-        names = ("fbc_leader_block_hook", "fbc_block_hook")
-        with hooked(denoiser, generation, apply, *names, by_row=True, skips_blocks=True) as forget:
-            yield forget
+        return hooked(
+            denoiser, generation, apply, by_row=True, skips_blocks="fbc_leader_block_hook"
+        )
 
 
 def _apply(denoiser: Any, threshold: float) -> None:

@@ -1,7 +1,6 @@
 """MagCache, through diffusers."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -77,11 +76,8 @@ class MagCache(Accelerator):
         if arguments.get("sigmas") is not None:
             raise UnfitError("magcache needs num_inference_steps; it does not know other sigmas")
 
-    @contextmanager
-    def applied(
-        self, pipeline: Any, generation: Generation, call: Call
-    ) -> Iterator[Callable[[], None]]:
-        """Hook every block; undone on exit."""
+    def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
+        """Hook every block."""
         from diffusers import apply_mag_cache
 
         denoiser = denoiser_of(pipeline)
@@ -96,10 +92,9 @@ class MagCache(Accelerator):
             config.mag_ratios = usual[generation.first + generation.step :][:left]
             config.retention_ratio = max(kept, 0) / left
 
-        names = ("mag_cache_leader_block_hook", "mag_cache_block_hook")
         apply = partial(apply_mag_cache, denoiser, config)
-        with hooked(denoiser, generation, apply, *names, skips_blocks=True, begin=begin) as forget:
-            yield forget
+        leader = "mag_cache_leader_block_hook"
+        return hooked(denoiser, generation, apply, skips_blocks=leader, begin=begin)
 
     def _kept(self, steps: int) -> int:
         """How many of the first steps are computed."""

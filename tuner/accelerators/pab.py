@@ -1,7 +1,6 @@
 """Pyramid Attention Broadcast, through diffusers."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -60,11 +59,8 @@ class PyramidAttentionBroadcast(Accelerator):
         """It takes blocks of self-attention and cross-attention."""
         check_denoiser(cls.name, pipeline, ("UNet2DConditionModel", "PixArtTransformer2DModel"))
 
-    @contextmanager
-    def applied(
-        self, pipeline: Any, generation: Generation, call: Call
-    ) -> Iterator[Callable[[], None]]:
-        """Hook every attention; undone on exit."""
+    def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
+        """Hook every attention."""
         from diffusers import PyramidAttentionBroadcastConfig, apply_pyramid_attention_broadcast
 
         reused = (self.warmup - 1, 10**9)  # where a step lies between, its attentions may be old
@@ -77,8 +73,7 @@ class PyramidAttentionBroadcast(Accelerator):
         )
         denoiser = denoiser_of(pipeline)
         apply = partial(apply_pyramid_attention_broadcast, denoiser, config)
-        with hooked(denoiser, generation, apply, "pyramid_attention_broadcast") as forget:
-            yield forget
+        return hooked(denoiser, generation, apply)
 
 
 component = PyramidAttentionBroadcast

@@ -1,7 +1,6 @@
 """TaylorSeer, through diffusers."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -73,11 +72,8 @@ class TaylorSeer(Accelerator):
         )
         check_denoiser(cls.name, pipeline, kinds)
 
-    @contextmanager
-    def applied(
-        self, pipeline: Any, generation: Generation, call: Call
-    ) -> Iterator[Callable[[], None]]:
-        """Hook every attention; undone on exit.
+    def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
+        """Hook every attention.
 
         The names that diffusers looks for by itself end in "attn": U-Nets and PixArt have none.
         """
@@ -92,8 +88,7 @@ class TaylorSeer(Accelerator):
             cache_identifiers=[r"(.*\.)?(single_)?transformer_blocks\.\d+\.attn[12]?"],
         )
         apply = partial(apply_taylorseer_cache, denoiser, config)
-        with hooked(denoiser, generation, apply, "taylorseer_cache") as forget:
-            yield forget
+        return hooked(denoiser, generation, apply)
 
 
 component = TaylorSeer

@@ -1,10 +1,9 @@
 """T-GATE, through the package tgate."""
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import FunctionType, MethodType
+from types import FunctionType
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
@@ -116,16 +115,12 @@ class TGate(Accelerator):
         """The step that fills the stored attentions, and the first one with half the batch."""
         return frozenset({self.gate_step - 1, self.gate_step})
 
-    @contextmanager
-    def applied(
-        self, pipeline: Any, generation: Generation, call: Call
-    ) -> Iterator[Callable[[], None]]:
-        """Generate with the package's loop; every attention is itself again on exit."""
+    def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
+        """Generate with the package's loop."""
         attentions = _Attentions()
         _loader(pipeline)(pipeline)
         loop = pipeline.__dict__.pop("tgate").__func__
-        bound = MethodType(_where(loop, register_forward=attentions.ask), pipeline)
-        call.function = _with_callbacks(bound)
+        call.function = _with_callbacks(_where(loop, register_forward=attentions.ask))
         call.extra = {
             "gate_step": self.gate_step,
             "sp_interval": self.sp_interval,
@@ -138,12 +133,9 @@ class TGate(Accelerator):
                 attentions.drop()
 
         denoiser = denoiser_of(pipeline)
-        hook = denoiser.register_forward_pre_hook(drop)
-        try:
-            with attentions.kept_of(denoiser):
-                yield attentions.forget
-        finally:
-            hook.remove()
+        denoiser.register_forward_pre_hook(drop)
+        attentions.wrap(denoiser)
+        return attentions.forget
 
 
 class _Attentions:
@@ -179,18 +171,11 @@ class _Attentions:
         """In the place of the package's `register_forward`: what to keep and reuse from now on."""
         self._self, self._cross, self._whole = sa_kward, ca_kward, keep_shape
 
-    @contextmanager
-    def kept_of(self, denoiser: Any) -> Iterator[None]:
-        """Wrap the attentions for the length of a ``with`` block."""
-        found = [one for one in denoiser.modules() if type(one).__name__ == "Attention"]
-        for one in found:
-            one.forward = self._wrapped(one)
-        try:
-            yield
-        finally:
-            self.forget()
-            for one in found:
-                del one.forward
+    def wrap(self, denoiser: Any) -> None:
+        """Keep the outputs of all its attentions from now on."""
+        for one in denoiser.modules():
+            if type(one).__name__ == "Attention":
+                one.forward = self._wrapped(one)
 
     def _wrapped(self, attention: Any) -> Callable[..., Any]:
         compute = attention.forward

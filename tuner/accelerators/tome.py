@@ -1,7 +1,6 @@
 """ToMe for Stable Diffusion, through the package tomesd."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Any, ClassVar
@@ -75,11 +74,8 @@ class ToMe(Accelerator):
             return "fused attention leaves merging little to save (tomesd issues 19 and 57)"
         return None
 
-    @contextmanager
-    def applied(
-        self, pipeline: Any, generation: Generation, call: Call
-    ) -> Iterator[Callable[[], None]]:
-        """Hook the self-attentions' projections; undone on exit.
+    def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
+        """Hook the self-attentions' projections.
 
         tomesd's own patch unmerges around the whole attention module, so that T-GATE would keep
         merged tokens and later unmerge them with another map, and it drops its random choice
@@ -91,22 +87,17 @@ class ToMe(Accelerator):
 
         denoiser = denoiser_of(pipeline)
         merging = _Merging(self.ratio, self.max_downsample, generation)
-        with ExitStack() as hooks:
-
-            def hold(handle: Any) -> None:
-                hooks.callback(handle.remove)
-
-            hold(denoiser.register_forward_pre_hook(merging.see_denoiser))
-            for block in denoiser.modules():
-                if isinstance(block, BasicTransformerBlock):
-                    layer = _Layer(merging)
-                    attention = block.attn1
-                    hold(block.register_forward_pre_hook(layer.see_block))
-                    hold(block.register_forward_hook(layer.leave_block))
-                    for projection in (attention.to_q, attention.to_k, attention.to_v):
-                        hold(projection.register_forward_pre_hook(layer.merge))
-                    hold(attention.to_out[-1].register_forward_hook(layer.unmerge))
-            yield merging.restart
+        denoiser.register_forward_pre_hook(merging.see_denoiser)
+        for block in denoiser.modules():
+            if isinstance(block, BasicTransformerBlock):
+                layer = _Layer(merging)
+                attention = block.attn1
+                block.register_forward_pre_hook(layer.see_block)
+                block.register_forward_hook(layer.leave_block)
+                for projection in (attention.to_q, attention.to_k, attention.to_v):
+                    projection.register_forward_pre_hook(layer.merge)
+                attention.to_out[-1].register_forward_hook(layer.unmerge)
+        return merging.restart
 
 
 class _Merging:

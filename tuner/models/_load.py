@@ -86,19 +86,35 @@ def dtype_named(text: str) -> str:
     return name
 
 
-def fingerprint(pipeline: Any) -> str:
-    """A digest of the weights, the same on every device; reads a sample of every tensor."""
+def fingerprint(pipeline: Any, dtype: str | None = None) -> str:
+    """A digest of the weights, the same on every device; reads a sample of every tensor.
+
+    Args:
+        pipeline: any; of its parts, the safety checker draws nothing and does not count.
+        dtype: as if the weights had been loaded in this precision, which is not above their own.
+
+    Raises:
+        UsageError: the weights are not there to be read.
+    """
     import torch
 
     digest = hashlib.sha256()
     for name, module in sorted(pipeline.components.items()):
-        if not isinstance(module, torch.nn.Module):
+        if not isinstance(module, torch.nn.Module) or name == "safety_checker":
             continue
         for key, tensor in module.state_dict().items():
+            if tensor.is_meta:
+                raise UsageError(
+                    f"the weights of the {name} are offloaded one by one, and cannot be compared "
+                    "with a study's; apply it first and offload then"
+                )
+            key = key.replace("_orig_mod.", "")  # torch.compile's
             flat = tensor.detach().flatten()
-            sample = flat[:: max(1, flat.numel() // 32)].float().cpu().numpy()
+            sample = flat[:: max(1, flat.numel() // 32)]
+            if dtype is not None and sample.is_floating_point() and not _kept(module, key, dtype):
+                sample = sample.to(getattr(torch, dtype))
             digest.update(f"{name}.{key}{tuple(tensor.shape)}".encode())
-            digest.update(sample.tobytes())
+            digest.update(sample.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -116,6 +132,12 @@ def check_captions(class_name: str) -> None:
             f"{class_name} cleans captions with {' and '.join(missing)}, which is not installed; "
             "pip install 'diffusion-tuner[pixart]'"
         )
+
+
+def _kept(module: Any, key: str, dtype: str) -> bool:
+    """Whether loading in half precision leaves this one in float32, as T5 wants of some."""
+    names = getattr(module, "_keep_in_fp32_modules", None) or ()
+    return dtype == "float16" and any(part in names for part in key.split("."))
 
 
 def _from_pretrained(place: str, class_name: str, precision: Any) -> Any:

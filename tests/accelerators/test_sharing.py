@@ -1,0 +1,203 @@
+"""Pipelines that share a denoiser, threads that share a pipeline, and calls within calls.
+
+Threads are started in the middle of a step and waited for, so that no test depends on timing.
+"""
+
+import copy
+import inspect
+from collections.abc import Callable
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+from diffusers.callbacks import PipelineCallback
+
+import tuner
+from tests.accelerators.cases import Names, accelerated, baseline, every_combination, setting
+from tests.pipelines import new, pictures, same, tiny
+from tuner.accelerators._applied import applied
+from tuner.accelerators._denoiser import denoiser_of
+from tuner.errors import UsageError
+
+DEEPCACHE = setting(("deepcache",))
+
+
+def beside(pipeline: Any) -> Any:
+    """Another pipeline of the same parts, with a scheduler of its own."""
+    other = copy.copy(pipeline)
+    other.scheduler = copy.deepcopy(pipeline.scheduler)
+    return other
+
+
+def in_a_thread(work: Callable[[], Any]) -> Any:
+    found = []
+    thread = Thread(target=lambda: found.append(work()))
+    thread.start()
+    thread.join(timeout=60)
+    return found[0]
+
+
+def in_the_middle(pipeline: Any, generate: Any, work: Callable[[], Any]) -> tuple[Any, Any]:
+    """Generate, and do work in the middle of the third step; what both give."""
+    found: list[Any] = []
+    module = list(denoiser_of(pipeline).children())[-1]  # when it runs, most of a step is done
+    calls = 0
+
+    def hook(*args: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            found.append(work())
+
+    handle = module.register_forward_pre_hook(hook)
+    try:
+        return pictures(generate), found[0]
+    finally:
+        handle.remove()
+
+
+@every_combination
+def test_a_plain_call_in_another_thread_is_plain_while_an_accelerated_one_is_in_a_step(
+    names: Names, family: str
+) -> None:
+    expected = accelerated(family, names)
+    pipeline = tiny(family)
+    plain = beside(pipeline)
+    with applied(pipeline, setting(names).accelerators) as generate:
+        fast, slow = in_the_middle(pipeline, generate, lambda: in_a_thread(lambda: pictures(plain)))
+    assert same(fast, expected)
+    assert same(slow, baseline(family))
+
+
+def test_a_plain_call_goes_on_plain_where_an_accelerated_one_comes_in_between() -> None:
+    pipeline = tiny("sd")
+    plain = beside(pipeline)
+    with applied(pipeline, DEEPCACHE.accelerators) as generate:
+        slow, fast = in_the_middle(pipeline, plain, lambda: in_a_thread(lambda: pictures(generate)))
+    assert same(fast, accelerated("sd", ("deepcache",)))
+    assert same(slow, baseline("sd"))
+
+
+def test_two_accelerated_pipelines_of_one_denoiser_do_not_see_each_other() -> None:
+    one = tiny("sd")
+    other = beside(one)
+    undo = tuner.apply(one, setting(("tgate",)), seed=0)
+    undo_other = tuner.apply(other, setting(("deepcache", "tome")), seed=0)
+    try:
+        found, inner = in_the_middle(one, one, lambda: in_a_thread(lambda: pictures(other)))
+    finally:
+        undo()
+        undo_other()
+    assert same(found, accelerated("sd", ("tgate",)))
+    assert same(inner, accelerated("sd", ("deepcache", "tome")))
+
+
+def test_calls_of_one_pipeline_in_two_threads_wait_for_one_another() -> None:
+    pipeline = tiny("sd")
+    undo = tuner.apply(pipeline, DEEPCACHE)
+    waiting: list[Thread] = []
+    found: list[np.ndarray] = []
+
+    def begin_another() -> None:
+        waiting.append(Thread(target=lambda: found.append(pictures(pipeline))))
+        waiting[0].start()
+
+    try:
+        first, _ = in_the_middle(pipeline, pipeline, begin_another)
+        waiting[0].join(timeout=60)
+    finally:
+        undo()
+    assert same(first, accelerated("sd", ("deepcache",)))
+    assert same(found[0], first)
+
+
+@every_combination
+def test_a_callback_may_call_a_plain_pipeline_of_the_same_denoiser(
+    names: Names, family: str
+) -> None:
+    expected = accelerated(family, names)
+    pipeline = tiny(family)
+    plain = beside(pipeline)
+    found = []
+
+    def after_step(*args: Any) -> Any:
+        if 3 in args[:2]:
+            found.append(pictures(plain))
+        return args[-1]
+
+    with applied(pipeline, setting(names).accelerators) as generate:
+        known = inspect.signature(generate).parameters
+        name = "callback_on_step_end" if "callback_on_step_end" in known else "callback"
+        assert same(pictures(generate, **{name: after_step}), expected)
+    assert same(found[0], baseline(family))
+
+
+def test_diffusers_own_callbacks_are_asked_for_their_tensors() -> None:
+    class Note(PipelineCallback):
+        tensor_inputs = ("latents",)
+        seen: list[str] = []  # noqa: RUF012 - of this test alone
+
+        def callback_fn(self, pipeline: Any, step: int, t: Any, given: dict[str, Any]) -> Any:
+            self.seen.extend(given)
+            return given
+
+    pipeline = tiny("sd")
+    with applied(pipeline, DEEPCACHE.accelerators) as generate:
+        pictures(generate, callback_on_step_end=Note(), num_inference_steps=2)
+    assert Note.seen == ["latents", "latents"]
+
+
+def test_undoing_in_the_middle_of_a_call_is_not_lost_and_the_call_goes_on() -> None:
+    pipeline = tiny("sd")
+    undo = tuner.apply(pipeline, DEEPCACHE)
+
+    def after_step(pipe: Any, step: int, t: Any, given: dict[str, Any]) -> dict[str, Any]:
+        undo()
+        return given
+
+    found = pictures(pipeline, callback_on_step_end=after_step)
+    assert same(found, accelerated("sd", ("deepcache",)))
+    assert same(pictures(pipeline), baseline("sd"))
+
+
+def test_undoing_twice_leaves_a_later_application_on() -> None:
+    pipeline = tiny("sd")
+    undo = tuner.apply(pipeline, setting(("tome",)))
+    undo()
+    undo_other = tuner.apply(pipeline, DEEPCACHE)
+    undo()
+    assert same(pictures(pipeline), accelerated("sd", ("deepcache",)))
+    undo_other()
+    assert same(pictures(pipeline), baseline("sd"))
+
+
+@every_combination
+def test_the_pipeline_in_a_with_block_acts_as_generate(names: Names, family: str) -> None:
+    expected = accelerated(family, names)
+    pipeline = tiny(family)
+    with applied(pipeline, setting(names).accelerators):
+        pictures(pipeline, first=7)
+        assert same(pictures(pipeline), expected)
+    assert same(pictures(pipeline), baseline(family))
+
+
+def test_a_generate_whose_block_has_ended_is_refused() -> None:
+    pipeline = tiny("sd")
+    with applied(pipeline, DEEPCACHE.accelerators) as generate:
+        pass
+    with pytest.raises(UsageError, match="block that has ended"):
+        pictures(generate)
+
+
+def test_a_block_that_a_generator_never_left_ends_with_the_generator() -> None:
+    pipeline = new("sd")
+
+    def halfway() -> Any:
+        with applied(pipeline, DEEPCACHE.accelerators) as generate:
+            yield pictures(generate)
+
+    abandoned = halfway()
+    next(abandoned)
+    in_a_thread(abandoned.close)
+    assert same(pictures(pipeline), baseline("sd"))

@@ -1,0 +1,104 @@
+"""What the arguments of a pipeline's call say."""
+
+import operator
+from collections import OrderedDict
+from collections.abc import Mapping
+from inspect import BoundArguments
+from typing import Any
+
+from tuner.accelerators._gate import aside
+from tuner.errors import UsageError
+
+_CALLBACKS = ("callback", "callback_on_step_end")
+
+
+def steps_of(arguments: Mapping[str, Any]) -> int:
+    """How many steps a call asks for: its own timesteps or sigmas count before the number.
+
+    Args:
+        arguments: by their names, with the defaults.
+
+    Raises:
+        UsageError: they name no whole number of steps.
+    """
+    for name in ("timesteps", "sigmas"):
+        if arguments.get(name) is not None:
+            return len(arguments[name])
+    asked = arguments.get("num_inference_steps")
+    try:
+        steps = 0 if isinstance(asked, bool) else operator.index(asked)  # type: ignore[arg-type]
+    except TypeError:
+        steps = 0
+    if steps < 1:
+        raise UsageError(
+            f"num_inference_steps must be a whole number from 1, not {asked!r}, where the call "
+            "gives neither timesteps nor sigmas"
+        )
+    return steps
+
+
+def guidance_of(arguments: Mapping[str, Any]) -> float | None:
+    """The guidance of a call; None where its pipeline has none."""
+    found = arguments.get("guidance_scale")
+    return None if found is None else float(found)
+
+
+def size_of(pipeline: Any, denoiser: Any, arguments: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Height and width of a call's pictures in pixels; None where only the pipeline knows.
+
+    What a call leaves out is what the denoiser was trained on, as in diffusers' pipelines.
+    """
+    if "height" not in arguments or "width" not in arguments:
+        return None  # another picture's
+    side = getattr(pipeline, "default_sample_size", None) or denoiser.config.get("sample_size")
+    scale = getattr(pipeline, "vae_scale_factor", None)
+    sides = side if isinstance(side, tuple | list) else (side, side)
+    found = []
+    for name, default in zip(("height", "width"), sides, strict=True):
+        pixels = arguments[name]
+        if not pixels:
+            if default is None or scale is None:
+                return None
+            pixels = default * scale
+        found.append(int(pixels))
+    return found[0], found[1]
+
+
+def with_defaults(bound: BoundArguments) -> dict[str, Any]:
+    """A call's arguments by name, with the defaults of those that it leaves out."""
+    whole = BoundArguments(bound.signature, OrderedDict(bound.arguments))
+    whole.apply_defaults()
+    return whole.arguments
+
+
+def named(bound: BoundArguments) -> dict[str, Any]:
+    """A call's arguments, all by name: a loop of an accelerator may have them in another order.
+
+    No call that a callback makes is taken for a step of this one.
+    """
+    found = dict(bound.arguments)
+    for parameter in bound.signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            found |= found.pop(parameter.name, {})
+    for name in _CALLBACKS:
+        if callable(found.get(name)):
+            found[name] = _aside(found[name])
+    return found
+
+
+def _aside(callback: Any) -> Any:
+    from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+
+    if not isinstance(callback, PipelineCallback | MultiPipelineCallbacks):
+        return aside(callback)
+
+    class Aside(PipelineCallback):  # type: ignore[misc]
+        """Of the kind that diffusers asks for the tensors that it wants."""
+
+        def __init__(self) -> None:
+            self.tensor_inputs = callback.tensor_inputs
+
+        tensor_inputs = ()
+        __call__ = staticmethod(aside(callback))
+
+    return Aside()

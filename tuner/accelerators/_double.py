@@ -1,0 +1,130 @@
+"""A denoiser's double: modules of its own over the same weights, to be patched for one call.
+
+Accelerators change the modules that they speed up. On a double nobody else can see it: a second
+pipeline or another thread goes on with the denoiser itself, what others hung on that stays there,
+and there is nothing to undo, however a call ends. No tensor is copied.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import MethodType, NoneType
+from typing import Any
+
+from tuner.accelerators._gate import Gate
+from tuner.accelerators._hooks import carry_over
+
+Doubles = dict[Any, Any]  # a module -> its double
+
+# What a module runs when it is called. A double has lists of its own, so that hooks stay on it.
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+)
+# Shared as they are. Of the dictionaries the same objects: whoever moves weights to another
+# device moves them for both.
+_SHARED = frozenset({bool, int, float, complex, str, bytes, NoneType, set, OrderedDict})
+_OWN = frozenset({"_parameters", "_buffers", "_modules", *_HOOKS})
+
+
+@contextmanager
+def doubled(denoiser: Any) -> Iterator[Any]:
+    """A double for the length of a ``with`` block; it is of no use afterwards.
+
+    The denoiser's own hooks are not on it: they run when the denoiser itself is called.
+    """
+    doubles: Doubles = {}
+    double = _made(denoiser, doubles)
+    for module, one in doubles.items():
+        _refer_to_doubles(one, doubles)
+        registry = vars(module).get("_diffusers_hook")
+        if registry is not None and registry.hooks:
+            carry_over(module, one, _of_doubles(registry._fn_refs[0].forward, doubles))
+    for name in _HOOKS:
+        vars(double)[name] = OrderedDict()
+    double.register_forward_pre_hook(_follow_processors(doubles))
+    try:
+        yield double
+    finally:
+        # Patches and modules refer to one another in circles, and would keep the weights alive
+        # until the garbage collector comes.
+        for one in doubles.values():
+            one.__dict__.clear()
+
+
+def _made(module: Any, doubles: Doubles) -> Any:
+    if module in doubles:
+        return doubles[module]
+    double = doubles[module] = object.__new__(type(module))
+    state = vars(double)
+    state.update(vars(module))
+    for name in _HOOKS:
+        state[name] = state[name].copy()
+    state["_modules"] = {
+        name: None if child is None else _made(child, doubles)
+        for name, child in module._modules.items()
+    }
+    # Compiled code would run what it was compiled from, which is not the double.
+    state["_compiled_call_impl"] = None
+    # Flux's pipeline leaves an empty one behind, which remembers that there were no others.
+    state.pop("_diffusers_hook", None)
+    return double
+
+
+def _follow_processors(doubles: Doubles) -> Callable[..., None]:
+    """A hook that gives attentions the processors which theirs have by now.
+
+    Some pipelines exchange them in the middle of a call (PAG, at its beginning).
+    """
+    pairs = [(one, two) for one, two in doubles.items() if "processor" in vars(one)]
+
+    def follow(module: Any, args: Any) -> None:
+        for own, double in pairs:
+            double.processor = own.processor
+
+    return follow
+
+
+def _refer_to_doubles(double: Any, doubles: Doubles) -> None:
+    """Give a double's attributes the doubles in the place of the modules that they refer to."""
+    state = vars(double)
+    for name, value in list(state.items()):
+        if type(value) not in _SHARED and name not in _OWN:
+            found = _of_doubles(value, doubles)
+            if found is not value:
+                state[name] = found
+
+
+def _of_doubles(value: Any, doubles: Doubles) -> Any:
+    """The same with doubles for modules; the value itself where it refers to none."""
+    kind = type(value)
+    if kind is Gate:
+        return _of_doubles(value.below, doubles)
+    if kind is MethodType:
+        owner = _of_doubles(value.__self__, doubles)
+        return value if owner is value.__self__ else MethodType(value.__func__, owner)
+    if kind is partial:
+        args = _of_doubles(value.args, doubles)
+        keywords = _of_doubles(value.keywords, doubles)
+        if args is value.args and keywords is value.keywords:
+            return value
+        made = partial(value.func, *args, **keywords)
+        vars(made).update(vars(value))
+        return made
+    if kind is dict:
+        found = {key: _of_doubles(one, doubles) for key, one in value.items()}
+        return value if all(found[key] is one for key, one in value.items()) else found
+    if kind is tuple or kind is list:
+        items = kind(_of_doubles(one, doubles) for one in value)
+        return value if all(map(_is, items, value)) else items
+    if hasattr(kind, "_call_impl"):  # a torch module, which may be in no set of doubles
+        return doubles.get(value, value)
+    return value
+
+
+def _is(one: Any, other: Any) -> bool:
+    return one is other
