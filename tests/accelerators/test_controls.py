@@ -1,5 +1,6 @@
 """A ControlNet's residuals beside caches that run single rows, half of them, or no blocks."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from tests.accelerators.relatives import controlled, with_controlnet
 from tests.pipelines import PROMPTS
 from tuner.accelerators import Accelerator, Call, Generation
 from tuner.accelerators._applied import applied
+from tuner.accelerators._double import doubled
 from tuner.accelerators.fastercache import FasterCache
 from tuner.accelerators.fbcache import FirstBlockCache
 from tuner.accelerators.magcache import MagCache
@@ -61,11 +63,14 @@ def test_a_pass_that_skips_its_blocks_adds_no_residual_twice(family: str, one: A
     counting = inner.register_forward_hook(lambda *_: computed.append(1))
     generation = Generation(steps=8, step=0)
     call = Call(function=pipeline, extra={})
-    with torch.no_grad(), one.applied(pipeline, generation, call):
-        whole = transformer(**given)[0]
+    with torch.no_grad(), doubled(transformer) as double:
+        stand_in = copy.copy(pipeline)
+        stand_in.transformer = double
+        one.patch(stand_in, generation, call)
+        whole = double(**given)[0]
         after = len(computed)
         generation.step = 1
-        skipped = transformer(**given)[0]
+        skipped = double(**given)[0]
     counting.remove()
     assert after > 0
     assert len(computed) == after  # nothing was computed: the same inputs give the same answer

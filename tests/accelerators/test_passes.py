@@ -66,10 +66,8 @@ def test_a_second_pass_for_one_step_is_refused_and_leaves_nothing_behind(
     assert same(drawn(pipeline, **shortly), expected)
 
 
-@pytest.mark.parametrize(
-    ("when", "why"), [(7, "more often than its 8 steps"), (3, "again within step 4")]
-)
-def test_a_callback_that_passes_through_the_denoiser_is_refused(when: int, why: str) -> None:
+@pytest.mark.parametrize("when", [7, 3])
+def test_a_pass_of_a_callbacks_own_is_none_of_the_calls_steps(when: int) -> None:
     pipeline = tiny("sd")
 
     def look(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -79,11 +77,8 @@ def test_a_callback_that_passes_through_the_denoiser_is_refused(when: int, why: 
         return tensors
 
     more = {"callback_on_step_end_tensor_inputs": ["latents", "prompt_embeds"]}
-    with (
-        applied(pipeline, setting(("tome",)).accelerators) as generate,
-        pytest.raises(UnfitError, match=why),
-    ):
-        drawn(generate, callback_on_step_end=look, **more)
+    with applied(pipeline, setting(("tome",)).accelerators) as generate:
+        assert same(drawn(generate, callback_on_step_end=look, **more), drawn(generate))
 
 
 def test_without_accelerators_anything_may_run() -> None:

@@ -15,7 +15,7 @@ from types import MethodType
 from typing import Any
 
 from tuner.accelerators import Accelerator, Call, Generation
-from tuner.accelerators._arguments import named, with_defaults
+from tuner.accelerators._arguments import named, steps_of, with_defaults
 from tuner.accelerators._call import is_guided
 from tuner.accelerators._denoiser import denoiser_of, named_denoiser
 from tuner.accelerators._double import doubled
@@ -97,6 +97,7 @@ def _call(
     with its_turn(pipeline):
         bound = inspect.signature(plain).bind(pipeline, *args, **kwargs)
         asked, given = with_defaults(bound), bound.arguments
+        steps_of(asked)
         ordered = sorted(choose(pipeline, asked), key=lambda one: one.order)
         if not ordered:
             return plain(pipeline, *args, **kwargs)

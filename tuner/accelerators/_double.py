@@ -46,7 +46,7 @@ def doubled(denoiser: Any) -> Iterator[Any]:
             carry_over(module, one, _of_doubles(registry._fn_refs[0].forward, doubles))
     for name in _HOOKS:
         vars(double)[name] = OrderedDict()
-    double.register_forward_pre_hook(_follow_processors(doubles))
+    double.register_forward_pre_hook(_follower(denoiser, doubles))
     try:
         yield double
     finally:
@@ -75,16 +75,23 @@ def _made(module: Any, doubles: Doubles) -> Any:
     return double
 
 
-def _follow_processors(doubles: Doubles) -> Callable[..., None]:
-    """A hook that gives attentions the processors which theirs have by now.
+def _follower(denoiser: Any, doubles: Doubles) -> Callable[..., None]:
+    """A hook that takes over what a pipeline changes within its call.
 
-    Some pipelines exchange them in the middle of a call (PAG, at its beginning).
+    Some exchange attention processors (PAG), or hang hooks on modules before their first step
+    (SAG).
     """
-    pairs = [(one, two) for one, two in doubles.items() if "processor" in vars(one)]
+    attentions = [one for one in doubles.items() if "processor" in vars(one[0])]
+    inner = [one for one in doubles.items() if one[0] is not denoiser]
 
     def follow(module: Any, args: Any) -> None:
-        for own, double in pairs:
+        for own, double in attentions:
             double.processor = own.processor
+        while inner:  # at the first pass
+            own, double = inner.pop()
+            for name in _HOOKS:
+                for number, hook in vars(own)[name].items():
+                    vars(double)[name].setdefault(number, hook)
 
     return follow
 
