@@ -14,13 +14,21 @@ import pytest
 from diffusers.callbacks import PipelineCallback
 
 import tuner
-from tests.accelerators.cases import Names, accelerated, baseline, every_combination, setting
+from tests.accelerators.cases import FITTING, Names, accelerated, baseline, setting
 from tests.pipelines import new, pictures, same, tiny
 from tuner.accelerators._applied import applied
 from tuner.accelerators._denoiser import denoiser_of
 from tuner.errors import UsageError
 
 DEEPCACHE = setting(("deepcache",))
+every_single = pytest.mark.parametrize(  # a double takes combinations as it takes one
+    ("names", "family"),
+    [
+        pytest.param(names, family, id=names[0])
+        for names, family in dict(reversed(FITTING)).items()
+        if len(names) == 1
+    ],
+)
 
 
 def beside(pipeline: Any) -> Any:
@@ -57,7 +65,7 @@ def in_the_middle(pipeline: Any, generate: Any, work: Callable[[], Any]) -> tupl
         handle.remove()
 
 
-@every_combination
+@every_single
 def test_a_plain_call_in_another_thread_is_plain_while_an_accelerated_one_is_in_a_step(
     names: Names, family: str
 ) -> None:
@@ -112,7 +120,7 @@ def test_calls_of_one_pipeline_in_two_threads_wait_for_one_another() -> None:
     assert same(found[0], first)
 
 
-@every_combination
+@every_single
 def test_a_callback_may_call_a_plain_pipeline_of_the_same_denoiser(
     names: Names, family: str
 ) -> None:
@@ -172,7 +180,7 @@ def test_undoing_twice_leaves_a_later_application_on() -> None:
     assert same(pictures(pipeline), baseline("sd"))
 
 
-@every_combination
+@every_single
 def test_the_pipeline_in_a_with_block_acts_as_generate(names: Names, family: str) -> None:
     expected = accelerated(family, names)
     pipeline = tiny(family)
