@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -59,17 +60,40 @@ def baselines(folder: Path) -> list[tuple[str, str, str]]:
     return rows(folder, "SELECT kind, key, created FROM tuner_baselines ORDER BY created")  # type: ignore[return-value]
 
 
-def started(folder: Path, *more: str) -> subprocess.Popen[str]:
-    """`tuner run` with `FLAGS` and more, in a process of its own."""
+# A run on another host, which stands still as soon as its first trial is measured.
+STOPPED_ELSEWHERE = """
+import os, signal, socket, sys
+from tuner.cli import main
+from tuner.measure.evaluation import Evaluation
+
+socket.gethostname = lambda: "elsewhere"
+measure = Evaluation.measure
+
+def stop(*args, **options):
+    Evaluation.measure = measure
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return measure(*args, **options)
+
+Evaluation.measure = stop
+sys.exit(main())
+"""
+
+
+def started(
+    folder: Path, *more: str, program: Sequence[str] = (str(ROOT / "cli.py"),), **changes: str
+) -> subprocess.Popen[str]:
+    """`tuner run` with `FLAGS` and more, in a process of its own; `changes` of its environment."""
     # A shell starts its background jobs, and so all of their children, with Ctrl-C switched off.
     return subprocess.Popen(
-        [sys.executable, ROOT / "cli.py", *FLAGS, "--pictures", "none", *more],
+        [sys.executable, *program, *FLAGS, "--pictures", "none", *more],
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},  # as conftest.py has it
+        env=os.environ
+        | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        | changes,  # as conftest.py has it
     )
 
 

@@ -9,7 +9,9 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.runs.study import (
+    STOPPED_ELSEWHERE,
     TRIPLE,
+    Count,
     baselines,
     finished,
     spec,
@@ -17,7 +19,10 @@ from tests.runs.study import (
     trials,
     wait_for_a_running_trial,
 )
+from tuner import liveness
 from tuner.measure.lock import device_lock
+from tuner.search.attempt import GIVEN_UP
+from tuner.search.counter import POINT
 from tuner.session import Session
 
 
@@ -72,3 +77,32 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, session: Se
     session.run(spec(folder, trials=done))  # of which one was cut off
     assert len(finished(folder)) == done + 1
     assert baselines(folder) == kept
+
+
+def test_a_point_that_stands_still_on_another_host_is_measured_once(
+    folder: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knobs = {"deepcache": {"cache_interval": (2, 3), "cache_branch_id": (0,)}}
+    Path("two.toml").write_text(
+        'search_targets = "deepcache"\n[knobs.deepcache]\ncache_interval = [2, 3]\n'
+        "cache_branch_id = [0]\n"
+    )
+    flags = ("two.toml", "--sampler", "grid")
+    (folder / "locks").mkdir()  # of another host
+    process = started(
+        folder, *flags, program=("-c", STOPPED_ELSEWHERE), TMPDIR=str(folder / "locks")
+    )
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), process.communicate()
+    monkeypatch.setattr(liveness, "GRACE_S", 3.0)
+    watch = Count()
+    two = {"sampler": "grid", "trials": None, "search_targets": ("deepcache",), "knobs": knobs}
+    session.run(spec(folder, **two), watch)
+    process.send_signal(signal.SIGCONT)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, printed + errors
+    assert re.findall(r"trial +\d+ .*?: (.*)", printed) == [GIVEN_UP]
+    found = trials(folder, f"{TRIPLE} grid")
+    assert [one.state for one in found].count(TrialState.FAIL) == 1
+    complete = [one for one in found if one.state == TrialState.COMPLETE]
+    assert sorted(one.system_attrs[POINT] for one in complete) == [0, 1]
