@@ -1,7 +1,6 @@
-"""The database: whose it is, who may use it at once, and whose trials are dead."""
+"""The database: whose it is, who may use it at once, and how its studies are named."""
 
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -9,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
-import psutil
 import pytest
 from optuna.trial import TrialState
 from sqlalchemy import text
 
 from tuner.errors import UsageError
-from tuner.storage import WORKER, Storage, worker_name
+from tuner.storage import Storage
+from tuner.worker import WORKER, Worker
 
 ROOT = Path(__file__).parent.parent
 
@@ -79,7 +78,7 @@ def test_many_workers_at_once_do_not_lock_the_database(tmp_path: Path) -> None:
         study = storage.open_study("a/b/1", {"batch": 4})
         for number in range(6):
             trial = study.ask()
-            trial.set_user_attr(WORKER, worker_name())
+            trial.set_user_attr(WORKER, str(Worker.me()))
             storage.put("scores", f"{worker}/{number}", {}, {"scores": [number]})
             study.tell(trial, (1.0, 0.0))
 
@@ -129,58 +128,18 @@ def test_two_processes_may_make_the_database_at_the_same_moment(tmp_path: Path) 
     assert all(storage.get("scores", str(number)) == {} for number in range(3))
 
 
-def running(study: optuna.Study, worker: str | None) -> optuna.Trial:
-    trial = study.ask()
-    trial.suggest_int("knob", 0, 3)
-    if worker is not None:
-        trial.set_user_attr(WORKER, worker)
-    return trial
-
-
-def test_only_trials_whose_process_is_gone_are_buried(tmp_path: Path) -> None:
+def test_names_that_are_alike_where_they_are_cut_are_studies_of_their_own(tmp_path: Path) -> None:
     storage = Storage(address(tmp_path))
-    study = storage.open_study("a/b/1", {"batch": 4})
-    here, me = socket.gethostname(), os.getpid()
-    workers = {
-        "mine": worker_name(),
-        "my parent's": f"{here}:{os.getppid()}/{int(psutil.Process(os.getppid()).create_time())}",
-        "gone": f"{here}:999999999/1700000000",
-        "a number used again": f"{here}:{me}/1",
-        "on another machine": "elsewhere:1/1",
-    }
-    numbers = {name: running(study, worker).number for name, worker in workers.items()}
-    assert storage.bury_dead_trials(study) == 2
-    states = {name: study.trials[number].state for name, number in numbers.items()}
-    dead = {"gone", "a number used again"}
-    for name, state in states.items():
-        assert state == (TrialState.FAIL if name in dead else TrialState.RUNNING), name
-    waiting = study.get_trials(states=(TrialState.WAITING,))
-    assert len(waiting) == 2
-    assert storage.bury_dead_trials(study) == 0
-
-
-def test_a_trial_that_died_before_it_had_a_name_on_it_is_tried_again(tmp_path: Path) -> None:
-    storage = Storage(address(tmp_path))
-    study = storage.open_study("a/b/1", {"batch": 4})
-    study.enqueue_trial({"knob": 2})
-    lost = study.ask()  # and here its process is killed
-    with storage.engine.begin() as connection:
-        connection.execute(text("UPDATE trials SET datetime_start = '2026-01-01 00:00:00'"))
-    again = Storage(address(tmp_path))
-    assert again.bury_dead_trials(again.study("a/b/1")) == 1
-    assert again.study("a/b/1").trials[lost.number].state == TrialState.FAIL
-    assert study.ask().suggest_int("knob", 0, 3) == 2
-
-
-def test_a_dead_trial_is_tried_again_with_its_own_values_three_times_in_all(tmp_path: Path) -> None:
-    storage = Storage(address(tmp_path))
-    study = storage.open_study("a/b/1", {"batch": 4})
-    values = []
-    for _ in range(3):
-        values.append(running(study, f"{socket.gethostname()}:999999999/1").params)
-        storage.bury_dead_trials(study)
-    assert values == [values[0]] * 3
-    assert study.get_trials(states=(TrialState.WAITING,)) == []
+    storage.open_study("a/b/1", {})
+    long = {f"part {number:02d}": "x" * 30 for number in range(20)}
+    ways = [long | {"part 19": last} for last in ("y", "z")] + [
+        {"prompts": "a/b"},
+        {"prompts": "a-b"},
+    ]
+    names = [storage.open_study("a/b/1", way).study_name for way in ways]
+    assert len(set(names)) == 4
+    assert all(len(name) <= 500 for name in names)
+    assert [storage.open_study("a/b/1", way).study_name for way in ways] == names
 
 
 @pytest.mark.parametrize("table", ["recipes", "studies"])

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from tuner.errors import TunerError, UnreachedError, UsageError
+from tuner.passwords import hidden
 
 STORAGE = "sqlite:///tuner.db"
 
@@ -243,7 +244,7 @@ def _dashboard(args: argparse.Namespace, console: Console) -> None:
 
     dashboard.check_port(args.port)
     storage = Storage(args.storage, create=False)
-    console.print(f"http://127.0.0.1:{args.port}/ shows {args.storage}; Ctrl-C ends it")
+    console.print(f"http://127.0.0.1:{args.port}/ shows {hidden(args.storage)}; Ctrl-C ends it")
     dashboard.serve(storage, args.port)
 
 
@@ -256,7 +257,7 @@ def _studies(args: argparse.Namespace, console: Console) -> list[Any]:
     storage = Storage(args.storage, create=False)
     names = args.study or storage.study_names()
     if not names:
-        raise UsageError(f"{args.storage} holds no study; `tuner run` makes one")
+        raise UsageError(f"{hidden(args.storage)} holds no study; `tuner run` makes one")
     return with_baseline(
         [storage.study(name) for name in names],
         lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),

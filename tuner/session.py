@@ -11,6 +11,7 @@ import optuna
 
 from tuner import registry
 from tuner.accelerators._plan import check_resolution, shape_of
+from tuner.address import check_address
 from tuner.errors import UsageError
 from tuner.fitting import fitting
 from tuner.measure.baseline import changes, key_of
@@ -39,7 +40,7 @@ from tuner.search.space import Space
 from tuner.search.verify import verify
 from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
-from tuner.storage import Storage, check_address
+from tuner.storage import Storage
 
 
 @dataclass(frozen=True, kw_only=True)

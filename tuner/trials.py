@@ -31,10 +31,15 @@ _ATTRIBUTES = (
 )
 
 
+def backend_of(study: optuna.Study) -> Any:
+    """The study's storage itself, without Optuna's memory of trials before it."""
+    storage: Any = study._storage
+    return getattr(storage, "_backend", storage)
+
+
 def engine_of(study: optuna.Study) -> Engine:
     """The database of a study."""
-    storage: Any = study._storage
-    found: Engine = getattr(storage, "_backend", storage).engine
+    found: Engine = backend_of(study).engine
     return found
 
 
@@ -43,8 +48,7 @@ def forget(study: optuna.Study) -> optuna.Study:
 
     Optuna would otherwise keep every trial in memory, and go through all for those that wait.
     """
-    storage: Any = study._storage
-    study._storage = getattr(storage, "_backend", storage)
+    study._storage = backend_of(study)
     return study
 
 
@@ -59,6 +63,11 @@ def count(study: optuna.Study, state: TrialState) -> int:
     query = text(_COUNT.format(state=state.name))
     with engine_of(study).connect() as connection:
         return int(connection.execute(query, {"study": study._study_id}).scalar_one())
+
+
+def waiting(study: optuna.Study) -> int:
+    """How many queued trials are there to be run; see `tuner.search.queue` for the others."""
+    return count(study, TrialState.WAITING) - len(backend_of(study).passed_over)
 
 
 def finished(study: optuna.Study) -> int:

@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Never
@@ -65,6 +65,25 @@ def baselines(folder: Path) -> list[tuple[str, str, str]]:
     return rows(folder, "SELECT kind, key, created FROM tuner_baselines ORDER BY created")  # type: ignore[return-value]
 
 
+# A run on another host, which stands still as soon as its first trial is measured.
+STOPPED_ELSEWHERE = """
+import os, signal, socket, sys
+from tuner.cli import main
+from tuner.measure.evaluation import Evaluation
+
+socket.gethostname = lambda: "elsewhere"
+measure = Evaluation.measure
+
+def stop(*args, **options):
+    Evaluation.measure = measure
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return measure(*args, **options)
+
+Evaluation.measure = stop
+sys.exit(main())
+"""
+
+
 # The command, of which a trial waits for a line from the test before it goes on.
 HELD = """
 import sys
@@ -80,9 +99,10 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def started(folder: Path, *more: str, held: bool = False) -> subprocess.Popen[str]:
-    """`tuner run` with `FLAGS` and more, in a process of its own."""
-    program = ["-c", HELD] if held else [str(ROOT / "cli.py")]
+def started(
+    folder: Path, *more: str, program: Sequence[str] = (str(ROOT / "cli.py"),), **changes: str
+) -> subprocess.Popen[str]:
+    """`tuner run` with `FLAGS` and more, in a process of its own; `changes` of its environment."""
     # A shell starts its background jobs, and so all of their children, with Ctrl-C switched off.
     return subprocess.Popen(
         [sys.executable, *program, *FLAGS, "--pictures", "none", *more],
@@ -92,7 +112,8 @@ def started(folder: Path, *more: str, held: bool = False) -> subprocess.Popen[st
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        # One thread, as conftest.py has it.
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | changes,
     )
 
 

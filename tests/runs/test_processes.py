@@ -9,7 +9,10 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.runs.study import (
+    HELD,
+    STOPPED_ELSEWHERE,
     TRIPLE,
+    Count,
     baselines,
     cut_off,
     finished,
@@ -17,7 +20,10 @@ from tests.runs.study import (
     started,
     trials,
 )
+from tuner import liveness
 from tuner.measure.lock import device_lock
+from tuner.search.attempt import GIVEN_UP
+from tuner.search.counter import POINT
 from tuner.session import Session
 
 
@@ -60,7 +66,7 @@ def test_a_run_waits_for_another_on_the_same_device(folder: Path) -> None:
 
 def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, session: Session) -> None:
     kept = baselines(folder)
-    process = started(folder, "--trials", "50", held=True)
+    process = started(folder, "--trials", "50", program=("-c", HELD))
     assert process.stdout is not None
     assert "a trial has begun\n" in process.stdout
     process.send_signal(signal.SIGINT)
@@ -73,3 +79,32 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, session: Se
     session.run(spec(folder, trials=done))  # of which one was cut off
     assert len(finished(folder)) == done + 1
     assert baselines(folder) == kept
+
+
+def test_a_point_that_stands_still_on_another_host_is_measured_once(
+    folder: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knobs = {"deepcache": {"cache_interval": (2, 3), "cache_branch_id": (0,)}}
+    Path("two.toml").write_text(
+        'search_targets = "deepcache"\n[knobs.deepcache]\ncache_interval = [2, 3]\n'
+        "cache_branch_id = [0]\n"
+    )
+    flags = ("two.toml", "--sampler", "grid")
+    (folder / "locks").mkdir()  # of another host
+    process = started(
+        folder, *flags, program=("-c", STOPPED_ELSEWHERE), TMPDIR=str(folder / "locks")
+    )
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), process.communicate()
+    monkeypatch.setattr(liveness, "GRACE_S", 3.0)
+    watch = Count()
+    two = {"sampler": "grid", "trials": None, "search_targets": ("deepcache",), "knobs": knobs}
+    session.run(spec(folder, **two), watch)
+    process.send_signal(signal.SIGCONT)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, printed + errors
+    assert re.findall(r"trial +\d+ .*?: (.*)", printed) == [GIVEN_UP]
+    found = trials(folder, f"{TRIPLE} grid")
+    assert [one.state for one in found].count(TrialState.FAIL) == 1
+    complete = [one for one in found if one.state == TrialState.COMPLETE]
+    assert sorted(one.system_attrs[POINT] for one in complete) == [0, 1]

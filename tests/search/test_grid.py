@@ -22,6 +22,7 @@ from tuner.accelerators._plan import shape_of
 from tuner.errors import BadPictureError
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
+from tuner.retries import RETRIES
 from tuner.search import grid as module
 from tuner.search.counter import POINT, points_taken
 from tuner.search.grid import DistinctGrid, Grid, OptunasGrid, Scattered, grid
@@ -29,7 +30,8 @@ from tuner.search.replay import Exhaustive, Points, Reach
 from tuner.search.space import Space
 from tuner.setting import Setting, identity
 from tuner.spec import StudySpec
-from tuner.storage import RETRIES, WORKER, Storage
+from tuner.storage import Storage
+from tuner.worker import WORKER
 
 SMALL = {
     "sampler": "grid",
@@ -178,7 +180,8 @@ def test_a_point_whose_process_died_is_run_again(small: Bench, suggested: int) -
 
 
 def test_a_trial_that_died_before_it_had_a_point_takes_none(small: Bench) -> None:
-    small.study._storage.create_new_trial(small.study._study_id)
+    lost = small.study._storage.create_new_trial(small.study._study_id)
+    small.study._storage.set_trial_user_attr(lost, WORKER, DEAD)
     again(small).search()
     check_each_point_has_one_complete_trial(small)
 

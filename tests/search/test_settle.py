@@ -12,10 +12,10 @@ from tests.search.study import Bench, measurement, setting_of
 from tuner.errors import TrialError
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
+from tuner.retries import SETTLES
 from tuner.search import deadline
 from tuner.search.record import best, results
 from tuner.setting import Setting
-from tuner.storage import SETTLES
 
 KNOBS = {"deepcache": {"cache_interval": (3, 4, 5), "cache_branch_id": (0,)}}
 SLOW, MIDDLE, FAST = FIRST = [

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tuner.passwords import hidden
+
 POLL_S = 0.5  # between two looks at a lock that another process holds
 
 
@@ -64,7 +66,7 @@ def _sign(file: int) -> None:
 
     signature = {
         "pid": os.getpid(),
-        "command": " ".join(" ".join(psutil.Process().cmdline()).split())[:200],
+        "command": " ".join(" ".join(map(hidden, psutil.Process().cmdline())).split())[:200],
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     os.ftruncate(file, 0)

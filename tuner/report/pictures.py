@@ -1,6 +1,8 @@
 """Picture strips: the first batch of the baseline and of each trial, and the front beside them."""
 
+import hashlib
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,15 @@ from PIL import Image
 from tuner.errors import UsageError
 
 MAX_SIDE = 256  # pixels of one picture in a strip
+MAX_BYTES = 255  # of a file's name
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.I)  # names of devices on Windows
 
 
 class PictureFolder:
     """Keeps strips in ``<root>/<study>/``; without a root it keeps nothing."""
 
     def __init__(self, root: Path | None, study: str) -> None:
-        self.folder = None if root is None else root / study.replace("/", "_").replace(" ", "_")
+        self.folder = None if root is None else root / folder_name(study)
 
     def saver(self, name: str) -> Any:
         """A function for `Evaluation.measure` that keeps the first batch as ``<name>.png``."""
@@ -44,6 +48,24 @@ class PictureFolder:
         path = self.folder / "front.png"
         sheet.save(path)
         return path
+
+
+def folder_name(study: str) -> str:
+    """A study's name as that of one folder, which every file system takes.
+
+    Slashes and spaces become underscores. Where more has to change, or the name is too long, a
+    digest of the whole name tells it from others.
+    """
+    plain = study.replace("/", "_").replace(" ", "_")
+    found = re.sub(r'[\\<>:"|?*]', "_", plain)
+    found = "".join(one if one.isprintable() else "_" for one in found)
+    if RESERVED.match(found) or found[:1] in ("", ".") or found[-1] == ".":
+        found = f"_{found.strip('.')}"
+    if found == plain and len(found.encode()) <= MAX_BYTES:
+        return found
+    digest = hashlib.sha256(study.encode(errors="surrogatepass")).hexdigest()[:8]
+    cut = found.encode()[: MAX_BYTES - len(digest) - 1].decode(errors="ignore")
+    return f"{cut}_{digest}"
 
 
 def check_folder(root: Path | None) -> None:

@@ -17,7 +17,6 @@ from tuner.search.counter import Place, points_taken
 from tuner.search.replay import Exhaustive, Points, Reach, Replay
 from tuner.search.space import Space
 from tuner.setting import Setting
-from tuner.storage import WORKER, worker_name
 
 FEW = 2000  # points; for more Optuna's own sampler takes ever longer and keeps them all in memory
 Identity = Callable[[Setting], tuple[Any, ...]]  # equal for settings that compute the same
@@ -41,11 +40,6 @@ class OptunasGrid(GridSampler, Exhaustive):
     def reach(self, study: optuna.Study) -> Reach:
         """Passed are the points that a trial was given."""
         return Reach(passed=len(points_taken(study)), points=self._n_min_trials)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """First whose trial it is: a point that was given is then never taken for nobody's."""
-        study._storage.set_trial_user_attr(trial._trial_id, WORKER, worker_name())
-        super().before_trial(study, trial)
 
     def after_trial(
         self,

@@ -6,10 +6,13 @@ from functools import cache, partial
 from typing import Any, Protocol
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import BadPictureError, TrialError, UsageError, in_words
-from tuner.search import record
+from tuner.retries import CUT_OFF, QUEUED, SETTLES, next_try
+from tuner.search import queue, record
+from tuner.search.attempt import attempt
 from tuner.search.deadline import Deadline
 from tuner.search.effort import Answer, Effort, spend
 from tuner.search.goal import Goal
@@ -19,9 +22,11 @@ from tuner.search.record import Result
 from tuner.search.replay import Ending, Exhaustive
 from tuner.search.settle import settle
 from tuner.search.space import Space
+from tuner.search.upkeep import Upkeep
 from tuner.setting import Setting
-from tuner.storage import CUT_OFF, SETTLES, WORKER, Storage, next_try, worker_name
-from tuner.trials import ENDED, count, count_with, finished
+from tuner.storage import Storage
+from tuner.trials import ENDED, count, count_with, finished, waiting
+from tuner.worker import WORKER
 
 
 class Measure(Protocol):
@@ -90,7 +95,8 @@ def search(
     """
     watch = watch or Watch()
     deadline = Deadline.after(timeout)
-    storage.bury_dead_trials(study)
+    upkeep = Upkeep(study, storage.liveness, watch.notice)
+    upkeep.bury()
     limits = goal.limits
     about = study.user_attrs
     storage.judge_again(
@@ -105,8 +111,7 @@ def search(
     elif study.trials:
         study.sampler.reseed_rng()  # or it would name what it named the last time
     else:
-        for setting in first or space.known_good():
-            study.enqueue_trial(space.flat(setting))
+        queue.enqueue(study, space, first or space.known_good())
     if goal.has_target and goal.candidate(record.results(study)):
         return
 
@@ -143,31 +148,43 @@ def search(
         for measured in measure(setting, trial):
             yield measured
             interruptible.check()
+            storage.optuna.check()
 
-    def result(trial: FrozenTrial) -> Result:
-        return record.result(study, trial.number, trial.user_attrs)
+    def run(trial: optuna.Trial) -> FrozenTrial | None:
+        lost = partial(_lost, watch)
+        return attempt(study, trial, objective, lost)
 
-    def stop_when_done(study: optuna.Study, trial: FrozenTrial) -> None:
-        interruptible.check()
-        if is_done(study, trials, watch):
-            study.stop()
-        complete = trial.state == TrialState.COMPLETE
-        # One that took over figures from elsewhere may meet the goal: that is measured next.
-        if complete and goal.has_target and goal.may_be_met_by(result(trial)):
-            study.stop()
+    def look_through() -> None:
+        if not replay:
+            queue.look_through(study, space, is_measured)
 
-    with Interruptible() as interruptible:
-        if not is_done(study, trials, watch):
-            study.optimize(
-                objective,
-                timeout=deadline.left,
-                callbacks=[stop_when_done],
-                catch=(TrialError,),
-            )
+    def is_measured(setting: Setting) -> bool:
+        return _measured_before(study, limits, canonical(setting)) is not None
+
+    with Interruptible() as interruptible, storage.optuna.beating():
+        while True:
+            upkeep.bury()
+            look_through()
+            if is_done(study, trials, watch) or deadline.passed:
+                break
+            if _is_left_to_others(study):
+                upkeep.wait()
+                interruptible.check()
+                continue
+            ended = run(study.ask())
+            interruptible.check()
+            if ended is None or ended.state != TrialState.COMPLETE:
+                continue
+            # One that took over figures from elsewhere may meet the goal: that is measured next.
+            found = record.result(study, ended.number, ended.user_attrs)
+            if goal.has_target and goal.may_be_met_by(found):
+                break
+        if _is_left_to_others(study):
+            upkeep.leave()
         if not replay and _has_ended(study):
             watch.notice("every setting was tried")
         if most is not None and not (replay or goal.has_target) and is_done(study, trials):
-            for number, _ in enumerate(settle(study, space, goal, most, objective)):
+            for number, _ in enumerate(settle(study, space, goal, most, run)):
                 if deadline.passed:
                     break
                 if number == 0:
@@ -194,9 +211,23 @@ def is_done(study: optuna.Study, trials: int | None, watch: Watch | None = None)
 
 
 def _has_ended(study: optuna.Study) -> bool:
+    """Whether there is nothing to begin, and nothing at work that may still be lost."""
+    return count(study, TrialState.RUNNING) == 0 and _begins_nothing(study)
+
+
+def _is_left_to_others(study: optuna.Study) -> bool:
+    """Whether all that is missing is at work elsewhere; asked between two trials of this run."""
+    return count(study, TrialState.RUNNING) > 0 and _begins_nothing(study)
+
+
+def _begins_nothing(study: optuna.Study) -> bool:
     """Whether the sampler has nothing left to name, and nothing waits for another try."""
     ended = isinstance(study.sampler, Ending) and study.sampler.has_ended(study)
-    return ended and count(study, TrialState.WAITING) == 0
+    return ended and waiting(study) == 0
+
+
+def _lost(watch: Watch, number: int, reason: str) -> None:
+    watch.trial_ended(number, "FAIL", None, reason)
 
 
 def _run_trial(
@@ -209,7 +240,6 @@ def _run_trial(
     effort: Callable[[Setting, bool], Effort],
     watch: Watch,
 ) -> tuple[float, float]:
-    trial.set_user_attr(WORKER, worker_name())
     setting = suggest(trial)
     trial.set_user_attr("setting", setting.params)
     trial.set_user_attr("combination", setting.combination)
@@ -247,7 +277,7 @@ def _run_trial(
         trial.set_user_attr("reason", reason)
         watch.trial_ended(trial.number, "PRUNED", None, reason)
         raise
-    except UsageError:
+    except (UsageError, UpdateFinishedTrialError):
         raise
     except KeyboardInterrupt:
         trial.set_user_attr("reason", "interrupted")
@@ -294,7 +324,7 @@ def _measured_before(study: optuna.Study, limits: Limits, setting: Setting) -> F
 
 def _copy(trial: optuna.Trial, earlier: FrozenTrial, limits: Limits) -> None:
     for name, value in earlier.user_attrs.items():
-        if name not in (WORKER, SETTLES, "tries"):
+        if name not in (WORKER, SETTLES, QUEUED, "tries"):
             trial.set_user_attr(name, value)
     trial.set_user_attr(record.SAME_AS, earlier.number)
     record.set_constraints(trial, limits)

@@ -16,7 +16,6 @@ from tuner.accelerators import Value
 from tuner.errors import TrialError
 from tuner.search.counter import POINT, Counter, Place
 from tuner.search.space import Space
-from tuner.storage import WORKER, worker_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +105,6 @@ class Replay(BaseSampler, Exhaustive):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Take the next point, unless the trial is another try of one."""
-        # First whose trial it is: a point that was given is then never taken for nobody's.
-        study._storage.set_trial_user_attr(trial._trial_id, WORKER, worker_name())
         if POINT in trial.system_attrs:
             return
         point = self.counter(study).take(trial._trial_id, self.find)

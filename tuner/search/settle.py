@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import optuna
 from optuna.trial import TrialState, create_trial
 
-from tuner.errors import TrialError
+from tuner.retries import SETTLES
 from tuner.search import record
 from tuner.search.effort import Effort
 from tuner.search.goal import Goal
@@ -18,10 +18,7 @@ from tuner.search.limits import Limits
 from tuner.search.record import Result
 from tuner.search.space import Space
 from tuner.setting import Setting
-from tuner.storage import SETTLES
 from tuner.trials import finished
-
-Objective = Callable[[optuna.Trial], tuple[float, float]]
 
 
 def unsettled(found: Sequence[Result], limits: Limits, most: int, tried: int) -> Iterator[Result]:
@@ -38,9 +35,13 @@ def unsettled(found: Sequence[Result], limits: Limits, most: int, tried: int) ->
 
 
 def settle(
-    study: optuna.Study, space: Space, goal: Goal, most: int, objective: Objective
+    study: optuna.Study,
+    space: Space,
+    goal: Goal,
+    most: int,
+    run: Callable[[optuna.Trial], object],
 ) -> Iterator[Result]:
-    """Settle one open verdict after the other; yields each before its trial.
+    """Settle one open verdict after the other; yields each before `run` is given its trial.
 
     What a trial finds may uncover another setting of the front. None is settled twice in a run, and
     none that another worker settles at this moment.
@@ -58,10 +59,10 @@ def settle(
             return
         done.add(one.setting)
         yield one
-        _run(study, space, one, objective)
+        run(_begun(study, space, one))
 
 
-def _run(study: optuna.Study, space: Space, one: Result, objective: Objective) -> None:
+def _begun(study: optuna.Study, space: Space, one: Result) -> optuna.Trial:
     """A trial that does not wait behind those that are queued."""
     begun = create_trial(
         state=TrialState.RUNNING,
@@ -69,11 +70,4 @@ def _run(study: optuna.Study, space: Space, one: Result, objective: Objective) -
         user_attrs={SETTLES: one.trial},
     )
     number = study._storage.create_new_trial(study._study_id, template_trial=begun)
-    trial = optuna.Trial(study, number)
-    try:
-        study.tell(trial, objective(trial))
-    except TrialError:
-        study.tell(trial, state=TrialState.FAIL)
-    except BaseException:
-        study.tell(trial, state=TrialState.FAIL)
-        raise
+    return optuna.Trial(study, number)

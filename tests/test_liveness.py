@@ -1,0 +1,209 @@
+"""Which running trials are dead, and what happens to them."""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState
+from sqlalchemy import text
+
+from tuner import liveness
+from tuner.liveness import GRACE_S
+from tuner.storage import Storage
+from tuner.worker import WORKER, Worker, _start_of, clock
+
+HERE = socket.gethostname()
+GONE = f"{HERE}:999999999/1"
+ELSEWHERE = "elsewhere:1/1 another-boot pid:[1]"
+
+
+class Clock:
+    """What `time.monotonic` gives, at will."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(liveness, "monotonic", found)
+    return found
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(f"sqlite:///{tmp_path / 'tuner.db'}")
+
+
+@pytest.fixture
+def study(storage: Storage) -> optuna.Study:
+    return storage.open_study("a/b/1", {"batch": 4})
+
+
+def running(study: optuna.Study, worker: str) -> optuna.Trial:
+    trial = study.ask()
+    trial.suggest_int("knob", 0, 3)
+    trial.set_user_attr(WORKER, worker)
+    return trial
+
+
+def beats(storage: Storage, trial: optuna.Trial, at: float, which: str | None) -> None:
+    """A heartbeat by the clock of another machine."""
+    with storage.engine.begin() as connection:
+        query = text("UPDATE tuner_heartbeats SET clock = :clock, at = :at WHERE trial = :trial")
+        connection.execute(query, {"clock": which, "at": at, "trial": trial._trial_id})
+
+
+def test_only_trials_whose_process_is_gone_are_dead_at_once(
+    storage: Storage, study: optuna.Study
+) -> None:
+    me = Worker.me()
+    boot, namespace = me.place.split()
+    gone = f"{HERE}:999999999/1"
+    workers = {
+        "mine": str(me),
+        "of an earlier version": f"{HERE}:{me.pid}/{int(psutil.Process().create_time())}",
+        "of an earlier version, gone": gone,
+        "of an earlier version, a number used again": f"{HERE}:{me.pid}/1",
+        "gone": f"{gone} {me.place}",
+        "a number used again": f"{HERE}:{me.pid}/1 {me.place}",
+        "on another host": f"elsewhere:999999999/1 {me.place}",
+        "on a host of this name": f"{gone} another-boot {namespace}",
+        "in another container": f"{gone} {boot} pid:[1]",
+        "of an earlier version, elsewhere": "elsewhere:1/1",
+    }
+    numbers = {name: running(study, worker).number for name, worker in workers.items()}
+    assert storage.bury_dead_trials(study) == 4
+    dead = {name for name, number in numbers.items() if study.trials[number].state.is_finished()}
+    assert dead == {one for one in workers if "gone" in one or "used again" in one}
+    assert len(study.get_trials(states=(TrialState.WAITING,))) == 4
+    assert storage.bury_dead_trials(study) == 0
+
+
+def test_a_process_that_ended_is_gone_though_nobody_asked_for_its_exit_code() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        worker = Worker(
+            host=HERE,
+            pid=process.pid,
+            start=_start_of(process.pid) or "",
+            place=Worker.me().place,
+        )
+        assert Worker.named(str(worker)) == worker
+        assert worker.runs
+        process.send_signal(signal.SIGKILL)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert worker.runs is False
+
+
+@pytest.mark.parametrize("at", [-1e9, 0.0, 1e9])
+def test_a_trial_from_elsewhere_is_dead_once_it_was_seen_without_a_beat_for_long(
+    at: float, storage: Storage, study: optuna.Study, now: Clock
+) -> None:
+    """Whatever the other machine's clock says."""
+    trial = running(study, ELSEWHERE)
+    for beat in range(3):
+        beats(storage, trial, at + beat, "another-boot time:[1]")
+        assert storage.bury_dead_trials(study) == 0
+        now.now += GRACE_S - 1
+        assert storage.bury_dead_trials(study) == 0
+    now.now += 2
+    assert storage.bury_dead_trials(study) == 1
+    buried = study.trials[trial.number]
+    assert buried.state == TrialState.FAIL
+    assert buried.user_attrs["reason"] == f"no sign of life of its process for {GRACE_S + 1:.0f} s"
+    assert study.ask().suggest_int("knob", 0, 3) == buried.params["knob"]
+
+
+def test_since_the_same_boot_the_last_beat_itself_tells(
+    storage: Storage, study: optuna.Study, now: Clock
+) -> None:
+    trial = running(study, ELSEWHERE)
+    beats(storage, trial, now.now - GRACE_S + 1, clock())
+    assert storage.bury_dead_trials(study) == 0
+    beats(storage, trial, now.now - GRACE_S - 1, clock())
+    assert storage.bury_dead_trials(study) == 1
+
+
+def test_a_trial_without_a_name_or_a_heartbeat_is_given_up_like_one_from_elsewhere(
+    storage: Storage, study: optuna.Study, now: Clock
+) -> None:
+    study.enqueue_trial({"knob": 2})
+    lost = study.ask()
+    with storage.engine.begin() as connection:
+        for table in ("trial_user_attributes", "tuner_heartbeats"):
+            connection.execute(text(f"DELETE FROM {table}"))
+    assert storage.bury_dead_trials(study) == 0
+    now.now += GRACE_S + 1
+    assert storage.bury_dead_trials(study) == 1
+    assert study.trials[lost.number].state == TrialState.FAIL
+    assert study.ask().suggest_int("knob", 0, 3) == 2
+
+
+@pytest.mark.parametrize("queued", [False, True])
+def test_a_trial_names_its_worker_from_its_first_moment_and_beats(
+    queued: bool, storage: Storage, study: optuna.Study, now: Clock
+) -> None:
+    if queued:
+        study.enqueue_trial({"knob": 2})
+    trial = study.ask()
+    assert study.trials[0].user_attrs == {WORKER: str(Worker.me())}
+    assert study.trials[0].datetime_start is not None
+    for _ in range(3):
+        now.now += GRACE_S - 1
+        storage.optuna.beat()
+        assert storage.bury_dead_trials(study) == 0
+    study.tell(trial, (1.0, 0.0))
+    assert storage.optuna.beats([trial._trial_id]) == {}
+
+
+def test_a_trial_that_beats_or_ends_before_it_is_given_up_is_left_alone(
+    storage: Storage, study: optuna.Study, now: Clock
+) -> None:
+    trials = [study.ask() for _ in range(2)]
+    now.now += GRACE_S + 1
+    seen = storage.liveness.running(study)
+    assert [one.is_dead for one in seen] == [True, True]
+    storage.optuna.beat()
+    study.tell(trials[1], (1.0, 0.0))
+    assert not any(storage.liveness._give_up(study, one) for one in seen)
+    states = [one.state for one in study.trials]
+    assert states == [TrialState.RUNNING, TrialState.COMPLETE]
+    assert [one.user_attrs.keys() for one in study.trials] == [{WORKER}, {WORKER}]
+
+
+def test_a_worker_cannot_end_a_trial_that_was_given_up(
+    storage: Storage, study: optuna.Study, now: Clock
+) -> None:
+    trial = study.ask()
+    trial.suggest_int("knob", 0, 3)
+    now.now += GRACE_S + 1
+    other = Storage(storage.url)
+    assert other.bury_dead_trials(other.study("a/b/1")) == 1
+    storage.optuna.beat()
+    with pytest.raises(UpdateFinishedTrialError):
+        storage.optuna.check()
+    with pytest.raises(UpdateFinishedTrialError):
+        storage.optuna.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [1.0, 0.0])
+    states = [one.state for one in study.trials]
+    assert states == [TrialState.FAIL, TrialState.WAITING]
+
+
+def test_a_dead_trial_is_tried_again_with_its_own_values_three_times_in_all(
+    storage: Storage, study: optuna.Study
+) -> None:
+    values = []
+    for _ in range(3):
+        values.append(running(study, GONE).params)
+        storage.bury_dead_trials(study)
+    assert values == [values[0]] * 3
+    assert study.get_trials(states=(TrialState.WAITING,)) == []
