@@ -1,8 +1,12 @@
 """What every test needs: one thread, no chance, and nothing of its user's own settings."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 # Before torch is imported, and for the processes that tests start: threads that wait for one
 # another beside a busy neighbour are twenty times slower than one. And no hub is asked.
@@ -36,6 +40,14 @@ def own_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_collections() -> Iterator[None]:
+    """What was imported stays: to look through all of it takes a third of a second each time."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 class Clock:
     """Stands for `time` where batches are timed: a look at it takes a second, and nothing else."""
 
@@ -53,3 +65,27 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("tuner.measure.clock.time", clock)
     return clock
+
+
+@contextmanager
+def timed_by_work() -> Iterator[None]:
+    """Batches take as long as they compute, and no longer on a busy machine.
+
+    A hundred million numbers that come out of linear layers and convolutions take a second.
+    """
+    layers = (torch.nn.Linear, torch.nn.Conv2d)
+    now = 0.0
+
+    def computed(module: torch.nn.Module, args: Any, output: Any) -> None:
+        nonlocal now
+        if isinstance(module, layers):
+            now += output.numel() / 1e8
+
+    hook = torch.nn.modules.module.register_module_forward_hook(computed)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            clock = SimpleNamespace(perf_counter=lambda: now)
+            patch.setattr("tuner.measure.clock.time", clock)
+            yield
+    finally:
+        hook.remove()

@@ -330,7 +330,7 @@ def test_a_hub_that_cannot_be_reached_is_said_in_one_line(
         [sys.executable, ROOT / "cli.py", "run", "--pipe", "SD1.5", *flags.split()],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         env=os.environ | hub,
     )
     assert finished.returncode == 2, finished.stderr

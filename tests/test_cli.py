@@ -81,7 +81,7 @@ def test_a_plain_clone_runs_the_same_program(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert finished.returncode == 2
     assert finished.stdout == ""

@@ -122,7 +122,7 @@ def test_two_processes_may_make_the_database_at_the_same_moment(tmp_path: Path) 
         assert worker.stdin is not None
         worker.stdin.write("\n")
         worker.stdin.flush()
-    errors = [worker.communicate(timeout=300)[1] for worker in workers]
+    errors = [worker.communicate(timeout=600)[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0, 0], errors
     storage = Storage(address(tmp_path), create=False)
     assert all(storage.get("scores", str(number)) == {} for number in range(3))

@@ -11,6 +11,7 @@ import sentencepiece
 from transformers import T5Tokenizer
 
 import tuner
+from tests.conftest import timed_by_work
 from tests.pipelines import new, pictures, same
 from tuner import registry
 from tuner.cli import main
@@ -40,7 +41,8 @@ def folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     # Random weights draw what matches no caption; from a score under zero no loss can be told.
     score = ClipScore.score
     monkeypatch.setattr(ClipScore, "score", lambda *given: [100 + one for one in score(*given)])
-    return tmp_path
+    with timed_by_work():  # or the best would be another one each time
+        yield tmp_path
 
 
 @every_model

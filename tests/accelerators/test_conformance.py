@@ -2,6 +2,8 @@
 
 import gc
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from weakref import ref
 
@@ -68,17 +70,49 @@ def test_the_published_settings_are_within_the_knobs_limits(name: str) -> None:
         assert KNOWN[name].from_values(values).values() == values
 
 
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """What came of a setting, of another one after it, and of the first one again."""
+
+    pictures: np.ndarray
+    others: np.ndarray  # of another prompt, before those
+    pictures_again: np.ndarray
+    others_again: np.ndarray  # after those
+    states: list[dict[str, Any]]  # of the pipeline: before, between and after
+    plain: np.ndarray  # the pipeline's own pictures, afterwards
+
+
+@cache
+def played(names: Names, family: str, scheduler: str) -> Played:
+    """Generate by turns, once for all tests that look at it."""
+    accelerated(family, names, scheduler)  # before anything here could leave a trace
+    pipeline = tiny(family, scheduler)
+    states = [state(pipeline)]
+    with applied(pipeline, setting(names).accelerators) as generate:
+        others = pictures(generate, PROMPTS[2:], first=7)
+        found = pictures(generate)
+    states.append(state(pipeline))
+    with applied(pipeline, another(names).accelerators) as generate:
+        pictures(generate)
+    with applied(pipeline, setting(names).accelerators) as generate:
+        again = pictures(generate)
+        others_again = pictures(generate, PROMPTS[2:], first=7)
+    states.append(state(pipeline))
+    return Played(
+        pictures=found,
+        others=others,
+        pictures_again=again,
+        others_again=others_again,
+        states=states,
+        plain=pictures(pipeline),
+    )
+
+
 @every_scheduled
 def test_afterwards_the_pipeline_is_as_it_was(names: Names, family: str, scheduler: str) -> None:
-    expected = baseline(family, scheduler)
-    pipeline = tiny(family, scheduler)
-    before = state(pipeline)
-
-    with applied(pipeline, setting(names).accelerators) as generate:
-        pictures(generate)
-
-    assert state(pipeline) == before
-    assert same(pictures(pipeline), expected)
+    before, *after = played(names, family, scheduler).states
+    assert after == [before] * 2
+    assert same(played(names, family, scheduler).plain, baseline(family, scheduler))
 
 
 @every_fitting
@@ -136,15 +170,10 @@ def test_repeated_and_interleaved_generations_agree(
     names: Names, family: str, scheduler: str
 ) -> None:
     expected = accelerated(family, names, scheduler)
-    pipeline = tiny(family, scheduler)
-    with applied(pipeline, setting(names).accelerators) as generate:
-        other = pictures(generate, PROMPTS[2:], first=7)
-        assert same(pictures(generate), expected)
-    with applied(pipeline, another(names).accelerators) as generate:
-        pictures(generate)
-    with applied(pipeline, setting(names).accelerators) as generate:
-        assert same(pictures(generate), expected)
-        assert same(pictures(generate, PROMPTS[2:], first=7), other)
+    found = played(names, family, scheduler)
+    assert same(found.pictures, expected)
+    assert same(found.pictures_again, expected)
+    assert same(found.others_again, found.others)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

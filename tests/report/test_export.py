@@ -162,7 +162,7 @@ def test_a_changed_limit_changes_the_export(tmp_path: Path) -> None:
 
 
 @given(found(), LIMITS)
-@settings(deadline=None)
+@settings(max_examples=25)  # of up to a dozen points each
 def test_every_point_comes_back_as_the_setting_it_was(
     results: list[Result], limits: Limits
 ) -> None:

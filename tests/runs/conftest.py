@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import timed_by_work
 from tests.runs.study import spec
 from tuner.measure.clock import Turns
 from tuner.measure.evaluation import Evaluation
@@ -19,7 +20,7 @@ from tuner.session import Session
 
 @pytest.fixture(scope="package", autouse=True)
 def quick_and_steady() -> Iterator[None]:
-    """A setting is timed by one pair, whatever else runs here, and the miniature is loaded once.
+    """One pair times a setting, by its work; and the miniature is loaded once.
 
     Nor does a verdict hang on what small pictures are worth, which may be less than nothing.
     """
@@ -28,12 +29,11 @@ def quick_and_steady() -> Iterator[None]:
     def of_one_pair(*given: Any, **asked: Any) -> Evaluation:
         return replace(evaluation(*given, **asked), timing_pairs=1)
 
-    with pytest.MonkeyPatch.context() as patch:
+    with timed_by_work(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "evaluation", of_one_pair)
         patch.setattr("tuner.session.load", cache(load))
         patch.setattr(ClipScore, "score", lambda *given: [100 + one for one in score(*given)])
         patch.setattr(Turns, "enough", lambda turns, precision: True)
-        patch.setattr(Turns, "has_changed", False)
         patch.setattr("tuner.session.contention", lambda device: None)
         yield
 

@@ -59,7 +59,7 @@ def test_a_run_waits_for_another_on_the_same_device(folder: Path) -> None:
         assert lines[0].startswith(TRIPLE)
         assert lines[1].startswith(f"waiting for cpu: process {os.getpid()} (")
         assert process.poll() is None
-    printed, errors = process.communicate(timeout=300)
+    printed, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     assert "Pareto front" in printed
 
@@ -70,7 +70,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, session: Se
     assert process.stdout is not None
     assert "a trial has begun\n" in process.stdout
     process.send_signal(signal.SIGINT)
-    printed, errors = process.communicate("go on\n", timeout=300)
+    printed, errors = process.communicate("go on\n", timeout=600)
     assert process.returncode == 130, printed + errors
     assert re.fullmatch(r"tuner: interrupted; the same command continues\n", errors)
     left = trials(folder)

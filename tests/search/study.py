@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import optuna
 
@@ -55,6 +56,17 @@ def measurement(setting: Setting) -> Measurement:
     )
 
 
+@cache
+def _empty() -> bytes:
+    """A database with its tables, which take longer to make than to copy."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "tuner.db"
+        made = Storage(f"sqlite:///{file}")
+        made.engine.dispose()
+        made.optuna.engine.dispose()
+        return file.read_bytes()
+
+
 class Bench:
     """A study of the landscape in a database; remembers what was measured."""
 
@@ -63,7 +75,10 @@ class Bench:
     ) -> None:
         values = {"pipe": "miniature", "sampler": "random", "trials": 5} | changes
         self.spec = StudySpec(**values)  # type: ignore[arg-type]
-        self.storage = Storage(f"sqlite:///{folder / 'tuner.db'}")
+        file = folder / "tuner.db"
+        if not file.exists():
+            file.write_bytes(_empty())
+        self.storage = Storage(f"sqlite:///{file}")
         opened = self.storage.open_replay if self.spec.replay else self.storage.open_study
         self.study = opened(self.spec.triple, evaluation)
         pipeline = tiny("sd")
