@@ -32,7 +32,7 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from bench.tables import FOLDER, read
+from bench.tables import GUIDANCE, folder, read
 from tuner.measure.statistics import CONFIDENCE, SKEWED, Estimate
 from tuner.search import racing
 
@@ -205,6 +205,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=20000)
     parser.add_argument("--rules", default=",".join(RULES))
     parser.add_argument("--batches", default="1,2,4,8")
+    parser.add_argument("--guidance", type=float, default=GUIDANCE)
     args = parser.parse_args()
     rules = {name: RULES[name] for name in args.rules.split(",")}
     batches = [int(one) for one in args.batches.split(",")]
@@ -222,7 +223,7 @@ def main() -> None:
         print(f"|---|---|{'---|' * len(LOSSES)}")
         print("\n".join(found), end="\n\n")
     print(f"## Truth tables, batches of {BATCH}: wrongly, stopped, cost (%)\n")
-    print_tables(rules, args.draws)
+    print_tables(rules, args.draws, args.guidance)
 
 
 def cell(found: Figures) -> str:
@@ -230,11 +231,11 @@ def cell(found: Figures) -> str:
     return f"{100 * found.wrongly:.1f}, {100 * found.stopped:.1f}, {100 * found.cost:.0f}"
 
 
-def print_tables(rules: dict[str, Rule], draws: int) -> None:
+def print_tables(rules: dict[str, Rule], draws: int, guidance: float) -> None:
     """A line for each table and rule."""
     print("| table | rule | near the limit | the worst of these | bad |")
     print("|---|---|---|---|---|")
-    for name, near, bad in tables(draws):
+    for name, near, bad in tables(draws, guidance):
         for rule_name, rule in rules.items():
             of_each = [Figures.of(drawn, rule, BATCH) for drawn in near]
             worst = f"{100 * max(one.wrongly for one in of_each):.1f}" if near else ""
@@ -249,9 +250,9 @@ def mean(found: Sequence[Figures]) -> Figures:
     return Figures(wrongly=wrongly, stopped=stopped, cost=cost)
 
 
-def tables(draws: int) -> Iterator[tuple[str, list[Drawn], Drawn | None]]:
+def tables(draws: int, guidance: float) -> Iterator[tuple[str, list[Drawn], Drawn | None]]:
     """Of each table the trials of every setting that loses 1 to 2 %, and of all the bad ones."""
-    for file in sorted(FOLDER.glob("*.npz")):
+    for file in sorted(folder(guidance).glob("*.npz")):
         table = read(file)
         count, losses = table.prompts, table.losses
         if count < PROMPTS:

@@ -6,6 +6,7 @@
     python -m bench.search --curse 200     # what is exported, with and without a second look
     python -m bench.search --racing        # what a setting costs, by how far it is from the limit
     python -m bench.search --predicted     # speedups predicted from timed steps and first trials
+    python -m bench.search --guidance 7.5  # any of these on the tables of another guidance scale
 
 The cost of a search is the prompts that it evaluates, with the timed steps at its start counted in
 images. It has arrived when it has evaluated to the end a setting that is truly feasible and at
@@ -16,6 +17,7 @@ What a replay is, `bench.replay` says.
 import argparse
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -23,9 +25,9 @@ import optuna
 from scipy.stats import binomtest, spearmanr
 
 from bench._miniature import conditions, quiet
-from bench.replay import LIMIT, LIMITS, PROMPTS, Replay, Truth
+from bench.replay import LIMIT, LIMITS, MORE, PROMPTS, Replay, Truth
 from bench.searches import SEARCHES, Search, frontier, known, probes
-from bench.tables import PRODUCTS
+from bench.tables import GUIDANCE, PRODUCTS
 from tuner.search.latency import LatencyModel
 from tuner.search.record import Result, best
 from tuner.spec import Aim
@@ -45,15 +47,23 @@ def main() -> None:
     parser.add_argument("--racing", action="store_true")
     parser.add_argument("--predicted", action="store_true")
     parser.add_argument("--curse", type=int, default=0, metavar="SEARCHES")
+    parser.add_argument("--guidance", type=float, default=GUIDANCE)
     args = parser.parse_args()
     quiet()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    print(f"{conditions()}; limit {LIMIT:.0%}, {args.seeds} seeds, at most {args.trials} trials\n")
-    wanted = [one for one in PRODUCTS if one.file.exists()]
+    print(
+        f"{conditions()}; guidance {args.guidance:g}, limit {LIMIT:.0%}, {args.seeds} seeds, "
+        f"at most {args.trials} trials\n"
+    )
+    wanted = [replace(one, guidance=args.guidance) for one in PRODUCTS]
+    wanted = [one for one in wanted if one.file.exists()]
     if args.tables is not None:
         wanted = [one for one in wanted if one.file.stem in args.tables.split(",")]
     tables = {one.file.stem: Truth.of(one) for one in wanted}
     for name, truth in tables.items():
+        if truth.table.prompts < PROMPTS + MORE:
+            print(f"## {name}: only {truth.table.prompts} prompts so far (`bench.truth --run`)\n")
+            continue
         if not truth.feasible.any():
             print(f"## {name}: nothing feasible on {truth.table.prompts} prompts\n")
             continue

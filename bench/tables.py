@@ -11,10 +11,12 @@ import numpy as np
 from bench._shared import in_order
 from tuner.accelerators import Value
 from tuner.accelerators._plan import Shape
+from tuner.models.miniature import component as miniature
 from tuner.setting import Params, Setting, canonical, identity
 
 FOLDER = Path(__file__).parent / "truth"
 PROMPTS = 128  # of every setting
+GUIDANCE = miniature.guidance_scale
 
 Knobs = dict[str, tuple[Value, ...]]
 Values = dict[str, Knobs]
@@ -41,6 +43,11 @@ _ALL: Values = {
 }
 
 
+def folder(guidance: float = GUIDANCE) -> Path:
+    """Where the tables of a guidance scale are; those of 7.5 are from before 2026-11-27."""
+    return FOLDER / f"guidance-{guidance:g}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Product:
     """What a table holds: every combination of these values, for one scheduler and its steps."""
@@ -49,13 +56,14 @@ class Product:
     scheduler: str
     steps: int
     values: Values
+    guidance: float = GUIDANCE
     part: tuple[int, int] | None = None  # the second of six is (2, 6); None is all of it
 
     @property
     def file(self) -> Path:
         """Where the table is kept."""
         part = "" if self.part is None else f".part{self.part[0]}of{self.part[1]}"
-        return FOLDER / f"{self.name}-{self.scheduler}-{self.steps}{part}.npz"
+        return folder(self.guidance) / f"{self.name}-{self.scheduler}-{self.steps}{part}.npz"
 
     def settings(self, shape: Shape) -> list[Setting]:
         """One setting for each distinct computation of the product, or of the part of it."""
