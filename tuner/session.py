@@ -41,6 +41,7 @@ from tuner.search.verify import verify
 from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
 from tuner.storage import Storage
+from tuner.trials import begun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +205,7 @@ class Session:
             if known(spec.sampler) in LEARNS:  # a long replay is not read
                 measured = [one.setting for one in record.results(study)]
                 problem = replace(problem, known=measured if study.trials else first)
-            study.sampler = sampler(spec.sampler, spec.seed, problem)
+            study.sampler = sampler(spec.sampler, spec.seed, problem, begun(study))
         if isinstance(study.sampler, Exhaustive):
             watch.notice(_outlook(study, study.sampler, evaluation, many and self._pictures))
         again = self.evaluation(spec.with_other_noise(1), pool="verify", more=True)

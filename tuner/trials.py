@@ -70,12 +70,16 @@ def waiting(study: optuna.Study) -> int:
     return count(study, TrialState.WAITING) - len(backend_of(study).passed_over)
 
 
-def finished(study: optuna.Study) -> int:
-    """How many trials have ended, in whatever way; their numbers have no gaps."""
+def begun(study: optuna.Study) -> int:
+    """How many trials there are, in whatever state; their numbers have no gaps."""
     with engine_of(study).connect() as connection:
         last = connection.execute(_LAST, {"study": study._study_id}).scalar()
-    begun = 0 if last is None else int(last) + 1
-    return begun - count(study, TrialState.RUNNING) - count(study, TrialState.WAITING)
+    return 0 if last is None else int(last) + 1
+
+
+def finished(study: optuna.Study) -> int:
+    """How many trials have ended, in whatever way."""
+    return begun(study) - count(study, TrialState.RUNNING) - count(study, TrialState.WAITING)
 
 
 def count_with(study: optuna.Study, key: str, *states: TrialState) -> int:

@@ -65,8 +65,8 @@ def test_tome_merges_as_many_tokens_as_its_plan_says(family: str) -> None:
     with applied(pipeline, (merging,)) as generate:
         for block in denoiser_of(pipeline).modules():
             if isinstance(block, BasicTransformerBlock):
-                block.attn1.to_q.register_forward_pre_hook(
-                    lambda module, args: projected.append(args[0].shape[1])
+                block.attn1.to_q.register_forward_hook(
+                    lambda module, args, output: projected.append(output.shape[1])
                 )
         pictures(generate, num_inference_steps=1)
     merged = plan_of((merging,), shape_of(pipeline, 16), 1).merged

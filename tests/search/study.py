@@ -20,6 +20,7 @@ from tuner.search.space import Space
 from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
 from tuner.storage import Storage
+from tuner.trials import begun
 
 EVALUATION: dict[str, object] = {
     "weights": "made up",
@@ -91,7 +92,9 @@ class Bench:
             timed=lambda settings: [],
             distinct=self.spec.distinct,
         )
-        self.study.sampler = sampler(self.spec.sampler, self.spec.seed, self.problem)
+        self.study.sampler = sampler(
+            self.spec.sampler, self.spec.seed, self.problem, begun(self.study)
+        )
         self.measured: list[Setting] = []
         self.blocks = 0
         self.fails: Callable[[Setting], Exception | None] = lambda setting: None

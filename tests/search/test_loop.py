@@ -85,7 +85,6 @@ def test_a_continued_random_search_does_not_name_the_same_settings_again(tmp_pat
     first.search()
     again = Bench(tmp_path, trials=45)
     again.search()
-    # 1,036,800 settings: that even one of fifteen comes twice by chance is next to impossible.
     assert not set(first.measured) & set(again.measured)
     assert len(again.measured) >= 14
 

@@ -25,7 +25,7 @@ from tuner.search.space import Space
 from tuner.search.upkeep import Upkeep
 from tuner.setting import Setting
 from tuner.storage import Storage
-from tuner.trials import ENDED, count, count_with, finished, waiting
+from tuner.trials import ENDED, begun, count, count_with, finished, waiting
 from tuner.worker import WORKER
 
 
@@ -108,9 +108,7 @@ def search(
     replay = isinstance(study.sampler, Exhaustive)
     if isinstance(study.sampler, Exhaustive):
         study.sampler.begin(study)
-    elif study.trials:
-        study.sampler.reseed_rng()  # or it would name what it named the last time
-    else:
+    elif not begun(study):
         queue.enqueue(study, space, first or space.known_good())
     if goal.has_target and goal.candidate(record.results(study)):
         return

@@ -21,7 +21,7 @@ from tuner.search.limits import Limits
 from tuner.search.space import Space
 from tuner.search.walk import Walk
 from tuner.setting import Setting, canonical, identity
-from tuner.spec import Aim
+from tuner.spec import REPLAYS, Aim
 
 RACES = frozenset({"frontier"})  # samplers that learn from a trial that was stopped early
 LEARNS = frozenset({"frontier"})  # samplers that take what a related study has learned
@@ -124,6 +124,12 @@ def known(name: str) -> str:
     return found
 
 
-def sampler(name: str, seed: int, problem: Problem) -> BaseSampler:
-    """A sampler of this name, for a problem."""
+def sampler(name: str, seed: int, problem: Problem, begun: int = 0) -> BaseSampler:
+    """A sampler of this name, for a problem and a study in which so many trials were begun.
+
+    One that goes on draws from where the study is, or it would name what it named the last time;
+    the order of a replay's points stays.
+    """
+    if begun and known(name) not in REPLAYS:
+        seed = int(np.random.SeedSequence([seed, begun]).generate_state(1)[0])
     return SAMPLERS[known(name)](seed, problem)
