@@ -15,7 +15,7 @@ def test_without_guidance_the_defaults_go_on_without_tgate(guidance_scale: float
     spec = StudySpec(pipe="miniature", guidance_scale=guidance_scale)
     found, lines = fitting(spec, tiny("sd"), guidance_scale)
     assert found == replace(spec, search_targets=("deepcache", "tome"))
-    assert lines == [f"left out: tgate needs guidance_scale above 1, not {guidance_scale}"]
+    assert lines == [f"left out: tgate needs guidance_scale above 1, not {guidance_scale:g}"]
 
 
 def test_what_fits_is_left_as_it_is() -> None:
