@@ -36,7 +36,7 @@ def test_a_drawn_trial_is_stopped_where_the_tuner_stops_it(batch: int) -> None:
 
 
 def test_whatever_tables_there_are_are_read() -> None:
-    for name, near, bad in tables(draws=10):
+    for name, near, bad in tables(draws=10, guidance=7.5):
         assert name
         for drawn in (*near, *([] if bad is None else [bad])):
             assert drawn.losses.shape[1] == PROMPTS
