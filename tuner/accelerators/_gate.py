@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
+from tuner.accelerators._steps import listening
 from tuner.errors import UsageError
 
 
@@ -84,14 +85,15 @@ def sent_to(denoiser: Any, double: Any) -> Iterator[None]:
 
 
 def aside(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, in which no call is an accelerated one, for what a user's callback calls."""
+    """The function, of whose passes and steps no accelerated call knows: a user's callback."""
 
     @wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
-        before = _route.set(None)
+        before, told = _route.set(None), listening.set(None)
         try:
             return function(*args, **kwargs)
         finally:
+            listening.reset(told)
             _route.reset(before)
 
     return called
