@@ -15,7 +15,7 @@ import pytest
 from diffusers.callbacks import PipelineCallback
 
 import tuner
-from tests.accelerators.cases import FITTING, Names, accelerated, baseline, setting
+from tests.accelerators.cases import FITTING, Names, accelerated, baseline, neutral, setting
 from tests.pipelines import new, pictures, same, tiny
 from tuner.accelerators._applied import applied
 from tuner.accelerators._denoiser import denoiser_of
@@ -140,6 +140,45 @@ def test_a_callback_may_call_a_plain_pipeline_of_the_same_denoiser(
         name = "callback_on_step_end" if "callback_on_step_end" in known else "callback"
         assert same(pictures(generate, **{name: after_step}), expected)
     assert same(found[0], baseline(family))
+
+
+def test_what_a_callback_changes_on_the_denoiser_counts_from_the_next_step() -> None:
+    def change(at: int, does: Callable[[Any], None]) -> Any:
+        def after_step(pipe: Any, step: int, t: Any, given: dict[str, Any]) -> dict[str, Any]:
+            if step == at:
+                does(pipe.unet)
+            return given
+
+        return after_step
+
+    def hang(denoiser: Any) -> None:
+        hooks.append(denoiser.mid_block.register_forward_hook(lambda *a: a[-1] * 0))
+
+    def take_away(denoiser: Any) -> None:
+        hooks.pop().remove()
+
+    def blend(denoiser: Any) -> None:
+        denoiser.enable_freeu(0.5, 0.5, 2.0, 2.0)
+
+    def unblend(denoiser: Any) -> None:
+        for block in denoiser.up_blocks:
+            for name in ("s1", "s2", "b1", "b2"):
+                delattr(block, name)
+
+    hooks: list[Any] = []
+    pipeline = new("sd")
+    plain = pictures(pipeline)
+    for begin, end in ((hang, take_away), (blend, unblend)):
+        expected = pictures(pipeline, callback_on_step_end=change(3, begin))
+        end(pipeline.unet)
+        with applied(pipeline, neutral(("deepcache",)).accelerators) as generate:
+            found = pictures(generate, callback_on_step_end=change(3, begin))
+            assert same(found, expected)
+            assert not same(found, plain)
+            from_the_first = pictures(generate, callback_on_step_end=change(0, end))
+            assert not same(from_the_first, plain)
+        begin(pipeline.unet)
+        assert same(from_the_first, pictures(pipeline, callback_on_step_end=change(0, end)))
 
 
 def test_diffusers_own_callbacks_are_asked_for_their_tensors() -> None:

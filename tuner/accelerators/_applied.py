@@ -15,7 +15,7 @@ from types import MethodType
 from typing import Any
 
 from tuner.accelerators import Accelerator, Call, Generation
-from tuner.accelerators._arguments import named, steps_of, with_defaults
+from tuner.accelerators._arguments import has_callback, named, steps_of, with_defaults
 from tuner.accelerators._call import is_guided
 from tuner.accelerators._denoiser import denoiser_of, named_denoiser
 from tuner.accelerators._double import doubled
@@ -108,7 +108,7 @@ def _call(
         generation = Generation(seed=seed)
         watch = Watch(pipeline, generation, ordered)
         denoiser = denoiser_of(pipeline)
-        with doubled(denoiser) as double:
+        with doubled(denoiser, follow=has_callback(given)) as double:
             double.register_forward_pre_hook(watch.see_pass, with_kwargs=True)
             call, forget = _patch(pipeline, double, ordered, generation)
             for forget_one in forget:

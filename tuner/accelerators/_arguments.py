@@ -64,6 +64,11 @@ def size_of(pipeline: Any, denoiser: Any, arguments: Mapping[str, Any]) -> tuple
     return found[0], found[1]
 
 
+def has_callback(arguments: Mapping[str, Any]) -> bool:
+    """Whether a call with these arguments calls somebody between its steps."""
+    return any(callable(arguments.get(name)) for name in _CALLBACKS)
+
+
 def with_defaults(bound: BoundArguments) -> dict[str, Any]:
     """A call's arguments by name, with the defaults of those that it leaves out."""
     whole = BoundArguments(bound.signature, OrderedDict(bound.arguments))
