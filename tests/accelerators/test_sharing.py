@@ -17,6 +17,7 @@ from diffusers.callbacks import PipelineCallback
 import tuner
 from tests.accelerators.cases import FITTING, Names, accelerated, baseline, neutral, setting
 from tests.pipelines import new, pictures, same, tiny
+from tuner.accelerators import _gate, _owner, _steps
 from tuner.accelerators._applied import applied
 from tuner.accelerators._denoiser import denoiser_of
 from tuner.errors import UsageError
@@ -302,3 +303,26 @@ def test_a_block_that_a_generator_never_left_ends_with_the_generator() -> None:
     next(abandoned)
     in_a_thread(abandoned.close)
     assert same(pictures(pipeline), baseline("sd"))
+
+
+@pytest.mark.parametrize("module", [_owner, _gate, _steps])
+def test_an_abandoned_block_may_be_left_while_its_thread_holds_a_lock(module: Any) -> None:
+    """As the garbage collector does, which comes with any allocation."""
+    pipeline = new("sd")
+
+    def halfway() -> Any:
+        with applied(pipeline, DEEPCACHE.accelerators) as generate:
+            yield pictures(generate, num_inference_steps=1)
+
+    def leave() -> bool:
+        abandoned = halfway()
+        next(abandoned)
+        taken = module._lock.acquire(timeout=1)
+        again = module._lock.acquire(timeout=1)  # what a lock of one entry refuses for ever
+        if again:
+            abandoned.close()
+            module._lock.release()
+        module._lock.release()
+        return bool(taken and again)
+
+    assert in_a_thread(leave)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import update_wrapper, wraps
-from threading import Lock
+from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -57,7 +57,9 @@ class _Stand:
     calls: int = 0
 
 
-_lock = Lock()  # held for moments only; nobody else's code runs under it
+# Held for moments only. Whatever is allocated under it may set off the garbage collector, which may
+# end a call that was abandoned: in this thread, and so by the same lock.
+_lock = RLock()
 _stands: WeakKeyDictionary[Any, _Stand] = WeakKeyDictionary()
 
 

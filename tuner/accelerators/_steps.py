@@ -28,7 +28,7 @@ class _Stand:
     calls: int = 0
 
 
-# The collector may end somebody's abandoned call while this thread holds the lock.
+# As in `_gate.py`, the garbage collector may come back to it in the same thread.
 _lock = RLock()
 _stands: dict[Any, _Stand] = {}  # empty while no accelerated call runs
 
