@@ -244,6 +244,25 @@ def test_copies_of_an_accelerated_pipeline_are_plain(pipe: Any) -> None:
     undo()
 
 
+def test_a_copy_of_an_accelerated_pipeline_can_be_accelerated_itself(pipe: Any) -> None:
+    before, wanted, wanted_of_copy = (
+        pictures(pipe),
+        expected(pipe, TGATE),
+        expected(pipe, DEEPCACHE),
+    )
+    undo = tuner.apply(pipe, TGATE)
+    twin = copy.copy(pipe)
+    undo_copy = tuner.apply(twin, DEEPCACHE)
+    assert same(pictures(twin), wanted_of_copy)
+    assert same(pictures(pipe), wanted)
+    with pytest.raises(UsageError, match="accelerated already"):
+        tuner.apply(twin, TGATE)
+    undo()
+    assert same(pictures(twin), wanted_of_copy)
+    undo_copy()
+    assert same(pictures(twin), before)
+
+
 @pytest.mark.parametrize("source", [{"deepcache": 3}, {"deepcache": None}, 7, {"schema": 1}])
 def test_what_is_neither_a_setting_nor_a_file_is_refused_in_one_line(
     pipe: Any, source: Any
