@@ -15,8 +15,14 @@ from types import MethodType
 from typing import Any
 
 from tuner.accelerators import Accelerator, Call, Generation
-from tuner.accelerators._arguments import has_callback, named, steps_of, with_defaults
-from tuner.accelerators._call import is_guided
+from tuner.accelerators._arguments import (
+    has_callback,
+    named,
+    set_aside,
+    steps_of,
+    tells_steps,
+)
+from tuner.accelerators._call import is_guided, values_of
 from tuner.accelerators._denoiser import denoiser_of, named_denoiser
 from tuner.accelerators._double import doubled
 from tuner.accelerators._foreign import check_untouched, has_compiled_blocks
@@ -96,8 +102,10 @@ def _call(
     plain = plain_class(pipeline).__call__
     with its_turn(pipeline):
         bound = inspect.signature(plain).bind(pipeline, *args, **kwargs)
-        asked, given = with_defaults(bound), bound.arguments
-        steps_of(asked)
+        given = named(bound)
+        asked = values_of(pipeline, given)
+        if tells_steps(asked):
+            steps_of(asked)
         ordered = sorted(choose(pipeline, asked), key=lambda one: one.order)
         if not ordered:
             return plain(pipeline, *args, **kwargs)
@@ -113,8 +121,12 @@ def _call(
             call, forget = _patch(pipeline, double, ordered, generation)
             for forget_one in forget:
                 forget_one()
+            set_aside(bound)
             try:
                 with sent_to(denoiser, double), watch.over(given, denoiser):
+                    if call.function is plain:
+                        return plain(*bound.args, **bound.kwargs)
+                    # An accelerator's own loop may have the arguments in another order.
                     return call.function(**named(bound), **call.extra)
             finally:
                 for forget_one in forget:
@@ -173,9 +185,10 @@ def check_scheduler(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
 def check_passes(
     pipeline: Any, arguments: dict[str, Any], accelerators: Sequence[Accelerator]
 ) -> None:
-    """Refuse what makes Flux pass twice a step, without the prompt, or SD3, without some layers.
+    """Refuse arguments that are known to add a second pass through the denoiser to each step.
 
-    What these arguments do is known beforehand; `Watch` refuses the rest once it happens.
+    Flux's `true_cfg_scale` adds one without the prompt, SD3's `skip_guidance_layers` one without
+    some of the layers. What other arguments add is refused by `Watch` once it happens.
     """
     names = "+".join(one.name for one in accelerators)
     scale = arguments.get("true_cfg_scale") or 1

@@ -7,7 +7,7 @@ from typing import Any
 from tuner.accelerators import Accelerator, Generation
 from tuner.accelerators._call import is_guided, pictures_asked, steps_that_run
 from tuner.accelerators._steps import told_of_steps
-from tuner.errors import UnfitError
+from tuner.errors import UnfitError, UsageError
 
 _COUNTED = "_num_timesteps"  # where most pipelines note how many steps they run
 
@@ -89,12 +89,20 @@ class Watch:
     def _begin(self, sample: Any) -> None:
         """What is known once the first pass is there: the scheduler's timesteps are set."""
         now, pipeline = self._generation, self._pipeline
-        counted = vars(pipeline).get(_COUNTED)
-        now.steps = steps_that_run(pipeline, self._arguments) if counted is None else counted
+        now.steps = self._steps_that_run()
         now.first = getattr(pipeline.scheduler, "begin_index", None) or 0
         pictures = pictures_asked(pipeline, self._arguments)
         rows = None if pictures is None else pictures * (1 + is_guided(pipeline, self._arguments))
         now.plain_batch = rows is None or len(sample) == rows
+
+    def _steps_that_run(self) -> int:
+        counted = vars(self._pipeline).get(_COUNTED)
+        if counted is not None:
+            return int(counted)
+        try:
+            return steps_that_run(self._pipeline, self._arguments)
+        except UsageError:  # the call's arguments do not tell
+            return len(self._pipeline.scheduler.timesteps)
 
     def _see_step(self, moment: Any) -> None:
         """Before each step of the scheduler, which is told the timestep."""
