@@ -7,6 +7,8 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from diffusers.callbacks import SD3CFGCutoffCallback, SDCFGCutoffCallback, SDXLCFGCutoffCallback
+from diffusers.models.unets import unet_2d_blocks
+from diffusers.utils.torch_utils import apply_freeu
 
 from tests.accelerators.cases import KNOWN, STRONG, Names, fits, neutral, setting
 from tests.accelerators.relatives import PICTURE, drawn, relative, unet
@@ -213,6 +215,27 @@ def test_deepcache_makes_a_full_pass_where_the_batch_changes() -> None:
         for hook in hooks:
             hook.remove()
     assert "".join(full) == "#...#..."
+
+
+@pytest.mark.parametrize("branch", [7, 10])  # the first block that runs is FreeU's second or first
+def test_freeu_scales_the_features_that_deepcache_keeps_once_and_not_at_each_step_again(
+    branch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered: list[list[torch.Tensor]] = []
+
+    def noting(index: int, features: Any, *args: Any, **kwargs: Any) -> Any:
+        entered[-1].append(features.clone())
+        return apply_freeu(index, features, *args, **kwargs)
+
+    monkeypatch.setattr(unet_2d_blocks, "apply_freeu", noting)
+    pipeline = new("sd")
+    pipeline.enable_freeu(s1=0.9, s2=0.2, b1=1.5, b2=1.6)
+    pipeline.unet.register_forward_pre_hook(lambda *_: entered.append([]))
+    with applied(pipeline, (DeepCache(cache_interval=1000, cache_branch_id=branch),)) as generate:
+        drawn(generate)
+    _, first, *others = entered
+    assert len(others) == 6
+    assert all(torch.equal(one[0], first[0]) for one in others)
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])

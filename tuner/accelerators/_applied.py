@@ -116,9 +116,9 @@ def _call(
         generation = Generation(seed=seed)
         watch = Watch(pipeline, generation, ordered)
         denoiser = denoiser_of(pipeline)
-        with doubled(denoiser, follow=has_callback(given)) as double:
+        with _stand_in(pipeline, follow=has_callback(given)) as (stand_in, double):
             double.register_forward_pre_hook(watch.see_pass, with_kwargs=True)
-            call, forget = _patch(pipeline, double, ordered, generation)
+            call, forget = _patch(stand_in, ordered, generation)
             for forget_one in forget:
                 forget_one()
             set_aside(bound)
@@ -133,15 +133,28 @@ def _call(
                     forget_one()
 
 
+@contextmanager
+def _stand_in(pipeline: Any, *, follow: bool = False) -> Iterator[tuple[Any, Any]]:
+    """A copy of the pipeline with a double of its denoiser, to be patched, and the double.
+
+    Both are emptied at the end, so that what refers to them in circles keeps no weights alive.
+    """
+    with doubled(denoiser_of(pipeline), follow=follow) as double:
+        stand_in = copy.copy(pipeline)
+        vars(stand_in)[named_denoiser(pipeline)] = double
+        try:
+            yield stand_in, double
+        finally:
+            vars(stand_in).clear()
+
+
 def _patch(
-    pipeline: Any, double: Any, ordered: Sequence[Accelerator], generation: Generation
+    stand_in: Any, ordered: Sequence[Accelerator], generation: Generation
 ) -> tuple[Call, list[Forget]]:
     """Put accelerators on a double; gives back how to call, and what forgets a generation."""
     for one in ordered:
         generation.full_steps |= one.full_steps()
-    call = Call(function=plain_class(pipeline).__call__, extra={})
-    stand_in = copy.copy(pipeline)
-    vars(stand_in)[named_denoiser(pipeline)] = double
+    call = Call(function=plain_class(stand_in).__call__, extra={})
     return call, [one.patch(stand_in, generation, call) for one in ordered]
 
 
@@ -158,8 +171,8 @@ def _rehearse(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
             stacklevel=2,
         )
     ordered = sorted(accelerators, key=lambda one: one.order)
-    with doubled(denoiser) as double:
-        _patch(pipeline, double, ordered, Generation())
+    with _stand_in(pipeline) as (stand_in, _):
+        _patch(stand_in, ordered, Generation())
 
 
 def check(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
