@@ -9,6 +9,7 @@ import torch
 from diffusers import DDIMScheduler
 
 import tuner
+from tests.accelerators.relatives import with_ip_adapter
 from tests.pipelines import new, new_double, pictures, same
 from tests.report.files import contents, file, study
 from tuner.errors import UsageError
@@ -133,6 +134,24 @@ def test_other_weights_are_refused_and_the_line_says_which_the_file_has(pipe: An
     source = contents(sd21=study(8, DEEPCACHE, evaluation={"weights": "abc"}))
     with pytest.raises(UsageError, match=r"weights .*: sd21 is of abc in float32"):
         tuner.apply(pipe, source)
+
+
+def test_the_line_names_the_parts_whose_weights_count(pipe: Any) -> None:
+    source = contents(one=study(8, DEEPCACHE, evaluation=weights(pipe)))
+    torch.nn.init.ones_(pipe.vae.decoder.conv_out.weight)
+    with pytest.raises(UsageError, match=r"\(text_encoder, unet, vae together are \w+ in float32"):
+        tuner.apply(pipe, source)
+
+
+def test_a_study_from_before_an_ip_adapter_was_loaded_is_used_with_a_warning(pipe: Any) -> None:
+    source = contents(
+        other=study(8, TOME, evaluation={"weights": "another's"}),
+        one=study(8, DEEPCACHE, evaluation=weights(pipe)),
+    )
+    extended = with_ip_adapter("sd")
+    assert fingerprint(extended) != fingerprint(pipe)
+    with pytest.warns(UserWarning, match="one was measured .* without the IP-Adapter"):
+        tuner.apply(extended, source)()
 
 
 def test_a_denoiser_that_was_exchanged_since_is_looked_at_again(pipe: Any) -> None:
