@@ -76,7 +76,10 @@ def started(
     @wraps(plain_class(pipeline).__call__)
     def generate(self: Any, *args: Any, **kwargs: Any) -> Any:
         if ended:
-            raise UsageError("this generate is of a `with` block that has ended; call it inside")
+            raise UsageError(
+                "this call is of an acceleration that has ended, by its undo or with its `with` "
+                "block; apply the setting again, or call the pipeline itself, which is plain now"
+            )
         return _call(self, choose, seed, args, kwargs)
 
     release = take_over(pipeline, generate)
