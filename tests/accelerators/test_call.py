@@ -11,17 +11,19 @@ from diffusers import LCMScheduler, MagCacheConfig
 from diffusers.hooks.mag_cache import FLUX_MAG_RATIOS
 
 from tests.accelerators.relatives import PICTURE, drawn, relative, unet, with_ip_adapter
-from tests.pipelines import PROMPTS, new, same
+from tests.pipelines import PROMPTS, WIDTH, new, pictures, same
 from tuner.accelerators._applied import applied
 from tuner.accelerators._call import is_guided, steps_that_run
 from tuner.accelerators._denoiser import denoiser_of
 from tuner.accelerators._plan import plan_of, shape_of
+from tuner.accelerators.deepcache import DeepCache
 from tuner.accelerators.fastercache import FasterCache
 from tuner.accelerators.magcache import MagCache
 from tuner.accelerators.tgate import TGate
 from tuner.errors import UnfitError
 
 TEN = [999, 845, 730, 587, 443, 310, 193, 116, 53, 13]
+CACHED = (DeepCache(cache_interval=3, cache_branch_id=0),)
 GATED = TGate(gate_step=4, sp_interval=2, fi_interval=2, warmup=1)
 
 
@@ -196,3 +198,59 @@ def test_tgates_pictures_with_an_ip_adapter_do_not_depend_on_the_batch(family: s
     np.testing.assert_allclose(alone[0], together[0], rtol=0, atol=1e-5)
     without = drawn(pipeline, PROMPTS[0], ip_adapter_image=PICTURE)
     assert not np.allclose(alone, without, atol=1e-4)
+
+
+class Anything(diffusers.StableDiffusionPipeline):  # type: ignore[misc]
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **kwargs)
+
+
+class PromptAndMore(diffusers.StableDiffusionPipeline):  # type: ignore[misc]
+    def __call__(self, prompt: Any, **kwargs: Any) -> Any:
+        return super().__call__(prompt, **kwargs)
+
+
+class ByPlace(diffusers.StableDiffusionPipeline):  # type: ignore[misc]
+    def __call__(self, prompt: Any, /, num_inference_steps: int = 3, **kwargs: Any) -> Any:
+        return super().__call__(prompt, num_inference_steps=num_inference_steps, **kwargs)
+
+
+class OwnSteps(diffusers.StableDiffusionPipeline):  # type: ignore[misc]
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **kwargs | {"num_inference_steps": 8})
+
+
+@pytest.mark.parametrize("kind", [Anything, PromptAndMore, ByPlace, OwnSteps])
+def test_a_pipeline_that_hands_its_arguments_on_is_accelerated(kind: Any) -> None:
+    pipeline = new("sd")
+    with applied(pipeline, CACHED) as generate:
+        expected = pictures(generate)
+    pipeline.__class__ = kind
+    seen = []
+
+    def look(pipe: Any, step: int, t: Any, given: dict[str, Any]) -> dict[str, Any]:
+        pipe.unet(given["latents"], t, encoder_hidden_states=torch.zeros(2, 16, WIDTH))
+        seen.append(step)
+        return given
+
+    def draw(*args: Any, **kwargs: Any) -> Any:
+        if kind is OwnSteps:
+            del kwargs["num_inference_steps"]
+        return generate(*args, **kwargs)
+
+    with applied(pipeline, CACHED) as generate:
+        assert same(pictures(draw), expected)
+        assert same(pictures(draw, callback_on_step_end=look), expected)
+    assert seen == list(range(8))
+    with applied(pipeline, ()) as generate:
+        assert same(pictures(draw), pictures(pipeline, num_inference_steps=8))
+
+
+@pytest.mark.parametrize(("kind", "steps"), [(Anything, 50), (PromptAndMore, 50), (ByPlace, 3)])
+def test_defaults_are_those_of_the_class_that_the_arguments_are_handed_to(
+    kind: Any, steps: int
+) -> None:
+    pipeline = new("sd")
+    pipeline.__class__ = kind
+    assert steps_that_run(pipeline, {}) == steps
+    assert is_guided(pipeline, {})

@@ -4,14 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
+from diffusers import StableDiffusionPipeline
 from diffusers.callbacks import SD3CFGCutoffCallback, SDCFGCutoffCallback, SDXLCFGCutoffCallback
+from diffusers.models.unets import unet_2d_blocks
+from diffusers.utils.torch_utils import apply_freeu
 
 from tests.accelerators.cases import KNOWN, STRONG, Names, fits, neutral, setting
 from tests.accelerators.relatives import PICTURE, drawn, relative, unet
-from tests.pipelines import UNETS, new, same, tiny
-from tuner.accelerators import Accelerator
+from tests.pipelines import UNETS, WIDTH, new, same, tiny
+from tuner.accelerators import Accelerator, Generation
 from tuner.accelerators._applied import applied
 from tuner.accelerators._denoiser import denoiser_of
+from tuner.accelerators._watch import Watch
 from tuner.accelerators.deepcache import DeepCache
 from tuner.accelerators.fbcache import FirstBlockCache
 from tuner.accelerators.tgate import TGate
@@ -79,6 +84,37 @@ def test_a_pass_of_a_callbacks_own_is_none_of_the_calls_steps(when: int) -> None
     more = {"callback_on_step_end_tensor_inputs": ["latents", "prompt_embeds"]}
     with applied(pipeline, setting(("tome",)).accelerators) as generate:
         assert same(drawn(generate, callback_on_step_end=look, **more), drawn(generate))
+
+
+def test_several_steps_for_one_timestep_are_told_by_its_value_as_well() -> None:
+    class Twice(StableDiffusionPipeline):  # type: ignore[misc]
+        """Draws two views in turn: two passes and two steps for each timestep."""
+
+        def __call__(self, *, num_inference_steps: int, **others: Any) -> None:
+            self.scheduler.set_timesteps(num_inference_steps)
+            latents, prompt = torch.zeros(1, 4, 8, 8), torch.zeros(1, 16, WIDTH)
+            for index in range(num_inference_steps):
+                for _ in range(2):
+                    moment = self.scheduler.timesteps[index]  # another tensor each time
+                    noise = self.unet(latents, moment, encoder_hidden_states=prompt).sample
+                    self.scheduler.step(noise, moment, latents)
+
+    pipeline = relative("StableDiffusionPipeline", "sd")
+    pipeline.__class__ = Twice
+    with (
+        applied(pipeline, setting(("deepcache",)).accelerators) as generate,
+        pytest.raises(UnfitError, match="takes several of its scheduler's steps"),
+    ):
+        generate(num_inference_steps=3)
+
+
+@pytest.mark.parametrize("kind", [int, float, torch.tensor])
+def test_a_timestep_that_a_scheduler_has_twice_is_no_second_step(kind: Any) -> None:
+    pipeline = tiny("sd")
+    pipeline.scheduler.timesteps = torch.tensor([9, 5, 5, 1])
+    watch = Watch(pipeline, Generation(), setting(("deepcache",)).accelerators)
+    for moment in (9, 5, 5, 1):
+        watch._see_step(kind(moment))
 
 
 def test_without_accelerators_anything_may_run() -> None:
@@ -179,6 +215,27 @@ def test_deepcache_makes_a_full_pass_where_the_batch_changes() -> None:
         for hook in hooks:
             hook.remove()
     assert "".join(full) == "#...#..."
+
+
+@pytest.mark.parametrize("branch", [7, 10])  # the first block that runs is FreeU's second or first
+def test_freeu_scales_the_features_that_deepcache_keeps_once_and_not_at_each_step_again(
+    branch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered: list[list[torch.Tensor]] = []
+
+    def noting(index: int, features: Any, *args: Any, **kwargs: Any) -> Any:
+        entered[-1].append(features.clone())
+        return apply_freeu(index, features, *args, **kwargs)
+
+    monkeypatch.setattr(unet_2d_blocks, "apply_freeu", noting)
+    pipeline = new("sd")
+    pipeline.enable_freeu(s1=0.9, s2=0.2, b1=1.5, b2=1.6)
+    pipeline.unet.register_forward_pre_hook(lambda *_: entered.append([]))
+    with applied(pipeline, (DeepCache(cache_interval=1000, cache_branch_id=branch),)) as generate:
+        drawn(generate)
+    _, first, *others = entered
+    assert len(others) == 6
+    assert all(torch.equal(one[0], first[0]) for one in others)
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])

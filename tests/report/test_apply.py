@@ -9,6 +9,7 @@ import torch
 from diffusers import DDIMScheduler
 
 import tuner
+from tests.accelerators.relatives import with_ip_adapter
 from tests.pipelines import new, new_double, pictures, same
 from tests.report.files import contents, file, study
 from tuner.errors import UsageError
@@ -135,6 +136,24 @@ def test_other_weights_are_refused_and_the_line_says_which_the_file_has(pipe: An
         tuner.apply(pipe, source)
 
 
+def test_the_line_names_the_parts_whose_weights_count(pipe: Any) -> None:
+    source = contents(one=study(8, DEEPCACHE, evaluation=weights(pipe)))
+    torch.nn.init.ones_(pipe.vae.decoder.conv_out.weight)
+    with pytest.raises(UsageError, match=r"\(text_encoder, unet, vae together are \w+ in float32"):
+        tuner.apply(pipe, source)
+
+
+def test_a_study_from_before_an_ip_adapter_was_loaded_is_used_with_a_warning(pipe: Any) -> None:
+    source = contents(
+        other=study(8, TOME, evaluation={"weights": "another's"}),
+        one=study(8, DEEPCACHE, evaluation=weights(pipe)),
+    )
+    extended = with_ip_adapter("sd")
+    assert fingerprint(extended) != fingerprint(pipe)
+    with pytest.warns(UserWarning, match="one was measured .* without the IP-Adapter"):
+        tuner.apply(extended, source)()
+
+
 def test_a_denoiser_that_was_exchanged_since_is_looked_at_again(pipe: Any) -> None:
     undo = tuner.apply(pipe, contents(one=study(8, DEEPCACHE, evaluation=weights(pipe))))
     pipe.unet = copy.deepcopy(pipe.unet)
@@ -242,6 +261,25 @@ def test_copies_of_an_accelerated_pipeline_are_plain(pipe: Any) -> None:
     twin.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
     assert same(pictures(twin), before)
     undo()
+
+
+def test_a_copy_of_an_accelerated_pipeline_can_be_accelerated_itself(pipe: Any) -> None:
+    before, wanted, wanted_of_copy = (
+        pictures(pipe),
+        expected(pipe, TGATE),
+        expected(pipe, DEEPCACHE),
+    )
+    undo = tuner.apply(pipe, TGATE)
+    twin = copy.copy(pipe)
+    undo_copy = tuner.apply(twin, DEEPCACHE)
+    assert same(pictures(twin), wanted_of_copy)
+    assert same(pictures(pipe), wanted)
+    with pytest.raises(UsageError, match="accelerated already"):
+        tuner.apply(twin, TGATE)
+    undo()
+    assert same(pictures(twin), wanted_of_copy)
+    undo_copy()
+    assert same(pictures(twin), before)
 
 
 @pytest.mark.parametrize("source", [{"deepcache": 3}, {"deepcache": None}, 7, {"schema": 1}])

@@ -15,8 +15,14 @@ from types import MethodType
 from typing import Any
 
 from tuner.accelerators import Accelerator, Call, Generation
-from tuner.accelerators._arguments import named, steps_of, with_defaults
-from tuner.accelerators._call import is_guided
+from tuner.accelerators._arguments import (
+    has_callback,
+    named,
+    set_aside,
+    steps_of,
+    tells_steps,
+)
+from tuner.accelerators._call import is_guided, values_of
 from tuner.accelerators._denoiser import denoiser_of, named_denoiser
 from tuner.accelerators._double import doubled
 from tuner.accelerators._foreign import check_untouched, has_compiled_blocks
@@ -70,7 +76,10 @@ def started(
     @wraps(plain_class(pipeline).__call__)
     def generate(self: Any, *args: Any, **kwargs: Any) -> Any:
         if ended:
-            raise UsageError("this generate is of a `with` block that has ended; call it inside")
+            raise UsageError(
+                "this call is of an acceleration that has ended, by its undo or with its `with` "
+                "block; apply the setting again, or call the pipeline itself, which is plain now"
+            )
         return _call(self, choose, seed, args, kwargs)
 
     release = take_over(pipeline, generate)
@@ -96,8 +105,10 @@ def _call(
     plain = plain_class(pipeline).__call__
     with its_turn(pipeline):
         bound = inspect.signature(plain).bind(pipeline, *args, **kwargs)
-        asked, given = with_defaults(bound), bound.arguments
-        steps_of(asked)
+        given = named(bound)
+        asked = values_of(pipeline, given)
+        if tells_steps(asked):
+            steps_of(asked)
         ordered = sorted(choose(pipeline, asked), key=lambda one: one.order)
         if not ordered:
             return plain(pipeline, *args, **kwargs)
@@ -108,28 +119,45 @@ def _call(
         generation = Generation(seed=seed)
         watch = Watch(pipeline, generation, ordered)
         denoiser = denoiser_of(pipeline)
-        with doubled(denoiser) as double:
+        with _stand_in(pipeline, follow=has_callback(given)) as (stand_in, double):
             double.register_forward_pre_hook(watch.see_pass, with_kwargs=True)
-            call, forget = _patch(pipeline, double, ordered, generation)
+            call, forget = _patch(stand_in, ordered, generation)
             for forget_one in forget:
                 forget_one()
+            set_aside(bound)
             try:
                 with sent_to(denoiser, double), watch.over(given, denoiser):
+                    if call.function is plain:
+                        return plain(*bound.args, **bound.kwargs)
+                    # An accelerator's own loop may have the arguments in another order.
                     return call.function(**named(bound), **call.extra)
             finally:
                 for forget_one in forget:
                     forget_one()
 
 
+@contextmanager
+def _stand_in(pipeline: Any, *, follow: bool = False) -> Iterator[tuple[Any, Any]]:
+    """A copy of the pipeline with a double of its denoiser, to be patched, and the double.
+
+    Both are emptied at the end, so that what refers to them in circles keeps no weights alive.
+    """
+    with doubled(denoiser_of(pipeline), follow=follow) as double:
+        stand_in = copy.copy(pipeline)
+        vars(stand_in)[named_denoiser(pipeline)] = double
+        try:
+            yield stand_in, double
+        finally:
+            vars(stand_in).clear()
+
+
 def _patch(
-    pipeline: Any, double: Any, ordered: Sequence[Accelerator], generation: Generation
+    stand_in: Any, ordered: Sequence[Accelerator], generation: Generation
 ) -> tuple[Call, list[Forget]]:
     """Put accelerators on a double; gives back how to call, and what forgets a generation."""
     for one in ordered:
         generation.full_steps |= one.full_steps()
-    call = Call(function=plain_class(pipeline).__call__, extra={})
-    stand_in = copy.copy(pipeline)
-    vars(stand_in)[named_denoiser(pipeline)] = double
+    call = Call(function=plain_class(stand_in).__call__, extra={})
     return call, [one.patch(stand_in, generation, call) for one in ordered]
 
 
@@ -146,8 +174,8 @@ def _rehearse(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
             stacklevel=2,
         )
     ordered = sorted(accelerators, key=lambda one: one.order)
-    with doubled(denoiser) as double:
-        _patch(pipeline, double, ordered, Generation())
+    with _stand_in(pipeline) as (stand_in, _):
+        _patch(stand_in, ordered, Generation())
 
 
 def check(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
@@ -173,9 +201,10 @@ def check_scheduler(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
 def check_passes(
     pipeline: Any, arguments: dict[str, Any], accelerators: Sequence[Accelerator]
 ) -> None:
-    """Refuse what makes Flux pass twice a step, without the prompt, or SD3, without some layers.
+    """Refuse arguments that are known to add a second pass through the denoiser to each step.
 
-    What these arguments do is known beforehand; `Watch` refuses the rest once it happens.
+    Flux's `true_cfg_scale` adds one without the prompt, SD3's `skip_guidance_layers` one without
+    some of the layers. What other arguments add is refused by `Watch` once it happens.
     """
     names = "+".join(one.name for one in accelerators)
     scale = arguments.get("true_cfg_scale") or 1

@@ -1,7 +1,6 @@
 """What the arguments of a pipeline's call say."""
 
 import operator
-from collections import OrderedDict
 from collections.abc import Mapping
 from inspect import BoundArguments
 from typing import Any
@@ -10,6 +9,11 @@ from tuner.accelerators._gate import aside
 from tuner.errors import UsageError
 
 _CALLBACKS = ("callback", "callback_on_step_end")
+
+
+def tells_steps(arguments: Mapping[str, Any]) -> bool:
+    """Whether a call says itself how many steps it takes, rightly or wrongly."""
+    return any(name in arguments for name in ("num_inference_steps", "timesteps", "sigmas"))
 
 
 def steps_of(arguments: Mapping[str, Any]) -> int:
@@ -49,7 +53,7 @@ def size_of(pipeline: Any, denoiser: Any, arguments: Mapping[str, Any]) -> tuple
     What a call leaves out is what the denoiser was trained on, as in diffusers' pipelines.
     """
     if "height" not in arguments or "width" not in arguments:
-        return None  # another picture's
+        return None  # the size is that of a picture that the call is given
     side = getattr(pipeline, "default_sample_size", None) or denoiser.config.get("sample_size")
     scale = getattr(pipeline, "vae_scale_factor", None)
     sides = side if isinstance(side, tuple | list) else (side, side)
@@ -64,26 +68,35 @@ def size_of(pipeline: Any, denoiser: Any, arguments: Mapping[str, Any]) -> tuple
     return found[0], found[1]
 
 
-def with_defaults(bound: BoundArguments) -> dict[str, Any]:
-    """A call's arguments by name, with the defaults of those that it leaves out."""
-    whole = BoundArguments(bound.signature, OrderedDict(bound.arguments))
-    whole.apply_defaults()
-    return whole.arguments
+def has_callback(arguments: Mapping[str, Any]) -> bool:
+    """Whether a call with these arguments calls somebody between its steps."""
+    return any(callable(arguments.get(name)) for name in _CALLBACKS)
 
 
 def named(bound: BoundArguments) -> dict[str, Any]:
-    """A call's arguments, all by name: a loop of an accelerator may have them in another order.
-
-    No call that a callback makes is taken for a step of this one.
-    """
+    """A call's arguments by name, as far as they have one; ``**kwargs`` are among the others."""
     found = dict(bound.arguments)
     for parameter in bound.signature.parameters.values():
-        if parameter.kind is parameter.VAR_KEYWORD:
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            found.pop(parameter.name, None)
+        elif parameter.kind is parameter.VAR_KEYWORD:
             found |= found.pop(parameter.name, {})
-    for name in _CALLBACKS:
-        if callable(found.get(name)):
-            found[name] = _aside(found[name])
     return found
+
+
+def set_aside(bound: BoundArguments) -> None:
+    """Exchange the callbacks for ones in which a call of the denoiser is no step of this call."""
+    for arguments in (bound.arguments, *_further(bound)):
+        for name in _CALLBACKS:
+            if callable(arguments.get(name)):
+                arguments[name] = _aside(arguments[name])
+
+
+def _further(bound: BoundArguments) -> list[dict[str, Any]]:
+    """What ``**kwargs`` holds."""
+    kinds = bound.signature.parameters.values()
+    names = [one.name for one in kinds if one.kind is one.VAR_KEYWORD]
+    return [bound.arguments[name] for name in names if name in bound.arguments]
 
 
 def _aside(callback: Any) -> Any:

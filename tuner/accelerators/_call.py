@@ -6,9 +6,26 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from tuner.accelerators._arguments import steps_of
+from tuner.accelerators._arguments import steps_of, tells_steps
 from tuner.accelerators._denoiser import denoiser_of
-from tuner.errors import UnfitError
+from tuner.errors import UnfitError, UsageError
+
+
+def values_of(pipeline: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with the pipeline's defaults for those that are not given.
+
+    A subclass that hands ``**kwargs`` on to the class above it has the defaults of that as well.
+    """
+    defaults: dict[str, Any] = {}
+    for one in type(pipeline).__mro__:
+        if "__call__" not in vars(one):
+            continue
+        known = inspect.signature(vars(one)["__call__"]).parameters.values()
+        own = {one.name: one.default for one in known if one.default is not one.empty}
+        defaults = own | defaults
+        if not any(one.kind is one.VAR_KEYWORD for one in known):
+            break
+    return defaults | dict(arguments)
 
 
 def is_guided(pipeline: Any, arguments: Mapping[str, Any]) -> bool:
@@ -21,7 +38,7 @@ def is_guided(pipeline: Any, arguments: Mapping[str, Any]) -> bool:
         pipeline: a diffusers pipeline.
         arguments: those that are given, by name; the pipeline's defaults stand for the others.
     """
-    values = _values(pipeline, arguments)
+    values = values_of(pipeline, arguments)
     own = getattr(type(pipeline), "do_classifier_free_guidance", None)
     if isinstance(own, property) and own.fget is not None:
         try:
@@ -38,7 +55,7 @@ def check_guided(name: str, pipeline: Any, arguments: Mapping[str, Any]) -> None
     """Raise `UnfitError` where a call makes no second pass for guidance."""
     if is_guided(pipeline, arguments):
         return
-    guidance = _values(pipeline, arguments).get("guidance_scale") or 0
+    guidance = values_of(pipeline, arguments).get("guidance_scale") or 0
     if guidance <= 1:
         raise UnfitError(f"{name} needs guidance_scale above 1, not {guidance:g}")
     raise UnfitError(
@@ -54,7 +71,12 @@ def steps_that_run(pipeline: Any, arguments: Mapping[str, Any]) -> int:
     and `denoising_start` leave out the first ones, `denoising_end` the last. The arguments are
     those of `is_guided`. Raises `UsageError` where they name no whole number of steps.
     """
-    values = _values(pipeline, arguments)
+    values = values_of(pipeline, arguments)
+    if not tells_steps(values):
+        raise UsageError(
+            f"how many steps this call of {type(pipeline).__name__} runs is not known beforehand; "
+            "give num_inference_steps"
+        )
     steps_of(values)
     scheduler = copy.deepcopy(pipeline.scheduler)
     _set_timesteps(scheduler, values)
@@ -71,7 +93,7 @@ def steps_that_run(pipeline: Any, arguments: Mapping[str, Any]) -> int:
 
 def pictures_asked(pipeline: Any, arguments: Mapping[str, Any]) -> int | None:
     """How many pictures a call draws; None where its prompts do not tell."""
-    values = _values(pipeline, arguments)
+    values = values_of(pipeline, arguments)
     prompts = values.get("prompt")
     if prompts is None:
         prompts = values.get("prompt_embeds")
@@ -79,13 +101,6 @@ def pictures_asked(pipeline: Any, arguments: Mapping[str, Any]) -> int | None:
         return None
     count = 1 if isinstance(prompts, str) else len(prompts)
     return count * int(values.get("num_images_per_prompt") or 1)
-
-
-def _values(pipeline: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments with the pipeline's defaults for those that are not given."""
-    known = inspect.signature(type(pipeline).__call__).parameters.values()
-    defaults = {one.name: one.default for one in known if one.default is not one.empty}
-    return defaults | dict(arguments)
 
 
 class _AsCalled:

@@ -8,9 +8,10 @@ class Controls:
     """Keeps a ControlNet's residuals from counting twice where a pass skips its blocks.
 
     A transformer adds one after each block, whether diffusers' hook has skipped the block or not.
-    What the hook puts in the place of all blocks is the change from the first block to the last
-    one's output, which has the residuals of that pass in it already: those of the pass that skips
-    are left out, except what comes after the last block.
+    In the place of the skipped blocks the hook adds the change that they made at an earlier step,
+    from the first block's output to the last one's. The residuals of that earlier step are part of
+    this change. So in a pass that skips, its own residuals are left out, except the one that is
+    added after the last block, which the kept change does not include.
     """
 
     def __init__(self, denoiser: Any, skips: Callable[[], bool]) -> None:

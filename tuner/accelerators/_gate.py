@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import update_wrapper, wraps
-from threading import Lock
+from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
+from tuner.accelerators._steps import listening
 from tuner.errors import UsageError
 
 
@@ -56,7 +57,9 @@ class _Stand:
     calls: int = 0
 
 
-_lock = Lock()  # held for moments only; nobody else's code runs under it
+# Held for moments only. Whatever is allocated under it may set off the garbage collector, which may
+# end a call that was abandoned: in this thread, and so by the same lock.
+_lock = RLock()
 _stands: WeakKeyDictionary[Any, _Stand] = WeakKeyDictionary()
 
 
@@ -84,14 +87,15 @@ def sent_to(denoiser: Any, double: Any) -> Iterator[None]:
 
 
 def aside(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, in which no call is an accelerated one, for what a user's callback calls."""
+    """The function, of whose passes and steps no accelerated call knows: a user's callback."""
 
     @wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
-        before = _route.set(None)
+        before, told = _route.set(None), listening.set(None)
         try:
             return function(*args, **kwargs)
         finally:
+            listening.reset(told)
             _route.reset(before)
 
     return called

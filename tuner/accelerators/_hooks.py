@@ -78,7 +78,8 @@ def carry_over(module: Any, double: Any, forward: Callable[..., Any]) -> None:
     for reference in registry._fn_refs:
         forward = _between(reference, module, forward)
     double.forward = forward
-    # Whoever asks for the model's dtype asks for the hook.
+    # The double needs a registry too: diffusers' `ModelMixin.dtype` looks in it for the hook of
+    # layerwise casting, which knows the dtype to compute in.
     its_own = copy.copy(registry)
     vars(its_own).update(
         _module_ref=double,

@@ -3,14 +3,17 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from threading import Lock, RLock
+from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from tuner.errors import UsageError
 
 _MARK = "_tuner_plain"  # on the class of a pipeline that is accelerated: what its class was
-_lock = Lock()
+_OWNED = "_tuner_owned"  # and which pipeline it is; a copy of that has the class, and is plain
+# Whatever is allocated under it may set off the garbage collector, which may leave an abandoned
+# `with` block and so undo in this thread.
+_lock = RLock()
 _turns: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # a pipeline -> the lock of its calls
 
 
@@ -30,8 +33,8 @@ def take_over(pipeline: Any, call: Callable[..., Any]) -> Callable[[], None]:
     owned = ref(pipeline)
 
     with _lock:
-        plain = type(pipeline)
-        if hasattr(plain, _MARK):
+        plain = plain_class(pipeline)
+        if getattr(type(pipeline), _OWNED, _nobody)() is pipeline:
             raise UsageError(
                 "this pipeline is accelerated already; leave that `with` block (or call its undo) "
                 "first"
@@ -45,7 +48,8 @@ def take_over(pipeline: Any, call: Callable[..., Any]) -> Callable[[], None]:
 
         names = ("__module__", "__qualname__", "__doc__")
         body = {name: getattr(plain, name) for name in names}
-        taken = type(plain.__name__, (plain,), {**body, "__call__": called, _MARK: plain})
+        marks = {_MARK: plain, _OWNED: owned}
+        taken = type(plain.__name__, (plain,), {**body, "__call__": called, **marks})
         pipeline.__class__ = taken
 
     def undo() -> None:
@@ -54,6 +58,10 @@ def take_over(pipeline: Any, call: Callable[..., Any]) -> Callable[[], None]:
                 pipeline.__class__ = plain
 
     return undo
+
+
+def _nobody() -> None:
+    """In the place of a reference, where a class is nobody's."""
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """A watch over a running call: the number of the step, and whether it is one pass for one step."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from typing import Any
 
 from tuner.accelerators import Accelerator, Generation
 from tuner.accelerators._call import is_guided, pictures_asked, steps_that_run
-from tuner.errors import UnfitError
+from tuner.accelerators._steps import told_of_steps
+from tuner.errors import UnfitError, UsageError
 
 _COUNTED = "_num_timesteps"  # where most pipelines note how many steps they run
 
@@ -51,7 +51,7 @@ class Watch:
             if hasattr(module, "set_processor")
         ]
         try:
-            with self._scheduler_watched():
+            with told_of_steps(self._pipeline.scheduler, self._see_step):
                 yield
         except BaseException:
             for module, processor in processors:
@@ -83,40 +83,47 @@ class Watch:
             self._refuse(f"{what} more often than its {now.steps} steps")
         for one in self._accelerators:
             one.check_pass(now)
-        self._waits = True
+        # Where somebody replaced the scheduler's own `step`, nobody tells of its steps.
+        self._waits = "step" not in vars(self._pipeline.scheduler)
 
     def _begin(self, sample: Any) -> None:
         """What is known once the first pass is there: the scheduler's timesteps are set."""
         now, pipeline = self._generation, self._pipeline
-        counted = vars(pipeline).get(_COUNTED)
-        now.steps = steps_that_run(pipeline, self._arguments) if counted is None else counted
+        now.steps = self._steps_that_run()
         now.first = getattr(pipeline.scheduler, "begin_index", None) or 0
         pictures = pictures_asked(pipeline, self._arguments)
         rows = None if pictures is None else pictures * (1 + is_guided(pipeline, self._arguments))
         now.plain_batch = rows is None or len(sample) == rows
 
-    @contextmanager
-    def _scheduler_watched(self) -> Iterator[None]:
-        scheduler = self._pipeline.scheduler
-        before = vars(scheduler).get("step")
-        scheduler.step = self._noting(scheduler.step)
+    def _steps_that_run(self) -> int:
+        counted = vars(self._pipeline).get(_COUNTED)
+        if counted is not None:
+            return int(counted)
         try:
-            yield
-        finally:
-            del scheduler.step
-            if before is not None:
-                scheduler.step = before
+            return steps_that_run(self._pipeline, self._arguments)
+        except UsageError:  # the call's arguments do not tell
+            return len(self._pipeline.scheduler.timesteps)
 
-    def _noting(self, plain: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(plain)
-        def step(*args: Any, **kwargs: Any) -> Any:
-            moment = args[1] if len(args) > 1 else kwargs.get("timestep")
-            if self._accelerators and moment is not None and moment is self._moment:
-                self._refuse("takes several of its scheduler's steps in one of its steps")
-            self._moment, self._waits = moment, False
-            return plain(*args, **kwargs)
+    def _see_step(self, moment: Any) -> None:
+        """Before each step of the scheduler, which is told the timestep."""
+        again = self._is_last_moment(moment)
+        self._moment, self._waits = moment, False
+        if self._accelerators and again:
+            self._refuse("takes several of its scheduler's steps in one of its steps")
 
-        return step
+    def _is_last_moment(self, moment: Any) -> bool:
+        """Whether it is the timestep of the last step, as far as can be told without waiting."""
+        if moment is None or self._moment is None:
+            return False
+        if moment is self._moment and hasattr(moment, "device"):
+            return True
+        value = _value(moment)
+        return value is not None and value == _value(self._moment) and not self._timestep_twice()
+
+    def _timestep_twice(self) -> bool:
+        """Whether the scheduler itself has a timestep twice, as some have with many steps."""
+        timesteps = list(self._pipeline.scheduler.timesteps)
+        return len({_value(one) for one in timesteps}) < len(timesteps)
 
     def _refuse(self, how: str) -> None:
         raise UnfitError(
@@ -124,6 +131,14 @@ class Watch:
             f"{type(self._pipeline).__name__} {how}; make it without accelerators, or without the "
             "argument that adds passes"
         )
+
+
+def _value(moment: Any) -> float | None:
+    """A timestep as a number; None on a GPU, which would have to be waited for."""
+    on_host = not hasattr(moment, "device") or moment.device.type == "cpu"
+    if not on_host or getattr(moment, "ndim", 0) != 0:
+        return None
+    return float(moment)
 
 
 def _sizes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Call, Generation, Value, knob
@@ -72,10 +73,7 @@ class DeepCache(Accelerator):
                 f"U-Net; it has {3 * blocks if layers == 3 else 0} branches"
             )
 
-        def must_be_full() -> bool:
-            return generation.afresh or self.must_be_full(generation.step)
-
-        helper = _helper(pipeline, generation, must_be_full)
+        helper = _helper()(pipeline, generation, self.must_be_full)
         helper.set_params(cache_interval=self.cache_interval, cache_branch_id=self.cache_branch_id)
         helper.enable()
 
@@ -86,7 +84,8 @@ class DeepCache(Accelerator):
         return forget
 
 
-def _helper(pipeline: Any, generation: Generation, must_be_full: Callable[[], bool]) -> Any:
+@cache
+def _helper() -> Any:
     """The package's helper, which here is told the step instead of looking it up.
 
     Looking the timestep up in the scheduler's list mistakes the step where a timestep occurs
@@ -95,19 +94,54 @@ def _helper(pipeline: Any, generation: Generation, must_be_full: Callable[[], bo
     from DeepCache import DeepCacheSDHelper
 
     class Helper(DeepCacheSDHelper):  # type: ignore[misc]
+        def __init__(
+            self, pipeline: Any, generation: Generation, must_be_full: Callable[[int], bool]
+        ) -> None:
+            super().__init__(pipe=pipeline)
+            self._generation = generation
+            self._must_be_full = must_be_full
+
         def wrap_unet_forward(self) -> None:
-            forward = self.function_dict["unet_forward"] = pipeline.unet.forward
+            forward = self.function_dict["unet_forward"] = self.pipe.unet.forward
 
             def wrapped(*args: Any, **kwargs: Any) -> Any:
-                self.cur_timestep = generation.step
-                if must_be_full():
+                now = self._generation
+                self.cur_timestep = now.step
+                if now.afresh or self._must_be_full(now.step):
                     self.start_timestep = None
                     self.cached_output.clear()
                 return forward(*args, **kwargs)
 
-            pipeline.unet.forward = wrapped
+            self.pipe.unet.forward = wrapped
 
-    return Helper(pipe=pipeline)
+        def reset_states(self) -> None:
+            super().reset_states()
+            self.cached_output = _Outputs(self.pipe.unet.up_blocks)
+
+    return Helper
+
+
+class _Outputs(dict[Any, Any]):
+    """Outputs by module; FreeU, which scales them in place where they enter, gets copies."""
+
+    def __init__(self, up_blocks: Any) -> None:
+        super().__init__()
+        self._up_blocks = up_blocks
+
+    def __setitem__(self, module: Any, output: Any) -> None:
+        super().__setitem__(module, self._kept_apart(module, output))
+
+    def __getitem__(self, module: Any) -> Any:
+        return self._kept_apart(module, super().__getitem__(module))
+
+    def _kept_apart(self, module: tuple[Any, ...], output: Any) -> Any:
+        if module[0] == "down" or not any(getattr(one, "b1", None) for one in self._up_blocks):
+            return output
+        return tuple(map(_copied, output)) if isinstance(output, tuple) else _copied(output)
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if hasattr(value, "clone") else value
 
 
 component = DeepCache

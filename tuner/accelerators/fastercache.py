@@ -76,7 +76,10 @@ class FasterCache(Accelerator):
         check_guided(self.name, pipeline, arguments)
 
     def check_pass(self, generation: Generation) -> None:
-        """So they would from where guidance ends on the way, or beside rows of another kind."""
+        """Refuse a batch that is not half without the prompt and half with it.
+
+        It is not once a callback has ended guidance, nor where `pag_scale` adds a third part.
+        """
         if not generation.plain_batch or generation.resized:
             raise UnfitError(
                 "fastercache needs the pictures without and with the prompt at every step, and "

@@ -24,7 +24,7 @@ class MagCache(Accelerator):
     name: ClassVar[str] = "magcache"
     paper: ClassVar[str] = "arXiv 2506.09045"
     occupies: ClassVar[frozenset[str]] = frozenset({"block outputs"})
-    order: ClassVar[int] = 0  # what does not run has to be known before what is in it
+    order: ClassVar[int] = 0  # first: other plans ask which layers run
     known_good: ClassVar[tuple[dict[str, Value], ...]] = (
         {"max_skip_steps": 3, "threshold": 0.06, "retention": 0.2},
     )

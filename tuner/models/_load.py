@@ -1,6 +1,7 @@
 """Loading a pipeline from a hub or a folder, and telling one set of weights from another."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,28 @@ def dtype_named(text: str) -> str:
     return name
 
 
-def fingerprint(pipeline: Any, dtype: str | None = None) -> str:
+_IP_ADAPTER = re.compile(r"^encoder_hid_proj\.|\.to_[kv]_ip\.")  # its layers in a denoiser
+
+
+def weighed(pipeline: Any) -> dict[str, Any]:
+    """The parts whose weights count, by name; the safety checker draws nothing and does not."""
+    import torch
+
+    return {
+        name: module
+        for name, module in sorted(pipeline.components.items())
+        if isinstance(module, torch.nn.Module) and name != "safety_checker"
+    }
+
+
+def fingerprint(pipeline: Any, dtype: str | None = None, *, ip_adapter: bool = True) -> str:
     """A digest of the weights, the same on every device; reads a sample of every tensor.
 
     Args:
-        pipeline: any; of its parts, the safety checker draws nothing and does not count.
+        pipeline: any.
         dtype: as if the weights had been loaded in this precision, which is not above their own.
+        ip_adapter: whether what an IP-Adapter adds counts, which is an encoder of images and layers
+            in the denoiser.
 
     Raises:
         UsageError: the weights are not there to be read.
@@ -99,10 +116,12 @@ def fingerprint(pipeline: Any, dtype: str | None = None) -> str:
     import torch
 
     digest = hashlib.sha256()
-    for name, module in sorted(pipeline.components.items()):
-        if not isinstance(module, torch.nn.Module) or name == "safety_checker":
+    for name, module in weighed(pipeline).items():
+        if name == "image_encoder" and not ip_adapter:
             continue
         for key, tensor in module.state_dict().items():
+            if not ip_adapter and _IP_ADAPTER.search(key):
+                continue
             if tensor.is_meta:
                 raise UsageError(
                     f"the weights of the {name} are offloaded one by one, and cannot be compared "

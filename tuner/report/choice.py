@@ -12,7 +12,7 @@ from tuner.accelerators._arguments import guidance_of, size_of
 from tuner.accelerators._call import steps_that_run
 from tuner.accelerators._denoiser import denoiser_of
 from tuner.errors import UsageError
-from tuner.models._load import DTYPES, fingerprint
+from tuner.models._load import DTYPES, fingerprint, weighed
 from tuner.schedulers import SCHEDULERS, name_of
 from tuner.setting import Setting
 
@@ -122,6 +122,14 @@ class Choices:
                 others.append(one)
         if same or not (unsure or others):
             return same
+        extended = [one for one in (*unsure, *others) if _is_of_less(one, pipeline, dtype)]
+        if extended:
+            self._tell(
+                f"{extended[0].name} was measured with these weights, but without the IP-Adapter "
+                "or image_encoder that this pipeline has: what it says of speed and quality holds "
+                "for calls without ip_adapter_image"
+            )
+            return extended
         if len({one.evaluation["weights"] for one in unsure}) == 1:
             self._tell(
                 f"{unsure[0].name} was measured in {unsure[0].evaluation['dtype']} and this "
@@ -132,11 +140,19 @@ class Choices:
             f"{one.name} is of {one.evaluation['weights']} in {one.evaluation.get('dtype')}"
             for one in (*unsure, *others)
         )
-        here = fingerprint(pipeline)
+        here, parts = fingerprint(pipeline), ", ".join(weighed(pipeline))
         raise UsageError(
-            f"the file has no study of these weights ({here} in {dtype}): {theirs}; load those, "
-            "or apply a setting itself, as accelerator → knob → value"
+            f"the file has no study of these weights ({parts} together are {here} in {dtype}): "
+            f"{theirs}; load all of these parts as they were measured, or apply a setting itself, "
+            "as accelerator → knob → value"
         )
+
+
+def _is_of_less(one: Choice, pipeline: Any, dtype: str) -> bool:
+    """Whether a study is of these weights without what an IP-Adapter adds."""
+    theirs = one.evaluation.get("dtype", dtype)
+    as_if = theirs if theirs != dtype and theirs in DTYPES else None
+    return bool(fingerprint(pipeline, as_if, ip_adapter=False) == one.evaluation["weights"])
 
 
 def _of_steps(found: list[Choice], steps: int) -> list[Choice]:
