@@ -148,10 +148,16 @@ def baseline(family: str, scheduler: str | None = None) -> np.ndarray:
 
 @cache
 def accelerated(family: str, names: Names, scheduler: str | None = None) -> np.ndarray:
-    """The strong setting's pictures; ask before anything is applied to the shared pipeline."""
-    pipeline = tiny(family, scheduler)
+    """The strong setting's pictures, of a pipeline that no test sees."""
+    pipeline = _unseen(family)
+    set_scheduler(pipeline, scheduler or SCHEDULERS_OF[family][0])
     with applied(pipeline, setting(names).accelerators) as generate:
         return pictures(generate)
+
+
+@cache
+def _unseen(family: str) -> Any:
+    return new(family)
 
 
 class BrokenOff(BaseException):

@@ -267,12 +267,12 @@ def test_undoing_in_the_middle_of_a_call_is_not_lost_and_the_call_goes_on() -> N
 
 
 def test_undoing_twice_leaves_a_later_application_on() -> None:
-    pipeline = tiny("sd")
+    pipeline, expected = tiny("sd"), accelerated("sd", ("deepcache",))
     undo = tuner.apply(pipeline, setting(("tome",)))
     undo()
     undo_other = tuner.apply(pipeline, DEEPCACHE)
     undo()
-    assert same(pictures(pipeline), accelerated("sd", ("deepcache",)))
+    assert same(pictures(pipeline), expected)
     undo_other()
     assert same(pictures(pipeline), baseline("sd"))
 
