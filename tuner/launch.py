@@ -10,6 +10,7 @@ from tuner.report.answer import answer
 from tuner.report.progress import Display
 from tuner.report.show import print_lines
 from tuner.report.table import front_table, remarks
+from tuner.search.baseline import BASELINE, attributes
 from tuner.search.goal import Goal
 from tuner.session import Outcome, Session
 from tuner.spec import StudySpec
@@ -36,7 +37,7 @@ def run_all(specs: list[StudySpec], console: Console, pictures: Path | None) -> 
 
 
 def _print_outcome(outcome: Outcome, console: Console) -> None:
-    baseline: dict[str, Any] = outcome.study.user_attrs["baseline"]
+    baseline: dict[str, Any] = attributes(outcome.study)[BASELINE]
     console.print(
         f"baseline {baseline['latency_s']:.3f} s per image, score {baseline['score']:.2f} "
         f"over {baseline['num_samples']} prompts",

@@ -24,7 +24,7 @@ from tuner.prompts._file import prompt_set
 from tuner.report.pictures import PictureFolder, check_folder
 from tuner.schedulers import check_steps, set_scheduler
 from tuner.search import record
-from tuner.search.baseline import BASELINE, key_old_trials
+from tuner.search.baseline import attributes, key_old_trials, set_baseline
 from tuner.search.deadline import Deadline
 from tuner.search.goal import Goal
 from tuner.search.grid import FEW
@@ -188,6 +188,7 @@ class Session:
             timed=lambda settings: _timed(settings, evaluation, storage),
             distinct=spec.distinct,
             aim=spec.aim,
+            has_target=goal.has_target,
             samples=spec.num_samples,
             prompts=len(evaluation.prompts) + len(evaluation.more),
         )
@@ -220,6 +221,7 @@ class Session:
             return again.measure(result.setting, storage)
 
         deadline = Deadline.after(spec.timeout)
+        failed: set[Setting] = set()  # whose second measurement broke off in this run
         while True:
             search(
                 study=study,
@@ -237,7 +239,16 @@ class Session:
                 first=first,
                 watch=watch,
             )
-            found = verify(study, goal, measure_again, watch.verified, spec.num_samples)
+            found = verify(
+                study,
+                goal,
+                measure_again,
+                watch.verified,
+                spec.num_samples,
+                failed=failed,
+                deadline=deadline,
+                notice=watch.notice,
+            )
             # A target that did not hold is searched on, as long as there are trials and time left.
             enough = is_done(study, spec.trials) or deadline.passed
             if found is not None or not goal.has_target or enough:
@@ -324,7 +335,7 @@ def _keep_baseline(
         "memory_gib": latency.memory.get("device"),
         "host_memory_gib": latency.memory.get("host"),
     }
-    study.set_user_attr(BASELINE, figures)
+    set_baseline(study, figures)
     study.set_user_attr("baseline_parts", parts)
 
 
@@ -351,7 +362,7 @@ def _outlook(
     """What the rest of a replay will need."""
     outlook = Outlook(
         reach=replay.reach(study),
-        image_s=study.user_attrs["baseline"]["latency_s"],
+        image_s=attributes(study)["baseline"]["latency_s"],
         images=evaluation.least_images,
         prompts=len(evaluation.prompts),
         share=replay.share(),

@@ -15,6 +15,7 @@ from tuner.report.read import read
 from tuner.report.table import losses
 from tuner.search.effort import Effort
 from tuner.search.limits import Limits
+from tuner.search.record import Failure
 from tuner.search.verify import second_look
 from tuner.session import Session
 from tuner.setting import Setting
@@ -141,9 +142,9 @@ def look_again(
     effort = Effort(limits=limits, samples=spec.num_samples, settles=True)
     same = [point for point in every(study) if point["params"] == params]
     again = second_look(partial(evaluation.measure, setting, store), effort)
-    if isinstance(again, str):
+    if isinstance(again, Failure):
         judge(study, same, feasible=False, verified=None)
-        say(f"no longer holds: {setting}: {again}")
+        say(f"no longer holds: {setting}: {again.reason}")
         return False
     missed = limits.missed(again.score_loss.value, again.fidelity)
     slower = is_slower(again, same[0])

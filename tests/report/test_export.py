@@ -85,7 +85,7 @@ def test_a_searched_study_validates_and_names_its_best(tmp_path: Path) -> None:
 
 
 def test_every_latency_of_the_file_is_its_baseline_over_the_speedup(tmp_path: Path) -> None:
-    bench = searched(tmp_path, trials=4, req_score_loss=0.5)
+    searched(tmp_path, trials=4, req_score_loss=0.5)
     seen: list[Setting] = []
 
     def moving(setting: Setting, trial: int = 0) -> Iterator[Measurement]:
@@ -100,7 +100,7 @@ def test_every_latency_of_the_file_is_its_baseline_over_the_speedup(tmp_path: Pa
     assert found > 1
     verify(again.study, Goal.of(again.spec), lambda one: moving(one.setting), lambda one: None)
     assert len(seen) > found
-    study = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]
+    study = checked(export.document([again.study]))["studies"]["miniature/DDIM/50"]
     baseline = study["baseline"]
     assert (baseline["latency_s"], baseline["denoising_s"]) == (1.0 + len(seen), 0.5 + len(seen))
     points = [study["best"], *study["by_combination"].values(), *study["pareto"]]
@@ -120,7 +120,8 @@ def test_what_was_timed_elsewhere_or_broke_off_again_is_exported_as_such(tmp_pat
     keep_baseline(bench.study, moved)
     bench.study.set_user_attr(OLD_KEY, "the one before")
     best = export.entry(bench.study)["best"]
-    record.keep_verification(bench.study, best["trial"], "it broke", Goal.of(bench.spec).limits)
+    broke = record.Failure(reason="it broke")
+    record.keep_verification(bench.study, best["trial"], broke, Goal.of(bench.spec).limits)
     study = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]
     (failed,) = (one for one in study["pareto"] if one["trial"] == best["trial"])
     assert (failed["failed_again"], failed["feasible"]) == ("it broke", False)

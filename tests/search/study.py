@@ -91,6 +91,7 @@ class Bench:
             limits=Goal.of(self.spec).limits,
             timed=lambda settings: [],
             distinct=self.spec.distinct,
+            has_target=Goal.of(self.spec).has_target,
         )
         self.study.sampler = sampler(
             self.spec.sampler, self.spec.seed, self.problem, begun(self.study)

@@ -13,7 +13,7 @@ import optuna
 from tuner.errors import UsageError
 from tuner.measure.measurement import Measurement
 from tuner.search import record
-from tuner.search.baseline import BASELINE
+from tuner.search.baseline import BASELINE, attributes
 from tuner.search.goal import Goal
 from tuner.search.limits import Limits
 from tuner.search.record import Result, Verification
@@ -61,7 +61,7 @@ def document(studies: list[optuna.Study]) -> dict[str, Any]:
 
 def entry(study: optuna.Study) -> dict[str, Any]:
     """One study: what it was, its baseline, its best points and its front."""
-    kept = study.user_attrs
+    kept = attributes(study)
     if not has_baseline(study):
         raise UsageError(_no_baseline(study))
     asked = kept["request"]

@@ -2,21 +2,30 @@
 
 Trials keep ratios and no times: a latency is made when it is read, so that all that is shown,
 exported or asked for stands beside the same figure. Each measurement keeps the latency key
-(`tuner.measure.baseline`) under which it was timed: a ratio of another machine or of other versions
-says where to look, and decides no target.
+(`tuner.measure.baseline`), a digest of the machine and the versions that it was timed with. A
+speedup of another key than today's only tells which settings are worth measuring here; whether a
+target is met is decided on speedups of today's key alone.
+
+Today's key is that of the run that asks: two machines may search one study, and each writes its
+own baseline into it. Where nobody measures, as in `tuner show`, it is that of the last one written.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import optuna
 
 from tuner.measure.baseline import key_of, timed_parts
+from tuner.trials import backend_of
 
 BASELINE = "baseline"  # study attribute: the baseline's figures, as they are now
-OLD_KEY = "latency_key_of_old_trials"  # study attribute: of trials that keep none of their own
+# Study attribute: the latency key of the trials from before trials kept one of their own.
+OLD_KEY = "latency_key_of_old_trials"
+# By the storage of a run and the study's id: the baseline that this run measured or took up.
+_OWN: WeakKeyDictionary[Any, dict[int, dict[str, Any]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +62,29 @@ class Baseline:
         return None if self.denoising_s is None else self.denoising_s / speedup
 
 
+def attributes(study: optuna.Study) -> dict[str, Any]:
+    """The study's attributes; the baseline among them is this run's own, where it has one."""
+    own = _OWN.get(backend_of(study), {}).get(study._study_id)
+    return study.user_attrs | ({} if own is None else {BASELINE: own})
+
+
+def set_baseline(study: optuna.Study, figures: dict[str, Any]) -> None:
+    """Keep the baseline of this run, for itself and with the study."""
+    _OWN.setdefault(backend_of(study), {})[study._study_id] = figures
+    study.set_user_attr(BASELINE, figures)
+
+
 def keep_baseline(study: optuna.Study, measured: Any) -> None:
-    """Bring the study's baseline up to date with what a measurement found it to be."""
+    """Bring the baseline of this run up to date with what a measurement found it to be."""
     now = {
         "latency_s": measured.baseline_s,
         "denoising_s": measured.baseline_denoising_s,
         "latency_key": measured.latency_key,
     }
-    kept = study.user_attrs.get(BASELINE, {})
-    if {name: kept.get(name) for name in now} != now:
-        study.set_user_attr(BASELINE, kept | now)
+    kept = attributes(study).get(BASELINE, {})
+    own = study._study_id in _OWN.get(backend_of(study), {})
+    if not own or {name: kept.get(name) for name in now} != now:
+        set_baseline(study, kept | now)
 
 
 def key_old_trials(study: optuna.Study) -> None:

@@ -1,7 +1,7 @@
 """Our own sampler: speed is predicted, so only quality is learned, and only where it pays."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import norm
 
 from tuner.search import record
+from tuner.search.baseline import Baseline, attributes
 from tuner.search.gains import SPREAD, area_gains, expected_gain
 from tuner.search.knowledge import Knowledge, Observation, Scale, observation
 from tuner.search.latency import LatencyModel, TimedSteps
@@ -69,6 +70,7 @@ class FrontierSampler(BaseSampler, Ending):
         limit: float,
         bounds: Sequence[Bound] = (),
         aim: Aim = "max",
+        has_target: bool = False,
         seed: int | None = None,
         timed: Sequence[TimedSteps] = (),
         related: Sequence[Observation] = (),
@@ -77,12 +79,15 @@ class FrontierSampler(BaseSampler, Ending):
     ) -> None:
         """`limit`: of the score loss; `bounds`: of the figures beside it.
 
+        `has_target`: what was timed under another latency key than today's is measured again.
+
         `timed`: the steps timed at the study's start; `related`: a related study's trials;
         `samples`: the prompts of a trial; `prompts`: how many a verdict may take.
         """
         self._knowledge = knowledge
         self._limits = Limits(score_loss=limit, others={one.name: one.limit for one in bounds})
         self._aim = aim
+        self._has_target = has_target
         self._timed = list(timed)
         self._samples = samples
         self._prompts = prompts
@@ -175,7 +180,7 @@ class FrontierSampler(BaseSampler, Ending):
         within = self._within_bounds(found)
         sure = self._losses.squeeze(np.array(self._limits.score_loss - self._margin(found)))
         feasible = norm.cdf((sure - mean) / deviation) * within
-        rows = (self._row[one.setting] for one in found)
+        rows = (self._row[one.setting] for one in found if one.holds)
         done = [row for row in rows if self._inside[row]]
         if self._aim == "max":
             gain = feasible * expected_gain(speedups, speedups[done], feasible[done])
@@ -311,6 +316,7 @@ class FrontierSampler(BaseSampler, Ending):
         tried: set[Setting] = set()
         running: list[Setting] = []
         again = record.second_looks(study)
+        baseline = Baseline.of(attributes(study))
         feasible = cache(lambda: record.feasible_settings(study, self._limits))
         for one in study.get_trials(deepcopy=False):
             kept = one.user_attrs
@@ -320,10 +326,12 @@ class FrontierSampler(BaseSampler, Ending):
                 self._taught[one.number] = observation(kept)
             taught = self._taught.get(one.number)
             if one.number in again:  # the first look was the best of many; this one was not chosen
-                taught = observation({**kept, **again[one.number]})
+                kept = {**kept, **again[one.number]}
+                taught = observation(kept)
+            if taught is not None and self._has_target and not baseline.is_of(kept):
+                taught = replace(taught, speedup=None, holds=False)
             setting = Setting.of(kept["setting"]) if taught is None else taught.setting
-            stopped = one.state == TrialState.PRUNED
-            if not stopped or record.stopped_for_good(one, study, feasible):
+            if one.state not in _LEARNT or self._still_holds(one, study, baseline, feasible):
                 tried.add(setting)
             if setting not in self._row:
                 if not setting.accelerators:
@@ -335,6 +343,15 @@ class FrontierSampler(BaseSampler, Ending):
             elif one.state == TrialState.RUNNING:
                 running.append(setting)
         return list(found.values()), tried, running
+
+    def _still_holds(
+        self,
+        trial: FrozenTrial,
+        study: optuna.Study,
+        baseline: Baseline,
+        feasible: Callable[[], set[Setting]],
+    ) -> bool:
+        return record.still_holds(trial, study, baseline, feasible, timed_today=self._has_target)
 
     def _area_gain(
         self, speedups: np.ndarray, mean: np.ndarray, deviation: np.ndarray, done: list[int]

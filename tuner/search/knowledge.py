@@ -41,13 +41,17 @@ class Observation:
     error: float
     speedup: float | None = None
     prompts: int | None = None  # of which the figures are means
+    holds: bool = True  # False: it teaches the loss, and the setting is to be measured here
     others: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # figure, error
     # Its `Knowledge.reuse`, where that is of another number of steps.
     reused: Reuse | None = field(default=None, compare=False)
 
     def fewer(self, other: "Observation") -> bool:
-        """Whether it is from fewer prompts than another one of the same setting."""
-        return (self.prompts or 0) < (other.prompts or 0)
+        """Whether another one of the same setting counts in its place.
+
+        That holds here while it does not, or it has more prompts.
+        """
+        return (self.holds, self.prompts or 0) < (other.holds, other.prompts or 0)
 
 
 def observation(kept: Mapping[str, Any]) -> Observation:

@@ -13,6 +13,7 @@ from tuner.errors import BadPictureError, TrialError, UsageError, in_words
 from tuner.retries import CUT_OFF, QUEUED, SETTLES, next_try
 from tuner.search import queue, record
 from tuner.search.attempt import attempt
+from tuner.search.baseline import Baseline, attributes
 from tuner.search.deadline import Deadline
 from tuner.search.effort import Answer, Effort, spend
 from tuner.search.goal import Goal
@@ -98,7 +99,7 @@ def search(
     upkeep = Upkeep(study, storage.liveness, watch.notice)
     upkeep.bury()
     limits = goal.limits
-    about = study.user_attrs
+    about = attributes(study)
     storage.judge_again(
         study,
         limits.as_dict(),
@@ -135,7 +136,7 @@ def search(
             trial,
             study,
             lambda t: canonical(space.suggest(t)),
-            (lambda setting: None) if replay else partial(_measured_before, study, limits),
+            (lambda setting: None) if replay else partial(_measured_before, study, goal),
             goal,
             pace,
             effort,
@@ -157,8 +158,9 @@ def search(
             queue.look_through(study, space, is_measured)
 
     def is_measured(setting: Setting) -> bool:
-        return _measured_before(study, limits, canonical(setting)) is not None
+        return _measured_before(study, goal, canonical(setting)) is not None
 
+    met = False
     with Interruptible() as interruptible, storage.optuna.beating():
         while True:
             upkeep.bury()
@@ -173,11 +175,11 @@ def search(
             interruptible.check()
             if ended is None or ended.state != TrialState.COMPLETE:
                 continue
-            # One that took over figures from elsewhere may meet the goal: that is measured next.
             found = record.result(study, ended.number, ended.user_attrs)
-            if goal.has_target and goal.may_be_met_by(found):
+            if goal.has_target and goal.met_by(found):
+                met = True
                 break
-        if _is_left_to_others(study):
+        if not met and _is_left_to_others(study):
             upkeep.leave()
         if not replay and _has_ended(study):
             watch.notice("every setting was tried")
@@ -305,19 +307,25 @@ def _frozen(trial: optuna.Trial) -> FrozenTrial:
     return trial.storage.get_trial(trial._trial_id)
 
 
-def _measured_before(study: optuna.Study, limits: Limits, setting: Setting) -> FrozenTrial | None:
-    """A trial of the same setting whose numbers can be used again, the one with the most prompts.
+def _measured_before(study: optuna.Study, goal: Goal, setting: Setting) -> FrozenTrial | None:
+    """A trial of the same setting whose numbers can be used again.
 
-    One that was stopped is used where what it was stopped for still holds.
+    Rather one that was timed under today's key than another, then the one with the most prompts.
+    With a target, what was timed under another key is used only where its loss decides.
     """
-    feasible = cache(lambda: record.feasible_settings(study, limits))
+    baseline = Baseline.of(attributes(study))
+    feasible = cache(lambda: record.feasible_settings(study, goal.limits))
     found = [
         one
         for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         if one.user_attrs.get("setting") == setting.params
-        and (one.state == TrialState.COMPLETE or record.stopped_for_good(one, study, feasible))
+        and record.still_holds(one, study, baseline, feasible, timed_today=goal.has_target)
     ]
-    return max(found, key=lambda one: int(one.user_attrs["prompts"]), default=None)
+
+    def rank(one: FrozenTrial) -> tuple[bool, int]:
+        return baseline.is_of(one.user_attrs), int(one.user_attrs["prompts"])
+
+    return max(found, key=rank, default=None)
 
 
 def _copy(trial: optuna.Trial, earlier: FrozenTrial, limits: Limits) -> None:

@@ -1,6 +1,6 @@
 """A finished trial as this project reads it, and how it is written."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tuner import trials
 from tuner.measure.device import PeakMemory
 from tuner.measure.statistics import Estimate
-from tuner.search.baseline import Baseline, keep_baseline
+from tuner.search.baseline import Baseline, attributes, keep_baseline
 from tuner.search.limits import Limits
 from tuner.setting import Setting
 from tuner.storage import LONG
@@ -18,7 +18,7 @@ from tuner.storage import LONG
 SAME_AS = "same_as"  # trial attribute: number of the trial whose numbers it took over
 BARELY = 1e-12  # a constraint that says infeasible and by how much nobody knows
 BEHIND = "behind"  # trial attribute: number of the rival for which it was stopped
-VERIFIED = "verified"  # study attribute: trial number -> second measurement
+VERIFIED = "verified"  # study attribute: trial number -> second measurements, one for each key
 AGAIN = "second measurement"  # what a result misses where that failed
 
 
@@ -45,7 +45,8 @@ class Result:
     unsteady: str | None = None  # why its latency is not to be relied upon
     today: bool = True  # its speed was measured on the machine and with the versions of today
     verified: "Verification | None" = None
-    failed_again: str | None = None  # why its second measurement failed
+    failed_again: str | None = None  # why its second measurement failed on this machine
+    failed_for_good: bool = False  # its pictures were broken: another try would break them again
 
     @property
     def verified_today(self) -> bool:
@@ -97,6 +98,14 @@ class Verification:
     today: bool = True  # as of a result
 
 
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a second measurement broke off, and whether another try would break off as well."""
+
+    reason: str
+    for_good: bool = False
+
+
 def write(trial: Trial, measured: Any, limits: Limits) -> None:
     """Keep a `Measurement` with its trial, and the baseline as it found it with the study.
 
@@ -122,7 +131,7 @@ def write(trial: Trial, measured: Any, limits: Limits) -> None:
 
 def set_constraints(trial: Trial, limits: Limits) -> None:
     """Say whether a trial is feasible, in the form that the dashboard and every sampler read."""
-    found = constraints(trial.number, trial.user_attrs, limits, trial.study.user_attrs)
+    found = constraints(trial.number, trial.user_attrs, limits, attributes(trial.study))
     trial.storage.set_trial_system_attr(trial._trial_id, "constraints", found)
 
 
@@ -147,31 +156,43 @@ def _constraints(kept: Mapping[str, Any], limits: Limits) -> list[float]:
 
 def judge_verified(study: optuna.Study, limits: Limits) -> None:
     """Let the stored constraints of what was measured again follow both measurements."""
-    about = study.user_attrs
+    about = attributes(study)
     if about.get(VERIFIED):
         trials.judge(
             study,
             {
                 trial: constraints(number, kept, limits, about)
                 for trial, number, kept in trials.attributes(study, *trials.ENDED, without=LONG)
-                if "score_loss" in kept and _second(number, kept, about) is not None
+                if "score_loss" in kept and _all_second(number, kept, about)
             },
         )
 
 
-def stopped_for_good(
-    trial: FrozenTrial, study: optuna.Study, feasible: Callable[[], Container[Setting]]
+def still_holds(
+    trial: FrozenTrial,
+    study: optuna.Study,
+    baseline: Baseline,
+    feasible: Callable[[], Container[Setting]],
+    *,
+    timed_today: bool,
 ) -> bool:
-    """Whether what a trial was stopped for still holds.
+    """Whether a COMPLETE or PRUNED trial tells all there is to know of its setting.
 
-    It misses a limit of today, which may be looser than it was; one that keeps no constraints
-    counts as missing one. Or the rival that it was behind is still among the `feasible` settings.
+    A loss is the same on every machine: what misses a limit of today, which may be looser than it
+    was, need not be measured again; a stopped trial without constraints counts as missing one.
+    A stopped trial that was behind a rival was slower than it on one machine: that holds under its
+    latency key only, and while the rival is among the `feasible` settings. A complete one that is
+    within the limits holds under every key, or with `timed_today` under today's alone.
     """
+    stopped, today = trial.state == TrialState.PRUNED, baseline.is_of(trial.user_attrs)
     behind = trial.user_attrs.get(BEHIND)
-    if behind is not None:
+    if stopped and behind is not None:
         rival = study.get_trials(deepcopy=False)[behind]
-        return Setting.of(rival.user_attrs["setting"]) in feasible()
-    return any(excess > 0 for excess in trial.system_attrs.get("constraints", [1.0]))
+        return today and Setting.of(rival.user_attrs["setting"]) in feasible()
+    if not stopped and (today or not timed_today):
+        return True
+    unknown = [1.0] if stopped else []
+    return any(excess > 0 for excess in trial.system_attrs.get("constraints", unknown))
 
 
 def feasible_settings(study: optuna.Study, limits: Limits) -> set[Setting]:
@@ -180,31 +201,45 @@ def feasible_settings(study: optuna.Study, limits: Limits) -> set[Setting]:
 
 
 def keep_verification(study: optuna.Study, trial: int, measured: Any, limits: Limits) -> None:
-    """Keep a second measurement, or in words why it failed; the verdict follows it.
+    """Keep a second measurement, or the `Failure` that it was; the verdict follows it.
 
-    It is kept with the study, because a finished trial is closed.
+    It is kept with the study, because a finished trial is closed; one for each latency key.
     """
-    kept = study.user_attrs.get(VERIFIED, {})
-    found = {"failed": measured} if isinstance(measured, str) else _figures(measured)
-    study.set_user_attr(VERIFIED, kept | {str(trial): found})
-    if not isinstance(measured, str):
+    if isinstance(measured, Failure):
+        key = Baseline.of(attributes(study)).latency_key
+        found = {"failed": measured.reason, "for_good": measured.for_good, "latency_key": key}
+    else:
         keep_baseline(study, measured)
+        found = _figures(measured)
+    about = attributes(study)
+    baseline = Baseline.of(about)
+    kept = about.get(VERIFIED, {})
+    others = [one for one in _listed(kept.get(str(trial))) if not baseline.is_of(one)]
+    study.set_user_attr(VERIFIED, kept | {str(trial): [*others, found]})
     judge_verified(study, limits)
 
 
 def second_looks(study: optuna.Study) -> dict[int, dict[str, Any]]:
     """What second measurements found, by the number of the trial; without those that failed."""
-    kept = study.user_attrs.get(VERIFIED, {})
-    return {int(number): one for number, one in kept.items() if "failed" not in one}
+    about = attributes(study)
+    baseline = Baseline.of(about)
+    kept = {number: _counting(_listed(all_), baseline) for number, all_ in _verified(about)}
+    return {number: one for number, one in kept.items() if one and "failed" not in one}
+
+
+def _verified(about: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
+    for number, kept in about.get(VERIFIED, {}).items():
+        yield int(number), kept
 
 
 def results(study: optuna.Study, about: Mapping[str, Any] | None = None) -> list[Result]:
     """The COMPLETE trials, in the order of their numbers, with their second measurements.
 
-    Of a setting that was measured again on more prompts, the trial with the most of them. `about`
-    are the study's attributes, where they were read before.
+    Of a setting that was measured several times, what was timed under today's key counts, and of
+    that the trial with the most prompts. `about` are the study's attributes, where they were read
+    before.
     """
-    about = study.user_attrs if about is None else about
+    about = attributes(study) if about is None else about
     if isinstance(study._storage, optuna.storages.RDBStorage):  # it keeps no trials
         rows = trials.attributes(study, TrialState.COMPLETE, without=LONG)
     else:
@@ -215,15 +250,16 @@ def results(study: optuna.Study, about: Mapping[str, Any] | None = None) -> list
         from_attributes(number, kept, baseline, _second(number, kept, about))
         for _, number, kept in rows
     ]
-    most: dict[Setting, int] = {}
+    most: dict[Setting, tuple[bool, int]] = {}
     for one in found:
-        most[one.setting] = max(one.prompts, most.get(one.setting, 0))
-    return [one for one in found if one.prompts == most[one.setting]]
+        rank = (one.today, one.prompts)
+        most[one.setting] = max(rank, most.get(one.setting, rank))
+    return [one for one in found if (one.today, one.prompts) == most[one.setting]]
 
 
 def stopped(study: optuna.Study) -> list[Result]:
     """What trials found that were stopped early, by the prompts that they had."""
-    baseline = Baseline.of(study.user_attrs)
+    baseline = Baseline.of(attributes(study))
     pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
     return [from_attributes(one.number, one.user_attrs, baseline) for one in pruned]
 
@@ -235,13 +271,35 @@ def _second(
 
     From the trial's attributes and the study's; None where there was none.
     """
-    measured: dict[str, dict[str, Any]] = about.get(VERIFIED, {})
-    return measured.get(str(kept.get(SAME_AS, number)))
+    return _counting(_all_second(number, kept, about), Baseline.of(about))
+
+
+def _all_second(
+    number: int, kept: Mapping[str, Any], about: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    return _listed(about.get(VERIFIED, {}).get(str(kept.get(SAME_AS, number))))
+
+
+def _listed(kept: Any) -> list[dict[str, Any]]:
+    """The second measurements of a trial; an older version kept one, and in no list."""
+    if kept is None:
+        return []
+    return [kept] if isinstance(kept, dict) else kept
+
+
+def _counting(found: list[dict[str, Any]], baseline: Baseline) -> dict[str, Any] | None:
+    """The second measurement under today's key; else the last one that did not break off.
+
+    One that broke off elsewhere says nothing of this machine.
+    """
+    today = [one for one in found if baseline.is_of(one)]
+    usable = today or [one for one in found if "failed" not in one]
+    return usable[-1] if usable else None
 
 
 def result(study: optuna.Study, number: int, kept: Mapping[str, Any]) -> Result:
     """One trial that was measured, from its attributes."""
-    about = study.user_attrs
+    about = attributes(study)
     return from_attributes(number, kept, Baseline.of(about), _second(number, kept, about))
 
 
@@ -275,6 +333,7 @@ def from_attributes(
         today=baseline.is_of(timed),
         verified=verified,
         failed_again=again.get("failed"),
+        failed_for_good=again.get("for_good", False),
     )
 
 

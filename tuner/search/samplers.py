@@ -42,6 +42,7 @@ class Problem:
     timed: Callable[[list[Setting]], list[TimedSteps]]
     distinct: bool = False  # a grid leaves out what computes the same as a point before
     aim: Aim = "max"
+    has_target: bool = False  # what was timed under another latency key is measured again
     related: Sequence[Observation] = ()  # what a related study's trials taught
     samples: int | None = None  # prompts of a trial
     prompts: int | None = None  # that a verdict may take
@@ -97,6 +98,7 @@ def _frontier(seed: int, problem: Problem) -> BaseSampler:
             for name, limit in problem.limits.others.items()
         ],
         aim=problem.aim,
+        has_target=problem.has_target,
         seed=seed,
         timed=problem.timed(to_time(candidates.settings, work, TO_TIME, measured)),
         related=problem.related,

@@ -41,9 +41,10 @@ class Upkeep:
         self._next = 0.0
 
     def leave(self) -> None:
-        """Say what is not waited for any longer."""
+        """Say what is not waited for any longer, where there is something."""
         others = self._liveness.running(self._study)
-        self._notice(f"not measured yet: {_names(others)}; the same command continues")
+        if others:
+            self._notice(f"not measured yet: {_names(others)}; the same command continues")
 
 
 def _names(others: list[Running]) -> str:

@@ -7,7 +7,8 @@ So is one whose speed was measured on another machine or with other versions, wh
 what is handed over, and what a target is decided on, was timed here and now.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -16,10 +17,16 @@ import optuna
 
 from tuner.errors import BadPictureError, UsageError, in_words
 from tuner.search import record
+from tuner.search.deadline import Deadline
 from tuner.search.effort import Effort, spend
 from tuner.search.goal import Goal
-from tuner.search.record import Result
+from tuner.search.record import Failure, Result
+from tuner.setting import Setting
 
+MOVED = (
+    "the machine or its versions are others than before: stored results that may be the answer "
+    "are measured again here, fastest first"
+)
 TRIES = 2  # of a second measurement that breaks off
 
 
@@ -29,35 +36,56 @@ def verify(
     measure: Callable[[Result], Iterator[Any]],
     on_verified: Callable[[Result], None],
     samples: int | None = None,
+    *,
+    failed: set[Setting] | None = None,
+    deadline: Deadline | None = None,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> Result | None:
     """The fastest result that meets the goal and still does on new prompts; None where none does.
 
     Those are `samples` prompts, or more where the verdict needs them.
 
     What is measured is kept with the study, so that it is not measured twice on one machine. One
-    whose second measurement fails does not hold; the reason is kept.
+    whose second measurement fails does not hold; the reason is kept. A new run tries it again,
+    unless its pictures were broken: `failed` are the settings that this run has tried in vain.
+
+    After the `deadline` no further one is begun; the first one is, or nothing would be handed over.
     """
-    seen: set[int] = set()
+    failed = set() if failed is None else failed
+    begun, told = 0, False
     while True:
-        candidate = goal.candidate(record.results(study))
+        candidate = goal.candidate([_tried_anew(one, failed) for one in record.results(study)])
         if candidate is None or candidate.verified_today:
             return candidate
-        if candidate.trial in seen:  # another machine measured it a moment ago, for the same study
+        if begun and deadline is not None and deadline.passed:
             return None
-        seen.add(candidate.trial)
+        if not candidate.today and not told:
+            told = True
+            notice(MOVED)
+        begun += 1
         effort = Effort(limits=goal.limits, samples=samples, settles=True)
         again = second_look(partial(measure, candidate), effort)
+        if isinstance(again, Failure):
+            failed.add(candidate.setting)
         record.keep_verification(study, candidate.trial, again, goal.limits)
         on_verified(next(r for r in record.results(study) if r.trial == candidate.trial))
 
 
+def _tried_anew(result: Result, failed: Container[Setting]) -> Result:
+    """A result whose second measurement broke off in an earlier run, as if there had been none."""
+    if result.failed_again is None or result.failed_for_good or result.setting in failed:
+        return result
+    return replace(result, failed_again=None)
+
+
 def second_look(measure: Callable[[], Iterator[Any]], effort: Effort) -> Any:
-    """The second measurement; the reason, in words, where it fails."""
+    """The second measurement; a `Failure` where it breaks off."""
     for tries in count(1):
         try:
             return spend(measure(), effort)[0]
         except UsageError:
             raise
         except Exception as error:
-            if isinstance(error, BadPictureError) or tries == TRIES:
-                return in_words(error)
+            broken = isinstance(error, BadPictureError)
+            if broken or tries == TRIES:
+                return Failure(reason=in_words(error), for_good=broken)
