@@ -16,6 +16,7 @@ _JUDGE = text(
 )
 CHUNK = 10_000  # rows that are fetched together
 _LAST = text("SELECT number FROM trials WHERE study_id = :study ORDER BY trial_id DESC LIMIT 1")
+_QUEUED = text("SELECT trial_id FROM trials WHERE study_id = :study AND state = 'WAITING'")
 # States stand in the text: elsewhere than in SQLite their column has a type of its own.
 _COUNT = "SELECT COUNT(*) FROM trials WHERE study_id = :study AND state = '{state}'"
 _WITH = (
@@ -67,7 +68,9 @@ def count(study: optuna.Study, state: TrialState) -> int:
 
 def waiting(study: optuna.Study) -> int:
     """How many queued trials are there to be run; see `tuner.search.queue` for the others."""
-    return count(study, TrialState.WAITING) - len(backend_of(study).passed_over)
+    with engine_of(study).connect() as connection:
+        found = connection.execute(_QUEUED, {"study": study._study_id}).scalars()
+        return len(set(found) - backend_of(study).passed_over)
 
 
 def begun(study: optuna.Study) -> int:

@@ -32,6 +32,16 @@ def test_what_is_queued_waits_for_a_run_that_has_its_accelerators(tmp_path: Path
     assert again.measured == [one for one in known[1:] if one not in of_tome][:3]
 
 
+def test_what_was_passed_over_and_then_run_by_others_waits_no_more(tmp_path: Path) -> None:
+    wide = Bench(tmp_path, trials=1)
+    wide.search()
+    narrow = Bench(tmp_path, trials=4, search_targets=("tome",))
+    narrow.search()
+    assert queued(narrow) > 0
+    Bench(tmp_path, trials=30).search()
+    assert queued(narrow) == waiting(narrow.study) == 0
+
+
 def test_what_is_queued_waits_for_a_run_that_offers_its_values(tmp_path: Path) -> None:
     first = Bench(tmp_path, search_targets=("tome",), trials=1)
     first.search()

@@ -21,7 +21,7 @@ def answer(study: optuna.Study, goal: Goal) -> list[str]:
         return [f"fastest with a {goal}: {_figures(best, holds)}"]
     # What was stopped and would now miss nothing was stopped for limits of an earlier day.
     stopped = goal.admitted(record.stopped(study))
-    found = [*complete, *(one for one in stopped if goal.misses(one))]
+    found = [*complete, *(one for one in stopped if not goal.may_be_met_by(one))]
     closest = goal.closest(found)
     if closest is None:
         return ["no setting was measured; the trials' reasons in `tuner dashboard` tell more"]
