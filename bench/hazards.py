@@ -96,8 +96,8 @@ REMOVALS = (
         hazard=3,
         remedy="DeepCache makes a full pass where another asks for it: `must_be_full`",
         file="accelerators/deepcache.py",
-        text="return generation.afresh or self.must_be_full(generation.step)",
-        instead="return self.must_be_full(generation.step)",
+        text="if now.afresh or self._must_be_full(now.step):",
+        instead="if self._must_be_full(now.step):",
         taken_out="it asks nobody else",
         tests=(
             f"{TOGETHER}::test_3_our_combination_works_at_every_gate[2-5-0]",
@@ -154,7 +154,7 @@ REMOVALS = (
         hazard=6,
         remedy="a second application is refused: `take_over`",
         file="accelerators/_owner.py",
-        text="        if hasattr(plain, _MARK):\n",
+        text="        if getattr(type(pipeline), _OWNED, _nobody)() is pipeline:\n",
         instead="        if False:\n",
         taken_out="nobody looks",
         tests=(
@@ -174,8 +174,8 @@ REMOVALS = (
         hazard=7,
         remedy="steps are counted, not looked up: `_helper`",
         file="accelerators/deepcache.py",
-        text="self.cur_timestep = generation.step",
-        instead="self.cur_timestep = [*pipeline.scheduler.timesteps].index(args[1].item())",
+        text="self.cur_timestep = now.step",
+        instead="self.cur_timestep = [*self.pipe.scheduler.timesteps].index(args[1].item())",
         taken_out="looked up, as the package does",
         tests=(
             f"{DEEPCACHE}::test_7_our_deepcache_counts_the_steps",

@@ -112,18 +112,17 @@ class Watch:
             self._refuse("takes several of its scheduler's steps in one of its steps")
 
     def _is_last_moment(self, moment: Any) -> bool:
-        """Whether it is the timestep of the last step, as far as can be told without waiting."""
-        if moment is None or self._moment is None:
-            return False
-        if moment is self._moment and hasattr(moment, "device"):
-            return True
-        value = _value(moment)
-        return value is not None and value == _value(self._moment) and not self._timestep_twice()
+        """Whether it is the timestep of the last step: the same place in the scheduler's list.
 
-    def _timestep_twice(self) -> bool:
-        """Whether the scheduler itself has a timestep twice, as some have with many steps."""
-        timesteps = list(self._pipeline.scheduler.timesteps)
-        return len({_value(one) for one in timesteps}) < len(timesteps)
+        Places in memory are compared, not values: on a GPU those would have to be waited for.
+        """
+        last = self._moment
+        if hasattr(moment, "data_ptr") and hasattr(last, "data_ptr"):
+            return bool(moment.data_ptr() == last.data_ptr())
+        if isinstance(moment, int | float) and moment == last:
+            timesteps = [float(one) for one in self._pipeline.scheduler.timesteps]
+            return timesteps.count(float(moment)) < 2  # some schedulers have one twice
+        return False
 
     def _refuse(self, how: str) -> None:
         raise UnfitError(
@@ -131,14 +130,6 @@ class Watch:
             f"{type(self._pipeline).__name__} {how}; make it without accelerators, or without the "
             "argument that adds passes"
         )
-
-
-def _value(moment: Any) -> float | None:
-    """A timestep as a number; None on a GPU, which would have to be waited for."""
-    on_host = not hasattr(moment, "device") or moment.device.type == "cpu"
-    if not on_host or getattr(moment, "ndim", 0) != 0:
-        return None
-    return float(moment)
 
 
 def _sizes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
