@@ -95,14 +95,20 @@ def _add_run(commands: Any) -> None:
     run.add_argument(
         "--max-samples",
         type=int,
-        help="prompts at most, where a verdict of the front needs more, and that frontier draws a "
-        "trial's from (default: 4 times --num-samples)",
+        help="maximum prompts for each setting; also the pool that frontier draws a trial's "
+        "prompts from (default: 4 times --num-samples)",
     )
     run.add_argument("--batch-size", type=int, help="pictures at once (default: 4)")
-    run.add_argument("--seed", type=int, help="of noise, chance and sampler (default: 42)")
+    run.add_argument(
+        "--seed", type=int, help="random seed of noise, accelerators and sampler (default: 42)"
+    )
     run.add_argument("--req-time", type=float, help="stop at this many seconds per image")
     run.add_argument("--req-speedup", type=float, help="stop at this speedup")
-    run.add_argument("--req-score-loss", type=float, help="limit of the loss (default: 0.02)")
+    run.add_argument(
+        "--req-score-loss",
+        type=float,
+        help="score loss must stay under this (default: 0.02, which is 2 %%)",
+    )
     run.add_argument("--metrics", help="measured beside the score, with commas: lpips,ssim")
     run.add_argument(
         "--limit",
