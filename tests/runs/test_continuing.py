@@ -75,9 +75,13 @@ def test_another_baseline_of_a_study_is_told_with_what_changed(
         assert about["baseline"]["latency_key"] in {
             one["latency_key"] for looks in about["verified"].values() for one in looks
         }
+    again = (
+        "the machine or its versions are others than before: stored results that may be the answer "
+        "are measured again here, fastest first"
+    )
     assert told == [
         [],
-        ["baseline measured again: threads 1 -> 2"],
+        ["baseline measured again: threads 1 -> 2", again],
         [],
         ["baseline taken from the database: threads 2 -> 1"],
     ]

@@ -91,7 +91,7 @@ def test_a_target_that_did_not_hold_is_searched_on_until_the_time_is_up(
     left: list[float | None] = []
     monkeypatch.setattr("tuner.search.deadline.monotonic", lambda: float(next(clock)))
     monkeypatch.setattr("tuner.session.search", lambda *, timeout, **_: left.append(timeout))
-    monkeypatch.setattr("tuner.session.verify", lambda *_: None)
+    monkeypatch.setattr("tuner.session.verify", lambda *_, **__: None)
     session.run(spec(folder, req_speedup=0.01, trials=9, timeout=40.0))
     assert left == [35.0, 25.0, 15.0, 5.0]
 
