@@ -148,6 +148,22 @@ def test_a_best_that_is_slower_here_does_not_hold_and_stays_feasible(
     assert study(file)["best"]["feasible"]
 
 
+def test_what_is_verified_on_another_machine_has_that_machines_latency(file: Path) -> None:
+    exported_s = 1000.0  # no machine takes so long
+    here = study(file)["baseline"]
+    changed(file, baseline=here | {"latency_s": exported_s})
+    assert main(["verify", str(file)]) == 0
+    again = study(file)["best"]["verified"]
+    assert again["latency_s"] == pytest.approx(exported_s / again["speedup"])
+    assert "timed_elsewhere" not in again
+
+    changed(file, baseline=here | {"latency_s": exported_s, "latency_key": "another machine"})
+    assert main(["verify", str(file)]) == 0
+    again = study(file)["best"]["verified"]
+    assert again["latency_s"] < 100
+    assert again["timed_elsewhere"]
+
+
 def test_a_setting_whose_pictures_are_black_here_does_not_hold(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

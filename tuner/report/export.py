@@ -21,6 +21,7 @@ from tuner.search.record import Result, Verification
 SCHEMA = Path(__file__).with_name("search_params.schema.json")
 FIGURES = (  # of a baseline
     "latency_s",
+    "latency_key",
     "denoising_s",
     "score",
     "num_samples",
