@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from tuner import registry
+from tuner.loading import load, model_named
 from tuner.measure.device import describe, versions
 from tuner.measure.evaluation import Evaluation
-from tuner.models._load import load, model_named
 from tuner.prompts.miniature import component as prompts
 
 MODEL = model_named("miniature")
@@ -17,7 +17,7 @@ MODEL = model_named("miniature")
 
 def quiet() -> None:
     """Keep the libraries' chatter out of a table."""
-    from tuner.cli import quiet as silence
+    from tuner.cli.main import quiet as silence
 
     silence()
 
@@ -40,7 +40,7 @@ def pipeline(scheduler: str, device: str = "cpu") -> Any:
 
 def scorer(device: str = "cpu") -> Any:
     """The miniature's CLIP, as `tuner run` loads it."""
-    return registry.component("metrics", MODEL.metric)(device=device, **MODEL.metric_options)
+    return registry.get("metrics", MODEL.metric)(device=device, **MODEL.metric_options)
 
 
 def captions(pool: str, count: int) -> list[str]:

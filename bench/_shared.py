@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from tuner.accelerators import Accelerator, Call, Generation, Value
-from tuner.accelerators._applied import applied
-from tuner.accelerators._plan import Plan, Shape, plan_of
+from tuner.accelerators import Accelerator, Value
+from tuner.applying.applied import applied
+from tuner.pipelines.generation import Call, Generation
+from tuner.plans.plan import Plan, Shape, plan_of
 from tuner.setting import Setting
 
 Key = tuple[Any, ...]
@@ -20,7 +21,7 @@ Key = tuple[Any, ...]
 
 @dataclass
 class Trail:
-    """The steps of the last generation: what each computed, the denoiser's output, the chance."""
+    """The steps of the last generation: what each computed, the denoiser's output, the rng."""
 
     keys: list[Key] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
@@ -68,12 +69,12 @@ class Replay(Accelerator):
                 if step and trail.chances[-1] is not None:
                     import torch
 
-                    generation.chance = torch.Generator(unet.device)
-                    generation.chance.set_state(trail.chances[-1])
+                    generation.rng = torch.Generator(unet.device)
+                    generation.rng.set_state(trail.chances[-1])
             output = compute(*args, **kwargs)
             trail.keys.append(self.keys[step])
             trail.outputs.append(output)
-            trail.chances.append(generation.chance and generation.chance.get_state())
+            trail.chances.append(generation.rng and generation.rng.get_state())
             return output
 
         unet.forward = forward
@@ -94,7 +95,7 @@ def shared(
 
 def keys_of(setting: Setting, plan: Plan) -> list[Key]:
     """For each step what it computes; with what is merged and kept by the picture."""
-    always = (tuple(plan.merged), tuple(sorted(plan.by_data.items())))
+    always = (tuple(plan.merged), tuple(sorted(plan.data_dependent.items())))
     return [
         (step.guided, step.entered, tuple(step.self_source), tuple(step.cross_source), always)
         for step in plan.steps

@@ -23,7 +23,7 @@ import torch
 
 from bench._full_size import FAMILIES, build
 from bench._miniature import conditions, quiet
-from tuner.accelerators._applied import applied
+from tuner.applying.applied import applied
 from tuner.measure.device import PeakMeter, describe, synchronise
 from tuner.setting import Params, Setting
 

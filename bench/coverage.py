@@ -22,7 +22,7 @@ from scipy.stats import t as student
 
 from bench._miniature import conditions, evaluation_of, quiet
 from bench.tradeoff import settings
-from tuner.accelerators._applied import applied
+from tuner.applying.applied import applied
 from tuner.measure import statistics
 from tuner.measure.baseline import changes
 from tuner.measure.evaluation import Evaluation
@@ -44,21 +44,21 @@ def main() -> None:
     parser.add_argument("--file", type=Path, default=FILE)
     args = parser.parse_args()
     quiet()
-    truth = Truth.read(args.file)
+    truth = TruthTable.read(args.file)
     if args.measure:
         truth = measured(truth, args.prompts, args.file)
     print_table(truth, args.draws, args.of)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Truth:
+class TruthTable:
     """Scores by prompt, a row for each setting; not a number where one was not measured yet."""
 
     scores: np.ndarray  # (settings, prompts), points
     about: dict[str, object]  # what they were measured with
 
     @classmethod
-    def read(cls, file: Path) -> "Truth":
+    def read(cls, file: Path) -> "TruthTable":
         """What a file holds; nothing where there is none."""
         if not file.exists():
             return cls(scores=np.full((len(SETTINGS), 0), np.nan), about={})
@@ -78,7 +78,7 @@ class Truth:
         return self.scores[:, : int(lacks.argmax()) if lacks.any() else len(lacks)].astype(float)
 
 
-def measured(truth: Truth, count: int, file: Path) -> Truth:
+def measured(truth: TruthTable, count: int, file: Path) -> TruthTable:
     """Measure what is missing of the first prompts, and keep it block by block."""
     evaluation = evaluation_of("truth", count, batch_size=16)
     about = {k: v for k, v in evaluation.score_parts.items() if k != "prompts"}
@@ -89,7 +89,7 @@ def measured(truth: Truth, count: int, file: Path) -> Truth:
     scores[:, : truth.scores.shape[1]] = truth.scores
     for row, numbers in missing(scores, count):
         scores[row, numbers] = scores_of(evaluation, SETTINGS[row], numbers)
-        truth = Truth(scores=scores, about=about)
+        truth = TruthTable(scores=scores, about=about)
         truth.write(file)
     return truth
 
@@ -114,7 +114,7 @@ def scores_of(evaluation: Evaluation, setting: Setting, numbers: range) -> list[
     return found
 
 
-def print_table(truth: Truth, draws: int, count: int) -> None:
+def print_table(truth: TruthTable, draws: int, count: int) -> None:
     """Coverage and width, setting by setting, and in all."""
     whole = truth.whole()
     print(conditions())

@@ -17,10 +17,10 @@ from bench._miniature import conditions, evaluation_of, quiet
 from bench.coverage import scores_of
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
-from tuner.search.record import Result
 from tuner.session import Outcome, Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
+from tuner.study.record import Result
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     session = Session()
     outcomes = [searched(session, seed, args) for seed in range(1, args.seeds + 1)]
-    truth = Truth(args.work / f"truth-{args.steps}-{args.prompts}.json", args)
+    truth = TruthPool(args.work / f"truth-{args.steps}-{args.prompts}.json", args)
     print(conditions())
     print(
         f"DDIM, {args.steps} steps; searches of {args.trials} trials on 32 prompts and up to 128; "
@@ -72,7 +72,7 @@ def unverified(outcome: Outcome) -> Result | None:
     return max(found, key=lambda one: one.speedup.value, default=None)
 
 
-class Truth:
+class TruthPool:
     """Losses over the truth pool, kept in a file."""
 
     def __init__(self, file: Path, args: argparse.Namespace) -> None:
@@ -93,7 +93,7 @@ class Truth:
         return found
 
 
-def row(seed: int, name: str, one: Result | None, outcome: Outcome, truth: Truth) -> str:
+def row(seed: int, name: str, one: Result | None, outcome: Outcome, truth: TruthPool) -> str:
     """One line of the table."""
     if one is None:
         return f"| {seed} | {name} | none | | | | | |"

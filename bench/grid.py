@@ -35,22 +35,22 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 
 from bench._miniature import MODEL, conditions, pipeline, quiet
-from tuner.accelerators._plan import shape_of
 from tuner.measure.device import PeakMemory
 from tuner.measure.measurement import Measurement
 from tuner.measure.statistics import Estimate
-from tuner.search import record
-from tuner.search.counter import POINT
+from tuner.plans.plan import shape_of
 from tuner.search.goal import Goal
-from tuner.search.grid import DistinctGrid, Grid
-from tuner.search.loop import search
-from tuner.search.outlook import span
-from tuner.search.replay import Points
+from tuner.search.runner.run import search
 from tuner.search.space import Space
+from tuner.search.sweep.estimate import span
+from tuner.search.sweep.grid import DistinctGrid, Grid
+from tuner.search.sweep.sweep import Points
 from tuner.setting import Setting, identity
 from tuner.spec import StudySpec
-from tuner.storage import Storage
-from tuner.trials import finished
+from tuner.storage.cursor import POINT
+from tuner.storage.database import Storage
+from tuner.storage.queries import finished
+from tuner.study import record
 
 SPEC = StudySpec(pipe="SD1.5", sampler="grid")
 SPACE = Space.of(SPEC)
@@ -93,7 +93,7 @@ class Filled:
         """Runs a few trials through the loop, to be copied."""
         self.file = folder / "tuner.db"
         self.storage = Storage(f"sqlite:///{self.file}")
-        self.study = self.storage.open_replay(STUDY, {})
+        self.study = self.storage.open_sweep(STUDY, {})
         self.study.sampler = self.sampler = Grid(SPACE, POINTS, SPEC.seed)
         shape = shape_of(pipeline("DDIM"), MODEL.resolution)
         self.distinct = DistinctGrid(
@@ -169,7 +169,7 @@ class Filled:
             trial = self.study._storage.create_new_trial(self.study._study_id)
             begin = time.thread_time()
             left = sampler.reach(self.study).left
-            point = sampler.counter(self.study).take(trial, sampler.find)
+            point = sampler.cursor(self.study).take(trial, sampler.find)
             assert point is not None and left > 0
             SPACE.setting(POINTS[point])
             seconds.append(time.thread_time() - begin)

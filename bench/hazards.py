@@ -124,7 +124,7 @@ REMOVALS = (
         hazard=5,
         remedy="ToMe's generator starts again with each call: `_Merging.restart`",
         file="accelerators/tome.py",
-        text="        self.generation.chance = None\n",
+        text="        self.generation.rng = None\n",
         instead="",
         taken_out="it goes on",
         tests=(
@@ -229,9 +229,9 @@ REMOVALS = (
         hazard=10,
         remedy="tokens are chosen at random in every batch: `_Merging.matching`",
         file="accelerators/tome.py",
-        text="            generator=chance,\n        )\n",
+        text="            generator=rng,\n        )\n",
         instead="            no_rand=tokens.shape[0] % 2 == 1,\n"
-        "            generator=chance,\n        )\n",
+        "            generator=rng,\n        )\n",
         taken_out="not in odd ones, as tomesd does",
         tests=(
             f"{TOME}::test_10_our_tome_chooses_at_random_in_every_batch",

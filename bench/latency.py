@@ -23,9 +23,9 @@ from scipy.stats import spearmanr
 
 from bench._miniature import MODEL, conditions, evaluation_of, quiet
 from bench.tables import FOLDER, PRODUCTS
-from tuner.accelerators._features import step_rows
-from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure.evaluation import Evaluation
+from tuner.plans.features import step_rows
+from tuner.plans.plan import Shape, plan_of, shape_of
 from tuner.setting import Setting
 
 FILE = FOLDER / "steps.json"

@@ -21,7 +21,7 @@ from statistics import median
 from threading import Timer
 
 from bench._miniature import conditions, evaluation_of, quiet
-from tuner.measure.baseline import Memory
+from tuner.measure.baseline import InMemoryStore
 from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.setting import Setting
 
@@ -49,7 +49,7 @@ def main() -> None:
     quiet()
     evaluation = evaluation_of("search", args.prompts)
     about = conditions()
-    store = Memory()
+    store = InMemoryStore()
     evaluation.baseline(store)
     usual = {one: [trial(evaluation, one, store, "none") for _ in range(args.repeat)]
              for one in SETTINGS}  # fmt: skip
@@ -84,10 +84,10 @@ def main() -> None:
 
 
 def trial(
-    evaluation: Evaluation, setting: Setting, store: Memory, load: str, takes_s: float = 0.0
+    evaluation: Evaluation, setting: Setting, store: InMemoryStore, load: str, takes_s: float = 0.0
 ) -> tuple[Measurement, float]:
     """A trial of a setting, from the baseline that was kept when it was quiet; and its seconds."""
-    kept = Memory(store.kept)
+    kept = InMemoryStore(store.kept)
     delay = {"none": None, "throughout": 0.0, "half-way": takes_s * random.uniform(0.25, 0.75)}
     with neighbour(delay[load]):
         start = time.perf_counter()

@@ -25,7 +25,7 @@ from tomesd import patch
 
 from bench._miniature import MODEL, captions, conditions, pipeline, quiet, scorer
 from tuner.accelerators import Value
-from tuner.accelerators._applied import applied
+from tuner.applying.applied import applied
 from tuner.measure.pictures import checked
 from tuner.measure.statistics import score_loss
 from tuner.setting import Setting

@@ -32,7 +32,7 @@ from bench._full_size import build
 from bench._miniature import conditions, quiet
 from bench._waits import waits
 from tuner import registry
-from tuner.accelerators._applied import applied
+from tuner.applying.applied import applied
 from tuner.errors import UnfitError
 from tuner.measure.device import describe, synchronise
 from tuner.setting import Setting

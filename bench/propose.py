@@ -15,10 +15,11 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState, create_trial
 
 from bench._miniature import MODEL, conditions, pipeline, quiet
-from tuner.accelerators._plan import shape_of
+from tuner.plans.plan import shape_of
+from tuner.search.frontier.speed_model import TimedSteps
 from tuner.search.goal import Goal
-from tuner.search.latency import TimedSteps
-from tuner.search.samplers import Problem, sampler
+from tuner.search.problem import Problem
+from tuner.search.samplers import sampler
 from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.spec import StudySpec

@@ -2,10 +2,10 @@
 
     python -m bench.racing [--draws 20000] [--rules now,before,fleming,truth] [--batches 1,2,4,8]
 
-Trials of 32 prompts without rivals, limit 2 %, each stopped as `tuner.search.racing` says; nothing
-is generated. They are drawn from a distribution whose mean is the true loss, and from the truth
-tables in `bench/truth`, where a trial has 32 of a table's prompts and the true loss is that of all
-of them. Three figures:
+Trials of 32 prompts without rivals, limit 2 %, each stopped as `tuner.search.runner.racing` says;
+nothing is generated. They are drawn from a distribution whose mean is the true loss, and from the
+truth tables in `bench/truth`, where a trial has 32 of a table's prompts and the true loss is that
+of all of them. Three figures:
 
 - wrongly: of the trials whose own 32 prompts would have kept the limit, the share that is stopped.
   This is what racing loses, and what it promises to hold under 3 %.
@@ -34,7 +34,7 @@ from scipy.stats import t as student
 
 from bench.tables import GUIDANCE, folder, read
 from tuner.measure.statistics import CONFIDENCE, SKEWED, Estimate
-from tuner.search import racing
+from tuner.search.runner import racing
 
 LIMIT = 0.02
 PROMPTS = 32
@@ -155,27 +155,27 @@ def _moment(parts: Sequence[np.ndarray], signs: Sequence[int], loss: np.ndarray)
 
 
 DISTRIBUTIONS: dict[str, Callable[[np.random.Generator, tuple[int, int]], np.ndarray]] = {
-    "normal": lambda chance, shape: chance.normal(size=shape),
-    "exponential": lambda chance, shape: chance.exponential(size=shape) - 1,
-    "lognormal": lambda chance, shape: (chance.lognormal(0, 0.75, shape) - 1.325) / 1.152,
-    "mirrored exponential": lambda chance, shape: 1 - chance.exponential(size=shape),
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "exponential": lambda rng, shape: rng.exponential(size=shape) - 1,
+    "lognormal": lambda rng, shape: (rng.lognormal(0, 0.75, shape) - 1.325) / 1.152,
+    "mirrored exponential": lambda rng, shape: 1 - rng.exponential(size=shape),
 }
 
 
 def simulated(name: str, loss: float, scatter: float, draws: int) -> Drawn:
     """Trials of a setting with this true loss, whose prompts scatter so about it."""
-    chance = np.random.default_rng([round(1e4 * loss), round(1e4 * scatter), len(name)])
-    before = np.maximum(chance.normal(30, 3, (draws, PROMPTS)), 15)
-    losses = loss + scatter * DISTRIBUTIONS[name](chance, before.shape)
+    rng = np.random.default_rng([round(1e4 * loss), round(1e4 * scatter), len(name)])
+    before = np.maximum(rng.normal(30, 3, (draws, PROMPTS)), 15)
+    losses = loss + scatter * DISTRIBUTIONS[name](rng, before.shape)
     return Drawn.of(before, before * (1 - losses))
 
 
 def of_table(before: np.ndarray, scores: np.ndarray, draws: int, seed: int = 0) -> Drawn:
     """About so many trials of these settings (rows), each on prompts of its own."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     rows = np.repeat(np.arange(len(scores)), max(1, draws // len(scores)))
     order = np.tile(np.arange(len(before)), (len(rows), 1))
-    numbers = chance.permuted(order, axis=1)[:, :PROMPTS]
+    numbers = rng.permuted(order, axis=1)[:, :PROMPTS]
     return Drawn.of(before[numbers], scores[rows[:, None], numbers])
 
 

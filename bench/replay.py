@@ -1,7 +1,7 @@
 """A search on a truth table, trial by trial: nothing is generated; the verdicts are the tuner's.
 
 Each replay draws its own prompts of the table: those on offer to its trials, and others for
-measuring the winners again. A trial of ours draws 32 of the 64 on offer, and settles an open
+measuring the winners again. A trial of ours draws 32 of the 64 on offer, and resolves an open
 verdict of the front with the rest when the search has ended; for the aim `front` all have the same
 32 and settle their verdicts at once. One of another sampler has the same 32 always. A measured
 speedup scatters by one per cent about the table's. A setting is truly feasible when the upper end
@@ -21,19 +21,19 @@ from bench._miniature import MODEL, pipeline
 from bench.latency import Sums
 from bench.tables import Product, Table, read
 from tuner.accelerators import Value
-from tuner.accelerators._features import reuse, step_rows
-from tuner.accelerators._plan import Shape, plan_of, shape_of
+from tuner.limits import Limits
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
-from tuner.search.effort import Effort, spend
-from tuner.search.gains import Point, staircase
+from tuner.plans.features import reuse, step_rows
+from tuner.plans.plan import Shape, plan_of, shape_of
+from tuner.search.frontier.acquisition import Point, staircase
+from tuner.search.frontier.context import Observation, SearchContext, observation
 from tuner.search.goal import Goal
-from tuner.search.knowledge import Knowledge, Observation, observation
-from tuner.search.limits import Limits
-from tuner.search.record import Result, Verification
-from tuner.search.settle import unsettled
+from tuner.search.runner.resolve import unresolved
+from tuner.search.runner.stopping import StoppingRule, spend
 from tuner.setting import Setting, identity
 from tuner.spec import Aim
+from tuner.study.record import Result, Verification
 
 LIMIT = 0.02
 LIMITS = Limits(score_loss=LIMIT)
@@ -44,7 +44,7 @@ SCATTER = 0.01  # of a measured speedup
 
 
 @dataclass(frozen=True, kw_only=True)
-class Truth:
+class TruthTable:
     """A finished table with its latencies: what the replays draw from."""
 
     product: Product
@@ -53,7 +53,7 @@ class Truth:
     shape: Shape
 
     @classmethod
-    def of(cls, wanted: Product) -> "Truth":
+    def of(cls, wanted: Product) -> "TruthTable":
         """The table of a product."""
         shape = shape_of(pipeline(wanted.scheduler), MODEL.resolution)
         return cls(
@@ -124,13 +124,13 @@ class Truth:
         return found
 
     @cached_property
-    def knowledge(self) -> Knowledge:
+    def knowledge(self) -> SearchContext:
         """What our sampler knows of the product."""
 
         def plan(setting: Setting) -> Any:
             return plan_of(setting.accelerators, self.shape, self.product.steps)
 
-        return Knowledge(
+        return SearchContext(
             candidates=self.table.settings,
             distributions=dict(self.distributions),
             flat=lambda setting: dict(self.index[setting]),
@@ -152,7 +152,7 @@ class Truth:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What a trial knows after a block of prompts, as `tuner.search.effort` asks for it."""
+    """What a trial knows after a block of prompts, as a `StoppingRule` asks for it."""
 
     prompts: int
     score_loss: Estimate
@@ -162,10 +162,10 @@ class Look:
 
 
 @dataclass
-class Replay:
+class TableSearch:
     """One search on a table; `races` as ours does, taking more prompts where a verdict needs it."""
 
-    truth: Truth
+    truth: TruthTable
     seed: int
     races: bool
     aim: Aim = "max"
@@ -182,21 +182,21 @@ class Replay:
         order = self.random.permutation(self.truth.table.prompts)
         self._offered, self._others = order[: PROMPTS + MORE], order[PROMPTS + MORE :]
 
-    def run(self, row: int, settles: bool = False) -> dict[str, Any]:
+    def run(self, row: int, resolves: bool = False) -> dict[str, Any]:
         """Evaluate a row: what the trial keeps; `stopped` where it ended early.
 
-        With `settles`, again, on as many prompts as its verdict needs.
+        With `resolves`, again, on as many prompts as its verdict needs.
         """
         self.trials += 1
         setting = self.truth.table.settings[row]
-        effort = Effort(
+        effort = StoppingRule(
             limits=LIMITS,
             samples=PROMPTS,
             rivals=[one for one in self.results if one.setting != setting],
-            races=self.races and not settles,
+            races=self.races and not resolves,
             setting=setting,
             tried=self.trials,
-            settles=settles or (self.races and self.aim == "front"),
+            resolves=resolves or (self.races and self.aim == "front"),
         )
         if self.races:
             looks = self.looks(row, self._drawn(row) if self.aim == "max" else self._same())
@@ -229,10 +229,10 @@ class Replay:
 
     def _drawn(self, row: int) -> np.ndarray:
         """The prompts of a row in their order, by blocks as `Evaluation.measure` draws them."""
-        chance = np.random.default_rng([self.seed, row])
+        rng = np.random.default_rng([self.seed, row])
         blocks, count = self._offered.reshape(-1, BLOCK), PROMPTS // BLOCK
-        others = chance.permutation(blocks[1:])
-        own = chance.permutation(np.vstack([blocks[:1], others[: count - 1]]))
+        others = rng.permutation(blocks[1:])
+        own = rng.permutation(np.vstack([blocks[:1], others[: count - 1]]))
         found: np.ndarray = np.vstack([own, others[count - 1 :]]).ravel()
         return found
 
@@ -245,12 +245,12 @@ class Replay:
         """Settle the open verdicts of the front, as a search does when it has ended."""
         done: set[Setting] = set()
         while True:
-            open_ = unsettled(self.results, LIMITS, PROMPTS + MORE, self.trials)
+            open_ = unresolved(self.results, LIMITS, PROMPTS + MORE, self.trials)
             one = next((one for one in open_ if one.setting not in done), None)
             if one is None:
                 return
             done.add(one.setting)
-            self.run(self.truth.row[one.setting], settles=True)
+            self.run(self.truth.row[one.setting], resolves=True)
 
     def looks(self, row: int, numbers: np.ndarray, block: int = BLOCK) -> Iterator[Look]:
         """What is known after each block of these prompts."""
@@ -265,14 +265,14 @@ class Replay:
             )
 
     def verified(self) -> Result | None:
-        """The fastest result that holds on other prompts, as `tuner.search.verify` finds it."""
+        """The fastest result that holds on other prompts, as the runner's `verify` finds it."""
         goal = Goal(limits=LIMITS)
         while True:
             candidate = goal.reached(self.results)
             if candidate is None or candidate.verified is not None:
                 return candidate
             looks = self.looks(self.truth.row[candidate.setting], self._others)
-            found, _ = spend(looks, Effort(limits=LIMITS, samples=PROMPTS, settles=True))
+            found, _ = spend(looks, StoppingRule(limits=LIMITS, samples=PROMPTS, resolves=True))
             self.prompts += found.prompts
             again = Verification(
                 speedup=found.speedup,

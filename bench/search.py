@@ -25,12 +25,12 @@ import optuna
 from scipy.stats import binomtest, spearmanr
 
 from bench._miniature import conditions, quiet
-from bench.replay import LIMIT, LIMITS, MORE, PROMPTS, Replay, Truth
+from bench.replay import LIMIT, LIMITS, MORE, PROMPTS, TableSearch, TruthTable
 from bench.searches import SEARCHES, Search, frontier, known, probes
 from bench.tables import GUIDANCE, PRODUCTS
-from tuner.search.latency import LatencyModel
-from tuner.search.record import Result, best
+from tuner.search.frontier.speed_model import SpeedModel
 from tuner.spec import Aim
+from tuner.study.record import Result, best
 
 FRONT = 50  # trials, after which the area is compared
 BEFORE = 60  # trials of the study that is learned from, and of the searches with a second look
@@ -59,7 +59,7 @@ def main() -> None:
     wanted = [one for one in wanted if one.file.exists()]
     if args.tables is not None:
         wanted = [one for one in wanted if one.file.stem in args.tables.split(",")]
-    tables = {one.file.stem: Truth.of(one) for one in wanted}
+    tables = {one.file.stem: TruthTable.of(one) for one in wanted}
     for name, truth in tables.items():
         if truth.table.prompts < PROMPTS + MORE:
             print(f"## {name}: only {truth.table.prompts} prompts so far (`bench.truth --run`)\n")
@@ -90,7 +90,9 @@ def main() -> None:
         print(flush=True)
 
 
-def print_searches(truth: Truth, args: argparse.Namespace, searches: Mapping[str, Search]) -> None:
+def print_searches(
+    truth: TruthTable, args: argparse.Namespace, searches: Mapping[str, Search]
+) -> None:
     """A line for each search."""
     print(HEAD[args.aim], flush=True)
     front = args.aim == "front"
@@ -110,7 +112,7 @@ HEAD = {
 }
 
 
-def row(name: str, replays: list[Replay], args: argparse.Namespace, seconds: float) -> str:
+def row(name: str, replays: list[TableSearch], args: argparse.Namespace, seconds: float) -> str:
     """A sampler's line of the table."""
     if args.aim == "front":
         areas = [replay.true_area() for replay in replays]
@@ -128,12 +130,14 @@ def row(name: str, replays: list[Replay], args: argparse.Namespace, seconds: flo
     )
 
 
-def alike(one: Truth, other: Truth) -> bool:
+def alike(one: TruthTable, other: TruthTable) -> bool:
     """Whether two tables are the same product for another scheduler or number of steps."""
     return one.product.name == other.product.name
 
 
-def after(other: Truth, truth: Truth, seed: int, trials: int, aim: Aim, whole: bool) -> Replay:
+def after(
+    other: TruthTable, truth: TruthTable, seed: int, trials: int, aim: Aim, whole: bool
+) -> TableSearch:
     """A search that begins with what a finished one of another table has learned, to the end.
 
     What it learned of a setting is the last of its looks: what settled it, or the second one.
@@ -153,7 +157,7 @@ def after(other: Truth, truth: Truth, seed: int, trials: int, aim: Aim, whole: b
     )
 
 
-def print_racing(truth: Truth, seeds: int) -> None:
+def print_racing(truth: TruthTable, seeds: int) -> None:
     """Each setting on its own, without rivals: prompts until its trial ends, by its true loss."""
     over = truth.table.losses - LIMIT
     spent = np.array([raced(truth, seed) for seed in range(seeds)])  # (seeds, settings, 2)
@@ -175,22 +179,22 @@ def print_racing(truth: Truth, seeds: int) -> None:
             )
 
 
-def raced(truth: Truth, seed: int) -> list[tuple[int, bool]]:
+def raced(truth: TruthTable, seed: int) -> list[tuple[int, bool]]:
     """Of each row the prompts that its trial took, and whether it was stopped."""
     found = []
     for row in range(len(truth.table.settings)):
-        replay = Replay(truth, seed, races=True)
+        replay = TableSearch(truth, seed, races=True)
         stopped = replay.run(row)["stopped"]
         found.append((replay.prompts, stopped))
     return found
 
 
-def print_predicted(truth: Truth, seeds: int) -> None:
+def print_predicted(truth: TruthTable, seeds: int) -> None:
     """What the latency model says of every setting, from timed steps and the first trials."""
     errors, ranks = [], []
     for seed in range(seeds):
-        model = LatencyModel(truth.knowledge.work)
-        replay, first = Replay(truth, seed, races=True), known(truth)
+        model = SpeedModel(truth.knowledge.work)
+        replay, first = TableSearch(truth, seed, races=True), known(truth)
         timed = probes(truth, replay, first)
         model.fit(timed, [(one, replay.run(truth.row[one])["speedup"]) for one in first])
         speedups = model.speedups(truth.table.settings)
@@ -204,7 +208,7 @@ def print_predicted(truth: Truth, seeds: int) -> None:
     )
 
 
-def print_curse(truth: Truth, searches: int) -> None:
+def print_curse(truth: TruthTable, searches: int) -> None:
     """How often an exported setting is truly feasible, and how fast it is."""
     unverified: list[Result | None] = []
     verified: list[Result | None] = []
@@ -226,7 +230,7 @@ def print_curse(truth: Truth, searches: int) -> None:
         print(curse_row(name, found, truth))
 
 
-def curse_row(name: str, found: Sequence[Result | None], truth: Truth) -> str:
+def curse_row(name: str, found: Sequence[Result | None], truth: TruthTable) -> str:
     """The share of truly feasible ones, and their speedups as a share of the fastest one's."""
     rows = [truth.row[one.setting] for one in found if one is not None]
     held = [bool(truth.table.losses[row] < LIMIT) for row in rows]

@@ -14,17 +14,19 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 
-from bench.replay import BLOCK, LIMIT, MORE, PROMPTS, SCATTER, Replay, Truth
+from bench.replay import BLOCK, LIMIT, MORE, PROMPTS, SCATTER, TableSearch, TruthTable
 from tuner.accelerators import Value
-from tuner.search.frontier import FrontierSampler
-from tuner.search.knowledge import Observation
-from tuner.search.latency import TimedSteps, to_time
+from tuner.search.frontier.context import Observation
+from tuner.search.frontier.sampler import FrontierSampler
+from tuner.search.frontier.speed_model import TimedSteps, to_time
 from tuner.search.samplers import TO_TIME
-from tuner.search.walk import gentle_knobs, is_bolder, loops
+from tuner.search.sweep.walk import gentle_knobs, is_bolder, loops
 from tuner.setting import Setting
 from tuner.spec import Aim
 
-Search = Callable[[Truth, int, int, Aim, bool], Replay]  # table, seed, trials, aim, to the end
+Search = Callable[
+    [TruthTable, int, int, Aim, bool], TableSearch
+]  # table, seed, trials, aim, to the end
 
 
 def optuna_search(
@@ -32,8 +34,10 @@ def optuna_search(
 ) -> Search:
     """A search by one of Optuna's samplers."""
 
-    def search(truth: Truth, seed: int, trials: int, aim: Aim, whole: bool = False) -> Replay:
-        replay = Replay(truth, seed, races=False)
+    def search(
+        truth: TruthTable, seed: int, trials: int, aim: Aim, whole: bool = False
+    ) -> TableSearch:
+        replay = TableSearch(truth, seed, races=False)
         sampler = make(seed)
         up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
         study = optuna.create_study(directions=[up] if single else [up, down], sampler=sampler)
@@ -56,16 +60,16 @@ def optuna_search(
 
 
 def frontier(
-    truth: Truth,
+    truth: TruthTable,
     seed: int,
     trials: int,
     aim: Aim,
     whole: bool = False,
     related: Sequence[Observation] = (),
     first: Sequence[Setting] = (),
-) -> Replay:
+) -> TableSearch:
     """A search by our own sampler; `first` is a related study's best, in place of the papers'."""
-    replay = Replay(truth, seed, races=True, aim=aim)
+    replay = TableSearch(truth, seed, races=True, aim=aim)
     first = first or known(truth)
     timed = probes(truth, replay, [*(one.setting for one in related), *first])
     sampler = FrontierSampler(
@@ -97,7 +101,7 @@ def frontier(
     return replay
 
 
-def probes(truth: Truth, replay: Replay, measured: Sequence[Setting]) -> list[TimedSteps]:
+def probes(truth: TruthTable, replay: TableSearch, measured: Sequence[Setting]) -> list[TimedSteps]:
     """The steps that are timed at the start, each after a warm-up; they cost prompts.
 
     The speedups of those `measured` are known, or going to be.
@@ -112,9 +116,11 @@ def probes(truth: Truth, replay: Replay, measured: Sequence[Setting]) -> list[Ti
     return found
 
 
-def old_order(truth: Truth, seed: int, trials: int, aim: Aim, whole: bool = False) -> Replay:
-    """The old script's walk (`tuner.search.walk`)."""
-    replay = Replay(truth, seed, races=False)
+def old_order(
+    truth: TruthTable, seed: int, trials: int, aim: Aim, whole: bool = False
+) -> TableSearch:
+    """The old script's walk (`tuner.search.sweep.walk`)."""
+    replay = TableSearch(truth, seed, races=False)
     points, gentle = loops(truth.offered), gentle_knobs()
     best: tuple[float, dict[str, Value]] | None = None
     done: set[int] = set()
@@ -137,7 +143,7 @@ def old_order(truth: Truth, seed: int, trials: int, aim: Aim, whole: bool = Fals
     return replay
 
 
-def known(truth: Truth) -> list[Setting]:
+def known(truth: TruthTable) -> list[Setting]:
     """The papers' settings in this product, the nearest where it does not hold them."""
     from tuner import registry
 
@@ -157,7 +163,7 @@ def known(truth: Truth) -> list[Setting]:
     return found
 
 
-def row_of(truth: Truth, trial: optuna.Trial) -> int:
+def row_of(truth: TruthTable, trial: optuna.Trial) -> int:
     """Ask a trial for every knob's index."""
     point = tuple(trial.suggest_int(name, 0, one.high) for name, one in truth.distributions.items())
     return truth.by_index[point]

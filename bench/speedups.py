@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=2000)
     args = parser.parse_args()
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     print(f"| noise of a latency | {' | '.join(INTERVALS)} |\n|---|{'---|' * len(INTERVALS)}")
     for kind, size in (
         ("normal", 0.003),
@@ -39,18 +39,18 @@ def main() -> None:
         ("held up", 0.005),
         ("held up", 0.015),
     ):
-        draws = [noise(chance, kind, size) for _ in range(args.draws)]
+        draws = [noise(rng, kind, size) for _ in range(args.draws)]
         cells = [cell(interval, draws) for interval in INTERVALS.values()]
         print(f"| {kind}, {size:.1%} | {' | '.join(cells)} |")
 
 
-def noise(chance: np.random.Generator, kind: str, size: float) -> np.ndarray:
+def noise(rng: np.random.Generator, kind: str, size: float) -> np.ndarray:
     """Logarithms of the ratios of twelve pairs, about zero."""
-    both = chance.normal(0, size, (2, MOST))
+    both = rng.normal(0, size, (2, MOST))
     if kind == "heavy tails":
-        both = chance.standard_t(3, (2, MOST)) * size / 3**0.5
+        both = rng.standard_t(3, (2, MOST)) * size / 3**0.5
     if kind == "held up":  # one batch in ten, by a quarter of its time
-        both += (chance.random((2, MOST)) < 0.1) * chance.exponential(0.25, (2, MOST))
+        both += (rng.random((2, MOST)) < 0.1) * rng.exponential(0.25, (2, MOST))
     logs: np.ndarray = both[0] - both[1]
     return logs
 

@@ -11,8 +11,8 @@ import time
 from statistics import median
 
 from bench._miniature import conditions, evaluation_of, quiet
-from tuner.measure.baseline import Memory
-from tuner.measure.clock import Turns
+from tuner.measure.baseline import InMemoryStore
+from tuner.measure.stopwatch import Turns
 from tuner.setting import Setting
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     args = parser.parse_args()
     quiet()
     evaluation = evaluation_of("search", 32, steps=args.steps)
-    _, latency = evaluation.baseline(Memory())
+    _, latency = evaluation.baseline(InMemoryStore())
     found, start = [], time.perf_counter()
     for _ in range(args.repeat):
         turns = Turns(kept_s=latency.latency_s, batch_size=latency.batch_size)

@@ -10,8 +10,8 @@ import numpy as np
 
 from bench._shared import in_order
 from tuner.accelerators import Value
-from tuner.accelerators._plan import Shape
 from tuner.models.miniature import component as miniature
+from tuner.plans.plan import Shape
 from tuner.setting import Params, Setting, canonical, identity
 
 FOLDER = Path(__file__).parent / "truth"

@@ -29,8 +29,8 @@ from bench._miniature import MODEL, evaluation_of, pipeline, quiet
 from bench._shared import Trail, keys_of, shared, start_of
 from bench.latency import Sums
 from bench.tables import PRODUCTS, PROMPTS, Product, Table, read, write
-from tuner.accelerators._plan import Shape, plan_of, shape_of
 from tuner.measure.pictures import checked
+from tuner.plans.plan import Shape, plan_of, shape_of
 from tuner.setting import Setting, identity
 
 SAVE_S = 20  # between two writings of a table

@@ -12,8 +12,8 @@ import numpy as np
 
 from bench._miniature import conditions, evaluation_of, quiet
 from bench.loaded import SETTINGS
-from tuner.measure.clock import Turns
-from tuner.measure.turns import by_turns, one_by_one
+from tuner.measure.interleave import interleaved, one_by_one
+from tuner.measure.stopwatch import Turns
 from tuner.setting import Setting
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     args = parser.parse_args()
     quiet()
     evaluation = evaluation_of("search", 32)
-    ways = {"steps by turns": by_turns, "batches by turns": one_by_one}
+    ways = {"steps by turns": interleaved, "batches by turns": one_by_one}
     print(f"{conditions()}; {args.pairs} pairs each, batches of {evaluation.batch_size}\n")
     print("| setting | turns | speedup (95 %) | scatter of a pair |\n|---|---|---|---|")
     for setting in (Setting(), *SETTINGS):

@@ -1,4 +1,4 @@
-"""What every test needs: one thread, no chance, and nothing of its user's own settings."""
+"""What every test needs: one thread, no rng, and nothing of its user's own settings."""
 
 import gc
 import os
@@ -63,7 +63,7 @@ class Clock:
 def ticking(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Seconds that are the same however busy the machine is; a test may let some more pass."""
     clock = Clock()
-    monkeypatch.setattr("tuner.measure.clock.time", clock)
+    monkeypatch.setattr("tuner.measure.stopwatch.time", clock)
     return clock
 
 
@@ -85,7 +85,7 @@ def timed_by_work() -> Iterator[None]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             clock = SimpleNamespace(perf_counter=lambda: now)
-            patch.setattr("tuner.measure.clock.time", clock)
+            patch.setattr("tuner.measure.stopwatch.time", clock)
             yield
     finally:
         hook.remove()

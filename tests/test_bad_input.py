@@ -12,8 +12,8 @@ from pathlib import Path
 import optuna
 import pytest
 
-from tuner.cli import main
-from tuner.storage import Storage
+from tuner.cli.main import main
+from tuner.storage.database import Storage
 
 ROOT = Path(__file__).parent.parent
 SMALL = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tuner import cli
+from tuner.cli import main as cli
 from tuner.errors import UsageError
 
 ROOT = Path(__file__).parent.parent

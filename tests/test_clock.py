@@ -13,22 +13,22 @@ from tests.conftest import Clock
 from tuner.measure import device as machine
 from tuner.measure import statistics
 from tuner.measure.baseline import BaselineLatency, key_of, payload_of
-from tuner.measure.clock import Seconds, Stopwatch, Turns
 from tuner.measure.evaluation import Evaluation
-from tuner.measure.turns import by_turns, one_by_one
-from tuner.search.loop import Watch
+from tuner.measure.interleave import interleaved, one_by_one
+from tuner.measure.stopwatch import Seconds, Stopwatch, Turns
+from tuner.search.runner.run import Observer
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
-from tuner.storage import Storage
+from tuner.storage.database import Storage
 
 FAST = Setting.of({"deepcache": {"cache_interval": 2, "cache_branch_id": 0}})
 
 
-def turns(without: list[float], with_: list[float], kept_s: float = 1.0) -> Turns:
+def turns(without: list[float], accelerated: list[float], kept_s: float = 1.0) -> Turns:
     """Turns of one picture a batch, of whose seconds half is denoising."""
     found = Turns(kept_s=kept_s, batch_size=1)
-    for before, after in zip(without, with_, strict=True):
+    for before, after in zip(without, accelerated, strict=True):
         found = found.plus(
             Seconds(whole=before, denoising=before / 2), Seconds(whole=after, denoising=after / 4)
         )
@@ -84,12 +84,12 @@ def test_a_speedup_that_is_known_roughly_says_so() -> None:
 def test_19_of_20_intervals_cover_although_pairs_stop_when_one_is_narrow(
     noise: str, size: float
 ) -> None:
-    chance = np.random.default_rng(7)
+    rng = np.random.default_rng(7)
     held = []
     for _ in range(600):
-        logs = chance.normal(0, size, (2, 12))
+        logs = rng.normal(0, size, (2, 12))
         if noise == "spikes":  # one batch in ten is held up by a quarter of its time
-            logs += (chance.random((2, 12)) < 0.1) * chance.exponential(0.25, (2, 12))
+            logs += (rng.random((2, 12)) < 0.1) * rng.exponential(0.25, (2, 12))
         ratios = (2 * np.exp(logs[0] - logs[1])).tolist()
         for count in range(3, 13):
             found = statistics.speedup(ratios[:count])
@@ -218,7 +218,7 @@ def test_a_baseline_that_wanders_within_a_trial_is_not_kept(
 def test_batches_by_turns_draw_what_steps_by_turns_draw(evaluation: Evaluation) -> None:
     empty = Turns(kept_s=1.0, batch_size=2)
     steps, batches = (
-        evaluation.pairs.pair(FAST, range(2), empty, way) for way in (by_turns, one_by_one)
+        evaluation.pairs.pair(FAST, range(2), empty, way) for way in (interleaved, one_by_one)
     )
     assert torch.equal(steps[0], batches[0])
     assert all(len(turns.ratios) == 1 for _, turns in (steps, batches))
@@ -284,7 +284,7 @@ def test_only_the_cores_that_are_ours_count(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_run_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said: list[str] = []
-    watch = Watch()
+    watch = Observer()
     monkeypatch.setattr(watch, "notice", said.append)
     monkeypatch.setattr("tuner.session.contention", lambda device: f"{device} is crowded")
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "diffusers", "transformers", "open_clip", "datasets", "scipy", "sklearn")
 PROGRAM = f"""
 import sys
-from tuner.cli import main
+from tuner.cli.main import main
 try:
     code = main(sys.argv[1:])
 except SystemExit as error:

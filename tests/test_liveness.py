@@ -13,10 +13,10 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 from sqlalchemy import text
 
-from tuner import liveness
-from tuner.liveness import GRACE_S
-from tuner.storage import Storage
-from tuner.worker import WORKER, Worker, _start_of, clock
+from tuner.storage import recovery as liveness
+from tuner.storage.database import Storage
+from tuner.storage.recovery import GRACE_S
+from tuner.storage.worker import WORKER, Worker, _start_of, clock
 
 HERE = socket.gethostname()
 GONE = f"{HERE}:999999999/1"

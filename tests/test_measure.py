@@ -16,19 +16,19 @@ from sqlalchemy import text
 
 import tuner
 from tuner import registry
-from tuner.accelerators._applied import applied
+from tuner.applying.applied import applied
 from tuner.errors import BadPictureError, UsageError
 from tuner.measure import device as machine
 from tuner.measure import statistics
 from tuner.measure.baseline import BaselineLatency, changes, key_of
-from tuner.measure.clock import Seconds
 from tuner.measure.evaluation import Evaluation, prompt_seed
-from tuner.measure.fidelity import Beside
+from tuner.measure.extra_metrics import ExtraMetric
 from tuner.measure.pictures import checked
+from tuner.measure.stopwatch import Seconds
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
-from tuner.storage import Storage
+from tuner.storage.database import Storage
 
 PARAMS: dict[str, dict[str, float]] = {
     "deepcache": {"cache_interval": 2, "cache_branch_id": 0},
@@ -231,8 +231,8 @@ def test_a_baseline_without_a_score_is_the_users_to_mend(
 def compared(evaluation: Evaluation) -> Evaluation:
     """With metrics beside the score: two comparisons, and the scorer once more as a reward."""
     known = registry.components("metrics")
-    rewards = Beside(component=known["clip"], metric=evaluation.metric)
-    others = (Beside(component=known[name], metric=known[name](device="cpu"))
+    rewards = ExtraMetric(component=known["clip"], metric=evaluation.metric)
+    others = (ExtraMetric(component=known[name], metric=known[name](device="cpu"))
               for name in ("psnr", "ssim"))  # fmt: skip
     return replace(evaluation, beside=(rewards, *others))
 

@@ -12,11 +12,11 @@ import torch
 
 from tuner.errors import TrialError, UsageError
 from tuner.measure.evaluation import Evaluation
-from tuner.measure.memory import memory_errors
+from tuner.measure.out_of_memory import memory_errors
 from tuner.session import Session, _timed
 from tuner.setting import Setting
 from tuner.spec import StudySpec
-from tuner.storage import Storage
+from tuner.storage.database import Storage
 
 SETTING = Setting.of({"deepcache": {"cache_interval": 2, "cache_branch_id": 0}})
 

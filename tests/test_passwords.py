@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL, make_url
 
 from tuner.errors import UsageError
 from tuner.passwords import hidden
-from tuner.storage import Storage
+from tuner.storage.database import Storage
 
 
 @given(st.text(min_size=1), st.text(), st.sampled_from(["h", "h:5432", "[::1]:5432"]))

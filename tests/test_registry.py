@@ -27,13 +27,13 @@ def test_each_file_is_one_component_named_as_the_file(kind: Kind) -> None:
 @pytest.mark.parametrize(("kind", "name"), COMPONENTS)
 def test_case_and_punctuation_of_a_name_do_not_matter(kind: Kind, name: str) -> None:
     asked = f" {name.upper().replace('.', '-')} "
-    assert registry.component(kind, asked) is registry.component(kind, name)
+    assert registry.get(kind, asked) is registry.get(kind, name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_unknown_name_lists_the_known_ones(kind: Kind) -> None:
     with pytest.raises(UsageError) as caught:
-        registry.component(kind, "no such thing")
+        registry.get(kind, "no such thing")
     message = str(caught.value)
     assert "'no such thing'" in message
     assert all(name in message for name in registry.components(kind))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner import cli
+from tuner.cli import main as cli
 from tuner.errors import UsageError
 from tuner.schedulers import SCHEDULERS
 from tuner.spec import StudySpec, read_specs
@@ -19,7 +19,9 @@ def flags(*arguments: str) -> list[StudySpec]:
     """The studies that a command line asks for, as `tuner run` reads it."""
     seen: list[StudySpec] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tuner.launch.run_all", lambda specs, console, pictures: seen.extend(specs))
+        patch.setattr(
+            "tuner.cli.launch.run_all", lambda specs, console, pictures: seen.extend(specs)
+        )
         patch.setattr(cli, "quiet", lambda: None)
         assert cli.main(["run", *arguments]) == 0
     return seen
@@ -102,11 +104,11 @@ def test_pixart_is_asked_for_as_the_old_script_spelt_it() -> None:
 
 def test_a_replay_is_asked_for_by_the_sampler_and_goes_on_to_its_end(tmp_path: Path) -> None:
     (spec,) = flags("--sampler", "Grid", "--distinct")
-    assert (spec.replay, spec.distinct, spec.trials) == ("grid", True, None)
+    assert (spec.sweep, spec.distinct, spec.trials) == ("grid", True, None)
     (spec,) = flags("--sampler", "walk", "--trials", "7")
-    assert (spec.replay, spec.distinct, spec.trials) == ("walk", False, 7)
+    assert (spec.sweep, spec.distinct, spec.trials) == ("walk", False, 7)
     (spec,) = flags(str(toml(tmp_path, 'sampler = "grid"\ndistinct = true\n')))
-    assert (spec.replay, spec.distinct, spec.trials) == ("grid", True, None)
+    assert (spec.sweep, spec.distinct, spec.trials) == ("grid", True, None)
     assert flags()[0].replay is None
     with pytest.raises(UsageError, match="distinct must be true or false, not 'yes'"):
         read_specs(toml(tmp_path, 'distinct = "yes"\n'), {})

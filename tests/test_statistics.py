@@ -9,21 +9,19 @@ from scipy.stats import binomtest
 from tuner.measure import statistics
 
 
-def prompts(
-    chance: np.random.Generator, count: int, loss: float
-) -> tuple[list[float], list[float]]:
+def prompts(rng: np.random.Generator, count: int, loss: float) -> tuple[list[float], list[float]]:
     """Scores as CLIP's look: spread over prompts, and a paired loss with its own spread."""
-    before = chance.normal(30, 4, count)
-    after = before * (1 - loss) + chance.normal(0, 1.5, count)
+    before = rng.normal(30, 4, count)
+    after = before * (1 - loss) + rng.normal(0, 1.5, count)
     return before.tolist(), after.tolist()
 
 
 def test_the_interval_of_a_loss_is_the_bootstraps() -> None:
-    chance = np.random.default_rng(0)
-    before, after = prompts(chance, 400, 0.03)
+    rng = np.random.default_rng(0)
+    before, after = prompts(rng, 400, 0.03)
     estimate = statistics.score_loss(before, after)
     assert estimate.value == pytest.approx(1 - sum(after) / sum(before))
-    picks = chance.integers(0, 400, (4000, 400))
+    picks = rng.integers(0, 400, (4000, 400))
     drawn = 1 - np.asarray(after)[picks].sum(1) / np.asarray(before)[picks].sum(1)
     low, high = np.percentile(drawn, [2.5, 97.5])
     width = high - low
@@ -33,20 +31,20 @@ def test_the_interval_of_a_loss_is_the_bootstraps() -> None:
 
 @pytest.mark.parametrize("count", [8, 32])
 def test_19_of_20_intervals_of_a_loss_hold_the_truth(count: int) -> None:
-    chance = np.random.default_rng(count)
+    rng = np.random.default_rng(count)
     held = []
     for _ in range(2000):
-        estimate = statistics.score_loss(*prompts(chance, count, 0.03))
+        estimate = statistics.score_loss(*prompts(rng, count, 0.03))
         held.append(estimate.low <= 0.03 <= estimate.high)
     assert 0.93 <= sum(held) / len(held) <= 0.97
 
 
 def test_a_loss_that_a_few_prompts_make_is_held_too() -> None:
-    chance = np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     held, plain = [], []
     for _ in range(2000):
-        before = chance.normal(30, 4, 32)
-        after = before * (1 - 0.03 * chance.lognormal(-0.72, 1.2, 32))  # a mean of three per cent
+        before = rng.normal(30, 4, 32)
+        after = before * (1 - 0.03 * rng.lognormal(-0.72, 1.2, 32))  # a mean of three per cent
         estimate = statistics.score_loss(before.tolist(), after.tolist())
         held.append(estimate.low <= 0.03 <= estimate.high)
         plain.append(estimate.low <= 0.03 <= 2 * estimate.value - estimate.low)
@@ -56,10 +54,10 @@ def test_a_loss_that_a_few_prompts_make_is_held_too() -> None:
 
 @pytest.mark.parametrize("count", [3, 8])
 def test_19_of_20_intervals_of_a_speedup_hold_the_truth(count: int) -> None:
-    chance = np.random.default_rng(count)
+    rng = np.random.default_rng(count)
     held = []
     for _ in range(2000):
-        estimate = statistics.speedup(np.exp(chance.normal(np.log(2), 0.1, count)).tolist())
+        estimate = statistics.speedup(np.exp(rng.normal(np.log(2), 0.1, count)).tolist())
         held.append(estimate.low <= 2 <= estimate.high)
     assert 0.93 <= sum(held) / len(held) <= 0.98
 
@@ -77,10 +75,10 @@ def test_the_speedup_is_the_median_ratio() -> None:
 
 @pytest.mark.parametrize("count", [8, 32])
 def test_19_of_20_intervals_of_a_mean_hold_the_truth(count: int) -> None:
-    chance = np.random.default_rng(count)
+    rng = np.random.default_rng(count)
     held = []
     for _ in range(2000):
-        estimate = statistics.mean(chance.normal(0.3, 0.1, count).tolist())
+        estimate = statistics.mean(rng.normal(0.3, 0.1, count).tolist())
         held.append(estimate.low <= 0.3 <= estimate.high)
     assert 0.93 <= sum(held) / len(held) <= 0.97
 

@@ -13,8 +13,8 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 
 from tuner.errors import UsageError
-from tuner.storage import Storage
-from tuner.worker import WORKER, Worker
+from tuner.storage.database import Storage
+from tuner.storage.worker import WORKER, Worker
 
 ROOT = Path(__file__).parent.parent
 

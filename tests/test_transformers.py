@@ -14,7 +14,7 @@ import tuner
 from tests.conftest import timed_by_work
 from tests.pipelines import new, pictures, same
 from tuner import registry
-from tuner.cli import main
+from tuner.cli.main import main
 from tuner.metrics.clip import ClipScore
 from tuner.models.miniature import world
 
@@ -56,7 +56,7 @@ def test_a_study_is_searched_exported_and_applied(name: str, folder: Path) -> No
 
     (study,) = json.loads((folder / "found.json").read_text())["studies"].values()
     assert study["pipeline"] == CLASSES[name]
-    assert set(study["best"]["params"]) <= set(registry.component("models", name).accelerators)
+    assert set(study["best"]["params"]) <= set(registry.get("models", name).accelerators)
     pipe = tuner.load(name, scheduler=sched, source=str(folder / "weights"))
     assert type(pipe).__name__ == study["pipeline"]
     plain = pictures(pipe, num_inference_steps=4)

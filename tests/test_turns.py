@@ -8,10 +8,10 @@ import torch
 from tests.accelerators.cases import accelerated, baseline, every_combination, setting
 from tests.conftest import Clock
 from tests.pipelines import FAMILIES, STEPS, UNETS, pictures, same, tiny
-from tuner.accelerators._applied import applied
-from tuner.accelerators._denoiser import denoiser_of
-from tuner.measure.clock import Seconds, Stopwatch
-from tuner.measure.turns import HandOver, by_turns, twin_of
+from tuner.applying.applied import applied
+from tuner.measure.interleave import HandOver, interleaved, twin_of
+from tuner.measure.stopwatch import Seconds, Stopwatch
+from tuner.pipelines.denoiser import denoiser_of
 
 
 def test_each_goes_on_until_it_hands_over() -> None:
@@ -26,7 +26,7 @@ def test_each_goes_on_until_it_hands_over() -> None:
 
         return run
 
-    assert by_turns([job("a", 3), job("b", 1)]) == ["a", "b"]
+    assert interleaved([job("a", 3), job("b", 1)]) == ["a", "b"]
     assert told == ["a0", "b0", "a1", "a2"]
 
 
@@ -48,7 +48,7 @@ def test_an_error_ends_both_and_each_clears_up(error: type[BaseException]) -> No
             cleared.append("fails")
 
     with pytest.raises(error):
-        by_turns([waits, fails])
+        interleaved([waits, fails])
     assert cleared == ["fails", "waits"]
 
 
@@ -67,7 +67,7 @@ def test_the_pictures_are_those_of_each_alone(names: tuple[str, ...], family: st
 
         return run
 
-    found = by_turns([job((), twin_of(pipeline)), job(setting(names).accelerators, pipeline)])
+    found = interleaved([job((), twin_of(pipeline)), job(setting(names).accelerators, pipeline)])
     assert all(map(same, alone, found))
     assert same(pictures(pipeline), alone[0])  # and nothing is left behind
 
@@ -101,7 +101,7 @@ def test_the_watch_stands_still_while_another_has_its_turn(family: str, ticking:
             ticking.now += 500  # seconds; a look at this clock takes one
             hand_over()
 
-    took, _ = by_turns([watched, sleeps])
+    took, _ = interleaved([watched, sleeps])
     assert len(took.steps) == STEPS
     assert took.denoising == pytest.approx(sum(took.steps))
     assert took.denoising < took.whole < 500 < ticking.now - 500 * (STEPS - 1)
@@ -119,6 +119,6 @@ def test_gradients_stay_off_whichever_ends_first() -> None:
 
         return run
 
-    by_turns([job(1), job(3)])
+    interleaved([job(1), job(3)])
     assert seen == [False] * 4
     assert torch.is_grad_enabled()

@@ -10,17 +10,17 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tuner.cli import main
+from tuner.cli.main import main
+from tuner.loading import load
 from tuner.measure.evaluation import Evaluation
 from tuner.metrics.clip import ClipScore
-from tuner.models._load import load
+from tuner.params import write as export
+from tuner.params.verify import every
 from tuner.prompts._file import prompt_set
-from tuner.report import export
-from tuner.search import record
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
-from tuner.verification import every
+from tuner.study import record
 
 pytestmark = pytest.mark.usefixtures("ticking")  # how fast this machine is decides nothing
 NAME = "miniature/DDIM/4"

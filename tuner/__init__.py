@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tuner.models._load import load
-    from tuner.report.apply import applied, apply
+    from tuner.loading import load
+    from tuner.params.apply import applied, apply
     from tuner.session import run
     from tuner.spec import StudySpec
 
@@ -14,9 +14,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "StudySpec": "tuner.spec",
-    "applied": "tuner.report.apply",
-    "apply": "tuner.report.apply",
-    "load": "tuner.models._load",
+    "applied": "tuner.params.apply",
+    "apply": "tuner.params.apply",
+    "load": "tuner.loading",
     "run": "tuner.session",
 }
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from tuner.accelerators import Accelerator
-from tuner.accelerators._applied import applied
+from tuner.applying.applied import applied
 from tuner.errors import UnfitError
 from tuner.spec import StudySpec
 

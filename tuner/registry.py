@@ -28,7 +28,7 @@ def components(kind: Kind) -> dict[str, Any]:
     return {component.name: component for component in found}
 
 
-def component(kind: Kind, name: str) -> Any:
+def get(kind: Kind, name: str) -> Any:
     """The component of this name; case and punctuation do not matter."""
     return pick(kind.removesuffix("s"), name, components(kind))
 

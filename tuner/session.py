@@ -10,38 +10,39 @@ from typing import Any
 import optuna
 
 from tuner import registry
-from tuner.accelerators._plan import check_resolution, shape_of
-from tuner.address import check_address
 from tuner.errors import UsageError
 from tuner.fitting import fitting
+from tuner.limits import Limits
+from tuner.loading import device_named, dtype_named, load, model_named
 from tuner.measure.baseline import changes, key_of
 from tuner.measure.device import contention, versions
 from tuner.measure.evaluation import Evaluation, Measurement, OnPictures
-from tuner.measure.fidelity import Beside
+from tuner.measure.extra_metrics import ExtraMetric
 from tuner.measure.lock import device_lock
-from tuner.models._load import device_named, dtype_named, load, model_named
+from tuner.picture_strips import PictureFolder, check_folder
+from tuner.plans.plan import check_resolution, shape_of
 from tuner.prompts._file import prompt_set
-from tuner.report.pictures import PictureFolder, check_folder
 from tuner.schedulers import check_steps, set_scheduler
-from tuner.search import record
-from tuner.search.baseline import attributes, key_old_trials, set_baseline
 from tuner.search.deadline import Deadline
+from tuner.search.frontier.speed_model import TimedSteps
+from tuner.search.frontier.transfer import related
 from tuner.search.goal import Goal
-from tuner.search.grid import FEW
-from tuner.search.latency import TimedSteps
-from tuner.search.limits import Limits
-from tuner.search.loop import Watch, is_done, search
-from tuner.search.outlook import Outlook, recent_s
-from tuner.search.record import Result
-from tuner.search.related import related
-from tuner.search.replay import Exhaustive, Points
-from tuner.search.samplers import LEARNS, RACES, Problem, known, sampler
+from tuner.search.problem import Problem
+from tuner.search.runner.run import Observer, is_done, search
+from tuner.search.runner.verify import verify
+from tuner.search.samplers import LEARNS, RACES, known, sampler
 from tuner.search.space import Space
-from tuner.search.verify import verify
+from tuner.search.sweep.estimate import SweepEstimate, recent_s
+from tuner.search.sweep.grid import FEW
+from tuner.search.sweep.sweep import Exhaustive, Points
 from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
-from tuner.storage import Storage
-from tuner.trials import begun
+from tuner.storage.address import check_address
+from tuner.storage.database import Storage
+from tuner.storage.queries import begun
+from tuner.study import record
+from tuner.study.baseline import attributes, key_old_trials, set_baseline
+from tuner.study.record import Result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +112,8 @@ class Session:
             batch_size=spec.batch_size,
             seed=spec.seed,
             beside=tuple(
-                Beside(
-                    component=registry.component("metrics", name),
+                ExtraMetric(
+                    component=registry.get("metrics", name),
                     metric=self._metric(name, device, {}),
                 )
                 for name in spec.metrics
@@ -123,20 +124,20 @@ class Session:
         """A metric, loaded once."""
         judge = (name, device, *sorted(options.items()))
         if judge not in self._metrics:
-            self._metrics[judge] = registry.component("metrics", name)(device=device, **options)
+            self._metrics[judge] = registry.get("metrics", name)(device=device, **options)
         return self._metrics[judge]
 
     def run(
         self,
         spec: StudySpec,
-        watch: Watch | None = None,
+        watch: Observer | None = None,
         on_baseline: Callable[[int, int], None] | None = None,
     ) -> Outcome:
         """Search until the study has its trials, its goal is met or its time is up.
 
         Waits while another process measures on the device.
         """
-        watch = watch or Watch()
+        watch = watch or Observer()
         check_address(spec.storage)
         check_folder(self._pictures)
         known(spec.sampler)
@@ -151,7 +152,7 @@ class Session:
     def _run(
         self,
         spec: StudySpec,
-        watch: Watch,
+        watch: Observer,
         on_baseline: Callable[[int, int], None] | None,
     ) -> Outcome:
         evaluation = self.evaluation(spec, more=True)
@@ -166,7 +167,7 @@ class Session:
         study.set_user_attr("request", request(spec))
         study.set_user_attr("pipeline", type(evaluation.pipeline).__name__)
         study.set_user_attr("versions", versions())
-        many = spec.replay is not None and Points(space.offered()).count > FEW
+        many = spec.sweep is not None and Points(space.offered()).count > FEW
         strips = PictureFolder(None if many else self._pictures, study.study_name)
         on_pictures = strips.saver("baseline")
         _keep_baseline(study, storage, evaluation, watch, on_baseline, on_pictures)
@@ -193,7 +194,7 @@ class Session:
             prompts=len(evaluation.prompts) + len(evaluation.more),
         )
         first = space.known_good()
-        if spec.replay is not None or not is_done(study, spec.trials):
+        if spec.sweep is not None or not is_done(study, spec.trials):
             learns = spec.transfer and known(spec.sampler) in LEARNS
             learned = related(study, storage, problem) if learns else None
             if learned is not None:
@@ -232,7 +233,7 @@ class Session:
                 canonical=problem.canonical,
                 trials=spec.trials,
                 samples=spec.num_samples,
-                most=None if spec.replay else len(evaluation.prompts) + len(evaluation.more),
+                most=None if spec.sweep else len(evaluation.prompts) + len(evaluation.more),
                 races=races,
                 at_once=races and spec.aim == "front",
                 timeout=deadline.left,
@@ -258,7 +259,7 @@ class Session:
         return outcome
 
 
-def run(spec: StudySpec, watch: Watch | None = None) -> Outcome:
+def run(spec: StudySpec, watch: Observer | None = None) -> Outcome:
     """What ``tuner run`` does for one study."""
     return Session().run(spec, watch)
 
@@ -297,7 +298,7 @@ def _keep_baseline(
     study: optuna.Study,
     storage: Storage,
     evaluation: Evaluation,
-    watch: Watch,
+    watch: Observer,
     on_batch: Callable[[int, int], None] | None,
     on_pictures: OnPictures,
 ) -> None:
@@ -345,22 +346,22 @@ def _study_of(spec: StudySpec, evaluation: Evaluation, storage: Storage) -> optu
     What a walk skips depends on the limits, so that they tell walks apart as well.
     """
     how = identity(evaluation)
-    if spec.replay is None:
+    if spec.sweep is None:
         return storage.open_study(spec.triple, how)
     values = str({one.name: spec.values(one) for one in spec.accelerators})
     digest = hashlib.sha256(values.encode()).hexdigest()[:6]
     product = f"{'distinct ' if spec.distinct else ''}{'+'.join(spec.search_targets)} {digest}"
-    if spec.replay == "walk":
+    if spec.sweep == "walk":
         limits = Limits.of(spec).as_dict()
         how["limits"] = " and ".join(f"{name} {limit:g}" for name, limit in limits.items())
-    return storage.open_replay(f"{spec.triple} {spec.replay}", how | {"product": product})
+    return storage.open_sweep(f"{spec.triple} {spec.sweep}", how | {"product": product})
 
 
 def _outlook(
     study: optuna.Study, replay: Exhaustive, evaluation: Evaluation, pictures: Path | bool | None
 ) -> str:
     """What the rest of a replay will need."""
-    outlook = Outlook(
+    outlook = SweepEstimate(
         reach=replay.reach(study),
         image_s=attributes(study)["baseline"]["latency_s"],
         images=evaluation.least_images,

@@ -8,8 +8,8 @@ from typing import Any
 
 from tuner import registry
 from tuner.accelerators import Accelerator, Value
-from tuner.accelerators._plan import Shape, plan_of
 from tuner.errors import UsageError
+from tuner.plans.plan import Shape, plan_of
 
 Params = Mapping[str, Mapping[str, Value]]
 

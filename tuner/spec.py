@@ -18,7 +18,7 @@ Aim = Literal["max", "front"]
 
 MANY = ("pipe", "sched", "steps")  # several values of these make several studies
 SEEDS = 2**32  # how many there are, from 0 on: samplers take no greater ones
-REPLAYS = ("grid", "walk")  # samplers that go through a whole product, every accelerator on
+SWEEPS = ("grid", "walk")  # samplers that go through a whole product, every accelerator on
 SEARCHED = 100  # trials of a search that does not say
 LISTS = ("search_targets", "metrics")
 TEXTS = ("pipe", "sched", "sampler", "aim", "storage", "device", "dtype", "prompts", "model")
@@ -74,7 +74,7 @@ class StudySpec:
         """Check every value; a `UsageError` names the first that is wrong."""
         set_ = object.__setattr__
         self._check_kinds()
-        model = registry.component("models", self.pipe)
+        model = registry.get("models", self.pipe)
         set_(self, "pipe", model.name)
         set_(self, "sched", name_of(self.sched))
         set_(self, "aim", registry.pick("aim", self.aim, {one: one for one in get_args(Aim)}))
@@ -90,8 +90,8 @@ class StudySpec:
             value = getattr(self, name)
             if value is not None and (not _is_whole(value) or value < low):
                 raise UsageError(f"{name} must be a whole number of at least {low}, not {value!r}")
-        self._check_replay()
-        if self.replay is None:
+        self._check_sweep()
+        if self.sweep is None:
             set_(self, "trials", self.trials or SEARCHED)
         set_(self, "max_samples", self.max_samples or 4 * self.num_samples)
         if self.max_samples is not None and self.max_samples < self.num_samples:
@@ -122,20 +122,20 @@ class StudySpec:
 
     def _beside(self, name: str) -> str:
         """A metric that may stand beside the score, as it calls itself."""
-        found: str = registry.component("metrics", name).name
-        if found == registry.component("models", self.pipe).metric:
+        found: str = registry.get("metrics", name).name
+        if found == registry.get("models", self.pipe).metric:
             raise UsageError(f"{found} is the score itself; req_score_loss is its limit")
         return found
 
-    def _check_replay(self) -> None:
+    def _check_sweep(self) -> None:
         """A replay has all its accelerators on; only a grid can leave out equal computations."""
-        if self.distinct and self.replay != "grid":
+        if self.distinct and self.sweep != "grid":
             raise UsageError(f"distinct is for the sampler grid, not {self.sampler}")
-        for one, other in combinations(self.accelerators if self.replay else (), 2):
+        for one, other in combinations(self.accelerators if self.sweep else (), 2):
             if one.occupies & other.occupies:
                 raise UsageError(
                     f"{one.name} and {other.name} occupy the same part of the model, and a "
-                    f"{self.replay} has all its accelerators on; choose with search_targets"
+                    f"{self.sweep} has all its accelerators on; choose with search_targets"
                 )
 
     def _check_kinds(self) -> None:
@@ -168,15 +168,15 @@ class StudySpec:
         return f"{self.pipe}/{self.sched}/{self.steps}"
 
     @property
-    def replay(self) -> str | None:
+    def sweep(self) -> str | None:
         """The sampler's name where it goes through a whole product."""
         plain = registry.plain(self.sampler)
-        return plain if plain in REPLAYS else None
+        return plain if plain in SWEEPS else None
 
     @property
     def accelerators(self) -> list[type[Accelerator]]:
         """The accelerators that may be on, in their order; in a replay they all are."""
-        return [registry.component("accelerators", name) for name in self.search_targets]
+        return [registry.get("accelerators", name) for name in self.search_targets]
 
     def with_other_noise(self, number: int) -> "StudySpec":
         """The same with a seed that is so many further on; after the greatest comes 0."""

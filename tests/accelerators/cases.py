@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.pipelines import FAMILIES, PROMPTS, SCHEDULERS_OF, new, pictures, tiny
 from tuner import registry
 from tuner.accelerators import Accelerator, Value
-from tuner.accelerators._applied import applied, check
+from tuner.applying.applied import applied, check
 from tuner.errors import UnfitError, UsageError
 from tuner.schedulers import set_scheduler
 from tuner.setting import Params, Setting

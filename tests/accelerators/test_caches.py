@@ -16,14 +16,14 @@ from diffusers.hooks.mag_cache import FLUX_MAG_RATIOS
 from diffusers.models import CacheMixin
 
 from tests.pipelines import PROMPTS, STEPS, double, new, new_double, pictures, same, tiny
-from tuner.accelerators._applied import applied
-from tuner.accelerators._plan import plan_of, shape_of
 from tuner.accelerators.deepcache import DeepCache
 from tuner.accelerators.deepcachewindow import DeepCacheWindow
 from tuner.accelerators.fbcache import FirstBlockCache
 from tuner.accelerators.magcache import MagCache
 from tuner.accelerators.taylorseer import TaylorSeer
+from tuner.applying.applied import applied
 from tuner.errors import UnfitError
+from tuner.plans.plan import plan_of, shape_of
 from tuner.setting import Setting, canonical
 
 BETWEEN = 0.1425  # between the first change of the second picture and that of its batch

@@ -12,15 +12,15 @@ from diffusers.hooks.mag_cache import FLUX_MAG_RATIOS
 
 from tests.accelerators.relatives import PICTURE, drawn, relative, unet, with_ip_adapter
 from tests.pipelines import PROMPTS, WIDTH, new, pictures, same
-from tuner.accelerators._applied import applied
-from tuner.accelerators._call import is_guided, steps_that_run
-from tuner.accelerators._denoiser import denoiser_of
-from tuner.accelerators._plan import plan_of, shape_of
 from tuner.accelerators.deepcache import DeepCache
 from tuner.accelerators.fastercache import FasterCache
 from tuner.accelerators.magcache import MagCache
 from tuner.accelerators.tgate import TGate
+from tuner.applying.applied import applied
 from tuner.errors import UnfitError
+from tuner.pipelines.calls import is_guided, steps_that_run
+from tuner.pipelines.denoiser import denoiser_of
+from tuner.plans.plan import plan_of, shape_of
 
 TEN = [999, 845, 730, 587, 443, 310, 193, 116, 53, 13]
 CACHED = (DeepCache(cache_interval=3, cache_branch_id=0),)

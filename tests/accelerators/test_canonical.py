@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.accelerators.cases import BY_DEFAULT, DECIDE_BY_THE_PICTURE, FITTING, KNOWN, fits
 from tests.pipelines import FAMILIES, LATENT_SIDE, STEPS, UNETS, pictures, same, tiny
-from tuner.accelerators._applied import applied
-from tuner.accelerators._plan import Shape, shape_of
+from tuner.applying.applied import applied
+from tuner.plans.plan import Shape, shape_of
 from tuner.setting import Setting, canonical, identity
 
 TOGETHER = [one for one in FITTING if len(one[0]) > 1 and {*one[0]} <= BY_DEFAULT]
@@ -148,11 +148,11 @@ def test_the_canonical_form_of_a_combination_is_the_same_computation(family: str
         for w in warmups
     }
     assert (len(alone), len(beside)) == (1, 2)
-    chance = random.Random(0)
+    rng = random.Random(0)
     for _ in range(200):
         setting = Setting.of(
             {
-                name: chance.choice(everything(name)[1:]).params[name]
+                name: rng.choice(everything(name)[1:]).params[name]
                 for name in ("deepcache", "tome", "tgate")
             }
         )

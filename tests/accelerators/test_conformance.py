@@ -32,9 +32,9 @@ from tests.accelerators.cases import (
     setting,
 )
 from tests.pipelines import FAMILIES, PROMPTS, double, pictures, same, tiny
-from tuner.accelerators._applied import applied
-from tuner.accelerators._denoiser import denoiser_of
+from tuner.applying.applied import applied
 from tuner.errors import UnfitError
+from tuner.pipelines.denoiser import denoiser_of
 from tuner.setting import Setting
 
 

@@ -9,13 +9,14 @@ import torch
 
 from tests.accelerators.relatives import controlled, with_controlnet
 from tests.pipelines import PROMPTS
-from tuner.accelerators import Accelerator, Call, Generation
-from tuner.accelerators._applied import applied
-from tuner.accelerators._double import doubled
+from tuner.accelerators import Accelerator
 from tuner.accelerators.fastercache import FasterCache
 from tuner.accelerators.fbcache import FirstBlockCache
 from tuner.accelerators.magcache import MagCache
 from tuner.accelerators.taylorseer import TaylorSeer
+from tuner.applying.applied import applied
+from tuner.pipelines.double import doubled
+from tuner.pipelines.generation import Call, Generation
 
 FASTER = FasterCache(guidance_interval=3, attention_interval=2, warmup=2)
 FITTING = [

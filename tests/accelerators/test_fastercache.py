@@ -7,10 +7,10 @@ import pytest
 from diffusers import FasterCacheConfig, apply_faster_cache
 
 from tests.pipelines import PROMPTS, STEPS, new, new_double, pictures, same, tiny
-from tuner.accelerators._applied import applied
-from tuner.accelerators._plan import plan_of, shape_of
 from tuner.accelerators.fastercache import FasterCache
+from tuner.applying.applied import applied
 from tuner.errors import UnfitError
+from tuner.plans.plan import plan_of, shape_of
 from tuner.setting import Setting, canonical
 
 OURS = FasterCache(guidance_interval=4, attention_interval=2, warmup=2)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.pipelines import LATENT_SIDE, tiny
-from tuner.accelerators._features import PARTS, reuse
-from tuner.accelerators._plan import Plan, plan_of, shape_of
+from tuner.plans.features import PARTS, reuse
+from tuner.plans.plan import Plan, plan_of, shape_of
 from tuner.setting import Setting
 
 CACHED = {"deepcache": {"cache_interval": 4, "cache_branch_id": 0}}

@@ -4,7 +4,7 @@ import pytest
 from DeepCache import DeepCacheSDHelper
 
 from tests.pipelines import new, pictures, same
-from tuner.accelerators._applied import applied
+from tuner.applying.applied import applied
 from tuner.errors import UnfitError
 from tuner.setting import Setting
 

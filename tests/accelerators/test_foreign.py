@@ -10,9 +10,9 @@ import torch
 import tuner
 from tests.accelerators.cases import accelerated, every_accelerator, fits, neutral, setting
 from tests.pipelines import FAMILIES, SCHEDULERS_OF, new, pictures, same
-from tuner.accelerators._applied import applied
-from tuner.accelerators._denoiser import denoiser_of
+from tuner.applying.applied import applied
 from tuner.errors import UsageError
+from tuner.pipelines.denoiser import denoiser_of
 from tuner.schedulers import set_scheduler
 
 CPU = torch.device("cpu")

@@ -13,15 +13,16 @@ from diffusers.utils.torch_utils import apply_freeu
 from tests.accelerators.cases import KNOWN, STRONG, Names, fits, neutral, setting
 from tests.accelerators.relatives import PICTURE, drawn, relative, unet
 from tests.pipelines import UNETS, WIDTH, new, same, tiny
-from tuner.accelerators import Accelerator, Generation
-from tuner.accelerators._applied import applied
-from tuner.accelerators._denoiser import denoiser_of
-from tuner.accelerators._watch import Watch
+from tuner.accelerators import Accelerator
 from tuner.accelerators.deepcache import DeepCache
 from tuner.accelerators.fbcache import FirstBlockCache
 from tuner.accelerators.tgate import TGate
 from tuner.accelerators.tome import ToMe
+from tuner.applying.applied import applied
+from tuner.applying.pass_counter import PassCounter
 from tuner.errors import UnfitError
+from tuner.pipelines.denoiser import denoiser_of
+from tuner.pipelines.generation import Generation
 
 PAG = {"pag_scale": 3.0, "num_inference_steps": 3}
 # A pipeline of each kind that passes through the denoiser more than once for one step.
@@ -112,7 +113,7 @@ def test_several_steps_for_one_timestep_are_told_by_its_value_as_well() -> None:
 def test_a_timestep_that_a_scheduler_has_twice_is_no_second_step(kind: Any) -> None:
     pipeline = tiny("sd")
     pipeline.scheduler.timesteps = torch.tensor([9, 5, 5, 1])
-    watch = Watch(pipeline, Generation(), setting(("deepcache",)).accelerators)
+    watch = PassCounter(pipeline, Generation(), setting(("deepcache",)).accelerators)
     for moment in (9, 5, 5, 1):
         watch._see_step(kind(moment))
 

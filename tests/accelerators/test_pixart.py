@@ -8,11 +8,11 @@ from diffusers.models.attention import BasicTransformerBlock
 from tests.accelerators.cases import FITTING, setting
 from tests.accelerators.upstream import GATED
 from tests.pipelines import PROMPTS, STEPS, new, pictures, same, tiny
-from tuner.accelerators._applied import applied
-from tuner.accelerators._denoiser import denoiser_of
-from tuner.accelerators._plan import check_resolution, plan_of, shape_of
 from tuner.accelerators.tome import ToMe
+from tuner.applying.applied import applied
 from tuner.errors import UsageError
+from tuner.pipelines.denoiser import denoiser_of
+from tuner.plans.plan import check_resolution, plan_of, shape_of
 from tuner.setting import Setting, canonical
 
 both = pytest.mark.parametrize("family", ["pixart", "sigma"])

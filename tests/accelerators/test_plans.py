@@ -7,9 +7,9 @@ import pytest
 
 from tests.accelerators.cases import DECIDE_BY_THE_PICTURE, Names, every_fitting, setting
 from tests.pipelines import FAMILIES, LATENT_SIDE, PROMPTS, STEPS, pictures, tiny
-from tuner.accelerators._applied import applied
-from tuner.accelerators._denoiser import denoiser_of
-from tuner.accelerators._plan import plan_of, shape_of
+from tuner.applying.applied import applied
+from tuner.pipelines.denoiser import denoiser_of
+from tuner.plans.plan import plan_of, shape_of
 
 FIRST = ("conv_in", "x_embedder", "pos_embed")  # what a denoiser brings its rows to
 WITHOUT_A_SECOND_PASS = {"flux"}  # its guidance is an input
@@ -30,7 +30,7 @@ class Computed:
         for name, module in denoiser.named_modules():
             kind = re.fullmatch(r".*transformer_blocks\.\d+\.attn([12]?)\.to_q", name)
             if kind:
-                self.handles.append(module.register_forward_hook(self.counter(kind[1] == "2")))
+                self.handles.append(module.register_forward_hook(self.cursor(kind[1] == "2")))
 
     def begin(self, module: Any, args: Any) -> None:
         self.rows.append(0)
@@ -39,7 +39,7 @@ class Computed:
     def count_rows(self, module: Any, args: Any) -> None:
         self.rows[-1] += len(args[0])
 
-    def counter(self, kind: bool) -> Any:
+    def cursor(self, kind: bool) -> Any:
         def count(module: Any, args: Any, output: Any) -> None:
             self.attentions[-1][kind] += 1
 

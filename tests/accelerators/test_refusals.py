@@ -22,7 +22,7 @@ from tests.accelerators.cases import (
     setting,
 )
 from tests.pipelines import SCHEDULERS_OF, UNETS, new, pictures, same, tiny
-from tuner.accelerators._applied import applied, check
+from tuner.applying.applied import applied, check
 from tuner.errors import UnfitError, UsageError
 
 

@@ -20,10 +20,12 @@ from diffusers.callbacks import PipelineCallback
 import tuner
 from tests.accelerators.cases import FITTING, Names, accelerated, baseline, neutral, setting
 from tests.pipelines import new, pictures, same, tiny
-from tuner.accelerators import _gate, _owner, _steps
-from tuner.accelerators._applied import applied
-from tuner.accelerators._denoiser import denoiser_of
+from tuner.applying.applied import applied
 from tuner.errors import UsageError
+from tuner.pipelines import gate as _gate
+from tuner.pipelines import owner as _owner
+from tuner.pipelines import steps as _steps
+from tuner.pipelines.denoiser import denoiser_of
 
 DEEPCACHE = setting(("deepcache",))
 every_single = pytest.mark.parametrize(  # a double takes combinations as it takes one

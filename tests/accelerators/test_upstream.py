@@ -25,19 +25,10 @@ from tests.accelerators.upstream import (
     raw_deepcache,
     raw_tome,
 )
-from tests.pipelines import (
-    PROMPTS,
-    double,
-    generators,
-    new,
-    new_double,
-    pictures,
-    same,
-    tiny,
-)
-from tuner.accelerators._applied import applied
+from tests.pipelines import PROMPTS, double, generators, new, new_double, pictures, same, tiny
 from tuner.accelerators.deepcache import DeepCache
 from tuner.accelerators.tgate import TGate
+from tuner.applying.applied import applied
 
 
 @pytest.mark.parametrize("interval", [2, 3, 4])

@@ -8,22 +8,10 @@ import numpy as np
 import pytest
 from torch.profiler import ProfilerActivity, profile
 
-from tests.accelerators.upstream import (
-    CACHED,
-    FullPasses,
-    every_family,
-    ours,
-    raw_deepcache,
-)
-from tests.pipelines import (
-    STEPS,
-    new,
-    pictures,
-    same,
-    tiny,
-)
-from tuner.accelerators._applied import applied
+from tests.accelerators.upstream import CACHED, FullPasses, every_family, ours, raw_deepcache
+from tests.pipelines import STEPS, new, pictures, same, tiny
 from tuner.accelerators.deepcache import DeepCache
+from tuner.applying.applied import applied
 
 
 @pytest.mark.parametrize(("interval", "branch"), [(2, 0), (3, 0), (5, 1), (3, 2), (2, 4), (4, 8)])

@@ -16,16 +16,9 @@ from tests.accelerators.upstream import (
     ours,
     raw_arguments,
 )
-from tests.pipelines import (
-    PROMPTS,
-    STEPS,
-    new,
-    pictures,
-    same,
-    tiny,
-)
-from tuner.accelerators._applied import applied
+from tests.pipelines import PROMPTS, STEPS, new, pictures, same, tiny
 from tuner.accelerators.tgate import TGate
+from tuner.applying.applied import applied
 from tuner.errors import UnfitError
 
 every_loader = pytest.mark.parametrize("family", LOADERS)

@@ -6,23 +6,10 @@ import tomesd
 import torch
 from tomesd.merge import bipartite_soft_matching_random2d
 
-from tests.accelerators.upstream import (
-    MERGED,
-    every_family,
-    ours,
-    raw_tome,
-)
-from tests.pipelines import (
-    PROMPTS,
-    double,
-    new,
-    new_double,
-    pictures,
-    same,
-    tiny,
-)
-from tuner.accelerators._applied import applied
+from tests.accelerators.upstream import MERGED, every_family, ours, raw_tome
+from tests.pipelines import PROMPTS, double, new, new_double, pictures, same, tiny
 from tuner.accelerators.tome import ToMe, averages
+from tuner.applying.applied import applied
 
 
 @pytest.mark.parametrize(("ratio", "max_downsample"), [(0.1, 2), (0.5, 1), (0.5, 2), (0.9, 4)])
@@ -120,10 +107,10 @@ def test_10_our_tome_gives_the_same_pictures_in_an_odd_batch(family: str) -> Non
 @pytest.mark.parametrize("merged", [1, 7, 40, 60])
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 9)])
 def test_averages_merge_as_the_package_does(height: int, width: int, merged: int) -> None:
-    chance = torch.Generator().manual_seed(3)
-    tokens = torch.randn(3, height * width, 5, generator=chance, dtype=torch.float64)
+    rng = torch.Generator().manual_seed(3)
+    tokens = torch.randn(3, height * width, 5, generator=rng, dtype=torch.float64)
     merge, unmerge = bipartite_soft_matching_random2d(
-        tokens, width, height, 2, 2, merged, generator=chance
+        tokens, width, height, 2, 2, merged, generator=rng
     )
     ours = averages(unmerge, tokens, height, width, merged)
     torch.testing.assert_close(ours(tokens), merge(tokens))

@@ -9,16 +9,12 @@ import tomesd
 import torch
 from DeepCache import DeepCacheSDHelper
 
-from tests.pipelines import (
-    PROMPTS,
-    UNETS,
-    pictures,
-)
-from tuner.accelerators._applied import applied
-from tuner.accelerators._denoiser import denoiser_of
+from tests.pipelines import PROMPTS, UNETS, pictures
 from tuner.accelerators.deepcache import DeepCache
 from tuner.accelerators.tgate import TGate
 from tuner.accelerators.tome import ToMe
+from tuner.applying.applied import applied
+from tuner.pipelines.denoiser import denoiser_of
 
 every_family = pytest.mark.parametrize("family", UNETS)
 

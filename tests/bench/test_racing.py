@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from bench.racing import LIMIT, PROMPTS, RULES, Drawn, tables
+from tuner.limits import Limits
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
-from tuner.search.effort import Effort, spend
-from tuner.search.limits import Limits
+from tuner.search.runner.stopping import StoppingRule, spend
 
 
 @pytest.mark.parametrize("batch", [1, 3, 4, 8])
 def test_a_drawn_trial_is_stopped_where_the_tuner_stops_it(batch: int) -> None:
-    chance = np.random.default_rng(batch)
-    before = chance.normal(30, 3, (30, PROMPTS))
-    after = before * (1 + 0.01 - 0.05 * chance.exponential(size=before.shape))
-    effort = Effort(limits=Limits(score_loss=LIMIT), samples=PROMPTS, races=True)
+    rng = np.random.default_rng(batch)
+    before = rng.normal(30, 3, (30, PROMPTS))
+    after = before * (1 + 0.01 - 0.05 * rng.exponential(size=before.shape))
+    effort = StoppingRule(limits=Limits(score_loss=LIMIT), samples=PROMPTS, races=True)
     taken = []
     for old, new in zip(before, after, strict=True):
         looks = (

@@ -5,24 +5,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.replay import LIMIT, PROMPTS, Replay, Truth, area
+from bench.replay import LIMIT, PROMPTS, TableSearch, TruthTable, area
 from bench.searches import frontier, old_order
 from bench.tables import PRODUCTS
 
 
 @pytest.fixture(scope="module")
-def truth() -> Truth:
+def truth() -> TruthTable:
     wanted = next(one for one in PRODUCTS if one.file.stem == "deepcache-DDIM-20")
-    return Truth.of(replace(wanted, guidance=7.5))
+    return TruthTable.of(replace(wanted, guidance=7.5))
 
 
-def test_the_best_is_the_fastest_whose_whole_interval_is_under_the_limit(truth: Truth) -> None:
+def test_the_best_is_the_fastest_whose_whole_interval_is_under_the_limit(truth: TruthTable) -> None:
     assert 0 < truth.feasible.sum() < len(truth.table.settings)
     assert (truth.table.losses[truth.feasible] < LIMIT).all()
     assert truth.best == truth.speedups[truth.feasible].max() > 1.5
 
 
-def test_a_search_arrives_and_measures_no_setting_twice(truth: Truth) -> None:
+def test_a_search_arrives_and_measures_no_setting_twice(truth: TruthTable) -> None:
     replay = frontier(truth, 0, 200, "max", whole=True)
     assert replay.arrived is not None
     assert replay.trials == len(replay.results) + len(replay.stopped) == 16
@@ -32,14 +32,14 @@ def test_a_search_arrives_and_measures_no_setting_twice(truth: Truth) -> None:
     assert truth.table.losses[truth.row[found.setting]] < LIMIT
 
 
-def test_only_races_stop_a_hopeless_setting_early(truth: Truth) -> None:
+def test_only_races_stop_a_hopeless_setting_early(truth: TruthTable) -> None:
     worst = int(np.argmax(truth.table.losses))
-    racing, patient = Replay(truth, 0, races=True), Replay(truth, 0, races=False)
+    racing, patient = TableSearch(truth, 0, races=True), TableSearch(truth, 0, races=False)
     assert racing.run(worst)["stopped"] and racing.prompts < PROMPTS
     assert not patient.run(worst)["stopped"] and patient.prompts == PROMPTS
 
 
-def test_the_old_order_leaves_out_what_is_bolder_in_nothing(truth: Truth) -> None:
+def test_the_old_order_leaves_out_what_is_bolder_in_nothing(truth: TruthTable) -> None:
     replay = old_order(truth, 0, 200, "max", whole=True)
     assert 1 < replay.trials < 16
 

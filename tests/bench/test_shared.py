@@ -6,8 +6,8 @@ import pytest
 
 from bench._shared import Trail, in_order, keys_of, restarts, shared
 from tests.pipelines import LATENT_SIDE, STEPS, UNETS, pictures, same, tiny
-from tuner.accelerators._applied import applied
-from tuner.accelerators._plan import plan_of, shape_of
+from tuner.applying.applied import applied
+from tuner.plans.plan import plan_of, shape_of
 from tuner.setting import Params, Setting
 
 DEEPCACHE: list[Params] = [

@@ -10,8 +10,8 @@ from bench import tables, truth
 from bench._miniature import MODEL, evaluation_of, pipeline
 from bench.tables import Product, read
 from bench.truth import OtherwiseError, Where, begun, fill, join
-from tuner.accelerators._plan import shape_of
-from tuner.measure.baseline import Memory
+from tuner.measure.baseline import InMemoryStore
+from tuner.plans.plan import shape_of
 
 # As on a GPU, where nothing is rounded further.
 PRECISE = Where(device="cpu", batch=2, autocast=False)
@@ -40,7 +40,7 @@ def test_parts_of_a_table_are_joined_to_the_scores_of_trials(
     table = read(SMALL.file)
     assert table.about["dtype"] == "float32"
     evaluation = evaluation_of("truth", 2, steps=4, batch_size=2, timing_pairs=1, most_pairs=1)
-    store = Memory()
+    store = InMemoryStore()
     for setting, scores in zip(table.settings, table.scores, strict=True):
         *_, last = evaluation.measure(setting, store)
         np.testing.assert_allclose(scores, last.scores, atol=0.01)

@@ -11,7 +11,7 @@ import torch
 
 from bench._full_size import build
 from tests.pipelines import new
-from tuner.accelerators._applied import applied
+from tuner.applying.applied import applied
 from tuner.measure.evaluation import Evaluation
 from tuner.setting import Setting
 

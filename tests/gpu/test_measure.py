@@ -9,8 +9,8 @@ import torch
 import tuner
 from tests.accelerators.cases import KNOWN, fits, setting
 from tests.gpu.pipelines import DEVICE, evaluation_of, full
-from tuner.accelerators._applied import applied
-from tuner.measure.baseline import Memory
+from tuner.applying.applied import applied
+from tuner.measure.baseline import InMemoryStore
 from tuner.measure.evaluation import Evaluation
 from tuner.session import Session
 from tuner.setting import Setting
@@ -97,7 +97,7 @@ def test_denoising_by_the_gpus_clock_is_part_of_the_whole_and_the_sum_of_its_ste
 
 def test_a_setting_that_leaves_most_of_the_work_out_is_faster_for_sure() -> None:
     evaluation = evaluation_of(steps=20, most_pairs=12)
-    *_, last = evaluation.measure(CACHED, Memory())
+    *_, last = evaluation.measure(CACHED, InMemoryStore())
     assert last.speedup.low > 1.3
     assert last.denoising.value > last.speedup.value  # text and decoding stay as they are
 
@@ -106,7 +106,7 @@ def test_peak_memory_is_that_of_the_gpu_and_grows_with_the_batch() -> None:
     weights = sum(one.nbytes for one in full("SD1.5").unet.parameters()) / 2**30
     peaks = []
     for size in (1, 2):
-        store = Memory()
+        store = InMemoryStore()
         evaluation = evaluation_of(batch_size=size)
         _, latency = evaluation.baseline(store)
         *_, last = evaluation.measure(CACHED, store)

@@ -11,11 +11,11 @@ from optuna.trial import TrialState
 from tests.gpu.pipelines import DEVICE, evaluation_of, generated, scarce
 from tests.runs.study import finished, spec
 from tuner.errors import TrialError, UsageError
-from tuner.measure.baseline import Memory
-from tuner.search.loop import Watch
-from tuner.search.record import Result
+from tuner.measure.baseline import InMemoryStore
+from tuner.search.runner.run import Observer
 from tuner.session import Session
 from tuner.setting import Setting
+from tuner.study.record import Result
 
 pytestmark = pytest.mark.gpu
 
@@ -30,7 +30,7 @@ def in_use() -> int:
 
 
 def test_a_trial_on_a_full_gpu_fails_in_one_line_and_gives_everything_back() -> None:
-    evaluation, store = evaluation_of(), Memory()
+    evaluation, store = evaluation_of(), InMemoryStore()
     evaluation.baseline(store)
     before = generated(evaluation, Setting())
     gc.collect()
@@ -53,11 +53,11 @@ def test_a_trial_on_a_full_gpu_fails_in_one_line_and_gives_everything_back() -> 
 def test_a_baseline_on_a_full_gpu_is_the_users_to_mend() -> None:
     evaluation = evaluation_of(batch_size=2)
     with scarce(), pytest.raises(UsageError, match="out of memory at the baseline") as caught:
-        evaluation.baseline(Memory())
+        evaluation.baseline(InMemoryStore())
     assert "a smaller --batch-size" in str(caught.value)
 
 
-class Filled(Watch):
+class Filled(Observer):
     """Fills the GPU for the first trial."""
 
     def __init__(self) -> None:
@@ -95,5 +95,5 @@ def test_a_study_goes_on_after_a_trial_that_did_not_fit(tmp_path: Path) -> None:
     assert len(again) == 1
     assert max(watch.used[1:]) < watch.used[0] + A_LITTLE
     kept = outcome.study.user_attrs["baseline"]
-    scores, _ = evaluation.baseline(Memory())
+    scores, _ = evaluation.baseline(InMemoryStore())
     assert sum(scores.scores) / len(scores.scores) == kept["score"]

@@ -10,9 +10,9 @@ from optuna.trial import TrialState
 
 from tests.gpu.pipelines import DEVICE
 from tests.runs.study import FLAGS, TRIPLE, finished
-from tuner import cli
+from tuner.cli import main as cli
 from tuner.measure.lock import lock_file
-from tuner.storage import Storage
+from tuner.storage.database import Storage
 
 pytestmark = pytest.mark.gpu
 

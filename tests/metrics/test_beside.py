@@ -24,25 +24,25 @@ from transformers import (
 
 from tuner import registry
 from tuner.errors import UsageError
-from tuner.metrics import Component
+from tuner.loading import model_named
+from tuner.metrics import MetricKind
 from tuner.metrics.clip import ClipScore
 from tuner.metrics.psnr import HIGHEST_DB
-from tuner.models._load import model_named
 from tuner.models.miniature import training
 
-METRICS: dict[str, Component] = registry.components("metrics")
+METRICS: dict[str, MetricKind] = registry.components("metrics")
 COMPARISONS = [name for name, one in METRICS.items() if one.compares]
 PROMPTS = ["a red circle", "a large blue ring above a small green square", "a triangle"]
 
 
 def noisy(strength: float, count: int = 3) -> list[Any]:
     """Smooth pictures of 64 x 64 pixels with more or less noise on them, in steps of 8 bits."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     x, y = np.meshgrid(np.linspace(0, 1, 64), np.linspace(0, 1, 64))
     found = []
     for number in range(count):
         smooth = np.stack([x, y, (x + y + number / count) % 1], axis=-1) * 200 + 28
-        noise = strength * chance.standard_normal(smooth.shape)
+        noise = strength * rng.standard_normal(smooth.shape)
         found.append(Image.fromarray((smooth + noise).round().clip(0, 255).astype(np.uint8)))
     return found
 

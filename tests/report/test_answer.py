@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from tests.search.study import Bench, racing
-from tuner.report.answer import answer
+from tuner.cli.answer import answer
+from tuner.limits import Limits
 from tuner.search.goal import Goal
-from tuner.search.limits import Limits
 from tuner.session import request
 
 KNOBS = {"deepcache": {"cache_interval": (2, 3, 5), "cache_branch_id": (0,)}}

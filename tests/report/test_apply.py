@@ -13,8 +13,8 @@ from tests.accelerators.relatives import with_ip_adapter
 from tests.pipelines import new, new_double, pictures, same
 from tests.report.files import contents, file, study
 from tuner.errors import UsageError
-from tuner.models._load import fingerprint
-from tuner.report.read import read
+from tuner.loading import fingerprint
+from tuner.params.read import read
 from tuner.schedulers import set_scheduler
 from tuner.setting import Setting
 

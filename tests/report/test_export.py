@@ -14,19 +14,19 @@ from hypothesis import given, settings
 from tests.search.study import Bench, measurement
 from tests.search.test_record import LIMITS, found
 from tuner import registry
-from tuner.cli import main
+from tuner.cli.answer import answer
+from tuner.cli.main import main
 from tuner.errors import UsageError
+from tuner.limits import Limits
 from tuner.measure.evaluation import Measurement
-from tuner.report import export
-from tuner.report.answer import answer
-from tuner.search import record
-from tuner.search.baseline import OLD_KEY, keep_baseline
+from tuner.params import write as export
 from tuner.search.goal import Goal
-from tuner.search.limits import Limits
-from tuner.search.record import Result
-from tuner.search.verify import verify
+from tuner.search.runner.verify import verify
 from tuner.session import request
 from tuner.setting import Setting
+from tuner.study import record
+from tuner.study.baseline import OLD_KEY, keep_baseline
+from tuner.study.record import Result
 
 SCHEMA = json.loads(export.SCHEMA.read_text())
 POINT = {"$ref": "#/$defs/point", "$defs": SCHEMA["$defs"]}
@@ -251,7 +251,7 @@ def test_knob_names_are_those_of_the_accelerators(tmp_path: Path) -> None:
     bench = searched(tmp_path, trials=10, req_score_loss=0.5)
     for point in export.entry(bench.study)["by_combination"].values():
         for name, values in point["params"].items():
-            knobs = registry.component("accelerators", name).knobs()
+            knobs = registry.get("accelerators", name).knobs()
             assert list(values) == [knob.name for knob in knobs]
 
 

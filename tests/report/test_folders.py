@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner.report.pictures import PictureFolder, folder_name
+from tuner.picture_strips import PictureFolder, folder_name
 
 ODD = [
     "",

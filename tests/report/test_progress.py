@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from tuner.report.progress import Display, TimeLeft
+from tuner.cli.progress import Display, TimeLeft
+from tuner.limits import Limits
 from tuner.search.goal import Goal
-from tuner.search.limits import Limits
 
 GOAL = Goal(limits=Limits(score_loss=0.02))
 

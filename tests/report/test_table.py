@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from tuner.cli.tables import remarks, verdict
+from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
-from tuner.report.table import remarks, verdict
-from tuner.search.limits import Limits
-from tuner.search.record import Result
 from tuner.setting import Setting
+from tuner.study.record import Result
 
 
 def result(ratio: float, note: str | None, **changes: Any) -> Result:

@@ -11,10 +11,10 @@ import pytest
 
 from tests.conftest import timed_by_work
 from tests.runs.study import spec
-from tuner.measure.clock import Turns
+from tuner.loading import load
 from tuner.measure.evaluation import Evaluation
+from tuner.measure.stopwatch import Turns
 from tuner.metrics.clip import ClipScore
-from tuner.models._load import load
 from tuner.session import Session
 
 

@@ -14,12 +14,12 @@ from typing import Any, Never
 
 import optuna
 
-from tuner.cli import main
+from tuner.cli.main import main
 from tuner.measure.evaluation import Evaluation, Measurement
-from tuner.search.loop import Watch
+from tuner.search.runner.run import Observer
 from tuner.setting import Setting
 from tuner.spec import StudySpec
-from tuner.storage import Storage
+from tuner.storage.database import Storage
 
 ROOT = Path(__file__).parent.parent.parent
 TRIPLE = "miniature/DDIM/4"
@@ -68,7 +68,7 @@ def baselines(folder: Path) -> list[tuple[str, str, str]]:
 # A run on another host, which stands still as soon as its first trial is measured.
 STOPPED_ELSEWHERE = """
 import os, signal, socket, sys
-from tuner.cli import main
+from tuner.cli.main import main
 from tuner.measure.evaluation import Evaluation
 
 socket.gethostname = lambda: "elsewhere"
@@ -87,7 +87,7 @@ sys.exit(main())
 # The command, of which a trial waits for a line from the test before it goes on.
 HELD = """
 import sys
-from tuner.cli import main
+from tuner.cli.main import main
 from tuner.measure.evaluation import Evaluation
 measure = Evaluation.measure
 def held(*given, **asked):
@@ -149,7 +149,7 @@ def _run_until_cut_off(sign: signal.Signals, after: int, *more: str) -> Never:
         os._exit(code)  # never back into the tests
 
 
-class Count(Watch):
+class Count(Observer):
     """Counts the trials that begin, and remembers what it was told."""
 
     began = 0

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tests.runs.study import FLAGS, TRIPLE, Count, baselines, finished, spec
-from tuner.cli import main
+from tuner.cli.main import main
 from tuner.measure.baseline import key_of
 from tuner.session import Session
-from tuner.storage import Storage
+from tuner.storage.database import Storage
 
 
 def test_a_run_ends_with_a_front_pictures_and_a_database(

@@ -10,15 +10,15 @@ from optuna.trial import TrialState
 
 from tests.runs.study import finished, spec, trials
 from tuner.errors import TrialError, UnfitError
-from tuner.measure.clock import Seconds
-from tuner.search.loop import Watch
-from tuner.search.record import Result
+from tuner.measure.stopwatch import Seconds
+from tuner.search.runner.run import Observer
 from tuner.session import Session, _timed
 from tuner.setting import Setting
-from tuner.storage import Storage
+from tuner.storage.database import Storage
+from tuner.study.record import Result
 
 
-class Sabotage(Watch):
+class Sabotage(Observer):
     """Breaks the pipeline while one setting is measured, with what a real fault would leave."""
 
     def __init__(self, unet: Any, target: str, *, crash: bool) -> None:
@@ -88,9 +88,9 @@ def test_a_crashs_reason_is_printed_as_it_is_beside_its_setting(
 ) -> None:
     from rich.console import Console
 
-    from tuner.report.progress import Display
+    from tuner.cli.progress import Display
+    from tuner.limits import Limits
     from tuner.search.goal import Goal
-    from tuner.search.limits import Limits
 
     goal = Goal(limits=Limits(score_loss=0.02))
     display = Display(Console(soft_wrap=True), goal, 3, 4)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.runs.study import FLAGS, TRIPLE, Count, baselines, finished, spec
-from tuner.cli import main
+from tuner.cli.main import main
 from tuner.session import Session
 from tuner.setting import Setting
-from tuner.storage import Storage
+from tuner.storage.database import Storage
 
 
 def test_a_changed_limit_judges_stored_trials_without_measuring(

@@ -20,11 +20,11 @@ from tests.runs.study import (
     started,
     trials,
 )
-from tuner import liveness
 from tuner.measure.lock import device_lock
-from tuner.search.attempt import GIVEN_UP
-from tuner.search.counter import POINT
+from tuner.search.runner.trial import GIVEN_UP
 from tuner.session import Session
+from tuner.storage import recovery as liveness
+from tuner.storage.cursor import POINT
 
 
 def test_a_killed_run_continues_and_tries_its_dead_trial_again(

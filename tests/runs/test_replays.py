@@ -9,19 +9,11 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from tests.runs.study import (
-    FLAGS,
-    TRIPLE,
-    Count,
-    cut_off,
-    finished,
-    spec,
-    trials,
-)
-from tuner.cli import main
-from tuner.search.counter import POINT
+from tests.runs.study import FLAGS, TRIPLE, Count, cut_off, finished, spec, trials
+from tuner.cli.main import main
 from tuner.session import Session
-from tuner.storage import Storage
+from tuner.storage.cursor import POINT
+from tuner.storage.database import Storage
 
 TWO = {
     "sampler": "grid",

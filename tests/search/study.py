@@ -9,18 +9,19 @@ from tempfile import TemporaryDirectory
 import optuna
 
 from tests.pipelines import LATENT_SIDE, tiny
-from tuner.accelerators._plan import shape_of
 from tuner.measure.device import PeakMemory
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
+from tuner.plans.plan import shape_of
 from tuner.search.goal import Goal
-from tuner.search.loop import Watch, search
-from tuner.search.samplers import Problem, sampler
+from tuner.search.problem import Problem
+from tuner.search.runner.run import Observer, search
+from tuner.search.samplers import sampler
 from tuner.search.space import Space
 from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
-from tuner.storage import Storage
-from tuner.trials import begun
+from tuner.storage.database import Storage
+from tuner.storage.queries import begun
 
 EVALUATION: dict[str, object] = {
     "weights": "made up",
@@ -80,7 +81,7 @@ class Bench:
         if not file.exists():
             file.write_bytes(_empty())
         self.storage = Storage(f"sqlite:///{file}")
-        opened = self.storage.open_replay if self.spec.replay else self.storage.open_study
+        opened = self.storage.open_sweep if self.spec.sweep else self.storage.open_study
         self.study = opened(self.spec.triple, evaluation)
         pipeline = tiny("sd")
         shape = shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor)
@@ -114,7 +115,7 @@ class Bench:
         races: bool = False,
         first: Sequence[Setting] = (),
         most: int | None = None,
-        watch: Watch | None = None,
+        watch: Observer | None = None,
     ) -> list[optuna.trial.FrozenTrial]:
         """Search as the spec says; every trial that is finished then."""
         search(

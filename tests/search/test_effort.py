@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
-from tuner.search.effort import Answer, Effort, spend
-from tuner.search.limits import Limits
-from tuner.search.record import Result
+from tuner.search.runner.stopping import Answer, StoppingRule, spend
 from tuner.setting import Setting
+from tuner.study.record import Result
 
 DEEPCACHE = {"cache_interval": 3, "cache_branch_id": 0}
 LIMITS = Limits(score_loss=0.02, others={"lpips": 0.2})
@@ -52,12 +52,12 @@ def rival(speedup: float, score_loss: float, **changes: Any) -> Result:
     return replace(result, **changes)
 
 
-def effort(*rivals: Result) -> Effort:
-    return Effort(limits=LIMITS, samples=32, rivals=rivals)
+def effort(*rivals: Result) -> StoppingRule:
+    return StoppingRule(limits=LIMITS, samples=32, rivals=rivals)
 
 
-def settling(*rivals: Result) -> Effort:
-    return replace(effort(*rivals), settles=True)
+def settling(*rivals: Result) -> StoppingRule:
+    return replace(effort(*rivals), resolves=True)
 
 
 def test_every_setting_is_measured_on_as_many_prompts_as_asked() -> None:
@@ -125,7 +125,7 @@ def test_a_trial_that_races_stops_when_it_is_certain_to_miss_a_limit() -> None:
 
 
 def test_the_more_limits_there_are_the_surer_one_of_them_must_be_missed() -> None:
-    alone = Effort(limits=Limits(score_loss=0.02), samples=32, races=True)
+    alone = StoppingRule(limits=Limits(score_loss=0.02), samples=32, races=True)
     beside = replace(effort(), races=True)
     found = measured(8, loss(0.06, 0.034))
     assert alone.answer(found) is Answer.HOPELESS
@@ -185,7 +185,9 @@ def test_a_trial_that_races_stops_when_it_is_certain_to_be_behind_another(
 
 
 def test_a_similarity_misses_its_limit_from_below() -> None:
-    alike = Effort(limits=Limits(score_loss=0.02, others={"ssim": 0.9}), samples=32, races=True)
+    alike = StoppingRule(
+        limits=Limits(score_loss=0.02, others={"ssim": 0.9}), samples=32, races=True
+    )
     found = measured(8, loss(0.001, 0.0001))
     found.fidelity = {"ssim": loss(0.5, 0.05)}
     assert alike.answer(found) is Answer.HOPELESS
@@ -194,7 +196,7 @@ def test_a_similarity_misses_its_limit_from_below() -> None:
 
 
 def test_without_a_number_of_prompts_all_are_taken() -> None:
-    whole = Effort(limits=LIMITS)
+    whole = StoppingRule(limits=LIMITS)
     assert whole.answer(measured(99, loss(0.5, 0.01))) is Answer.GO_ON
     assert replace(whole, races=True).answer(measured(99, loss(0.5, 0.01))) is Answer.GO_ON
 

@@ -9,21 +9,21 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.search.study import Bench, measurement
+from tuner.cli.answer import answer
+from tuner.cli.tables import remarks
 from tuner.errors import BadPictureError
+from tuner.limits import Limits
 from tuner.measure.baseline import key_of
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
-from tuner.report.answer import answer
-from tuner.report.table import remarks
-from tuner.search import record
-from tuner.search.baseline import keep_baseline, key_old_trials
 from tuner.search.deadline import Deadline
 from tuner.search.goal import ELSEWHERE, Goal
-from tuner.search.limits import Limits
-from tuner.search.record import Result
-from tuner.search.verify import verify
+from tuner.search.runner.verify import verify
 from tuner.setting import Setting
-from tuner.storage import Storage
+from tuner.storage.database import Storage
+from tuner.study import record
+from tuner.study.baseline import keep_baseline, key_old_trials
+from tuner.study.record import Result
 
 SLOW, MIDDLE, FAST = SETTINGS = [
     Setting.of({"deepcache": {"cache_interval": interval, "cache_branch_id": 0}})

@@ -10,9 +10,9 @@ from optuna.trial import TrialState
 from tests.search.study import Bench, setting_of
 from tuner.errors import BadPictureError, TrialError, UnfitError
 from tuner.measure.evaluation import Measurement
-from tuner.retries import RETRIES
 from tuner.search.space import Space
 from tuner.setting import Setting
+from tuner.storage.retries import RETRIES
 
 
 def test_bad_pictures_fail_with_their_reason_and_are_not_tried_again(tmp_path: Path) -> None:

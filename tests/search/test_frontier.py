@@ -12,17 +12,17 @@ from optuna.study import StudyDirection
 
 from tests.pipelines import LATENT_SIDE, tiny
 from tests.search.study import Bench, racing, setting_of
-from tuner.accelerators._features import Reuse, reuse, step_rows
-from tuner.accelerators._plan import plan_of, shape_of
-from tuner.search import record
-from tuner.search.candidates import Candidates
-from tuner.search.frontier import Bound, FrontierSampler
-from tuner.search.gains import area_gains
-from tuner.search.knowledge import Knowledge, Observation, observation
-from tuner.search.latency import TimedSteps
+from tuner.plans.features import Reuse, reuse, step_rows
+from tuner.plans.plan import plan_of, shape_of
+from tuner.search.frontier.acquisition import area_gains
+from tuner.search.frontier.candidates import Candidates
+from tuner.search.frontier.context import Observation, SearchContext, observation
+from tuner.search.frontier.sampler import Bound, FrontierSampler
+from tuner.search.frontier.speed_model import TimedSteps
 from tuner.search.space import Space
 from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
+from tuner.study import record
 
 STEPS = 20
 LIMIT = 0.02
@@ -64,8 +64,8 @@ class World:
         points = self.reuse(setting).summary
         return float(self.harder * (0.06 * (points[2] * points[4]) + 0.02 * points[9] ** 2))
 
-    def knowledge(self) -> Knowledge:
-        return Knowledge(
+    def knowledge(self) -> SearchContext:
+        return SearchContext(
             candidates=self.candidates.settings,
             distributions=dict(self.space.distributions()),
             flat=lambda setting: dict(self.space.flat(setting)),

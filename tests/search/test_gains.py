@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tuner.search.gains import area_gains, expected_gain, staircase
+from tuner.search.frontier.acquisition import area_gains, expected_gain, staircase
 
 LIMIT = 0.02
 
@@ -30,11 +30,11 @@ def test_the_area_that_a_point_adds_to_a_front_is_that_of_its_corner() -> None:
 
 def test_what_is_hardly_ever_feasible_does_not_lessen_a_gain() -> None:
     speedups = np.array([1.8, 2.2, 2.6])
-    measured, chance = np.array([2.0]), np.array([1.0])
+    measured, probability = np.array([2.0]), np.array([1.0])
     hopeless = np.linspace(2.5, 4.0, 1000)
-    alone = expected_gain(speedups, measured, chance)
+    alone = expected_gain(speedups, measured, probability)
     among = expected_gain(
-        speedups, np.append(measured, hopeless), np.append(chance, np.full(1000, 1e-12))
+        speedups, np.append(measured, hopeless), np.append(probability, np.full(1000, 1e-12))
     )
     assert among == pytest.approx(alone, abs=1e-6)
     assert alone[2] == pytest.approx(0.6)

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from tests.search.test_record import make
+from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
-from tuner.search.limits import Limits
-from tuner.search.record import Result, Verification
 from tuner.setting import Setting
+from tuner.study.record import Result, Verification
 
 TWICE = Goal(limits=Limits(score_loss=0.02), speedup=2.0)
 

@@ -18,20 +18,20 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tests.pipelines import LATENT_SIDE, tiny
 from tests.search.study import EVALUATION, Bench, measurement, setting_of
-from tuner.accelerators._plan import shape_of
 from tuner.errors import BadPictureError
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
-from tuner.retries import RETRIES
-from tuner.search import grid as module
-from tuner.search.counter import POINT, points_taken
-from tuner.search.grid import DistinctGrid, Grid, OptunasGrid, Scattered, grid
-from tuner.search.replay import Exhaustive, Points, Reach
+from tuner.plans.plan import shape_of
 from tuner.search.space import Space
+from tuner.search.sweep import grid as module
+from tuner.search.sweep.grid import DistinctGrid, Grid, OptunasGrid, Scattered, grid
+from tuner.search.sweep.sweep import Exhaustive, Points, Reach
 from tuner.setting import Setting, identity
 from tuner.spec import StudySpec
-from tuner.storage import Storage
-from tuner.worker import WORKER
+from tuner.storage.cursor import POINT, points_taken
+from tuner.storage.database import Storage
+from tuner.storage.retries import RETRIES
+from tuner.storage.worker import WORKER
 
 SMALL = {
     "sampler": "grid",
@@ -249,7 +249,7 @@ def test_several_workers_never_take_the_same_point(
 
     def take_five(worker: int) -> list[int]:
         storage = Storage(bench.storage.url)
-        study = storage.open_replay(bench.spec.triple, EVALUATION)
+        study = storage.open_sweep(bench.spec.triple, EVALUATION)
         study.sampler = grid(Space.of(bench.spec), bench.spec.seed)
         trials = [study.ask() for _ in range(5)]
         return [study._storage.get_trial(one._trial_id).system_attrs[POINT] for one in trials]

@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from tests.pipelines import LATENT_SIDE, tiny
-from tuner.accelerators._features import step_rows
-from tuner.accelerators._plan import Shape, plan_of, shape_of
-from tuner.search.latency import LatencyModel, TimedSteps, to_time
+from tuner.plans.features import step_rows
+from tuner.plans.plan import Shape, plan_of, shape_of
+from tuner.search.frontier.speed_model import SpeedModel, TimedSteps, to_time
 from tuner.setting import Params, Setting
 
 STEPS = 20
@@ -66,7 +66,7 @@ def settings() -> list[Setting]:
 
 def test_a_few_timed_generations_predict_hundreds_of_speedups(shape: Shape) -> None:
     machine, offered = Machine(shape), settings()
-    model = LatencyModel(machine.work)
+    model = SpeedModel(machine.work)
     chosen = to_time(offered, machine.work, 5)
     assert len(chosen) == 4  # a fifth would tell less than half of a kind of work
     timed = [machine.timed(one) for one in (Setting(), *chosen)]
@@ -80,7 +80,7 @@ def test_a_few_timed_generations_predict_hundreds_of_speedups(shape: Shape) -> N
 def test_trials_correct_what_timed_steps_got_wrong(shape: Shape) -> None:
     machine, offered = Machine(shape), settings()
     true = np.array([machine.latency(Setting()) / machine.latency(one) for one in offered])
-    model = LatencyModel(machine.work)
+    model = SpeedModel(machine.work)
     model.fit([machine.timed(Setting())], trials=[])
     before = np.median(np.abs(model.speedups(offered) / true - 1))
     trials = [(offered[row], float(true[row])) for row in range(0, len(offered), 12)]
@@ -90,7 +90,7 @@ def test_trials_correct_what_timed_steps_got_wrong(shape: Shape) -> None:
 
 
 def test_a_model_that_knows_nothing_predicts_no_speedup(shape: Shape) -> None:
-    assert LatencyModel(Machine(shape).work).speedups(settings()[:3]).tolist() == [1, 1, 1]
+    assert SpeedModel(Machine(shape).work).speedups(settings()[:3]).tolist() == [1, 1, 1]
 
 
 def test_no_setting_is_timed_in_vain(shape: Shape) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from tuner.search.kernels import kernel_of
-from tuner.search.losses import Losses
+from tuner.search.frontier.kernels import kernel_of
+from tuner.search.frontier.quality_model import QualityModel
 
 LIMIT = 0.02
 
@@ -20,7 +20,7 @@ def test_schedules_that_sum_up_alike_are_told_apart_by_their_course() -> None:
     known, new = slice(0, 40), slice(40, 60)
 
     def off(width: int, of: int | None) -> float:
-        losses = Losses(LIMIT, summary=of)
+        losses = QualityModel(LIMIT, summary=of)
         losses.fit(points[known, :width], loss[known], error[known])
         mean, _ = losses.predict(points[new, :width])
         return float(np.abs(losses.stretch(mean) - loss[new]).mean())

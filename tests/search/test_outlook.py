@@ -9,13 +9,13 @@ from optuna.trial import TrialState
 
 from tests.search.study import EVALUATION, Bench
 from tests.search.test_grid import SMALL, distinct
-from tuner.search.grid import grid
-from tuner.search.outlook import PROMPT_BYTES, TRIAL_BYTES, Outlook, recent_s, span
-from tuner.search.replay import Exhaustive, Reach
 from tuner.search.space import Space
-from tuner.search.walk import Walk
+from tuner.search.sweep.estimate import PROMPT_BYTES, TRIAL_BYTES, SweepEstimate, recent_s, span
+from tuner.search.sweep.grid import grid
+from tuner.search.sweep.sweep import Exhaustive, Reach
+from tuner.search.sweep.walk import Walk
 from tuner.spec import StudySpec
-from tuner.storage import Storage
+from tuner.storage.database import Storage
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ WHOLE = {"image_s": 0.5, "images": 48, "prompts": 32}
 
 def test_a_grid_is_told_by_the_baselines_latency_until_there_are_trials() -> None:
     reach = Reach(passed=36_800, points=1_036_800)
-    assert str(Outlook(reach=reach, **WHOLE)) == (
+    assert str(SweepEstimate(reach=reach, **WHOLE)) == (
         "1,036,800 points, 1,000,000 left: at the baseline's 0.5 s per image and 48 images a trial "
         "about 277 days 18 h, less where settings are faster and more for scoring; "
         "3.3 GB of the database"
     )
-    assert str(Outlook(reach=reach, trial_s=10, **WHOLE)) == (
+    assert str(SweepEstimate(reach=reach, trial_s=10, **WHOLE)) == (
         "1,036,800 points, 1,000,000 left: at the 10 s of a trial so far about 115 days 17 h; "
         "3.3 GB of the database"
     )
@@ -52,10 +52,10 @@ def test_a_grid_is_told_by_the_baselines_latency_until_there_are_trials() -> Non
 
 def test_a_replay_that_leaves_points_out_says_so() -> None:
     reach = Reach(passed=0, points=1000)
-    half = str(Outlook(reach=reach, trial_s=1, share=0.5, **WHOLE))
+    half = str(SweepEstimate(reach=reach, trial_s=1, share=0.5, **WHOLE))
     assert half.startswith("1,000 points, 1,000 left, about 500 trials: ")
     assert "about 8 min 20 s; 1.6 MB" in half
-    walk = str(Outlook(reach=reach, trial_s=1, share=None, **WHOLE))
+    walk = str(SweepEstimate(reach=reach, trial_s=1, share=None, **WHOLE))
     assert "1,000 left, of which those that cannot be faster are skipped: " in walk
     assert "at most 16 min 40 s; 3.3 MB" in walk
 
@@ -78,7 +78,7 @@ def test_what_share_of_the_points_is_run(tmp_path: Path) -> None:
 
 
 def test_the_last_complete_trials_tell_how_long_one_takes(tmp_path: Path) -> None:
-    study = Storage(f"sqlite:///{tmp_path / 'tuner.db'}").open_replay("x", EVALUATION)
+    study = Storage(f"sqlite:///{tmp_path / 'tuner.db'}").open_sweep("x", EVALUATION)
     assert recent_s(study) is None
     begin = datetime(2026, 11, 21, 12)
     for seconds, state in [(1000, TrialState.FAIL), *[(3, TrialState.COMPLETE)] * 99,

@@ -7,9 +7,9 @@ from optuna.trial import TrialState
 
 from tests.search.study import Bench, setting_of
 from tests.search.test_failures import interrupt
-from tuner.search.queue import enqueue
+from tuner.search.runner.queue import enqueue
 from tuner.setting import Setting
-from tuner.trials import waiting
+from tuner.storage.queries import waiting
 
 
 def queued(bench: Bench) -> int:

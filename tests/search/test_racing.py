@@ -6,7 +6,7 @@ import pytest
 from bench.racing import RULES, Figures, simulated
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
-from tuner.search.racing import BEHIND, LEAST, MISSED, PARTS, due, whole
+from tuner.search.runner.racing import BEHIND, LEAST, MISSED, PARTS, due, whole
 
 PROMPTS = 32
 LIMIT = 0.02

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_setting import settings
+from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
-from tuner.search import record
 from tuner.search.goal import Goal
-from tuner.search.limits import Limits
-from tuner.search.record import Result, Verification
 from tuner.setting import Setting
+from tuner.study import record
+from tuner.study.record import Result, Verification
 
 LIMITS = st.builds(Limits, score_loss=st.sampled_from([0.005, 0.01, 0.02, 0.05]))
 
@@ -82,10 +82,10 @@ def test_the_front_is_sorted_and_repeats_nothing(results: list[Result], limits: 
 
 @given(found(), LIMITS, st.randoms())
 def test_the_order_of_results_does_not_change_the_front(
-    results: list[Result], limits: Limits, chance: object
+    results: list[Result], limits: Limits, rng: object
 ) -> None:
     mixed = list(results)
-    chance.shuffle(mixed)  # type: ignore[attr-defined]
+    rng.shuffle(mixed)  # type: ignore[attr-defined]
     assert record.front(mixed, limits) == record.front(results, limits)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.search.study import EVALUATION, Bench, measurement
 from tuner.measure.evaluation import Measurement
-from tuner.search.related import LEAST, Related, related
+from tuner.search.frontier.transfer import LEAST, Related, related
 from tuner.session import request
 from tuner.setting import Setting
 
@@ -80,9 +80,9 @@ def test_a_study_of_very_many_trials_is_not_read(
 ) -> None:
     here = study(tmp_path, sched="DDIM")
     searched(tmp_path, sched="UniPC")
-    monkeypatch.setattr("tuner.search.related.MOST", 8)
+    monkeypatch.setattr("tuner.search.frontier.transfer.MOST", 8)
     assert name(here) == "miniature/UniPC/50"
-    monkeypatch.setattr("tuner.search.related.MOST", 7)
+    monkeypatch.setattr("tuner.search.frontier.transfer.MOST", 7)
     assert name(here) is None
 
 

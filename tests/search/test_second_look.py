@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.search.study import Bench, measurement
+from tuner.cli.answer import answer
 from tuner.errors import BadPictureError, UsageError
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
-from tuner.report.answer import answer
-from tuner.search import record
 from tuner.search.goal import Goal
-from tuner.search.record import Result
-from tuner.search.verify import TRIES, verify
+from tuner.search.runner.verify import TRIES, verify
 from tuner.setting import Setting
+from tuner.study import record
+from tuner.study.record import Result
 
 SURE = Estimate(value=0.9, low=0.8, high=0.95)
 

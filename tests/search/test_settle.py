@@ -12,10 +12,10 @@ from tests.search.study import Bench, measurement, setting_of
 from tuner.errors import TrialError
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
-from tuner.retries import SETTLES
 from tuner.search import deadline
-from tuner.search.record import best, results
 from tuner.setting import Setting
+from tuner.storage.retries import RESOLVES
+from tuner.study.record import best, results
 
 KNOBS = {"deepcache": {"cache_interval": (3, 4, 5), "cache_branch_id": (0,)}}
 SLOW, MIDDLE, FAST = FIRST = [
@@ -47,13 +47,13 @@ class Open(Bench):
     def settled(self) -> list[optuna.trial.FrozenTrial]:
         """Search, and the trials that settled something."""
         trials = self.search(samples=2, most=MOST, first=FIRST)
-        return [one for one in trials if SETTLES in one.user_attrs]
+        return [one for one in trials if RESOLVES in one.user_attrs]
 
 
 def test_an_open_verdict_of_the_front_is_settled_when_the_search_has_ended(tmp_path: Path) -> None:
     bench = Open(tmp_path, truth=0.015)
     (again,) = bench.settled()
-    assert (setting_of(again), again.number, again.user_attrs[SETTLES]) == (FAST, 3, 2)
+    assert (setting_of(again), again.number, again.user_attrs[RESOLVES]) == (FAST, 3, 2)
     assert again.user_attrs["prompts"] == MOST
     assert bench.measured == [*FIRST, FAST]
 
@@ -81,7 +81,7 @@ def test_a_verdict_is_settled_where_the_knobs_lack_its_canonical_values(tmp_path
     only = Setting.of({"tgate": {name: values[0] for name, values in knobs["tgate"].items()}})
     first, again = bench.search(samples=2, most=MOST, first=[only])
     assert setting_of(first) == setting_of(again) != only
-    assert (again.user_attrs[SETTLES], again.user_attrs["prompts"]) == (first.number, MOST)
+    assert (again.user_attrs[RESOLVES], again.user_attrs["prompts"]) == (first.number, MOST)
 
 
 def test_what_is_settled_stays_so_and_what_was_cut_off_is_settled_next_time(

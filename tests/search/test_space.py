@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tests.pipelines import tiny
 from tests.search.study import Bench
 from tests.test_setting import ACCELERATORS, settings
-from tuner.accelerators._plan import shape_of
 from tuner.errors import UsageError
-from tuner.search.candidates import Candidates
+from tuner.plans.plan import shape_of
+from tuner.search.frontier.candidates import Candidates
 from tuner.search.space import Space
 from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
@@ -197,7 +197,7 @@ def test_one_study_takes_wider_narrower_and_gappy_knobs_in_turn(tmp_path: Path) 
     study = optuna.create_study(
         storage=storage, sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=1)
     )
-    chance = random.Random(0)
+    rng = random.Random(0)
     choices = [
         {},
         {"deepcache": {"cache_interval": (3,)}, "tome": {"ratio": (0.25,)}},
@@ -210,7 +210,7 @@ def test_one_study_takes_wider_narrower_and_gappy_knobs_in_turn(tmp_path: Path) 
         space = Space.of(StudySpec(pipe="miniature", knobs=knobs))
         trial = study.ask()
         assert space.holds(space.suggest(trial))
-        study.tell(trial, chance.random())
+        study.tell(trial, rng.random())
 
 
 def test_of_two_that_occupy_the_same_part_the_first_is_on() -> None:

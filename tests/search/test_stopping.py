@@ -10,9 +10,9 @@ from optuna.trial import TrialState
 from tests.search.study import Bench, measurement, racing, refuted
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
-from tuner.search.loop import Watch
-from tuner.search.record import results
+from tuner.search.runner.run import Observer
 from tuner.setting import Setting
+from tuner.study.record import results
 
 
 def test_a_hopeless_trial_is_stopped_and_never_on_the_front(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_stopped_setting_is_measured_again_only_when_the_limit_lets_it(tmp_pat
     assert [str(one) for one in loose.measured if one.accelerators] == ["deepcache 5/3"]
 
 
-class Notices(Watch):
+class Notices(Observer):
     """Remembers what people are told."""
 
     def __init__(self) -> None:

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.search.study import Bench, measurement
+from tuner.cli.answer import answer
+from tuner.cli.tables import front_table
 from tuner.errors import BadPictureError
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
-from tuner.report.answer import answer
-from tuner.report.table import front_table
-from tuner.search import record
 from tuner.search.goal import Goal
-from tuner.search.record import Result
-from tuner.search.verify import verify
-from tuner.storage import Storage
+from tuner.search.runner.verify import verify
+from tuner.storage.database import Storage
+from tuner.study import record
+from tuner.study.record import Result
 
 OVER = Estimate(value=0.6, low=0.55, high=0.65)
 KNOBS = {"deepcache": {"cache_interval": (3,), "cache_branch_id": (0,)}}

@@ -9,11 +9,11 @@ import pytest
 from tests.search.study import Bench, measurement, setting_of
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
-from tuner.search.record import results
 from tuner.search.space import Space
-from tuner.search.walk import gentle_knobs, is_bolder, loops
+from tuner.search.sweep.walk import gentle_knobs, is_bolder, loops
 from tuner.setting import Setting
 from tuner.spec import StudySpec
+from tuner.study.record import results
 
 # cache_interval 2, 3; gate_step 5, 6; ratio 0.1, 0.2: eight settings in the order of the loops.
 SMALL = {

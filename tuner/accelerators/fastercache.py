@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from tuner.accelerators import Accelerator, Call, Generation, Value, knob
-from tuner.accelerators._call import check_guided
-from tuner.accelerators._controls import Rows
-from tuner.accelerators._denoiser import check_denoiser, denoiser_of
-from tuner.accelerators._hooks import hooked
-from tuner.accelerators._plan import Plan
+from tuner.accelerators import Accelerator, Value, knob
 from tuner.errors import UnfitError
+from tuner.pipelines.calls import check_guided
+from tuner.pipelines.controlnets import Rows
+from tuner.pipelines.denoiser import check_denoiser, denoiser_of
+from tuner.pipelines.generation import Call, Generation
+from tuner.pipelines.hooks import hooked
+from tuner.plans.plan import Plan
 
 _HALVED = (  # by diffusers itself
     "hidden_states",

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from tuner.accelerators import Accelerator, Call, Generation, Value, knob
-from tuner.accelerators._denoiser import check_denoiser, denoiser_of
-from tuner.accelerators._hooks import hooked
-from tuner.accelerators._plan import Plan
+from tuner.accelerators import Accelerator, Value, knob
 from tuner.errors import UnfitError
+from tuner.pipelines.denoiser import check_denoiser, denoiser_of
+from tuner.pipelines.generation import Call, Generation
+from tuner.pipelines.hooks import hooked
+from tuner.plans.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class FirstBlockCache(Accelerator):
     def plan(self, plan: Plan) -> None:
         """Which steps are full depends on the picture; settings are told apart by the knob."""
         if self.threshold > 0:
-            plan.by_data[self.name] = (self.threshold,)
+            plan.data_dependent[self.name] = (self.threshold,)
 
     @classmethod
     def check(cls, pipeline: Any) -> None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from tuner.accelerators import Accelerator, Call, Generation, Value, knob
-from tuner.accelerators._denoiser import check_denoiser, denoiser_of
-from tuner.accelerators._hooks import hooked
-from tuner.accelerators._plan import Plan
+from tuner.accelerators import Accelerator, Value, knob
+from tuner.pipelines.denoiser import check_denoiser, denoiser_of
+from tuner.pipelines.generation import Call, Generation
+from tuner.pipelines.hooks import hooked
+from tuner.plans.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)

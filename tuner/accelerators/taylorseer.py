@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from tuner.accelerators import Accelerator, Call, Generation, Value, knob
-from tuner.accelerators._denoiser import check_denoiser, denoiser_of
-from tuner.accelerators._hooks import hooked
-from tuner.accelerators._plan import Plan
+from tuner.accelerators import Accelerator, Value, knob
+from tuner.pipelines.denoiser import check_denoiser, denoiser_of
+from tuner.pipelines.generation import Call, Generation
+from tuner.pipelines.hooks import hooked
+from tuner.plans.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,9 @@ class TaylorSeer(Accelerator):
                     computed += 1
                 else:
                     order = min(self.max_order, computed - 1)
-                    plan.by_data[self.name] = max(plan.by_data.get(self.name, ()), (order,))
+                    plan.data_dependent[self.name] = max(
+                        plan.data_dependent.get(self.name, ()), (order,)
+                    )
                 step.self_source[index] = kept
                 if step.cross_source[index] is not None:
                     step.cross_source[index] = kept

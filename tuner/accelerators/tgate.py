@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, ClassVar
 
-from tuner.accelerators import Accelerator, Call, Generation, Value, knob
-from tuner.accelerators._call import check_guided
-from tuner.accelerators._denoiser import denoiser_of
-from tuner.accelerators._plan import Plan
+from tuner.accelerators import Accelerator, Value, knob
 from tuner.errors import UnfitError
+from tuner.pipelines.calls import check_guided
+from tuner.pipelines.denoiser import denoiser_of
+from tuner.pipelines.generation import Call, Generation
+from tuner.plans.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Any, ClassVar
 
-from tuner.accelerators import Accelerator, Call, Generation, Value, knob
-from tuner.accelerators._denoiser import check_denoiser, denoiser_of, patch_of
-from tuner.accelerators._plan import Plan
+from tuner.accelerators import Accelerator, Value, knob
 from tuner.errors import UnfitError
+from tuner.pipelines.denoiser import check_denoiser, denoiser_of, patch_of
+from tuner.pipelines.generation import Call, Generation
+from tuner.plans.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,7 @@ class ToMe(Accelerator):
 
 
 class _Merging:
-    """What all layers of one application share: the arguments, the image's size, the chance."""
+    """What all layers of one application share: the arguments, the image's size, the rng."""
 
     def __init__(self, ratio: float, max_downsample: int, generation: Generation) -> None:
         self.ratio = ratio
@@ -111,7 +112,7 @@ class _Merging:
 
     def restart(self) -> None:
         """Draw the same choices again, whatever ran before."""
-        self.generation.chance = None
+        self.generation.rng = None
 
     def see_denoiser(self, module: Any, args: tuple[Any, ...]) -> None:
         """Remember the height and width of the finest grid: the latent, or its patches."""
@@ -128,10 +129,10 @@ class _Merging:
         merged = int(tokens.shape[1] * self.ratio)
         if downsample > self.max_downsample or merged == 0:
             return None
-        chance = self.generation.chance
-        if chance is None:
-            chance = torch.Generator(tokens.device).manual_seed(self.generation.seed)
-            self.generation.chance = chance
+        rng = self.generation.rng
+        if rng is None:
+            rng = torch.Generator(tokens.device).manual_seed(self.generation.seed)
+            self.generation.rng = rng
         merge, unmerge = bipartite_soft_matching_random2d(
             tokens,
             ceil(width / downsample),
@@ -139,7 +140,7 @@ class _Merging:
             2,
             2,
             merged,
-            generator=chance,
+            generator=rng,
         )
         if tokens.is_cuda:
             grid = ceil(height / downsample), ceil(width / downsample)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Protocol
 
-from tuner.measure.clock import Seconds
+from tuner.measure.stopwatch import Seconds
 
 UNTIMED = ("seed", "prompts", "metric")  # parts that change scores, and no latency
 
@@ -63,7 +63,7 @@ class Store(Protocol):
         """Keep a payload; `parts` are what the key was made of, for people to read."""
 
 
-class Memory:
+class InMemoryStore:
     """A store that lasts as long as the process."""
 
     def __init__(self, kept: Mapping[tuple[str, str], dict[str, Any]] | None = None) -> None:

@@ -9,7 +9,7 @@ def split(start: int, stop: int, size: int) -> list[range]:
 
 
 def in_order(
-    own: list[range], further: list[range], chance: random.Random, *, drawn: bool
+    own: list[range], further: list[range], rng: random.Random, *, drawn: bool
 ) -> list[range]:
     """Batches in a random order, so that the first ones stand for all: `own`, then `further` ones.
 
@@ -20,9 +20,9 @@ def in_order(
     (full, short), (more, last) = (_by_size(found, len(own[0])) for found in (own, further))
     if drawn:
         others = [*full[1:], *more]
-        chance.shuffle(others)
+        rng.shuffle(others)
         full, more = [full[0], *others[: len(full) - 1]], others[len(full) - 1 :]
-    chance.shuffle(full)
+    rng.shuffle(full)
     return [*full, *short, *more, *last]
 
 

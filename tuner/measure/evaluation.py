@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tuner.accelerators._applied import Generate, applied, check
-from tuner.accelerators._denoiser import denoiser_of
+from tuner.applying.applied import Generate, applied, check
 from tuner.errors import BadPictureError, TrialError, UsageError
+from tuner.loading import fingerprint
 from tuner.measure import device as machine
 from tuner.measure import statistics
 from tuner.measure.baseline import (
@@ -22,16 +22,16 @@ from tuner.measure.baseline import (
     timed_parts,
 )
 from tuner.measure.batches import in_order, split
-from tuner.measure.clock import Seconds, Stopwatch, Turns
-from tuner.measure.fidelity import Beside, Fidelity, Reference, of_equal
+from tuner.measure.extra_metrics import ExtraMetric, Fidelity, Reference, of_equal
+from tuner.measure.interleave import HandOver
 from tuner.measure.measurement import Measurement as Measurement
-from tuner.measure.memory import less, memory_errors
-from tuner.measure.pairs import Pairs
+from tuner.measure.out_of_memory import less, memory_errors
+from tuner.measure.paired_timing import Pairs
 from tuner.measure.pictures import checked, digest
 from tuner.measure.statistics import Estimate
-from tuner.measure.turns import HandOver
+from tuner.measure.stopwatch import Seconds, Stopwatch, Turns
 from tuner.metrics import Metric
-from tuner.models._load import fingerprint
+from tuner.pipelines.denoiser import denoiser_of
 from tuner.setting import Setting
 
 OnPictures = Callable[[int, list[Any]], None]  # the batch's number and its pictures
@@ -59,7 +59,7 @@ class Evaluation:
     timing_pairs: int = 3
     most_pairs: int = 12
     precision: float = 0.02  # a share of the speedup
-    beside: tuple[Beside, ...] = ()  # metrics beside the score
+    beside: tuple[ExtraMetric, ...] = ()  # metrics beside the score
     more: list[str] = field(default_factory=list)  # prompts for verdicts that need more of them
 
     @cached_property
@@ -275,8 +275,8 @@ class Evaluation:
                 self._one(setting, batches[0])  # warm-up, after every change of setting
             _ = self.pairs.baseline_is_warm
             further = split(len(self.prompts), len(self.prompts + self.more), self.batch_size)
-            chance = random.Random(f"{self.seed}/{setting}")
-            for index, numbers in enumerate(in_order(batches, further, chance, drawn=drawn)):
+            rng = random.Random(f"{self.seed}/{setting}")
+            for index, numbers in enumerate(in_order(batches, further, rng, drawn=drawn)):
                 reference = of_prompts
                 if numbers.start >= len(self.prompts):
                     other, reference = self._baseline_of(numbers, store)

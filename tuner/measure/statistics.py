@@ -75,8 +75,8 @@ def _signed_rank_quantile(count: int) -> int:
     ways[0] = 1
     for rank in range(1, count + 1):
         ways[rank:] += ways[:-rank].copy()
-    chance = ways.cumsum() / ways.sum()
-    return int(np.searchsorted(chance, (1 - CONFIDENCE) / 2, side="right")) - 1
+    probability = ways.cumsum() / ways.sum()
+    return int(np.searchsorted(probability, (1 - CONFIDENCE) / 2, side="right")) - 1
 
 
 def share(found: list[bool]) -> Estimate:

@@ -28,7 +28,7 @@ class Comparison(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Component:
+class MetricKind:
     """A metric by its name; what it needs is imported when it is loaded.
 
     Beside the score, its figure is a mean over the prompts: of a comparison as it is, of a metric

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuner.errors import UsageError
-from tuner.models._load import fingerprint
+from tuner.loading import fingerprint
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tuner.metrics import Component
+from tuner.metrics import MetricKind
 from tuner.metrics._load import loading, weights_of
 
 MODEL, PRETRAINED = "ViT-g-14", "laion2b_s34b_b88k"
@@ -57,4 +57,4 @@ class ClipScore:
             )
 
 
-component = Component(name="clip", load=ClipScore)
+component = MetricKind(name="clip", load=ClipScore)

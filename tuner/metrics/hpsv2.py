@@ -4,7 +4,7 @@ Its network is open_clip's ViT-H-14 with weights of its own, so open_clip loads 
 package pins versions that do not go together with ours, and reads the weights anew for each prompt.
 """
 
-from tuner.metrics import Component
+from tuner.metrics import MetricKind
 from tuner.metrics._load import loading
 from tuner.metrics.clip import ClipScore
 
@@ -24,4 +24,4 @@ def load(*, device: str, model: str = "ViT-H-14", weights: str | None = None) ->
     return ClipScore(device=device, model=model, pretrained=file, name="hpsv2")
 
 
-component = Component(name="hpsv2", load=load)
+component = MetricKind(name="hpsv2", load=load)

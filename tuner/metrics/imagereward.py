@@ -4,7 +4,7 @@ import io
 from contextlib import redirect_stdout
 from typing import Any
 
-from tuner.metrics import Component
+from tuner.metrics import MetricKind
 from tuner.metrics._load import loading, weights_of
 
 MODEL = "ImageReward-v1.0"
@@ -40,4 +40,4 @@ class ImageReward:
             ]
 
 
-component = Component(name="imagereward", load=ImageReward)
+component = MetricKind(name="imagereward", load=ImageReward)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tuner.metrics import Component
+from tuner.metrics import MetricKind
 from tuner.metrics._load import loading, tensor, weights_of
 
 
@@ -37,4 +37,4 @@ class Lpips:
         return values
 
 
-component = Component(name="lpips", load=Lpips, compares=True)
+component = MetricKind(name="lpips", load=Lpips, compares=True)

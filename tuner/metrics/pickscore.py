@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tuner.metrics import Component
+from tuner.metrics import MetricKind
 from tuner.metrics._load import loading, weights_of
 
 MODEL, PROCESSOR = "yuvalkirstain/PickScore_v1", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
@@ -40,4 +40,4 @@ class PickScore:
         return scores
 
 
-component = Component(name="pickscore", load=PickScore)
+component = MetricKind(name="pickscore", load=PickScore)

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from tuner.metrics import Component
+from tuner.metrics import MetricKind
 from tuner.metrics._load import tensor
 
 # A picture has 8 bits a channel. The rounding's own noise, of variance 1/12 of a step squared, is
@@ -34,4 +34,4 @@ class Psnr:
         return values
 
 
-component = Component(name="psnr", load=Psnr, compares=True, above=True, equal=HIGHEST_DB)
+component = MetricKind(name="psnr", load=Psnr, compares=True, above=True, equal=HIGHEST_DB)

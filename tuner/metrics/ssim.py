@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tuner.metrics import Component
+from tuner.metrics import MetricKind
 from tuner.metrics._load import tensor
 
 
@@ -28,4 +28,4 @@ class Ssim:
         return values
 
 
-component = Component(name="ssim", load=Ssim, compares=True, above=True, equal=1.0)
+component = MetricKind(name="ssim", load=Ssim, compares=True, above=True, equal=1.0)

@@ -6,9 +6,9 @@ from math import inf
 from typing import Any
 
 from tuner import registry
-from tuner.search.limits import Limits
-from tuner.search.record import AGAIN, Result, Verification, best
+from tuner.limits import Limits
 from tuner.spec import StudySpec
+from tuner.study.record import AGAIN, Result, Verification, best
 
 SPEED = "speed"
 ELSEWHERE = "its speed was measured on another machine or with other versions"
@@ -123,7 +123,7 @@ class Goal:
     def _over_limits(self, one: Result | Verification) -> Iterator[Miss]:
         for name in self.limits.missed(one.score_loss.value, one.fidelity):
             if name in self.limits.others:
-                metric = registry.component("metrics", name)
+                metric = registry.get("metrics", name)
                 value, limit = one.fidelity[name].value, self.limits.others[name]
                 side = "over" if metric.above else "under"
                 text = f"{metric.figure} {value:.3g} where {side} {limit:g} is asked"

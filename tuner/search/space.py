@@ -37,7 +37,7 @@ class Space:
         for accelerator in spec.accelerators:
             values = spec.values(accelerator)
             parts.append((accelerator, tuple((k, values[k.name]) for k in accelerator.knobs())))
-        return cls(parts=tuple(parts), all_on=spec.replay is not None, canonical=canonical)
+        return cls(parts=tuple(parts), all_on=spec.sweep is not None, canonical=canonical)
 
     def distributions(self) -> dict[str, FloatDistribution | IntDistribution]:
         """The flat encoding: 'deepcache.cache_interval' and so on."""

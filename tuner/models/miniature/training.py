@@ -35,7 +35,7 @@ def tokenizer() -> CLIPTokenizer:
     learner.train_from_iterator([" ".join(world.WORDS)], trainer)
     learned = json.loads(learner.to_str())["model"]
     alphabet = [letter + end for letter in ascii_lowercase for end in ("", "</w>")]
-    # The learner breaks ties by chance: put what it learned into an order of our own.
+    # The learner breaks ties by rng: put what it learned into an order of our own.
     merges = sorted(learned["merges"], key=lambda pair: (len("".join(pair)), pair))
     pieces = dict.fromkeys([*alphabet, *("".join(pair) for pair in merges)])
     # The end token has the highest number: open_clip finds it with argmax.

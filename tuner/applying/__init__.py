@@ -1,0 +1,1 @@
+"""Applying accelerators to a pipeline, one call at a time."""

@@ -1,0 +1,48 @@
+"""What ``tuner run`` prints around the work itself."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tuner.cli.answer import answer
+from tuner.cli.progress import Display
+from tuner.cli.show import print_lines
+from tuner.cli.tables import front_table, remarks
+from tuner.errors import UnreachedError
+from tuner.search.goal import Goal
+from tuner.session import Outcome, Session
+from tuner.spec import StudySpec
+from tuner.study.baseline import BASELINE, attributes
+
+
+def run_all(specs: list[StudySpec], console: Console, pictures: Path | None) -> None:
+    """Run studies one after another; raises `UnreachedError` where a goal was not reached."""
+    session = Session(pictures)
+    missed: list[str] = []
+    for spec in specs:
+        goal = Goal.of(spec)
+        trials = "every point" if spec.trials is None else f"at most {spec.trials} trials"
+        console.print(f"[bold]{spec.triple}[/bold]  {goal}, {trials}")
+        with Display(console, goal, spec.trials, spec.num_samples) as display:
+            outcome = session.run(spec, display, display.baseline_went_on)
+        _print_outcome(outcome, console)
+        lines = answer(outcome.study, outcome.goal)
+        if outcome.best is None:
+            missed.append("; ".join([f"{outcome.study.study_name}: {lines[0]}", *lines[1:]]))
+        else:
+            print_lines(lines, console)
+    if missed:
+        raise UnreachedError("; ".join(missed))
+
+
+def _print_outcome(outcome: Outcome, console: Console) -> None:
+    baseline: dict[str, Any] = attributes(outcome.study)[BASELINE]
+    console.print(
+        f"baseline {baseline['latency_s']:.3f} s per image, score {baseline['score']:.2f} "
+        f"over {baseline['num_samples']} prompts",
+        highlight=False,
+    )
+    name = outcome.study.study_name
+    console.print(front_table(outcome.front, outcome.goal.limits, f"{name}: Pareto front"))
+    print_lines(remarks(outcome.results), console, style="dim")

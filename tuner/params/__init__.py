@@ -1,0 +1,1 @@
+"""`search_params.json`: written, read, applied to a pipeline, and verified."""

@@ -1,0 +1,1 @@
+"""What a setting computes, step by step and layer by layer."""

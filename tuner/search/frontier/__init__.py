@@ -1,0 +1,1 @@
+"""Our own sampler: predicts speed, learns quality, proposes the most promising setting."""

@@ -1,0 +1,1 @@
+"""Running a study's trials: ask the sampler, measure, stop, verify, record."""

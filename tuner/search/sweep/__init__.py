@@ -1,0 +1,1 @@
+"""Sweeps: going through every point of a product of knob values."""

@@ -1,0 +1,109 @@
+"""The address of a database: what it may be, and whose database is there."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from tuner.errors import UsageError
+from tuner.passwords import HIDDEN, hidden
+from tuner.storage.tables import VERSION
+
+
+def check_address(url: str) -> None:
+    """Raise `UsageError` for a database that could not be used; writes nothing."""
+    engine_options(full(url), create=True)
+
+
+def full(url: str) -> str:
+    """An address as SQLAlchemy reads it; a file's name alone is one of SQLite's."""
+    return url if "://" in url else f"sqlite:///{url}"
+
+
+def unusable(url: str, error: Exception) -> UsageError:
+    """What is said where a database cannot be used."""
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    return UsageError(
+        f"cannot use the database {hidden(url)}: {_without_password(reason, url)}; "
+        "give --storage another file"
+    )
+
+
+def _without_password(reason: str, url: str) -> str:
+    """A library's own words, in which the address may be quoted."""
+    password = make_url(url).password
+    for secret in (password, quote(password, safe="")) if password else ():
+        reason = reason.replace(secret, HIDDEN)
+    return hidden(reason)
+
+
+def engine_options(url: str, create: bool) -> dict[str, Any]:
+    """What SQLAlchemy needs beside the address; a `UsageError` where it could not be used."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
+        raise UsageError(f"{hidden(url)!r} is no database; try sqlite:///tuner.db") from None
+    if not parsed.drivername.startswith("sqlite"):
+        return {}
+    if not parsed.database or parsed.database == ":memory:":
+        raise UsageError("the database must be a file; try sqlite:///tuner.db")
+    path = Path(parsed.database)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give --storage a file, such as sqlite:///tuner.db")
+    if path.exists():
+        with path.open("rb") as file:
+            start = file.read(16)
+        if start and start != b"SQLite format 3\0":
+            raise UsageError(f"{path} is no SQLite database; give --storage another file")
+        if start:
+            _look_inside(path, url)
+        if not os.access(path, os.W_OK):
+            raise UsageError(f"{path} cannot be written to; give --storage another file")
+    elif not create:
+        raise UsageError(f"there is no database {path}; `tuner run` makes one")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}; make it, or give --storage another")
+    if not _can_write(path.parent):
+        raise UsageError(f"the folder {path.parent} cannot be written to; give --storage another")
+    return {"connect_args": {"timeout": 60}}
+
+
+def _can_write(folder: Path) -> bool:
+    if not os.access(folder, os.W_OK):
+        return False
+    return not os.statvfs(folder).f_flag & os.ST_RDONLY
+
+
+def _look_inside(path: Path, url: str) -> None:
+    """Check whose database a file is, without changing a byte of it or beside it."""
+    # Without a journal beside it nobody writes: "immutable" then keeps SQLite from making one.
+    quiet = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro{quiet}", uri=True)
+    try:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        check_owner({name for (name,) in rows}, connection, url)
+    except sqlite3.Error as error:
+        raise unusable(url, error) from error
+    finally:
+        connection.close()
+
+
+def check_owner(tables: set[str], connection: Any, url: str) -> None:
+    """Raise `UsageError` for a database of another program, and for a newer one of ours."""
+    if tables and not any(name.startswith("tuner_") for name in tables):
+        raise UsageError(
+            f"{hidden(url)} belongs to another program (it has a table {sorted(tables)[0]!r}); "
+            "give --storage another file"
+        )
+    if "tuner_version" in tables:
+        query = "SELECT MAX(version) FROM tuner_version"
+        ((newest,),) = connection.execute(query).fetchall()
+        if newest is not None and newest > VERSION:
+            raise UsageError(
+                f"{hidden(url)} was made by a newer version of the tuner ({newest} > {VERSION}); "
+                "update the tuner, or give --storage another file"
+            )

@@ -1,0 +1,198 @@
+"""One database: Optuna's studies, the table of baselines, and who runs which trial."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import optuna
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from tuner.errors import UsageError
+from tuner.passwords import hidden
+from tuner.storage import address
+from tuner.storage import queries as trials
+from tuner.storage.recovery import Liveness, LivingStorage
+from tuner.storage.tables import VERSION, Base, BaselineRow, VersionRow
+
+LONG = ("scores", "numbers", "ratios", "traceback")  # trial attributes that only an analysis reads
+NAME = 500  # letters of a study's name; Optuna's column has room for 512
+Made = TypeVar("Made")
+
+
+class Storage:
+    """Opens the database, and makes it when there is none.
+
+    Raises `UsageError` for an address that cannot be opened, a file of another program, a newer
+    version and a folder that cannot be written to; nothing is written then.
+    """
+
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        """Open `url`, such as 'sqlite:///tuner.db'; without `create` it must exist."""
+        self.url = address.full(url)
+        options = address.engine_options(self.url, create)
+        try:
+            self.engine: Engine = create_engine(self.url, **options)
+            if self.engine.dialect.name != "sqlite":  # a file was looked into already
+                with self.engine.connect() as connection:
+                    tables = set(inspect(self.engine).get_table_names())
+                    address.check_owner(tables, _Plain(connection), self.url)
+            _tune(self.engine)
+            _patiently(self._make_tables)
+            self.optuna = _patiently(lambda: LivingStorage(self.url, options))
+            _tune(self.optuna.engine)
+            self.optuna.engine.dispose()  # the connection that made its tables is not tuned
+        except (SQLAlchemyError, RuntimeError, ModuleNotFoundError) as error:
+            raise address.unusable(self.url, error) from error
+        self.liveness = Liveness(self.optuna)
+
+    def _make_tables(self) -> None:
+        """Make our tables where there are none."""
+        Base.metadata.create_all(self.engine)
+        with Session(self.engine) as session:
+            if session.get(VersionRow, VERSION) is None:
+                session.add(VersionRow(version=VERSION))
+                session.commit()
+
+    def get(self, kind: str, key: str) -> dict[str, Any] | None:
+        """The payload of a baseline, or None."""
+        with Session(self.engine) as session:
+            row = session.get(BaselineRow, (kind, key))
+            return None if row is None else dict(row.payload)
+
+    def put(self, kind: str, key: str, parts: dict[str, Any], payload: dict[str, Any]) -> None:
+        """Keep a baseline; one that is there already is replaced."""
+        with Session(self.engine) as session:
+            session.merge(
+                BaselineRow(
+                    kind=kind, key=key, parts=parts, payload=payload, created=datetime.now(UTC)
+                )
+            )
+            session.commit()
+
+    def study_names(self) -> list[str]:
+        """The studies in the database, oldest first."""
+        return [summary.study_name for summary in self.optuna.get_all_studies()]
+
+    def study(self, name: str) -> optuna.Study:
+        """A study that exists, to be read; a `UsageError` lists those that do."""
+        if name not in self.study_names():
+            known = ", ".join(self.study_names()) or "none"
+            raise UsageError(f"no study {name!r} in {hidden(self.url)}; it has: {known}")
+        return trials.bypass_trial_cache(optuna.load_study(study_name=name, storage=self.optuna))
+
+    def open_study(self, triple: str, evaluation: dict[str, Any]) -> optuna.Study:
+        """The study of a triple with this way of evaluating it, made when there is none.
+
+        The first way of evaluating a triple has the triple's name; another one gets a suffix that
+        says in what it differs.
+        """
+        name = triple
+        if triple in self.study_names():
+            # A study without one was made by another worker a moment ago, for the same purpose.
+            first = self.study(triple).user_attrs.get("evaluation", evaluation)
+            keys = [*evaluation, *(k for k in first if k not in evaluation)]
+            now = {k: evaluation.get(k, "none") for k in keys if first.get(k) != evaluation.get(k)}
+            if now:
+                suffix = ",".join(f"{k}={_short(v)}" for k, v in now.items())
+                name = self._own_name(f"{triple} {suffix}", evaluation)
+        study = optuna.create_study(
+            study_name=name,
+            storage=self.optuna,
+            directions=["maximize", "minimize"],
+            load_if_exists=True,
+        )
+        if "evaluation" not in study.user_attrs:
+            study.set_user_attr("evaluation", evaluation)
+            study.set_metric_names(["speedup", "score loss"])
+        return study
+
+    def _own_name(self, wanted: str, evaluation: dict[str, Any]) -> str:
+        """A name that no other way of evaluating has: short names may leave out what tells them."""
+        name = wanted[:NAME]
+        if name in self.study_names():
+            kept = self.study(name).user_attrs.get("evaluation", evaluation)
+            if kept != evaluation:
+                digest = _digest(json.dumps(evaluation, sort_keys=True))
+                name = f"{wanted[: NAME - len(digest) - 1]} {digest}"
+        return name
+
+    def open_sweep(self, name: str, evaluation: dict[str, Any]) -> optuna.Study:
+        """A study of as many trials as there may be, named as in `open_study`."""
+        study = trials.bypass_trial_cache(self.open_study(name, evaluation))
+        trials.index_by_state(study)
+        return study
+
+    def bury_dead_trials(self, study: optuna.Study) -> int:
+        """Fail the trials whose process is gone, and queue them again; how many there were."""
+        return self.liveness.bury(study)
+
+    def judge_again(
+        self,
+        study: optuna.Study,
+        limits: dict[str, Any],
+        constraints: Callable[[int, dict[str, Any]], list[float]],
+    ) -> None:
+        """Store the constraints of every finished trial for changed limits.
+
+        `constraints` makes them from a trial's number and attributes.
+        """
+        if study.user_attrs.get("limits") == limits:
+            return
+        ended = trials.attributes(study, *trials.ENDED, without=LONG)
+        trials.judge(
+            study,
+            {
+                trial: constraints(number, kept)
+                for trial, number, kept in ended
+                if "score_loss" in kept
+            },
+        )
+        study.set_user_attr("limits", limits)
+
+
+def _patiently(make: Callable[[], Made]) -> Made:
+    """Make tables while another process may be making the same, Optuna's as well as ours."""
+    for _ in range(9):
+        try:
+            return make()
+        except (OperationalError, IntegrityError):
+            time.sleep(0.2)
+    return make()
+
+
+class _Plain:
+    """Runs plain SQL on a connection of SQLAlchemy."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def execute(self, query: str) -> Any:
+        return self.connection.execute(text(query))
+
+
+def _tune(engine: Engine) -> None:
+    """SQLite's default settings lock up with several workers."""
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+
+def _short(value: Any) -> str:
+    """At most 40 letters, others for another value."""
+    text = str(value).replace("/", "-")
+    return text if len(text) <= 40 else f"{text[:33]} {_digest(text)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]

@@ -1,0 +1,1 @@
+"""A study's baseline and trials: what is stored of them, and how it is read."""
