@@ -17,10 +17,11 @@ from bench._miniature import conditions, evaluation_of, quiet
 from bench.coverage import scores_of
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
-from tuner.session import Outcome, Session
+from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
-from tuner.study.record import Result
+from tuner.study.results import Result
+from tuner.study_run import Outcome
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ from tuner.measure.measurement import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.plans.plan import shape_of
 from tuner.search.goal import Goal
-from tuner.search.runner.run import search
+from tuner.search.runner.run import Search
 from tuner.search.space import Space
 from tuner.search.sweep.estimate import span
 from tuner.search.sweep.grid import DistinctGrid, Grid
@@ -49,8 +49,8 @@ from tuner.setting import Setting, identity
 from tuner.spec import StudySpec
 from tuner.storage.cursor import POINT
 from tuner.storage.database import Storage
-from tuner.storage.queries import finished
-from tuner.study import record
+from tuner.storage.log import log_of
+from tuner.study.results import read_results
 
 SPEC = StudySpec(pipe="SD1.5", sampler="grid")
 SPACE = Space.of(SPEC)
@@ -103,20 +103,19 @@ class Filled:
 
     def run(self, trials: int) -> None:
         """So many trials more."""
-        search(
+        Search(
             study=self.study,
-            storage=self.storage,
             space=SPACE,
             goal=Goal.of(SPEC),
             measure=made_up,
             canonical=lambda setting: setting,
-            trials=finished(self.study) + trials,
+            trials=log_of(self.study).finished() + trials,
             samples=SPEC.num_samples,
-        )
+        ).run()
 
     def fill(self, count: int) -> None:
         """Copy the first trials' rows until there are so many; each trial gets the next point."""
-        first, passed = finished(self.study), self.sampler.reach(self.study).passed
+        first, passed = log_of(self.study).finished(), self.sampler.reach(self.study).passed
         new = [
             {
                 "trial": number + 1,
@@ -137,7 +136,7 @@ class Filled:
 
     def cost(self, repetitions: int) -> Cost:
         """What the next trials cost."""
-        trials, size = finished(self.study), self.size()
+        trials, size = log_of(self.study).finished(), self.size()
         self.run(20)  # what is made once is made
         process = psutil.Process()
         before = process.memory_info().rss
@@ -166,14 +165,15 @@ class Filled:
         """The sampler's part of a trial; the trial's own row is there already."""
         seconds = []
         for _ in range(repetitions):
-            trial = self.study._storage.create_new_trial(self.study._study_id)
+            trial = log_of(self.study).begin({}, {})
+            stored = log_of(self.study).stored(trial)
             begin = time.thread_time()
             left = sampler.reach(self.study).left
-            point = sampler.cursor(self.study).take(trial, sampler.find)
+            point = sampler.cursor(self.study).take(stored, sampler.find)
             assert point is not None and left > 0
             SPACE.setting(POINTS[point])
             seconds.append(time.thread_time() - begin)
-            self.study._storage.set_trial_state_values(trial, TrialState.FAIL)
+            self.study.tell(trial, state=TrialState.FAIL)
         return statistics.median(seconds) * 1000
 
     def size(self) -> int:
@@ -247,7 +247,7 @@ def reading(url: str) -> tuple[int, float, float]:
     study = Storage(url).study(STUDY)
     before = psutil.Process().memory_info().rss
     begin = time.thread_time()
-    count = len(record.results(study))
+    count = len(read_results(study))
     seconds = time.thread_time() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return count, seconds, (peak - before) / 1e6

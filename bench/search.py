@@ -30,7 +30,7 @@ from bench.searches import SEARCHES, Search, frontier, known, probes
 from bench.tables import GUIDANCE, PRODUCTS
 from tuner.search.frontier.speed_model import SpeedModel
 from tuner.spec import Aim
-from tuner.study.record import Result, best
+from tuner.study.results import Result, fastest_feasible
 
 FRONT = 50  # trials, after which the area is compared
 BEFORE = 60  # trials of the study that is learned from, and of the searches with a second look
@@ -142,17 +142,15 @@ def after(
 
     What it learned of a setting is the last of its looks: what settled it, or the second one.
     """
-    before = frontier(other, 1000 + seed, BEFORE, aim, whole=True)
-    before.settle()
+    before = frontier(other, 1000 + seed, BEFORE, aim, whole=True, resolves=True)
     fastest = before.verified()
-    last = {one.setting: one for one in before.observations}
     return frontier(
         truth,
         seed,
         trials,
         aim,
         whole,
-        related=list(last.values()),
+        related=before.observations(),
         first=[] if fastest is None else [fastest.setting],
     )
 
@@ -183,9 +181,9 @@ def raced(truth: TruthTable, seed: int) -> list[tuple[int, bool]]:
     """Of each row the prompts that its trial took, and whether it was stopped."""
     found = []
     for row in range(len(truth.table.settings)):
-        replay = TableSearch(truth, seed, races=True)
-        stopped = replay.run(row)["stopped"]
-        found.append((replay.prompts, stopped))
+        search = TableSearch(truth, seed)
+        stopped = search.raced(row)
+        found.append((search.prompts, stopped))
     return found
 
 
@@ -193,10 +191,10 @@ def print_predicted(truth: TruthTable, seeds: int) -> None:
     """What the latency model says of every setting, from timed steps and the first trials."""
     errors, ranks = [], []
     for seed in range(seeds):
-        model = SpeedModel(truth.knowledge.work)
-        replay, first = TableSearch(truth, seed, races=True), known(truth)
-        timed = probes(truth, replay, first)
-        model.fit(timed, [(one, replay.run(truth.row[one])["speedup"]) for one in first])
+        model = SpeedModel(truth.context.work)
+        search, first = TableSearch(truth, seed), known(truth)
+        timed = probes(truth, search, first)
+        model.fit(timed, [(one, next(search.measure(one, 0)).speedup.value) for one in first])
         speedups = model.speedups(truth.table.settings)
         off = np.abs(speedups / truth.speedups - 1)
         errors.append([np.median(off), np.quantile(off, 0.9)])
@@ -214,9 +212,8 @@ def print_curse(truth: TruthTable, searches: int) -> None:
     verified: list[Result | None] = []
     prompts = []
     for seed in range(searches):
-        replay = frontier(truth, seed, BEFORE, "max", whole=True)
-        replay.settle()
-        unverified.append(best(replay.results, LIMITS))
+        replay = frontier(truth, seed, BEFORE, "max", whole=True, resolves=True)
+        unverified.append(fastest_feasible(replay.results, LIMITS))
         before = replay.prompts
         verified.append(replay.verified())
         prompts.append(replay.prompts - before)

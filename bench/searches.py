@@ -14,7 +14,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 
-from bench.replay import BLOCK, LIMIT, MORE, PROMPTS, SCATTER, TableSearch, TruthTable
+from bench.replay import BATCH, LIMIT, MORE, PROMPTS, SCATTER, TableSearch, TruthTable, row_of
 from tuner.accelerators import Value
 from tuner.search.frontier.context import Observation
 from tuner.search.frontier.sampler import FrontierSampler
@@ -23,6 +23,7 @@ from tuner.search.samplers import TO_TIME
 from tuner.search.sweep.walk import gentle_knobs, is_bolder, loops
 from tuner.setting import Setting
 from tuner.spec import Aim
+from tuner.storage.log import log_of
 
 Search = Callable[
     [TruthTable, int, int, Aim, bool], TableSearch
@@ -37,7 +38,7 @@ def optuna_search(
     def search(
         truth: TruthTable, seed: int, trials: int, aim: Aim, whole: bool = False
     ) -> TableSearch:
-        replay = TableSearch(truth, seed, races=False)
+        table = TableSearch(truth, seed)
         sampler = make(seed)
         up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
         study = optuna.create_study(directions=[up] if single else [up, down], sampler=sampler)
@@ -46,15 +47,16 @@ def optuna_search(
                 study.enqueue_trial(truth.index[setting])
 
         def objective(trial: optuna.Trial) -> Any:
-            kept = replay.run(row_of(truth, trial))
-            excess = kept["score_loss"] - LIMIT
-            trial.storage.set_trial_system_attr(trial._trial_id, "constraints", [excess or 1e-12])
-            if replay.arrived and not whole:
+            measured = table.evaluate(row_of(truth, trial))
+            speedup, loss = measured.speedup.value, measured.score_loss.value
+            excess = loss - LIMIT
+            log_of(study).set_constraints(trial, [excess or 1e-12])
+            if table.arrived and not whole:
                 study.stop()
-            return kept["speedup"] if single else (kept["speedup"], kept["score_loss"])
+            return speedup if single else (speedup, loss)
 
         study.optimize(objective, n_trials=trials)
-        return replay
+        return table
 
     return search
 
@@ -67,13 +69,26 @@ def frontier(
     whole: bool = False,
     related: Sequence[Observation] = (),
     first: Sequence[Setting] = (),
+    *,
+    resolves: bool = False,
 ) -> TableSearch:
-    """A search by our own sampler; `first` is a related study's best, in place of the papers'."""
-    replay = TableSearch(truth, seed, races=True, aim=aim)
+    """A search by our own sampler, with the tuner's runner.
+
+    Args:
+        truth: the table that it searches.
+        seed: of its prompts and its sampler.
+        trials: at most.
+        aim: of the sampler.
+        whole: go on after it has arrived.
+        related: the observations of a warm start.
+        first: the settings to begin with, in place of the papers'.
+        resolves: resolve inconclusive settings of the front at the end.
+    """
+    search = TableSearch(truth, seed, aim=aim)
     first = first or known(truth)
-    timed = probes(truth, replay, [*(one.setting for one in related), *first])
+    timed = probes(truth, search, [*(one.setting for one in related), *first])
     sampler = FrontierSampler(
-        truth.knowledge,
+        truth.context,
         limit=LIMIT,
         aim=aim,
         seed=seed,
@@ -83,36 +98,22 @@ def frontier(
         prompts=PROMPTS + MORE,
     )
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-    for setting in first:
-        study.enqueue_trial(truth.index[setting])
-
-    def objective(trial: optuna.Trial) -> tuple[float, float]:
-        kept = replay.run(row_of(truth, trial))
-        for name, value in kept.items():
-            trial.set_user_attr(name, value)
-        everything = len(replay.results) + len(replay.stopped) == len(truth.table.settings)
-        if (replay.arrived and not whole) or everything:
-            study.stop()
-        if kept["stopped"]:
-            raise optuna.TrialPruned
-        return kept["speedup"], kept["score_loss"]
-
-    study.optimize(objective, n_trials=trials)
-    return replay
+    search.run(study, trials, first=first, whole=whole, resolves=resolves)
+    return search
 
 
-def probes(truth: TruthTable, replay: TableSearch, measured: Sequence[Setting]) -> list[TimedSteps]:
+def probes(truth: TruthTable, search: TableSearch, measured: Sequence[Setting]) -> list[TimedSteps]:
     """The steps that are timed at the start, each after a warm-up; they cost prompts.
 
     The speedups of those `measured` are known, or going to be.
     """
     found = []
-    chosen = to_time(truth.table.settings, truth.knowledge.work, TO_TIME, measured)
+    chosen = to_time(truth.table.settings, truth.context.work, TO_TIME, measured)
     for setting in (Setting(), *chosen) if chosen else ():
         seconds = np.array(truth.sums.steps(setting))
-        steps = seconds * np.exp(replay.random.normal(0, 3 * SCATTER, len(seconds)))
+        steps = seconds * np.exp(search.random.normal(0, 3 * SCATTER, len(seconds)))
         found.append(TimedSteps(setting=setting, steps=tuple(steps), rest=truth.sums.rest))
-    replay.prompts += len(chosen) * 3 * BLOCK  # a batch to warm up, and one each with and without
+    search.prompts += len(chosen) * 3 * BATCH  # a batch to warm up, and one each with and without
     return found
 
 
@@ -120,12 +121,12 @@ def old_order(
     truth: TruthTable, seed: int, trials: int, aim: Aim, whole: bool = False
 ) -> TableSearch:
     """The old script's walk (`tuner.search.sweep.walk`)."""
-    replay = TableSearch(truth, seed, races=False)
+    search = TableSearch(truth, seed)
     points, gentle = loops(truth.offered), gentle_knobs()
     best: tuple[float, dict[str, Value]] | None = None
     done: set[int] = set()
     for number in range(points.count):
-        if replay.trials >= trials or (replay.arrived and not whole):
+        if search.trials >= trials or (search.arrived and not whole):
             break
         point = points[number]
         if best is not None and not is_bolder(point, best[1], gentle):
@@ -133,14 +134,15 @@ def old_order(
         places = (values.index(point[name]) for name, values in truth.offered.items())
         row = truth.by_index[tuple(places)]
         if row in done:
-            replay.trials += 1
-            replay.prompts += PROMPTS
+            search.trials += 1
+            search.prompts += PROMPTS
             continue
         done.add(row)
-        kept = replay.run(row)
-        if kept["score_loss"] < LIMIT and (best is None or kept["speedup"] > best[0]):
-            best = (kept["speedup"], point)
-    return replay
+        measured = search.evaluate(row)
+        speedup, loss = measured.speedup.value, measured.score_loss.value
+        if loss < LIMIT and (best is None or speedup > best[0]):
+            best = (speedup, point)
+    return search
 
 
 def known(truth: TruthTable) -> list[Setting]:
@@ -161,12 +163,6 @@ def known(truth: TruthTable) -> list[Setting]:
         if truth.table.settings[row] not in found:
             found.append(truth.table.settings[row])
     return found
-
-
-def row_of(truth: TruthTable, trial: optuna.Trial) -> int:
-    """Ask a trial for every knob's index."""
-    point = tuple(trial.suggest_int(name, 0, one.high) for name, one in truth.distributions.items())
-    return truth.by_index[point]
 
 
 def _tpe(seed: int) -> BaseSampler:

@@ -16,7 +16,7 @@ from tuner.measure.baseline import BaselineLatency, key_of, payload_of
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.interleave import interleaved, one_by_one
 from tuner.measure.stopwatch import Seconds, Stopwatch, Turns
-from tuner.search.runner.run import Observer
+from tuner.search.runner.observer import Observer
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec

@@ -20,7 +20,7 @@ from tuner.prompts._file import prompt_set
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
-from tuner.study import record
+from tuner.study.results import read_results
 
 pytestmark = pytest.mark.usefixtures("ticking")  # how fast this machine is decides nothing
 NAME = "miniature/DDIM/4"
@@ -59,7 +59,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         storage=f"sqlite:///{folder / 'tuner.db'}",
     )
     outcome = Session().run(spec)
-    assert any(one.setting.accelerators for one in record.results(outcome.study))
+    assert any(one.setting.accelerators for one in read_results(outcome.study))
     contents = export.document([outcome.study])
     for point in every(contents["studies"][NAME]):
         point |= {"speedup": 0.5, "speedup_ci": [0.4, 0.6], "verified": None}

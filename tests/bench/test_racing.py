@@ -9,7 +9,7 @@ from bench.racing import LIMIT, PROMPTS, RULES, Drawn, tables
 from tuner.limits import Limits
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
-from tuner.search.runner.stopping import StoppingRule, spend
+from tuner.search.runner.stopping import StoppingRule, measure_until_stopped
 
 
 @pytest.mark.parametrize("batch", [1, 3, 4, 8])
@@ -30,7 +30,7 @@ def test_a_drawn_trial_is_stopped_where_the_tuner_stops_it(batch: int) -> None:
             )
             for count in (*range(batch, PROMPTS, batch), PROMPTS)
         )
-        taken.append(spend(looks, effort)[0].prompts)
+        taken.append(measure_until_stopped(looks, effort)[0].prompts)
     assert len(set(taken)) > 2
     assert RULES["now"].stopped_after(Drawn.of(before, after), batch).tolist() == taken
 

@@ -12,10 +12,10 @@ from tests.gpu.pipelines import DEVICE, evaluation_of, generated, scarce
 from tests.runs.study import finished, spec
 from tuner.errors import TrialError, UsageError
 from tuner.measure.baseline import InMemoryStore
-from tuner.search.runner.run import Observer
+from tuner.search.runner.observer import Observer
 from tuner.session import Session
 from tuner.setting import Setting
-from tuner.study.record import Result
+from tuner.study.results import Result
 
 pytestmark = pytest.mark.gpu
 

@@ -6,7 +6,7 @@ from tests.search.study import Bench, racing
 from tuner.cli.answer import answer
 from tuner.limits import Limits
 from tuner.search.goal import Goal
-from tuner.session import request
+from tuner.study.identity import request
 
 KNOBS = {"deepcache": {"cache_interval": (2, 3, 5), "cache_branch_id": (0,)}}
 

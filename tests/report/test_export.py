@@ -22,11 +22,12 @@ from tuner.measure.evaluation import Measurement
 from tuner.params import write as export
 from tuner.search.goal import Goal
 from tuner.search.runner.verify import verify
-from tuner.session import request
 from tuner.setting import Setting
-from tuner.study import record
 from tuner.study.baseline import OLD_KEY, keep_baseline
-from tuner.study.record import Result
+from tuner.study.identity import request
+from tuner.study.recording import store_verification
+from tuner.study.results import Result, fastest_feasible, read_results
+from tuner.study.verifications import Failure
 
 SCHEMA = json.loads(export.SCHEMA.read_text())
 POINT = {"$ref": "#/$defs/point", "$defs": SCHEMA["$defs"]}
@@ -57,8 +58,8 @@ def checked(document: dict[str, Any]) -> dict[str, Any]:
 def test_a_searched_study_validates_and_names_its_best(tmp_path: Path) -> None:
     bench = searched(tmp_path, trials=20, req_score_loss=0.03)
     study = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]
-    results = record.results(bench.study)
-    best = record.best(results, Limits(score_loss=0.03))
+    results = read_results(bench.study)
+    best = fastest_feasible(results, Limits(score_loss=0.03))
     assert best is not None
     assert study["best"]["trial"] == best.trial
     assert study["best"]["feasible"]
@@ -120,8 +121,8 @@ def test_what_was_timed_elsewhere_or_broke_off_again_is_exported_as_such(tmp_pat
     keep_baseline(bench.study, moved)
     bench.study.set_user_attr(OLD_KEY, "the one before")
     best = export.entry(bench.study)["best"]
-    broke = record.Failure(reason="it broke")
-    record.keep_verification(bench.study, best["trial"], broke, Goal.of(bench.spec).limits)
+    broke = Failure(reason="it broke")
+    store_verification(bench.study, best["trial"], broke, Goal.of(bench.spec).limits)
     study = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]
     (failed,) = (one for one in study["pareto"] if one["trial"] == best["trial"])
     assert (failed["failed_again"], failed["feasible"]) == ("it broke", False)

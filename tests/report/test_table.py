@@ -9,7 +9,7 @@ from tuner.cli.tables import remarks, verdict
 from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
 from tuner.setting import Setting
-from tuner.study.record import Result
+from tuner.study.results import Result
 
 
 def result(ratio: float, note: str | None, **changes: Any) -> Result:

@@ -16,7 +16,7 @@ import optuna
 
 from tuner.cli.main import main
 from tuner.measure.evaluation import Evaluation, Measurement
-from tuner.search.runner.run import Observer
+from tuner.search.runner.observer import Observer
 from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage

@@ -11,11 +11,11 @@ from optuna.trial import TrialState
 from tests.runs.study import finished, spec, trials
 from tuner.errors import TrialError, UnfitError
 from tuner.measure.stopwatch import Seconds
-from tuner.search.runner.run import Observer
+from tuner.search.runner.observer import Observer
 from tuner.session import Session, _timed
 from tuner.setting import Setting
 from tuner.storage.database import Storage
-from tuner.study.record import Result
+from tuner.study.results import Result
 
 
 class Sabotage(Observer):

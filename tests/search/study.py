@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import optuna
+from tuner.storage.queries import begun
 
 from tests.pipelines import LATENT_SIDE, tiny
 from tuner.measure.device import PeakMemory
@@ -15,13 +16,13 @@ from tuner.measure.statistics import Estimate
 from tuner.plans.plan import shape_of
 from tuner.search.goal import Goal
 from tuner.search.problem import Problem
-from tuner.search.runner.run import Observer, search
+from tuner.search.runner.observer import Observer
+from tuner.search.runner.run import search
 from tuner.search.samplers import sampler
 from tuner.search.space import Space
 from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
-from tuner.storage.queries import begun
 
 EVALUATION: dict[str, object] = {
     "weights": "made up",

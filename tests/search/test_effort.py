@@ -9,9 +9,9 @@ import pytest
 
 from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
-from tuner.search.runner.stopping import Answer, StoppingRule, spend
+from tuner.search.runner.stopping import Answer, StoppingRule, measure_until_stopped
 from tuner.setting import Setting
-from tuner.study.record import Result
+from tuner.study.results import Result
 
 DEEPCACHE = {"cache_interval": 3, "cache_branch_id": 0}
 LIMITS = Limits(score_loss=0.02, others={"lpips": 0.2})
@@ -209,7 +209,7 @@ def test_a_second_look_stops_as_soon_as_it_is_sure() -> None:
             taken.append(prompts)
             yield measured(prompts, loss(0.015, half))
 
-    last, answer = spend(looks(), settling())
+    last, answer = measure_until_stopped(looks(), settling())
     assert (last.prompts, answer) == (64, Answer.ENOUGH)
     assert taken == [16, 32, 48, 64]
 

@@ -21,9 +21,8 @@ from tuner.search.goal import ELSEWHERE, Goal
 from tuner.search.runner.verify import verify
 from tuner.setting import Setting
 from tuner.storage.database import Storage
-from tuner.study import record
 from tuner.study.baseline import keep_baseline, key_old_trials
-from tuner.study.record import Result
+from tuner.study.results import Result, read_results
 
 SLOW, MIDDLE, FAST = SETTINGS = [
     Setting.of({"deepcache": {"cache_interval": interval, "cache_branch_id": 0}})
@@ -68,7 +67,7 @@ class Moved(Bench):
 
     @property
     def results(self) -> dict[Setting, Result]:
-        return {one.setting: one for one in record.results(self.study)}
+        return {one.setting: one for one in read_results(self.study)}
 
 
 def test_a_target_is_not_met_by_a_ratio_of_another_machine_but_measured_now(
@@ -93,7 +92,7 @@ def test_a_latency_target_is_compared_with_the_baseline_of_today(tmp_path: Path)
     assert bench.seen == []  # nothing promises it
     bench.move("newer", 0.6)
     found = bench.verify(goal)
-    assert found is not None and found.verified_today
+    assert found is not None and found.verified_now
     assert bench.seen == [FAST]
     assert found.latency_s == pytest.approx(0.4)
 
@@ -178,13 +177,13 @@ def test_trials_without_a_key_are_of_the_baseline_that_the_study_had_last(tmp_pa
     parts = {"threads": 8, "device": "cpu"}
     old.study.set_user_attr("baseline_parts", parts | {"seed": 1, "prompts": "4", "metric": "m"})
     old.study.set_user_attr("baseline", {"latency_s": 3.0, "score": 30.0})
-    first = next(one for one in record.results(old.study) if one.setting == FAST)
-    assert (first.latency_s, first.denoising_s, first.today) == (2.0, None, True)
+    first = next(one for one in read_results(old.study) if one.setting == FAST)
+    assert (first.latency_s, first.denoising_s, first.current) == (2.0, None, True)
     key_old_trials(old.study)
     for key, today in ((key_of(parts), True), (key_of(parts | {"threads": 1}), False)):
         keep_baseline(old.study, replace(bench.look(FAST), latency_key=key))
         key_old_trials(old.study)  # once is enough
-        assert {one.today for one in record.results(old.study)} == {today}
+        assert {one.current for one in read_results(old.study)} == {today}
 
 
 class Two(Bench):
@@ -216,7 +215,7 @@ class Two(Bench):
 
     @property
     def fastest(self) -> Result:
-        found = record.results(self.study)
+        found = read_results(self.study)
         return next(one for one in found if one.setting.params == FASTEST)
 
     def fastest_is_feasible(self) -> bool:
@@ -231,7 +230,7 @@ def test_a_target_that_no_figure_of_another_machine_promises_is_searched_for_her
 ) -> None:
     first = Two(tmp_path, "old", 0.5)
     first.search()
-    assert max(one.speedup.value for one in record.results(first.study)) < 1.35
+    assert max(one.speedup.value for one in read_results(first.study)) < 1.35
     here = Two(tmp_path, "new", sampler=sampler, trials=60, req_speedup=1.55)
     here.search()
     assert len(set(here.measured)) == len(here.measured) > 0  # each once
@@ -242,7 +241,7 @@ def test_a_target_that_no_figure_of_another_machine_promises_is_searched_for_her
 def test_a_loss_over_the_limit_is_not_measured_again_on_another_machine(tmp_path: Path) -> None:
     first = Two(tmp_path, "old", req_score_loss=0.009)
     first.search()
-    within = {one.setting for one in record.results(first.study) if one.score_loss.value < 0.009}
+    within = {one.setting for one in read_results(first.study) if one.score_loss.value < 0.009}
     here = Two(tmp_path, "new", req_score_loss=0.009, req_speedup=9.0)
     here.search()
     assert set(here.measured) - {Setting()} == within - {Setting()}
@@ -256,7 +255,7 @@ def test_after_a_change_the_first_winner_is_measured_and_no_more_once_the_time_i
     late = Deadline.after(0.0)
     assert here.verify(Goal.of(here.spec), deadline=late, notice=told.append) is None
     assert (here.seen, len(told)) == (1, 1)
-    assert sum(not one.today for one in record.results(here.study)) >= 3
+    assert sum(not one.current for one in read_results(here.study)) >= 3
     assert here.verify(Goal.of(here.spec), notice=told.append) is not None
     assert len(told) == 2
 
@@ -291,7 +290,7 @@ def test_what_broke_off_is_tried_again_on_another_machine_and_in_the_next_run(
     fails(BadPictureError("black"), there)
     seen = there.seen
     assert there.verify(goal) != there.fastest and there.seen == seen
-    assert first.fastest.verified_today  # each machine has its own
+    assert first.fastest.verified_now  # each machine has its own
 
 
 def test_two_machines_at_one_study_keep_their_own_day(tmp_path: Path) -> None:
@@ -299,11 +298,11 @@ def test_two_machines_at_one_study_keep_their_own_day(tmp_path: Path) -> None:
     one.search()
     other = Two(tmp_path, "other", 0.1)
     goal = Goal(limits=LIMITS, speedup=1.2)
-    assert all(result.today for result in record.results(one.study))
-    assert not any(result.today for result in record.results(other.study))
+    assert all(result.current for result in read_results(one.study))
+    assert not any(result.current for result in read_results(other.study))
     assert other.verify(goal) is None and other.seen == 4
     for _ in range(3):
         keep_baseline(other.study, other.look(Setting()))
         found = one.verify(goal)
-        assert found is not None and found.verified_today and one.seen == 1
+        assert found is not None and found.verified_now and one.seen == 1
     assert other.verify(goal) is None and other.seen == 4

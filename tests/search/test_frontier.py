@@ -22,7 +22,7 @@ from tuner.search.frontier.speed_model import TimedSteps
 from tuner.search.space import Space
 from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
-from tuner.study import record
+from tuner.study.schema import VERIFIED
 
 STEPS = 20
 LIMIT = 0.02
@@ -214,10 +214,10 @@ def test_a_second_look_teaches_in_place_of_the_first(world: World) -> None:
     sampler.propose(study, number=1)
     assert sampler.expected([setting])[0] < 0.2
     again = {"score_loss": 0.4, "score_loss_ci": [0.39, 0.41], "speedup": 1.0, "prompts": 32}
-    study.set_user_attr(record.VERIFIED, {"0": again})
+    study.set_user_attr(VERIFIED, {"0": again})
     sampler.propose(study, number=1)
     assert sampler.expected([setting])[0] > 0.3
-    study.set_user_attr(record.VERIFIED, {"0": {"failed": "a black picture"}})
+    study.set_user_attr(VERIFIED, {"0": {"failed": "a black picture"}})
     assert sampler.propose(study, number=1) is not None
 
 

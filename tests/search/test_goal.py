@@ -9,7 +9,7 @@ from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
 from tuner.setting import Setting
-from tuner.study.record import Result, Verification
+from tuner.study.results import Result, Verification
 
 TWICE = Goal(limits=Limits(score_loss=0.02), speedup=2.0)
 

@@ -13,7 +13,7 @@ from tuner.search.goal import Goal
 from tuner.search.samplers import SAMPLERS
 from tuner.search.space import Space
 from tuner.setting import Setting
-from tuner.study.record import results
+from tuner.study.results import read_results
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -75,7 +75,7 @@ def test_a_second_measurement_counts_for_every_trial_of_its_setting(tmp_path: Pa
     bench = Bench(tmp_path, search_targets=("deepcache",), knobs=knobs, trials=6)
     trials = bench.search()
     bench.study.set_user_attr("verified", {"0": refuted(trials[0].user_attrs)})
-    found = [one for one in results(bench.study) if one.setting.accelerators]
+    found = [one for one in read_results(bench.study) if one.setting.accelerators]
     assert len(found) > 1
     assert not [one for one in found if one.feasible(Goal.of(bench.spec).limits)]
 
@@ -113,13 +113,13 @@ def test_what_has_accelerators_that_are_left_out_today_meets_no_target(tmp_path:
     changes = {"req_speedup": 1.2, "req_score_loss": 0.5, "trials": 20}
     before = Bench(tmp_path, search_targets=("tome",), **changes)
     before.search()
-    found = Goal.of(before.spec).reached(results(before.study))
+    found = Goal.of(before.spec).reached(read_results(before.study))
     assert found is not None
     today = Bench(tmp_path, search_targets=("deepcache",), **changes)
-    assert Goal.of(today.spec).reached(results(today.study)) is None
+    assert Goal.of(today.spec).reached(read_results(today.study)) is None
     today.search()
     assert today.measured
-    found = Goal.of(today.spec).reached(results(today.study))
+    found = Goal.of(today.spec).reached(read_results(today.study))
     assert found is not None
     assert found.setting.combination == "deepcache"
 

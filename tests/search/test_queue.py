@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
+from tuner.storage.queries import waiting
 
 from tests.search.study import Bench, setting_of
 from tests.search.test_failures import interrupt
 from tuner.search.runner.queue import enqueue
 from tuner.setting import Setting
-from tuner.storage.queries import waiting
 
 
 def queued(bench: Bench) -> int:

@@ -11,8 +11,7 @@ from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
 from tuner.setting import Setting
-from tuner.study import record
-from tuner.study.record import Result, Verification
+from tuner.study.results import Result, Verification, fastest_feasible, pareto_front
 
 LIMITS = st.builds(Limits, score_loss=st.sampled_from([0.005, 0.01, 0.02, 0.05]))
 
@@ -59,13 +58,13 @@ def dominates(one: Result, other: Result) -> bool:
 
 @given(found(), LIMITS)
 def test_no_member_of_the_front_is_dominated(results: list[Result], limits: Limits) -> None:
-    for member in record.front(results, limits):
+    for member in pareto_front(results, limits):
         assert not any(dominates(other, member) for other in results)
 
 
 @given(found(), LIMITS)
 def test_every_other_result_is_dominated_or_a_repeat(results: list[Result], limits: Limits) -> None:
-    front = record.front(results, limits)
+    front = pareto_front(results, limits)
     members = {one.trial for one in front}
     for one in results:
         if one.trial not in members:
@@ -74,7 +73,7 @@ def test_every_other_result_is_dominated_or_a_repeat(results: list[Result], limi
 
 @given(found(), LIMITS)
 def test_the_front_is_sorted_and_repeats_nothing(results: list[Result], limits: Limits) -> None:
-    front = record.front(results, limits)
+    front = pareto_front(results, limits)
     figures = [(one.speedup.value, one.score_loss.value) for one in front]
     assert figures == sorted(set(figures))
     assert len({one.setting for one in front}) == len(front)
@@ -86,7 +85,7 @@ def test_the_order_of_results_does_not_change_the_front(
 ) -> None:
     mixed = list(results)
     rng.shuffle(mixed)  # type: ignore[attr-defined]
-    assert record.front(mixed, limits) == record.front(results, limits)
+    assert pareto_front(mixed, limits) == pareto_front(results, limits)
 
 
 @given(found(), LIMITS)
@@ -95,7 +94,7 @@ def test_the_best_is_the_fastest_feasible_one_that_accelerates(
 ) -> None:
     limit = limits.score_loss
     may = [one for one in results if one.score_loss.value < limit and one.setting.accelerators]
-    best = record.best(results, limits)
+    best = fastest_feasible(results, limits)
     assert (best is None) == (not may)
     if best is not None:
         assert best in may
@@ -155,8 +154,8 @@ def test_what_misses_another_limit_keeps_no_feasible_result_off_the_front() -> N
         with_figures(make(1, two, 2.0, 0.01), lpips=0.3),
         with_figures(make(2, three, 1.8, 0.03), lpips=0.3),  # slower, and as bad
     ]
-    assert [result.trial for result in record.front(results, limits)] == [0, 1]
-    best = record.best(results, limits)
+    assert [result.trial for result in pareto_front(results, limits)] == [0, 1]
+    best = fastest_feasible(results, limits)
     assert best is not None
     assert best.trial == 0
     assert results[1].missed(limits) == ["lpips"]

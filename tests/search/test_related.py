@@ -11,8 +11,8 @@ import pytest
 from tests.search.study import EVALUATION, Bench, measurement
 from tuner.measure.evaluation import Measurement
 from tuner.search.frontier.transfer import LEAST, Related, related
-from tuner.session import request
 from tuner.setting import Setting
+from tuner.study.identity import request
 
 HERE = EVALUATION | {"resolution": 64, "metric": "clip", "device": "cpu", "guidance": 7.5}
 

@@ -14,8 +14,7 @@ from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
 from tuner.search.runner.verify import TRIES, verify
 from tuner.setting import Setting
-from tuner.study import record
-from tuner.study.record import Result
+from tuner.study.results import Result, read_results
 
 SURE = Estimate(value=0.9, low=0.8, high=0.95)
 
@@ -31,7 +30,7 @@ class Looks:
 
     @property
     def results(self) -> list[Result]:
-        return record.results(self.bench.study)
+        return read_results(self.bench.study)
 
     def fastest(self) -> list[Setting]:
         """The settings that the search found to be good, fastest first."""

@@ -15,7 +15,7 @@ from tuner.measure.statistics import Estimate
 from tuner.search import deadline
 from tuner.setting import Setting
 from tuner.storage.retries import RESOLVES
-from tuner.study.record import best, results
+from tuner.study.results import fastest_feasible, read_results
 
 KNOBS = {"deepcache": {"cache_interval": (3, 4, 5), "cache_branch_id": (0,)}}
 SLOW, MIDDLE, FAST = FIRST = [
@@ -61,9 +61,9 @@ def test_an_open_verdict_of_the_front_is_settled_when_the_search_has_ended(tmp_p
 def test_the_trial_with_the_most_prompts_counts(tmp_path: Path) -> None:
     bench = Open(tmp_path, truth=0.025)
     bench.settled()
-    found = results(bench.study)
+    found = read_results(bench.study)
     assert [(one.setting, one.prompts) for one in found] == [(SLOW, 2), (MIDDLE, 2), (FAST, MOST)]
-    winner = best(found, bench.problem.limits)
+    winner = fastest_feasible(found, bench.problem.limits)
     assert winner is not None and winner.setting == MIDDLE  # what it uncovers is sure already
 
 

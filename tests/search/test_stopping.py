@@ -10,9 +10,9 @@ from optuna.trial import TrialState
 from tests.search.study import Bench, measurement, racing, refuted
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
-from tuner.search.runner.run import Observer
+from tuner.search.runner.observer import Observer
 from tuner.setting import Setting
-from tuner.study.record import results
+from tuner.study.results import read_results
 
 
 def test_a_hopeless_trial_is_stopped_and_never_on_the_front(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_a_hopeless_trial_is_stopped_and_never_on_the_front(tmp_path: Path) -> N
         assert one.user_attrs["score_loss"] > 0.005
         assert "certain to miss a limit after" in one.user_attrs["reason"]
     assert bench.blocks == sum(one.user_attrs["prompts"] for one in trials) / 8
-    kept = {result.trial for result in results(bench.study)}
+    kept = {result.trial for result in read_results(bench.study)}
     assert kept == {one.number for one in trials} - {one.number for one in stopped}
 
 

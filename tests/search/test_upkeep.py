@@ -10,14 +10,14 @@ from optuna.trial import TrialState
 from tests.search.study import Bench, measurement, setting_of
 from tuner.measure.evaluation import Measurement
 from tuner.search.runner import upkeep
-from tuner.search.runner.run import Observer
+from tuner.search.runner.observer import Observer
 from tuner.search.runner.trial import GIVEN_UP
 from tuner.setting import Setting
 from tuner.storage import recovery as liveness
 from tuner.storage.database import Storage
 from tuner.storage.recovery import GRACE_S
 from tuner.storage.worker import WORKER
-from tuner.study.record import Result
+from tuner.study.results import Result
 
 ELSEWHERE = "elsewhere:7/1 another-boot pid:[1]"
 FOUR = {"deepcache": {"cache_interval": (2, 3), "cache_branch_id": (0, 1)}}

@@ -15,8 +15,7 @@ from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
 from tuner.search.runner.verify import verify
 from tuner.storage.database import Storage
-from tuner.study import record
-from tuner.study.record import Result
+from tuner.study.results import Result, read_results
 
 OVER = Estimate(value=0.6, low=0.55, high=0.65)
 KNOBS = {"deepcache": {"cache_interval": (3,), "cache_branch_id": (0,)}}
@@ -88,7 +87,7 @@ def test_a_database_of_an_older_version_is_judged_when_its_search_goes_on(tmp_pa
 def row(bench: Bench) -> list[str]:
     """The cells of the setting's row."""
     limits = Goal.of(bench.spec).limits
-    found = [one for one in record.results(bench.study) if one.setting.accelerators][:1]
+    found = [one for one in read_results(bench.study) if one.setting.accelerators][:1]
     return [next(iter(column.cells)) for column in front_table(found, limits, "").columns]  # type: ignore[misc]
 
 

@@ -13,7 +13,7 @@ from tuner.search.space import Space
 from tuner.search.sweep.walk import gentle_knobs, is_bolder, loops
 from tuner.setting import Setting
 from tuner.spec import StudySpec
-from tuner.study.record import results
+from tuner.study.results import read_results
 
 # cache_interval 2, 3; gate_step 5, 6; ratio 0.1, 0.2: eight settings in the order of the loops.
 SMALL = {
@@ -111,7 +111,7 @@ def test_it_ends_at_the_first_setting_that_meets_a_target(tmp_path: Path) -> Non
     found = {(2, 5, 0.1): (3.0, 0.5), (2, 6, 0.1): (2.1, 0.01), (3, 5, 0.1): (9.0, 0.01)}
     ran, bench = walked(tmp_path, found, req_speedup=2.0)
     assert ran == LOOPS[:3]
-    assert [short(one.setting) for one in results(bench.study)] == ran
+    assert [short(one.setting) for one in read_results(bench.study)] == ran
 
 
 def test_points_that_are_nowhere_bolder_are_passed_by_for_good(tmp_path: Path) -> None:

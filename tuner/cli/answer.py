@@ -4,9 +4,8 @@ import optuna
 
 from tuner.cli.tables import verified_text
 from tuner.search.goal import Goal
-from tuner.study import record
 from tuner.study.formatting import losses
-from tuner.study.record import Result
+from tuner.study.results import Result, read_results, read_stopped
 
 
 def answer(study: optuna.Study, goal: Goal) -> list[str]:
@@ -15,13 +14,13 @@ def answer(study: optuna.Study, goal: Goal) -> list[str]:
     A trial that was stopped early counts with the figures that it had: where nothing is feasible,
     nearly every trial was.
     """
-    complete = goal.admitted(record.results(study))
+    complete = goal.admitted(read_results(study))
     best = goal.reached(complete)
     if best is not None:
-        holds = "verified" if best.verified_today else "measured again"
+        holds = "verified" if best.verified_now else "measured again"
         return [f"fastest with a {goal}: {_figures(best, holds)}"]
     # What was stopped and would now miss nothing was stopped for limits of an earlier day.
-    stopped = goal.admitted(record.stopped(study))
+    stopped = goal.admitted(read_stopped(study))
     found = [*complete, *(one for one in stopped if not goal.may_be_met_by(one))]
     closest = goal.closest(found)
     if closest is None:
@@ -40,7 +39,7 @@ def answer(study: optuna.Study, goal: Goal) -> list[str]:
 
 
 def _figures(one: Result, again: str = "measured again") -> str:
-    cost = f"{one.latency_s:.3f} s per image{'' if one.today else '; timed elsewhere'}"
+    cost = f"{one.latency_s:.3f} s per image{'' if one.current else '; timed elsewhere'}"
     line = f"{one.setting}, {one.speedup.value:.2f}× ({cost}), {losses(one)}"
     if one.verified is None:
         return line

@@ -11,9 +11,10 @@ from tuner.cli.show import print_lines
 from tuner.cli.tables import front_table, remarks
 from tuner.errors import UnreachedError
 from tuner.search.goal import Goal
-from tuner.session import Outcome, Session
+from tuner.session import Session
 from tuner.spec import StudySpec
 from tuner.study.baseline import BASELINE, attributes
+from tuner.study_run import Outcome
 
 
 def run_all(specs: list[StudySpec], console: Console, pictures: Path | None) -> None:

@@ -18,11 +18,11 @@ from rich.text import Text
 
 from tuner.cli.tables import judged
 from tuner.search.goal import Goal
-from tuner.search.runner.run import Observer
+from tuner.search.runner.observer import Observer
 from tuner.search.sweep.estimate import span
 from tuner.setting import Setting
 from tuner.study.formatting import losses
-from tuner.study.record import Result
+from tuner.study.results import Result
 
 PACE_S = 7 * 24 * 3600.0  # the time left comes from the pace of so many seconds before
 

@@ -6,16 +6,16 @@ from rich.console import Console
 from tuner.cli.answer import answer
 from tuner.cli.tables import front_table, remarks
 from tuner.search.goal import Goal
-from tuner.study import record
+from tuner.study.results import pareto_front, read_results
 
 
 def show(studies: list[optuna.Study], console: Console) -> None:
     """Print the front of each study, and its answer."""
     for study in studies:
         goal = Goal.of_request(study.user_attrs.get("request", {}))
-        results = goal.admitted(record.results(study))
+        results = goal.admitted(read_results(study))
         title = f"{study.study_name}: Pareto front"
-        console.print(front_table(record.front(results, goal.limits), goal.limits, title))
+        console.print(front_table(pareto_front(results, goal.limits), goal.limits, title))
         print_lines(remarks(results), console, style="dim")
         print_lines(answer(study, goal), console)
 

@@ -10,7 +10,7 @@ from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
 from tuner.setting import Setting
 from tuner.study.formatting import losses
-from tuner.study.record import AGAIN, Result
+from tuner.study.results import VERIFICATION, Result
 
 
 def front_table(front: list[Result], limits: Limits, title: str) -> Table:
@@ -60,7 +60,7 @@ def verified_text(result: Result) -> str:
     again = result.verified
     if again is None:
         return ""
-    where = "" if again.today else ", timed elsewhere"
+    where = "" if again.current else ", timed elsewhere"
     return f"{again.speedup.value:.2f}×, {losses(again)}, {again.prompts} prompts{where}"
 
 
@@ -76,7 +76,7 @@ def verdict(result: Result, limits: Limits) -> str:
     words = [f"{judged(result, limits)}, {result.certainty(limits)}"]
     if result.unsteady is not None:
         words.append("unsteady")
-    if not result.today:
+    if not result.current:
         words.append("timed elsewhere")
     return "; ".join(words)
 
@@ -84,7 +84,7 @@ def verdict(result: Result, limits: Limits) -> str:
 def judged(result: Result, limits: Limits) -> str:
     """Whether a result is within its limits, and whether only the second measurement is not."""
     missed = result.missed(limits)
-    if missed == [AGAIN]:
+    if missed == [VERIFICATION]:
         return "failed when measured again"
     if not limits.others:
         word = "over the limit" if missed else "under the limit"
@@ -108,7 +108,9 @@ def remarks(results: list[Result]) -> list[str]:
         if one.unsteady is not None and one.setting.accelerators
     ]
     lines += [f"{note}: {_some(found.values())}" for note, found in noted.items()]
-    elsewhere = {one.setting: one for one in results if not one.today and one.setting.accelerators}
+    elsewhere = {
+        one.setting: one for one in results if not one.current and one.setting.accelerators
+    }
     if elsewhere:
         lines.append(
             "timed elsewhere, on another machine or with other versions than the baseline: "

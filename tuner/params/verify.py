@@ -19,7 +19,7 @@ from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.study.formatting import losses
-from tuner.study.record import Failure
+from tuner.study.verifications import Failure
 
 SLOWER = 0.1  # a speedup holds that is no more than this share under the exported one
 NOISE = 2  # the search draws from its seed and the search's own second look from the next one

@@ -14,9 +14,8 @@ from tuner.errors import UsageError
 from tuner.limits import Limits
 from tuner.measure.measurement import Measurement
 from tuner.search.goal import Goal
-from tuner.study import record
 from tuner.study.baseline import BASELINE, attributes
-from tuner.study.record import Result, Verification
+from tuner.study.results import Result, Verification, fastest_feasible, pareto_front, read_results
 
 SCHEMA = Path(__file__).with_name("search_params.schema.json")
 FIGURES = (  # of a baseline
@@ -68,13 +67,13 @@ def entry(study: optuna.Study) -> dict[str, Any]:
     asked = kept["request"]
     goal = Goal.of_request(asked)
     limits = goal.limits
-    measured = goal.admitted(record.results(study, kept))
+    measured = goal.admitted(read_results(study, kept))
     found = [one for one in measured if one.setting.accelerators]
     combinations: dict[str, list[Result]] = {}
     for one in found:
         combinations.setdefault(one.setting.combination, []).append(one)
-    best_of = {name: record.best(many, limits) for name, many in sorted(combinations.items())}
-    best = record.best(found, limits)
+    best_of = {name: fastest_feasible(many, limits) for name, many in sorted(combinations.items())}
+    best = fastest_feasible(found, limits)
     return {
         "pipe": asked["pipe"],
         "sched": asked["sched"],
@@ -90,7 +89,7 @@ def entry(study: optuna.Study) -> dict[str, Any]:
         },
         "best": None if best is None else point(best, limits),
         "by_combination": {k: point(v, limits) for k, v in best_of.items() if v is not None},
-        "pareto": [point(one, limits) for one in record.front(found, limits)],
+        "pareto": [point(one, limits) for one in pareto_front(found, limits)],
     }
 
 
@@ -154,7 +153,7 @@ def _optional(result: Result) -> dict[str, Any]:
 
 def _where(measured: Result | Verification) -> dict[str, Any]:
     """That it was timed elsewhere than the baseline, where it was."""
-    return {} if measured.today else {"timed_elsewhere": True}
+    return {} if measured.current else {"timed_elsewhere": True}
 
 
 def _fidelity(measured: Result | Verification | Measurement) -> dict[str, Any]:

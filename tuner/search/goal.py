@@ -8,7 +8,7 @@ from typing import Any
 from tuner import registry
 from tuner.limits import Limits
 from tuner.spec import StudySpec
-from tuner.study.record import AGAIN, Result, Verification, best
+from tuner.study.results import VERIFICATION, Result, Verification, fastest_feasible
 
 SPEED = "speed"
 ELSEWHERE = "its speed was measured on another machine or with other versions"
@@ -92,7 +92,7 @@ class Goal:
         With a target, a speed that was not measured here and now is a miss of its own.
         """
         found = self._missed(result)
-        if self.has_target and not result.today and SPEED not in found:
+        if self.has_target and not result.current and SPEED not in found:
             found[SPEED] = Miss(name=SPEED, share=0.0, text=ELSEWHERE)
         return sorted(found.values(), key=lambda miss: -miss.share)
 
@@ -100,11 +100,11 @@ class Goal:
         """What the figures do not keep, wherever the speed was measured last."""
         found: dict[str, Miss] = {}
         if result.failed_again is not None:
-            found[AGAIN] = Miss(name=AGAIN, share=inf, text=result.failed_again)
+            found[VERIFICATION] = Miss(name=VERIFICATION, share=inf, text=result.failed_again)
         misses = [*self._too_slow(result), *self._over_limits(result)]
         again = result.verified
         if again is not None:
-            both = [*(self._too_slow(again) if again.today else ()), *self._over_limits(again)]
+            both = [*(self._too_slow(again) if again.current else ()), *self._over_limits(again)]
             misses += [replace(one, text=f"{one.text} when measured again") for one in both]
         for miss in misses:
             if miss.name not in found or miss.share > found[miss.name].share:
@@ -134,11 +134,11 @@ class Goal:
 
     def reached(self, found: list[Result]) -> Result | None:
         """The fastest result that meets the goal."""
-        return best([one for one in found if self.met_by(one)], self.limits)
+        return fastest_feasible([one for one in found if self.met_by(one)], self.limits)
 
     def candidate(self, found: list[Result]) -> Result | None:
         """The fastest result that meets the goal, or may do so when it is measured now."""
-        return best([one for one in found if self.may_be_met_by(one)], self.limits)
+        return fastest_feasible([one for one in found if self.may_be_met_by(one)], self.limits)
 
     def closest(self, found: list[Result]) -> Result | None:
         """The accelerated result whose worst miss is the smallest share of what was asked.

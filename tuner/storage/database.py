@@ -1,4 +1,4 @@
-"""One database: Optuna's studies, the table of baselines, and who runs which trial."""
+"""One database: Optuna's studies, our table of baselines, and which process runs which trial."""
 
 import hashlib
 import json
@@ -15,20 +15,19 @@ from sqlalchemy.orm import Session
 from tuner.errors import UsageError
 from tuner.passwords import hidden
 from tuner.storage import address
-from tuner.storage import queries as trials
-from tuner.storage.recovery import Liveness, LivingStorage
+from tuner.storage.database_log import bypass_trial_cache, index_by_state
+from tuner.storage.living_storage import LivingStorage
 from tuner.storage.tables import VERSION, Base, BaselineRow, VersionRow
 
-LONG = ("scores", "numbers", "ratios", "traceback")  # trial attributes that only an analysis reads
-NAME = 500  # letters of a study's name; Optuna's column has room for 512
+NAME_LENGTH = 500  # characters of a study's name; Optuna's column has room for 512
 Made = TypeVar("Made")
 
 
 class Storage:
-    """Opens the database, and makes it when there is none.
+    """Opens the database, and creates it when there is none.
 
-    Raises `UsageError` for an address that cannot be opened, a file of another program, a newer
-    version and a folder that cannot be written to; nothing is written then.
+    Raises `UsageError` for an address that cannot be opened, a file of another program, a database
+    of a newer version and a folder that cannot be written to; nothing is written then.
     """
 
     def __init__(self, url: str, *, create: bool = True) -> None:
@@ -42,16 +41,15 @@ class Storage:
                     tables = set(inspect(self.engine).get_table_names())
                     address.check_owner(tables, _Plain(connection), self.url)
             _tune(self.engine)
-            _patiently(self._make_tables)
-            self.optuna = _patiently(lambda: LivingStorage(self.url, options))
+            _retried(self._make_tables)
+            self.optuna = _retried(lambda: LivingStorage(self.url, options))
             _tune(self.optuna.engine)
-            self.optuna.engine.dispose()  # the connection that made its tables is not tuned
+            self.optuna.engine.dispose()  # the connection that created its tables is not tuned
         except (SQLAlchemyError, RuntimeError, ModuleNotFoundError) as error:
             raise address.unusable(self.url, error) from error
-        self.liveness = Liveness(self.optuna)
 
     def _make_tables(self) -> None:
-        """Make our tables where there are none."""
+        """Create our tables where there are none."""
         Base.metadata.create_all(self.engine)
         with Session(self.engine) as session:
             if session.get(VersionRow, VERSION) is None:
@@ -59,13 +57,13 @@ class Storage:
                 session.commit()
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
-        """The payload of a baseline, or None."""
+        """What is stored under a key, or None."""
         with Session(self.engine) as session:
             row = session.get(BaselineRow, (kind, key))
             return None if row is None else dict(row.payload)
 
     def put(self, kind: str, key: str, parts: dict[str, Any], payload: dict[str, Any]) -> None:
-        """Keep a baseline; one that is there already is replaced."""
+        """Store a payload; one that is stored under the key already is replaced."""
         with Session(self.engine) as session:
             session.merge(
                 BaselineRow(
@@ -79,21 +77,21 @@ class Storage:
         return [summary.study_name for summary in self.optuna.get_all_studies()]
 
     def study(self, name: str) -> optuna.Study:
-        """A study that exists, to be read; a `UsageError` lists those that do."""
+        """A study that exists, for reading; a `UsageError` lists those that exist."""
         if name not in self.study_names():
             known = ", ".join(self.study_names()) or "none"
             raise UsageError(f"no study {name!r} in {hidden(self.url)}; it has: {known}")
-        return trials.bypass_trial_cache(optuna.load_study(study_name=name, storage=self.optuna))
+        return bypass_trial_cache(optuna.load_study(study_name=name, storage=self.optuna))
 
     def open_study(self, triple: str, evaluation: dict[str, Any]) -> optuna.Study:
-        """The study of a triple with this way of evaluating it, made when there is none.
+        """The study of a triple that is evaluated in this way; created when there is none.
 
-        The first way of evaluating a triple has the triple's name; another one gets a suffix that
-        says in what it differs.
+        The first way of evaluating a triple is named after the triple; any other one gets a suffix
+        that lists the differences.
         """
         name = triple
         if triple in self.study_names():
-            # A study without one was made by another worker a moment ago, for the same purpose.
+            # A study without one was created by another process a moment ago, for the same purpose.
             first = self.study(triple).user_attrs.get("evaluation", evaluation)
             keys = [*evaluation, *(k for k in first if k not in evaluation)]
             now = {k: evaluation.get(k, "none") for k in keys if first.get(k) != evaluation.get(k)}
@@ -112,51 +110,24 @@ class Storage:
         return study
 
     def _own_name(self, wanted: str, evaluation: dict[str, Any]) -> str:
-        """A name that no other way of evaluating has: short names may leave out what tells them."""
-        name = wanted[:NAME]
+        """A name that no other way of evaluating has; one that was cut short may need a digest."""
+        name = wanted[:NAME_LENGTH]
         if name in self.study_names():
             kept = self.study(name).user_attrs.get("evaluation", evaluation)
             if kept != evaluation:
                 digest = _digest(json.dumps(evaluation, sort_keys=True))
-                name = f"{wanted[: NAME - len(digest) - 1]} {digest}"
+                name = f"{wanted[: NAME_LENGTH - len(digest) - 1]} {digest}"
         return name
 
     def open_sweep(self, name: str, evaluation: dict[str, Any]) -> optuna.Study:
-        """A study of as many trials as there may be, named as in `open_study`."""
-        study = trials.bypass_trial_cache(self.open_study(name, evaluation))
-        trials.index_by_state(study)
+        """A study that may have very many trials, named as in `open_study`."""
+        study = bypass_trial_cache(self.open_study(name, evaluation))
+        index_by_state(study)
         return study
 
-    def bury_dead_trials(self, study: optuna.Study) -> int:
-        """Fail the trials whose process is gone, and queue them again; how many there were."""
-        return self.liveness.bury(study)
 
-    def judge_again(
-        self,
-        study: optuna.Study,
-        limits: dict[str, Any],
-        constraints: Callable[[int, dict[str, Any]], list[float]],
-    ) -> None:
-        """Store the constraints of every finished trial for changed limits.
-
-        `constraints` makes them from a trial's number and attributes.
-        """
-        if study.user_attrs.get("limits") == limits:
-            return
-        ended = trials.attributes(study, *trials.ENDED, without=LONG)
-        trials.judge(
-            study,
-            {
-                trial: constraints(number, kept)
-                for trial, number, kept in ended
-                if "score_loss" in kept
-            },
-        )
-        study.set_user_attr("limits", limits)
-
-
-def _patiently(make: Callable[[], Made]) -> Made:
-    """Make tables while another process may be making the same, Optuna's as well as ours."""
+def _retried(make: Callable[[], Made]) -> Made:
+    """Create tables while another process may be creating the same ones, Optuna's or ours."""
     for _ in range(9):
         try:
             return make()
@@ -166,7 +137,7 @@ def _patiently(make: Callable[[], Made]) -> Made:
 
 
 class _Plain:
-    """Runs plain SQL on a connection of SQLAlchemy."""
+    """Runs SQL text on a connection of SQLAlchemy."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -176,7 +147,7 @@ class _Plain:
 
 
 def _tune(engine: Engine) -> None:
-    """SQLite's default settings lock up with several workers."""
+    """Set SQLite up for several processes: with its defaults they lock each other out."""
     if engine.dialect.name != "sqlite":
         return
 
@@ -189,7 +160,7 @@ def _tune(engine: Engine) -> None:
 
 
 def _short(value: Any) -> str:
-    """At most 40 letters, others for another value."""
+    """At most 40 characters; different values stay different."""
     text = str(value).replace("/", "-")
     return text if len(text) <= 40 else f"{text[:33]} {_digest(text)}"
 

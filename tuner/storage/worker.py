@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import Self
 
 WORKER = "worker"  # trial attribute: the worker's name
@@ -60,6 +61,11 @@ class Worker:
             return _began_about(self.pid, self.start)
         start = _start_of(self.pid)
         return start == self.start if start is not None else None
+
+
+def now() -> float:
+    """The seconds of this clock; see `clock`."""
+    return monotonic()
 
 
 @cache

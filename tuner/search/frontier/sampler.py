@@ -20,8 +20,10 @@ from tuner.search.frontier.speed_model import SpeedModel, TimedSteps
 from tuner.search.sweep.sweep import Ending
 from tuner.setting import Setting
 from tuner.spec import Aim
-from tuner.study import record
 from tuner.study.baseline import Baseline, attributes
+from tuner.study.results import feasible_settings
+from tuner.study.reuse import still_holds
+from tuner.study.verifications import read_verifications
 
 STOPPED_SHARE = 0.4  # of its prompts, that an infeasible trial costs on average
 QUANTILES = (np.arange(16) + 0.5) / 16
@@ -321,9 +323,9 @@ class FrontierSampler(BaseSampler, Ending):
         found: dict[Setting, Observation] = {}
         tried: set[Setting] = set()
         running: list[Setting] = []
-        again = record.verifications(study)
+        again = read_verifications(study)
         baseline = Baseline.of(attributes(study))
-        feasible = cache(lambda: record.feasible_settings(study, self._limits))
+        feasible = cache(lambda: feasible_settings(study, self._limits))
         for one in study.get_trials(deepcopy=False):
             kept = one.user_attrs
             if one.number == number or "setting" not in kept:
@@ -357,7 +359,7 @@ class FrontierSampler(BaseSampler, Ending):
         baseline: Baseline,
         feasible: Callable[[], set[Setting]],
     ) -> bool:
-        return record.still_holds(trial, study, baseline, feasible, timed_today=self._has_target)
+        return still_holds(trial, study, baseline, feasible, timed_now=self._has_target)
 
     def _area_gain(
         self, speedups: np.ndarray, mean: np.ndarray, deviation: np.ndarray, done: list[int]

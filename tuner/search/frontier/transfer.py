@@ -16,9 +16,11 @@ from tuner.search.frontier.context import Observation, observation
 from tuner.search.problem import Problem
 from tuner.search.space import Space
 from tuner.setting import Setting
-from tuner.storage import queries as trials
-from tuner.storage.database import LONG, Storage
-from tuner.study import record
+from tuner.storage.database import Storage
+from tuner.storage.log import log_of
+from tuner.study.results import read_results
+from tuner.study.schema import LONG
+from tuner.study.verifications import read_verifications
 
 ALIKE = ("weights", "resolution", "metric")  # of the evaluation: else losses tell nothing
 TIMED_ALIKE = ("device", "batch", "dtype", "guidance")  # else speedups tell nothing
@@ -46,7 +48,7 @@ def related(study: optuna.Study, storage: Storage, problem: Problem) -> Related 
     for name in storage.study_names():
         other = storage.study(name)
         alike = name != study.study_name and _alike(study.user_attrs, other.user_attrs)
-        if alike and trials.finished(other) <= MOST:
+        if alike and log_of(other).finished() <= MOST:
             found.append(other)
     for other in sorted(found, key=lambda one: _distance(study.user_attrs, one.user_attrs)):
         observations = _taught(other, study.user_attrs, problem)
@@ -87,8 +89,8 @@ def _taught(other: optuna.Study, here: Mapping[str, Any], problem: Problem) -> l
     space = _space_of(other, problem)
     found: dict[Setting, Observation] = {}
     ended = TrialState.COMPLETE, TrialState.PRUNED
-    again = record.verifications(other)
-    for _, number, kept in trials.attributes(other, *ended, without=LONG):
+    again = read_verifications(other)
+    for _, number, kept in log_of(other).attributes(*ended, without=LONG):
         one = observation({**kept, **again.get(number, {})})
         setting = _here(one.setting, space, problem)
         known = found.get(one.setting)
@@ -106,7 +108,7 @@ def _taught(other: optuna.Study, here: Mapping[str, Any], problem: Problem) -> l
 def _best(other: optuna.Study, problem: Problem) -> Setting | None:
     """Its fastest setting within today's limits, as far as it has measured what they are of."""
     space = _space_of(other, problem)
-    for one in sorted(record.results(other), key=lambda result: -result.speedup.value):
+    for one in sorted(read_results(other), key=lambda result: -result.speedup.value):
         known = {k: v for k, v in problem.limits.others.items() if k in one.fidelity}
         setting = _here(one.setting, space, problem)
         feasible = one.feasible(replace(problem.limits, others=known))

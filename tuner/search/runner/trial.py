@@ -1,53 +1,175 @@
-"""A trial from its beginning to its end in the database."""
+"""One trial: its setting is suggested, measured or copied, and recorded.
 
-from collections.abc import Callable
+A crash, an out-of-memory or an interruption loses at most the trial at work, and its attributes say
+why.
+"""
+
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.errors import TrialError
-from tuner.storage.queries import backend_of
+from tuner.errors import BadPictureError, TrialError, UsageError, in_words
+from tuner.limits import Limits
+from tuner.search.runner.observer import Observer
+from tuner.search.runner.stopping import Answer, StoppingRule, measure_until_stopped
+from tuner.setting import Setting
+from tuner.storage.log import log_of
+from tuner.storage.retries import CUT_OFF, QUEUED, RESOLVES, next_try
+from tuner.storage.worker import WORKER
+from tuner.study.constraints import set_constraints
+from tuner.study.recording import record_trial
+from tuner.study.results import read_result
+from tuner.study.schema import BEHIND, SAME_AS, SETTING
 
-Objective = Callable[[optuna.Trial], tuple[float, float]]
-GIVEN_UP = "given up by another run while this one stood still; what it measured is not kept"
-
-
-def attempt(
-    study: optuna.Study,
-    trial: optuna.Trial,
-    objective: Objective,
-    lost: Callable[[int, str], None],
-) -> FrozenTrial | None:
-    """Run a trial and keep how it ended; None where another run gave it up meanwhile.
-
-    `lost` is then told its number and the reason. Other errors than a trial's own are raised.
-    """
-    try:
-        told = _told(study, trial, objective)
-    except UpdateFinishedTrialError:
-        told = None
-    finally:
-        backend_of(study).done_with(trial._trial_id)
-    if told is None:
-        lost(trial.number, GIVEN_UP)
-    return told
+LOST = "marked as failed by another run while this one was suspended; its figures are not kept"
+OWN = (WORKER, RESOLVES, QUEUED, "tries")  # attributes that a copy does not take over
 
 
-def _told(study: optuna.Study, trial: optuna.Trial, objective: Objective) -> FrozenTrial | None:
-    values, state = None, TrialState.FAIL
-    try:
-        values = objective(trial)
-        state = TrialState.COMPLETE
-    except optuna.TrialPruned:
-        state = TrialState.PRUNED
-    except (TrialError, UpdateFinishedTrialError):
-        pass
-    except BaseException:
-        with suppress(UpdateFinishedTrialError):
-            study.tell(trial, state=state, skip_if_finished=True)
-        raise
-    # One that was given up is finished: nothing is told then, and it goes on being this process's.
-    told = study.tell(trial, values, state, skip_if_finished=True)
-    return None if backend_of(study).runs(trial._trial_id) else told
+class Measure(Protocol):
+    """The measuring half, as the searching half sees it."""
+
+    def __call__(self, setting: Setting, trial: int) -> Iterator[Any]:
+        """Yield a `Measurement` after each batch of prompts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRunner:
+    """Runs the trials of a study, one at a time."""
+
+    study: optuna.Study
+    limits: Limits
+    observer: Observer
+    suggest: Callable[[optuna.Trial], Setting]
+    measured_before: Callable[[Setting], FrozenTrial | None]  # a trial whose figures hold
+    rule: Callable[[Setting, bool], StoppingRule]  # for a setting, and whether it is resolved
+    measure: Measure
+
+    def run(self, trial: optuna.Trial) -> FrozenTrial | None:
+        """Run a trial and store how it ended.
+
+        Returns None where another run had marked it as failed meanwhile; the observer is told.
+        Errors other than the trial's own are raised.
+        """
+        try:
+            ended = self._ended(trial)
+        except UpdateFinishedTrialError:
+            ended = None
+        finally:
+            log_of(self.study).done_with(trial)
+        if ended is None:
+            self.observer.trial_ended(trial.number, "FAIL", None, LOST)
+        return ended
+
+    def _ended(self, trial: optuna.Trial) -> FrozenTrial | None:
+        values, state = None, TrialState.FAIL
+        try:
+            values = self._values(trial)
+            state = TrialState.COMPLETE
+        except optuna.TrialPruned:
+            state = TrialState.PRUNED
+        except (TrialError, UpdateFinishedTrialError):
+            pass
+        except BaseException:
+            with suppress(UpdateFinishedTrialError):
+                self.study.tell(trial, state=state, skip_if_finished=True)
+            raise
+        # Where another run has ended the trial, Optuna skips this and the trial is still ours.
+        ended = self.study.tell(trial, values, state, skip_if_finished=True)
+        return None if log_of(self.study).is_lost(trial) else ended
+
+    def _values(self, trial: optuna.Trial) -> tuple[float, float]:
+        """Speedup and score loss."""
+        setting = self.suggest(trial)
+        trial.set_user_attr(SETTING, setting.params)
+        trial.set_user_attr("combination", setting.combination)
+        self.observer.trial_began(trial.number, setting)
+        try:
+            source = self._fill_in(trial, setting)
+        except optuna.TrialPruned:
+            self._report_stopped(trial)
+            raise
+        except (UsageError, UpdateFinishedTrialError):
+            raise
+        except KeyboardInterrupt:
+            self._queue_interrupted(trial)
+            raise
+        except Exception as error:
+            raise TrialError(self._record_failure(trial, error)) from error
+        stored = trial.user_attrs
+        state = "COMPLETE" if source is None else f"same as trial {source.number}"
+        result = read_result(self.study, trial.number, stored)
+        self.observer.trial_ended(trial.number, state, result, "")
+        return float(stored["speedup"]), float(stored["score_loss"])
+
+    def _fill_in(self, trial: optuna.Trial, setting: Setting) -> FrozenTrial | None:
+        """Copy the figures of an earlier trial, which is returned, or measure.
+
+        Raises `optuna.TrialPruned` for a trial that was stopped early.
+        """
+        resolves = RESOLVES in trial.user_attrs
+        source = None if resolves else self.measured_before(setting)
+        if source is not None:
+            self._copy(trial, source)
+            if source.state == TrialState.PRUNED:
+                raise optuna.TrialPruned
+            return source
+        rule = self.rule(setting, resolves)
+        measured, answer = measure_until_stopped(
+            self.measure(setting, trial.number),
+            rule,
+            lambda block: self.observer.trial_went_on(trial.number, block),
+        )
+        record_trial(trial, measured, self.limits)
+        ahead = rule.ahead(measured) if answer is Answer.BEATEN else None
+        if ahead is not None:
+            trial.set_user_attr(BEHIND, ahead.trial)
+        if answer.stops:
+            raise optuna.TrialPruned
+        return None
+
+    def _copy(self, trial: optuna.Trial, source: FrozenTrial) -> None:
+        for name, value in source.user_attrs.items():
+            if name not in OWN:
+                trial.set_user_attr(name, value)
+        trial.set_user_attr(SAME_AS, source.number)
+        set_constraints(trial, self.limits)
+
+    def _report_stopped(self, trial: optuna.Trial) -> None:
+        stored = trial.user_attrs
+        behind = stored.get(BEHIND)
+        outcome = "miss a limit"
+        if behind is not None:
+            outcome = f"be slower and lose more than trial {behind}"
+        reason = (
+            f"certain to {outcome} after {stored['prompts']} prompts, "
+            f"loss {stored['score_loss']:.1%} so far"
+        )
+        trial.set_user_attr("reason", reason)
+        self.observer.trial_ended(trial.number, "PRUNED", None, reason)
+
+    def _queue_interrupted(self, trial: optuna.Trial) -> None:
+        """Queue an interrupted trial again, which does not count as one of its tries."""
+        trial.set_user_attr("reason", "interrupted")
+        retry = next_try(log_of(self.study).stored(trial), counts=False)
+        if retry is not None:
+            trial.set_user_attr(CUT_OFF, True)
+            self.study.add_trial(retry)
+
+    def _record_failure(self, trial: optuna.Trial, error: Exception) -> str:
+        """Record why a trial failed, and queue it again unless it would fail again."""
+        reason = in_words(error)
+        trial.set_user_attr("reason", reason)
+        if not isinstance(error, TrialError):
+            trial.set_user_attr("traceback", traceback.format_exc()[-4000:])
+        broken = isinstance(error, BadPictureError)
+        retry = None if broken else next_try(log_of(self.study).stored(trial))
+        if retry is not None:
+            self.study.add_trial(retry)
+        self.observer.trial_ended(trial.number, "FAIL", None, reason)
+        return reason

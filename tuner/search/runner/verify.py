@@ -1,10 +1,10 @@
-"""Measuring the winners again, on prompts that the search never saw.
+"""Verification: the winner is measured again, on prompts that the search never used.
 
 The best of many noisy results is, on average, not as good as it looks. So before a result is
-handed over it is measured once more; one that does not hold is passed over for the next.
+exported it is measured once more; one that does not hold is passed over for the next.
 
-So is one whose speed was measured on another machine or with other versions, whatever it was then:
-what is handed over, and what a target is decided on, was timed here and now.
+So is a result whose speed was measured on another machine or with other versions, whatever it was
+there: what is exported, and what a target is decided by, was timed here and now.
 """
 
 from collections.abc import Callable, Container, Iterator
@@ -18,16 +18,17 @@ import optuna
 from tuner.errors import BadPictureError, UsageError, in_words
 from tuner.search.deadline import Deadline
 from tuner.search.goal import Goal
-from tuner.search.runner.stopping import StoppingRule, spend
+from tuner.search.runner.stopping import StoppingRule, measure_until_stopped
 from tuner.setting import Setting
-from tuner.study import record
-from tuner.study.record import Failure, Result
+from tuner.study.recording import store_verification
+from tuner.study.results import Result, read_results
+from tuner.study.verifications import Failure
 
 MOVED = (
-    "the machine or its versions are others than before: stored results that may be the answer "
-    "are measured again here, fastest first"
+    "the machine or its versions have changed: stored results that may be the answer are measured "
+    "again here, fastest first"
 )
-TRIES = 2  # of a second measurement that breaks off
+TRIES = 2  # of a verification that fails
 
 
 def verify(
@@ -41,48 +42,55 @@ def verify(
     deadline: Deadline | None = None,
     notice: Callable[[str], None] = lambda _: None,
 ) -> Result | None:
-    """The fastest result that meets the goal and still does on new prompts; None where none does.
+    """The fastest result that meets the goal and still does on new prompts; None if there is none.
 
-    Those are `samples` prompts, or more where the verdict needs them.
+    It is measured on `samples` prompts, or more while the verdict is inconclusive. Verifications
+    are stored with the study, so that nothing is measured twice on one machine.
 
-    What is measured is kept with the study, so that it is not measured twice on one machine. One
-    whose second measurement fails does not hold; the reason is kept. A new run tries it again,
-    unless its pictures were broken: `failed` are the settings that this run has tried in vain.
-
-    After the `deadline` no further one is begun; the first one is, or nothing would be handed over.
+    Args:
+        study: the results to choose from.
+        goal: what a result must meet.
+        measure: measures a result's setting, on the prompts for verifying.
+        on_verified: called with each result that was verified.
+        samples: prompts of a verification; all when None.
+        failed: settings whose verification failed in this run; they are not tried again. A new run
+            tries them again, unless their pictures were broken.
+        deadline: no further verification is begun after it; the first one always is, because
+            nothing could be exported without it.
+        notice: prints a line.
     """
     failed = set() if failed is None else failed
-    begun, told = 0, False
+    begun, moved = 0, False
     while True:
-        candidate = goal.candidate([_tried_anew(one, failed) for one in record.results(study)])
-        if candidate is None or candidate.verified_today:
+        candidate = goal.candidate([_retriable(one, failed) for one in read_results(study)])
+        if candidate is None or candidate.verified_now:
             return candidate
         if begun and deadline is not None and deadline.passed:
             return None
-        if not candidate.today and not told:
-            told = True
+        if not candidate.current and not moved:
+            moved = True
             notice(MOVED)
         begun += 1
-        effort = StoppingRule(limits=goal.limits, samples=samples, resolves=True)
-        again = measure_again(partial(measure, candidate), effort)
-        if isinstance(again, Failure):
+        rule = StoppingRule(limits=goal.limits, samples=samples, resolves=True)
+        verification = measure_again(partial(measure, candidate), rule)
+        if isinstance(verification, Failure):
             failed.add(candidate.setting)
-        record.keep_verification(study, candidate.trial, again, goal.limits)
-        on_verified(next(r for r in record.results(study) if r.trial == candidate.trial))
+        store_verification(study, candidate.trial, verification, goal.limits)
+        on_verified(next(one for one in read_results(study) if one.trial == candidate.trial))
 
 
-def _tried_anew(result: Result, failed: Container[Setting]) -> Result:
-    """A result whose second measurement broke off in an earlier run, as if there had been none."""
+def _retriable(result: Result, failed: Container[Setting]) -> Result:
+    """A result whose verification failed in an earlier run, as if it had none."""
     if result.failed_again is None or result.failed_for_good or result.setting in failed:
         return result
     return replace(result, failed_again=None)
 
 
-def measure_again(measure: Callable[[], Iterator[Any]], effort: StoppingRule) -> Any:
-    """The second measurement; a `Failure` where it breaks off."""
+def measure_again(measure: Callable[[], Iterator[Any]], rule: StoppingRule) -> Any:
+    """The `Measurement` of a verification; a `Failure` where it fails `TRIES` times."""
     for tries in count(1):
         try:
-            return spend(measure(), effort)[0]
+            return measure_until_stopped(measure(), rule)[0]
         except UsageError:
             raise
         except Exception as error:

@@ -4,19 +4,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import optuna
-from sqlalchemy import DateTime, text
 
 from tuner.search.sweep.sweep import Reach
-from tuner.storage.queries import engine_of
+from tuner.storage.log import log_of
 
 RECENT = 100  # trials whose mean duration tells that of the others
 TRIAL_BYTES = 3000  # of the database for a trial (bench.grid)
 PROMPT_BYTES = 8  # and for each of its prompts
-
-_SPANS = text(
-    "SELECT datetime_start, datetime_complete FROM trials "
-    f"WHERE study_id = :study AND state = 'COMPLETE' ORDER BY trial_id DESC LIMIT {RECENT}"
-).columns(datetime_start=DateTime(), datetime_complete=DateTime())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +50,8 @@ class SweepEstimate:
 
 def recent_s(study: optuna.Study) -> float | None:
     """The mean duration of the last complete trials; None before there is one."""
-    with engine_of(study).connect() as connection:
-        spans = connection.execute(_SPANS, {"study": study._study_id}).all()
-    if not spans:
-        return None
-    seconds = [float((end - start).total_seconds()) for start, end in spans]
-    return sum(seconds) / len(seconds)
+    seconds = log_of(study).durations(RECENT)
+    return sum(seconds) / len(seconds) if seconds else None
 
 
 def span(seconds: float) -> str:

@@ -107,7 +107,7 @@ class Sweep(BaseSampler, Exhaustive):
         """Take the next point, unless the trial is another try of one."""
         if POINT in trial.system_attrs:
             return
-        point = self.cursor(study).take(trial._trial_id, self.find)
+        point = self.cursor(study).take(trial, self.find)
         if point is not None:
             trial.system_attrs = trial.system_attrs | {POINT: point}
 

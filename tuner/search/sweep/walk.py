@@ -16,7 +16,8 @@ from tuner.limits import Limits
 from tuner.search.space import Space
 from tuner.search.sweep.sweep import Points, Sweep
 from tuner.storage.cursor import Place
-from tuner.study import record
+from tuner.storage.log import log_of
+from tuner.study.results import fastest_feasible, read_results
 
 Flat = Mapping[str, Value]
 LOOPS = ("deepcache", "tgate", "tome")  # the script's, outermost first; it knew no others
@@ -68,13 +69,10 @@ class Walk(Sweep):
 
     def begin(self, study: optuna.Study) -> None:
         """Look up the fastest feasible result."""
-        best = record.best(record.results(study), self._limits)
+        best = fastest_feasible(read_results(study), self._limits)
         self._found = self._best = None
         if best is not None:
-            trial = study._storage.get_trial_id_from_study_id_trial_number(
-                study._study_id, best.trial
-            )
-            self._best = (best.speedup.value, study._storage.get_trial(trial).params)
+            self._best = (best.speedup.value, log_of(study).params(best.trial))
 
     def share(self) -> float | None:
         """It depends on what is found."""

@@ -1,0 +1,61 @@
+"""Trials of other runs: the dead ones are marked as failed, the others are waited for at the end.
+
+Another run's trial is waited for only where nothing else is left to begin: if it were lost, the
+study would lack its setting.
+"""
+
+from collections.abc import Callable
+from time import monotonic, sleep
+
+import optuna
+
+from tuner.storage.living_storage import BEAT_S
+from tuner.storage.log import log_of
+from tuner.storage.recovery import Running
+
+POLL_S = 0.5  # between two looks at the trials that are waited for
+
+
+class OtherRuns:
+    """Looks after the trials that other runs have begun; `notice` prints whom it waits for."""
+
+    def __init__(self, study: optuna.Study, notice: Callable[[str], None]) -> None:
+        self._study, self._notice = study, notice
+        self._next = 0.0  # when to look for dead trials again
+        self._reported: set[int] = set()  # trials that were waited for, by number
+
+    def fail_dead(self) -> None:
+        """Mark dead trials as failed and queue them again; at most once in `BEAT_S` seconds."""
+        if monotonic() >= self._next:
+            log_of(self._study).fail_dead_trials()
+            self._next = monotonic() + BEAT_S
+
+    def wait(self) -> None:
+        """Wait a moment for the trials of other runs; the first time, report it."""
+        running = log_of(self._study).running()
+        new = [trial for trial in running if trial.trial.number not in self._reported]
+        if new:
+            self._reported |= {trial.trial.number for trial in new}
+            self._notice(f"waiting for {_names(new)}: {_what_if_silent(new)}")
+        sleep(POLL_S)
+        self._next = 0.0
+
+    def report_unfinished(self) -> None:
+        """Report the trials of other runs that this run does not wait for, if there are any."""
+        running = log_of(self._study).running()
+        if running:
+            self._notice(f"not measured yet: {_names(running)}; the same command continues")
+
+
+def _names(running: list[Running]) -> str:
+    return ", ".join(map(str, running))
+
+
+def _what_if_silent(running: list[Running]) -> str:
+    left_s = max(trial.left_s for trial in running)
+    subject = "it" if len(running) == 1 else "they"
+    verb = "counts" if len(running) == 1 else "count"
+    return (
+        f"without a sign of life {subject} {verb} as failed in {left_s:.0f} s, and this run "
+        "measures again"
+    )

@@ -1,0 +1,45 @@
+"""How far a study is, and whether anything is left to begin."""
+
+import optuna
+from optuna.trial import TrialState
+
+from tuner.search.runner.observer import Observer
+from tuner.search.sweep.sweep import Ending, Exhaustive
+from tuner.storage.log import ENDED, log_of
+from tuner.storage.retries import CUT_OFF, RESOLVES
+
+
+def is_done(study: optuna.Study, trials: int | None, observer: Observer | None = None) -> bool:
+    """Whether a study has `trials` finished ones, or its sampler has nothing left to propose.
+
+    Trials that were cut off and queued again do not count, nor do those that resolve an
+    inconclusive setting.
+    """
+    observer = observer or Observer()
+    log = log_of(study)
+    ended = log.finished() - log.count_with(CUT_OFF, TrialState.FAIL)
+    # A sweep resolves nothing, and must not search its many trials after each one.
+    if not isinstance(study.sampler, Exhaustive):
+        ended -= log.count_with(RESOLVES, *ENDED)
+    if trials is not None:
+        observer.advanced(ended, trials)
+    elif isinstance(study.sampler, Exhaustive):
+        reach = study.sampler.reach(study)
+        observer.advanced(reach.passed, reach.points)
+    return (trials is not None and ended >= trials) or has_ended(study)
+
+
+def has_ended(study: optuna.Study) -> bool:
+    """Whether nothing is left to begin, and no running trial could still fail and be retried."""
+    return log_of(study).count(TrialState.RUNNING) == 0 and _nothing_to_begin(study)
+
+
+def is_left_to_others(study: optuna.Study) -> bool:
+    """Whether all that is missing is being measured by other runs; asked between two trials."""
+    return log_of(study).count(TrialState.RUNNING) > 0 and _nothing_to_begin(study)
+
+
+def _nothing_to_begin(study: optuna.Study) -> bool:
+    """Whether the sampler has nothing left to propose, and nothing waits for another try."""
+    ended = isinstance(study.sampler, Ending) and study.sampler.has_ended(study)
+    return ended and log_of(study).waiting() == 0

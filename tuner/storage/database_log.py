@@ -1,0 +1,188 @@
+"""The log of a study in a database: trials are counted and read by SQL, however many."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import DateTime, Engine, bindparam, text
+
+from tuner.storage.living_storage import LivingStorage
+from tuner.storage.log import CONSTRAINTS, TrialLog, storage_of
+from tuner.storage.recovery import Liveness, Running
+
+ROWS = 10_000  # fetched together
+_BY_STATE = text("CREATE INDEX IF NOT EXISTS tuner_trials_by_state ON trials (study_id, state)")
+_REPLACE_CONSTRAINTS = text(
+    "UPDATE trial_system_attributes SET value_json = :value "
+    f"WHERE trial_id = :trial AND key = '{CONSTRAINTS}'"
+)
+_LAST = text("SELECT number FROM trials WHERE study_id = :study ORDER BY trial_id DESC LIMIT 1")
+_QUEUED = text("SELECT trial_id FROM trials WHERE study_id = :study AND state = 'WAITING'")
+# States are part of the text: other databases than SQLite give their column an enum type.
+_COUNT = "SELECT COUNT(*) FROM trials WHERE study_id = :study AND state = '{state}'"
+_COUNT_WITH = (
+    "SELECT COUNT(*) FROM trials JOIN trial_user_attributes "
+    "ON trial_user_attributes.trial_id = trials.trial_id "
+    "WHERE study_id = :study AND key = :key AND state IN ({states})"
+)
+_ATTRIBUTES = (
+    "SELECT trials.trial_id, number, key, value_json FROM trials "
+    "JOIN trial_user_attributes ON trial_user_attributes.trial_id = trials.trial_id "
+    "WHERE study_id = :study AND state IN ({states}) AND key NOT IN :without "
+    "ORDER BY trials.trial_id"
+)
+_DURATIONS = text(
+    "SELECT datetime_start, datetime_complete FROM trials "
+    "WHERE study_id = :study AND state = 'COMPLETE' ORDER BY trial_id DESC LIMIT :most"
+).columns(datetime_start=DateTime(), datetime_complete=DateTime())
+
+
+class DatabaseLog(TrialLog):
+    """Reads rows, so that Optuna need not keep every trial in memory."""
+
+    def attributes(
+        self, *states: TrialState, without: tuple[str, ...] = ()
+    ) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """The trials in these states: each one's id, number and user attributes.
+
+        From Optuna's cache of trials where the study has one.
+        """
+        if hasattr(self._study._storage, "_backend"):
+            yield from self._cached(states, without)
+            return
+        query = text(_ATTRIBUTES.format(states=_listed(states)))
+        query = query.bindparams(bindparam("without", expanding=True))
+        key = self._key | {"without": list(without)}
+        attributes: dict[str, Any] = {}
+        current: tuple[int, int] | None = None
+        with self._engine.connect() as connection:
+            rows = connection.execution_options(yield_per=ROWS).execute(query, key)
+            for trial_id, number, name, value in rows:
+                if current is not None and current[0] != trial_id:
+                    yield *current, attributes
+                    attributes = {}
+                current = (trial_id, number)
+                attributes[name] = json.loads(value)
+        if current is not None:
+            yield *current, attributes
+
+    def count(self, state: TrialState) -> int:
+        """How many trials are in a state."""
+        return int(self._scalar(_COUNT.format(state=state.name)) or 0)
+
+    def count_with(self, attribute: str, *states: TrialState) -> int:
+        """How many trials in any of these states have a user attribute."""
+        return int(self._scalar(_COUNT_WITH.format(states=_listed(states)), key=attribute) or 0)
+
+    def waiting(self) -> int:
+        """How many queued trials this run may begin."""
+        with self._engine.connect() as connection:
+            queued = connection.execute(_QUEUED, self._key).scalars()
+            return len(set(queued) - self._storage.passed_over)
+
+    def begun(self) -> int:
+        """How many trials there are, in whatever state; their numbers have no gaps."""
+        with self._engine.connect() as connection:
+            last = connection.execute(_LAST, self._key).scalar()
+        return 0 if last is None else int(last) + 1
+
+    def durations(self, most: int) -> list[float]:
+        """Seconds that each of the last complete trials took, `most` of them."""
+        with self._engine.connect() as connection:
+            spans = connection.execute(_DURATIONS, self._key | {"most": most}).all()
+        return [float((end - start).total_seconds()) for start, end in spans]
+
+    def replace_constraints(self, constraints: Mapping[int, list[float]]) -> None:
+        """Replace the constraints of finished trials, by their ids.
+
+        Optuna does not change a finished trial, so its row is updated directly; samplers and the
+        dashboard then see the new constraints.
+        """
+        rows = [{"trial": one, "value": json.dumps(new)} for one, new in constraints.items()]
+        if not rows:
+            return
+        with self._engine.begin() as connection:
+            connection.execute(_REPLACE_CONSTRAINTS, rows)
+        if hasattr(self._study._storage, "_backend"):
+            # Optuna's cache holds finished trials with the old constraints: give it an empty one.
+            self._study._storage = optuna.storages.get_storage(self._storage)
+
+    def fail_dead_trials(self) -> int:
+        """Mark trials whose process died as failed, queue them again; returns how many."""
+        return Liveness(self._storage).fail_dead_trials(self._study)
+
+    def running(self) -> list[Running]:
+        """The trials that some process runs."""
+        return Liveness(self._storage).running(self._study)
+
+    def pass_over(self, queued: Sequence[FrozenTrial]) -> None:
+        """Leave these queued trials to other runs."""
+        self._storage.passed_over = {trial._trial_id for trial in queued}
+
+    def heartbeats(self) -> AbstractContextManager[None]:
+        """Write heartbeats for the length of a ``with`` block."""
+        return self._storage.beating()
+
+    def check(self) -> None:
+        """Raise `UpdateFinishedTrialError` where another process marked a trial as failed."""
+        self._storage.check()
+
+    def is_lost(self, trial: optuna.Trial) -> bool:
+        """Whether a trial that was to end here had been marked as failed by another process."""
+        return self._storage.runs(trial._trial_id)
+
+    def done_with(self, trial: optuna.Trial) -> None:
+        """Stop the heartbeats of a trial, however it ended."""
+        self._storage.done_with(trial._trial_id)
+
+    def _cached(
+        self, states: tuple[TrialState, ...], without: tuple[str, ...]
+    ) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        for trial in self._study.get_trials(deepcopy=False, states=states):
+            stored = {k: v for k, v in trial.user_attrs.items() if k not in without}
+            yield trial._trial_id, trial.number, stored
+
+    @property
+    def _storage(self) -> LivingStorage:
+        storage: LivingStorage = storage_of(self._study)
+        return storage
+
+    @property
+    def _engine(self) -> Engine:
+        return engine_of(self._study)
+
+    @property
+    def _key(self) -> dict[str, Any]:
+        return {"study": self._study._study_id}
+
+    def _scalar(self, query: str, **values: Any) -> Any:
+        with self._engine.connect() as connection:
+            return connection.execute(text(query), self._key | values).scalar_one()
+
+
+def engine_of(study: optuna.Study) -> Engine:
+    """The database of a study."""
+    engine: Engine = storage_of(study).engine
+    return engine
+
+
+def bypass_trial_cache(study: optuna.Study) -> optuna.Study:
+    """Have the study's trials looked up in the database each time.
+
+    Optuna would otherwise keep every trial in memory, and search all of them for queued ones.
+    """
+    study._storage = storage_of(study)
+    return study
+
+
+def index_by_state(study: optuna.Study) -> None:
+    """Make an index by which the few queued or running trials are found among many."""
+    with engine_of(study).begin() as connection:
+        connection.execute(_BY_STATE)
+
+
+def _listed(states: Iterable[TrialState]) -> str:
+    return ", ".join(f"'{state.name}'" for state in states)

@@ -1,0 +1,78 @@
+"""The log of a study whose trials Optuna keeps in memory, with one process at work."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.storage.log import CONSTRAINTS, TrialLog
+from tuner.storage.recovery import Running
+
+
+class MemoryLog(TrialLog):
+    """Reads Optuna's own objects."""
+
+    def attributes(
+        self, *states: TrialState, without: tuple[str, ...] = ()
+    ) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """The trials in these states: each one's id, number and user attributes."""
+        for trial in self._trials(*states):
+            kept = {k: v for k, v in trial.user_attrs.items() if k not in without}
+            yield trial._trial_id, trial.number, kept
+
+    def count(self, state: TrialState) -> int:
+        """How many trials are in a state."""
+        return len(self._trials(state))
+
+    def count_with(self, attribute: str, *states: TrialState) -> int:
+        """How many trials in any of these states have a user attribute."""
+        return sum(attribute in trial.user_attrs for trial in self._trials(*states))
+
+    def waiting(self) -> int:
+        """How many queued trials there are."""
+        return self.count(TrialState.WAITING)
+
+    def begun(self) -> int:
+        """How many trials there are, in whatever state."""
+        return len(self._study.get_trials(deepcopy=False))
+
+    def durations(self, most: int) -> list[float]:
+        """Seconds that each of the last complete trials took."""
+        spans = [trial.duration for trial in self._trials(TrialState.COMPLETE)[-most:]]
+        return [span.total_seconds() for span in spans if span is not None]
+
+    def replace_constraints(self, constraints: Mapping[int, list[float]]) -> None:
+        """Replace the constraints of finished trials, by their ids."""
+        for trial in self._study.get_trials(deepcopy=False):
+            if trial._trial_id in constraints:
+                trial.system_attrs[CONSTRAINTS] = constraints[trial._trial_id]
+
+    def fail_dead_trials(self) -> int:
+        """No other process runs trials here."""
+        return 0
+
+    def running(self) -> list[Running]:
+        """No other process runs trials here."""
+        return []
+
+    def pass_over(self, queued: Sequence[FrozenTrial]) -> None:
+        """Nothing is queued here by other runs."""
+
+    def heartbeats(self) -> AbstractContextManager[None]:
+        """No other process looks."""
+        return nullcontext()
+
+    def check(self) -> None:
+        """No other process can mark a trial as failed."""
+
+    def is_lost(self, trial: optuna.Trial) -> bool:
+        """Never."""
+        return False
+
+    def done_with(self, trial: optuna.Trial) -> None:
+        """There is nothing to stop."""
+
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False, states=states)

@@ -1,0 +1,57 @@
+"""Measuring a study's baseline, or reading it from the database, when a run begins."""
+
+from collections.abc import Callable
+
+import optuna
+
+from tuner.measure.baseline import changes, key_of
+from tuner.measure.evaluation import Evaluation, OnPictures
+from tuner.storage.database import Storage
+from tuner.study.baseline import PARTS, key_old_trials, set_baseline
+
+
+def measure_baseline(
+    study: optuna.Study,
+    storage: Storage,
+    evaluation: Evaluation,
+    notice: Callable[[str], None],
+    on_batch: Callable[[int, int], None] | None,
+    on_pictures: OnPictures,
+) -> None:
+    """Measure the baseline unless the database has it, and store its figures with the study.
+
+    `notice` prints what has changed since the study's last baseline, and how much of the database
+    the baseline's pictures take where extra metrics need them.
+    """
+    before = evaluation.reference(storage).size
+    measured: list[int] = []
+
+    def count(done: int, batches: int) -> None:
+        measured.append(done)
+        if on_batch is not None:
+            on_batch(done, batches)
+
+    scores, latency = evaluation.baseline(storage, count, on_pictures)
+    key_old_trials(study)
+    parts = evaluation.score_parts | evaluation.latency_parts
+    different = changes(study.user_attrs.get(PARTS, parts), parts)
+    if different:
+        source = "measured again" if measured else "taken from the database"
+        notice(f"baseline {source}: {', '.join(different)}")
+    size = evaluation.reference(storage).size
+    if size != before:
+        notice(
+            f"the baseline's {len(evaluation.prompts)} pictures take {size / 1e6:.1f} MB of the "
+            "database; those of the prompts for verification will take as much"
+        )
+    figures = {
+        "latency_s": latency.latency_s,
+        "denoising_s": latency.denoising_s,
+        "latency_key": key_of(evaluation.latency_parts),
+        "score": sum(scores.scores) / len(scores.scores),
+        "num_samples": len(scores.scores),
+        "memory_gib": latency.memory.get("device"),
+        "host_memory_gib": latency.memory.get("host"),
+    }
+    set_baseline(study, figures)
+    study.set_user_attr(PARTS, parts)

@@ -1,0 +1,66 @@
+"""Whether a stored trial makes measuring its setting again unnecessary."""
+
+from collections.abc import Callable, Container
+from functools import cache
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.limits import Limits
+from tuner.setting import Setting
+from tuner.study.baseline import Baseline, attributes
+from tuner.study.results import feasible_settings
+from tuner.study.schema import BEHIND, SETTING
+
+MEASURED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def measured_before(
+    study: optuna.Study, setting: Setting, limits: Limits, *, timed_now: bool
+) -> FrozenTrial | None:
+    """A trial of the same setting whose figures can be used again.
+
+    Rather one that was timed under the current latency key, then the one with the most prompts.
+    `timed_now` as in `still_holds`.
+    """
+    baseline = Baseline.of(attributes(study))
+    feasible = cache(lambda: feasible_settings(study, limits))
+    usable = [
+        trial
+        for trial in study.get_trials(deepcopy=False, states=MEASURED)
+        if trial.user_attrs.get(SETTING) == setting.params
+        and still_holds(trial, study, baseline, feasible, timed_now=timed_now)
+    ]
+
+    def rank(trial: FrozenTrial) -> tuple[bool, int]:
+        return baseline.is_of(trial.user_attrs), int(trial.user_attrs["prompts"])
+
+    return max(usable, key=rank, default=None)
+
+
+def still_holds(
+    trial: FrozenTrial,
+    study: optuna.Study,
+    baseline: Baseline,
+    feasible: Callable[[], Container[Setting]],
+    *,
+    timed_now: bool,
+) -> bool:
+    """Whether a complete or stopped trial still says all that is needed of its setting.
+
+    A loss is the same on every machine: a setting that misses a limit of this run, which may be
+    looser than the last one's, need not be measured again; a stopped trial without constraints
+    counts as missing one. A trial that was stopped because it was behind another setting was slower
+    on one machine: that holds under the same latency key only, and while the other setting is among
+    the `feasible` ones. A complete trial that meets the limits holds under every latency key, or
+    with `timed_now` under the current one only.
+    """
+    stopped, current = trial.state == TrialState.PRUNED, baseline.is_of(trial.user_attrs)
+    behind = trial.user_attrs.get(BEHIND)
+    if stopped and behind is not None:
+        ahead = study.get_trials(deepcopy=False)[behind]
+        return current and Setting.of(ahead.user_attrs[SETTING]) in feasible()
+    if not stopped and (current or not timed_now):
+        return True
+    unknown = [1.0] if stopped else []
+    return any(excess > 0 for excess in trial.system_attrs.get("constraints", unknown))

@@ -1,0 +1,67 @@
+"""Verifications as a study stores them.
+
+A finished trial cannot be changed, so the second measurement of its setting is stored with the
+study: one for each latency key, by the trial's number.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from tuner.study.baseline import Baseline, attributes
+from tuner.study.schema import SAME_AS, VERIFIED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a verification failed, and whether another try would fail as well."""
+
+    reason: str
+    for_good: bool = False
+
+
+def read_verifications(study: optuna.Study) -> dict[int, dict[str, Any]]:
+    """The attributes of the verifications that count, by trial number; without failed ones."""
+    about = attributes(study)
+    baseline = Baseline.of(about)
+    counting = {
+        int(number): counting_of(as_list(stored), baseline)
+        for number, stored in about.get(VERIFIED, {}).items()
+    }
+    return {number: one for number, one in counting.items() if one and "failed" not in one}
+
+
+def counting_of_trial(
+    number: int, stored: Mapping[str, Any], about: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The verification that counts for a trial, or for the trial whose figures it took over.
+
+    From the trial's and the study's attributes; None where there is none.
+    """
+    return counting_of(all_of_trial(number, stored, about), Baseline.of(about))
+
+
+def all_of_trial(
+    number: int, stored: Mapping[str, Any], about: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """All verifications of a trial, or of the trial whose figures it took over."""
+    return as_list(about.get(VERIFIED, {}).get(str(stored.get(SAME_AS, number))))
+
+
+def as_list(stored: Any) -> list[dict[str, Any]]:
+    """The verifications of a trial; an old version stored one, and not in a list."""
+    if stored is None:
+        return []
+    return [stored] if isinstance(stored, dict) else stored
+
+
+def counting_of(verifications: list[dict[str, Any]], baseline: Baseline) -> dict[str, Any] | None:
+    """The verification under the current latency key; else the last one that did not fail.
+
+    A failure on another machine says nothing about this one.
+    """
+    current = [one for one in verifications if baseline.is_of(one)]
+    usable = current or [one for one in verifications if "failed" not in one]
+    return usable[-1] if usable else None

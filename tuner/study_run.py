@@ -1,0 +1,242 @@
+"""One run of a study: its baseline, its sampler, the search, and the verification of the winner."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from tuner.errors import UsageError
+from tuner.measure.baseline import key_of
+from tuner.measure.device import versions
+from tuner.measure.evaluation import Evaluation
+from tuner.measure.measurement import Measurement
+from tuner.picture_strips import PictureFolder
+from tuner.plans.plan import shape_of
+from tuner.search.deadline import Deadline
+from tuner.search.frontier.speed_model import TimedSteps
+from tuner.search.frontier.transfer import related
+from tuner.search.goal import Goal
+from tuner.search.problem import Problem
+from tuner.search.runner.observer import Observer
+from tuner.search.runner.progress import is_done
+from tuner.search.runner.run import Search
+from tuner.search.runner.verify import verify
+from tuner.search.samplers import LEARNS, RACES, known, sampler
+from tuner.search.space import Space
+from tuner.search.sweep.estimate import SweepEstimate, recent_s
+from tuner.search.sweep.grid import FEW
+from tuner.search.sweep.sweep import Exhaustive, Points
+from tuner.setting import Setting
+from tuner.spec import StudySpec
+from tuner.storage.database import Storage
+from tuner.storage.log import log_of
+from tuner.study.baseline import BASELINE, attributes
+from tuner.study.identity import request
+from tuner.study.measured_baseline import measure_baseline
+from tuner.study.results import Result, pareto_front, read_results
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a run leaves: the study, its results, and whether the goal was reached."""
+
+    study: optuna.Study
+    goal: Goal
+    results: list[Result]
+
+    @property
+    def best(self) -> Result | None:
+        """The fastest feasible result; with a target, the fastest that meets it."""
+        return self.goal.reached(self.results)
+
+    @property
+    def front(self) -> list[Result]:
+        """The Pareto front of speedup and score loss."""
+        return pareto_front(self.goal.admitted(self.results), self.goal.limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRun:
+    """A study, and everything that one run of it needs."""
+
+    spec: StudySpec
+    evaluation: Evaluation
+    verification: Evaluation  # on the prompts for verifying, with other noise
+    space: Space
+    storage: Storage
+    study: optuna.Study
+    observer: Observer
+    pictures: Path | None  # folder of the picture strips
+
+    def run(self, on_baseline: Callable[[int, int], None] | None) -> Outcome:
+        """Search until the study has its trials, its goal is met or its time is up."""
+        self.study.set_user_attr("request", request(self.spec))
+        self.study.set_user_attr("pipeline", type(self.evaluation.pipeline).__name__)
+        self.study.set_user_attr("versions", versions())
+        measure_baseline(
+            self.study,
+            self.storage,
+            self.evaluation,
+            self.observer.notice,
+            on_baseline,
+            self._strips.saver("baseline"),
+        )
+        problem, first = self._problem, self.space.known_good()
+        if self.spec.sweep is not None or not is_done(self.study, self.spec.trials):
+            problem, first = self._warm_started(problem, first)
+            begun = log_of(self.study).begun()
+            self.study.sampler = sampler(self.spec.sampler, self.spec.seed, problem, begun)
+        self._report(self.study.sampler)
+        self._search_and_verify(problem, first)
+        outcome = Outcome(study=self.study, goal=self._goal, results=read_results(self.study))
+        self._strips.compare([f"trial-{result.trial:04d}" for result in outcome.front])
+        return outcome
+
+    def _warm_started(
+        self, problem: Problem, first: list[Setting]
+    ) -> tuple[Problem, list[Setting]]:
+        """The problem with what another study has found, and the settings to begin with."""
+        if known(self.spec.sampler) not in LEARNS:  # a long sweep is not read
+            return problem, first
+        source = related(self.study, self.storage, problem) if self.spec.transfer else None
+        if source is not None:
+            self.observer.notice(
+                f"warm start from {source.name} ({len(source.observations)} settings); "
+                "transfer = false disables it"
+            )
+            problem = replace(problem, related=source.observations)
+            first = first if source.best is None else [source.best]
+        measured = [result.setting for result in read_results(self.study)]
+        return replace(problem, known=measured if self.study.trials else first), first
+
+    def _search_and_verify(self, problem: Problem, first: list[Setting]) -> None:
+        """Search, and verify the winner; a target that does not hold is searched for again."""
+        spec, deadline = self.spec, Deadline.after(self.spec.timeout)
+        failed: set[Setting] = set()  # settings whose verification failed in this run
+        search = Search(
+            study=self.study,
+            space=problem.space,
+            goal=self._goal,
+            measure=self._measure,
+            canonical=problem.canonical,
+            trials=spec.trials,
+            samples=spec.num_samples,
+            max_samples=None if spec.sweep else problem.prompts,
+            stops_early=self._stops_early,
+            resolves_at_once=self._stops_early and spec.aim == "front",
+            first=first,
+            deadline=deadline,
+            observer=self.observer,
+        )
+        while True:
+            search.run()
+            winner = verify(
+                self.study,
+                self._goal,
+                lambda result: self.verification.measure(result.setting, self.storage),
+                self.observer.verified,
+                spec.num_samples,
+                failed=failed,
+                deadline=deadline,
+                notice=self.observer.notice,
+            )
+            enough = is_done(self.study, spec.trials) or deadline.passed
+            if winner is not None or not self._goal.has_target or enough:
+                break
+
+    def _measure(self, setting: Setting, trial: int) -> Iterator[Measurement]:
+        # The front is an order, and the same prompts for every setting show it best.
+        drawn = self._stops_early and self.spec.aim == "max"
+        saver = self._strips.saver(f"trial-{trial:04d}")
+        return self.evaluation.measure(setting, self.storage, saver, drawn=drawn)
+
+    def _report(self, chosen: BaseSampler) -> None:
+        """Print what a sweep will need, and whether there are prompts for verifying."""
+        if isinstance(chosen, Exhaustive):
+            self.observer.notice(self._estimate(chosen))
+        if self.verification.prompts == self.evaluation.prompts:  # captions may come twice in a set
+            self.observer.notice(
+                f"{self.spec.prompts} has fewer than {2 * self.spec.num_samples} prompts: winners "
+                "are verified on those that the search used, with other noise"
+            )
+
+    def _estimate(self, sweep: Exhaustive) -> str:
+        """What the rest of a sweep will need."""
+        estimate = SweepEstimate(
+            reach=sweep.reach(self.study),
+            image_s=attributes(self.study)[BASELINE]["latency_s"],
+            images=self.evaluation.least_images,
+            prompts=len(self.evaluation.prompts),
+            share=sweep.share(),
+            trial_s=recent_s(self.study),
+        )
+        kept = self._has_many_points and self.pictures is not None
+        return f"{estimate}{f'; pictures of up to {FEW:,} points are kept' if kept else ''}"
+
+    @cached_property
+    def _problem(self) -> Problem:
+        evaluation, spec = self.evaluation, self.spec
+        return Problem(
+            space=self.space,
+            shape=shape_of(evaluation.pipeline, evaluation.resolution),
+            steps=spec.steps,
+            limits=self._goal.limits,
+            timed=lambda settings: timed_steps(settings, evaluation, self.storage),
+            distinct=spec.distinct,
+            aim=spec.aim,
+            has_target=self._goal.has_target,
+            samples=spec.num_samples,
+            prompts=len(evaluation.prompts) + len(evaluation.more),
+        )
+
+    @cached_property
+    def _goal(self) -> Goal:
+        return Goal.of(self.spec)
+
+    @property
+    def _stops_early(self) -> bool:
+        return known(self.spec.sampler) in RACES
+
+    @property
+    def _has_many_points(self) -> bool:
+        return self.spec.sweep is not None and Points(self.space.offered()).count > FEW
+
+    @cached_property
+    def _strips(self) -> PictureFolder:
+        root = None if self._has_many_points else self.pictures
+        return PictureFolder(root, self.study.study_name)
+
+
+def timed_steps(
+    settings: list[Setting], evaluation: Evaluation, storage: Storage
+) -> list[TimedSteps]:
+    """The settings' steps and the baseline's, timed on this machine now or in an earlier run."""
+    parts = evaluation.latency_parts
+    key = key_of(parts)
+    timed = storage.get("timed steps", key) or {}
+    for setting in settings:
+        if str(setting) not in timed:
+            try:
+                without, accelerated = evaluation.timed_steps(setting)
+            except UsageError:
+                raise
+            except Exception:  # its own trial will report why
+                continue
+            for one, seconds in ((Setting(), without), (setting, accelerated)):
+                timed[str(one)] = {
+                    "steps": [step / without.whole for step in seconds.steps],
+                    "rest": (seconds.whole - seconds.denoising) / without.whole,
+                }
+            storage.put("timed steps", key, parts, timed)
+    return [
+        TimedSteps(
+            setting=setting,
+            steps=tuple(timed[str(setting)]["steps"]),
+            rest=timed[str(setting)]["rest"],
+        )
+        for setting in (Setting(), *settings)
+        if str(setting) in timed
+    ]
