@@ -13,9 +13,10 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 from sqlalchemy import text
 
-from tuner.storage import recovery as liveness
+from tuner.storage import worker
 from tuner.storage.database import Storage
-from tuner.storage.recovery import GRACE_S
+from tuner.storage.log import log_of
+from tuner.storage.recovery import GRACE_S, Liveness
 from tuner.storage.worker import WORKER, Worker, _start_of, clock
 
 HERE = socket.gethostname()
@@ -36,7 +37,7 @@ class Clock:
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(liveness, "monotonic", found)
+    monkeypatch.setattr(worker, "now", found)
     return found
 
 
@@ -83,11 +84,11 @@ def test_only_trials_whose_process_is_gone_are_dead_at_once(
         "of an earlier version, elsewhere": "elsewhere:1/1",
     }
     numbers = {name: running(study, worker).number for name, worker in workers.items()}
-    assert storage.bury_dead_trials(study) == 4
+    assert log_of(study).fail_dead_trials() == 4
     dead = {name for name, number in numbers.items() if study.trials[number].state.is_finished()}
     assert dead == {one for one in workers if "gone" in one or "used again" in one}
     assert len(study.get_trials(states=(TrialState.WAITING,))) == 4
-    assert storage.bury_dead_trials(study) == 0
+    assert log_of(study).fail_dead_trials() == 0
 
 
 def test_a_process_that_ended_is_gone_though_nobody_asked_for_its_exit_code() -> None:
@@ -113,11 +114,11 @@ def test_a_trial_from_elsewhere_is_dead_once_it_was_seen_without_a_beat_for_long
     trial = running(study, ELSEWHERE)
     for beat in range(3):
         beats(storage, trial, at + beat, "another-boot time:[1]")
-        assert storage.bury_dead_trials(study) == 0
+        assert log_of(study).fail_dead_trials() == 0
         now.now += GRACE_S - 1
-        assert storage.bury_dead_trials(study) == 0
+        assert log_of(study).fail_dead_trials() == 0
     now.now += 2
-    assert storage.bury_dead_trials(study) == 1
+    assert log_of(study).fail_dead_trials() == 1
     buried = study.trials[trial.number]
     assert buried.state == TrialState.FAIL
     assert buried.user_attrs["reason"] == f"no sign of life of its process for {GRACE_S + 1:.0f} s"
@@ -129,9 +130,9 @@ def test_since_the_same_boot_the_last_beat_itself_tells(
 ) -> None:
     trial = running(study, ELSEWHERE)
     beats(storage, trial, now.now - GRACE_S + 1, clock())
-    assert storage.bury_dead_trials(study) == 0
+    assert log_of(study).fail_dead_trials() == 0
     beats(storage, trial, now.now - GRACE_S - 1, clock())
-    assert storage.bury_dead_trials(study) == 1
+    assert log_of(study).fail_dead_trials() == 1
 
 
 def test_a_trial_without_a_name_or_a_heartbeat_is_given_up_like_one_from_elsewhere(
@@ -142,9 +143,9 @@ def test_a_trial_without_a_name_or_a_heartbeat_is_given_up_like_one_from_elsewhe
     with storage.engine.begin() as connection:
         for table in ("trial_user_attributes", "tuner_heartbeats"):
             connection.execute(text(f"DELETE FROM {table}"))
-    assert storage.bury_dead_trials(study) == 0
+    assert log_of(study).fail_dead_trials() == 0
     now.now += GRACE_S + 1
-    assert storage.bury_dead_trials(study) == 1
+    assert log_of(study).fail_dead_trials() == 1
     assert study.trials[lost.number].state == TrialState.FAIL
     assert study.ask().suggest_int("knob", 0, 3) == 2
 
@@ -161,7 +162,7 @@ def test_a_trial_names_its_worker_from_its_first_moment_and_beats(
     for _ in range(3):
         now.now += GRACE_S - 1
         storage.optuna.beat()
-        assert storage.bury_dead_trials(study) == 0
+        assert log_of(study).fail_dead_trials() == 0
     study.tell(trial, (1.0, 0.0))
     assert storage.optuna.beats([trial._trial_id]) == {}
 
@@ -171,11 +172,11 @@ def test_a_trial_that_beats_or_ends_before_it_is_given_up_is_left_alone(
 ) -> None:
     trials = [study.ask() for _ in range(2)]
     now.now += GRACE_S + 1
-    seen = storage.liveness.running(study)
+    seen = log_of(study).running()
     assert [one.is_dead for one in seen] == [True, True]
     storage.optuna.beat()
     study.tell(trials[1], (1.0, 0.0))
-    assert not any(storage.liveness._give_up(study, one) for one in seen)
+    assert not any(Liveness(storage.optuna)._fail(study, one) for one in seen)
     states = [one.state for one in study.trials]
     assert states == [TrialState.RUNNING, TrialState.COMPLETE]
     assert [one.user_attrs.keys() for one in study.trials] == [{WORKER}, {WORKER}]
@@ -188,7 +189,7 @@ def test_a_worker_cannot_end_a_trial_that_was_given_up(
     trial.suggest_int("knob", 0, 3)
     now.now += GRACE_S + 1
     other = Storage(storage.url)
-    assert other.bury_dead_trials(other.study("a/b/1")) == 1
+    assert log_of(other.study("a/b/1")).fail_dead_trials() == 1
     storage.optuna.beat()
     with pytest.raises(UpdateFinishedTrialError):
         storage.optuna.check()
@@ -204,6 +205,6 @@ def test_a_dead_trial_is_tried_again_with_its_own_values_three_times_in_all(
     values = []
     for _ in range(3):
         values.append(running(study, GONE).params)
-        storage.bury_dead_trials(study)
+        log_of(study).fail_dead_trials()
     assert values == [values[0]] * 3
     assert study.get_trials(states=(TrialState.WAITING,)) == []

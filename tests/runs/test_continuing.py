@@ -109,7 +109,7 @@ def test_a_new_study_learns_from_a_related_one_and_says_so(
     assert sum(baseline["steps"]) + baseline["rest"] == pytest.approx(1)
     assert run("UniPC", 1, sampler="random") == []
     assert run("UniPC", 2, transfer=False) == []
-    told = ["learning from miniature/DDIM/4, 5 settings; --no-transfer leaves it out"]
+    told = ["warm start from miniature/DDIM/4 (5 settings); transfer = false disables it"]
     assert run("UniPC", 3) == told
     assert run("DPM-Solver++", 1) == told
     fastest = max(finished(tmp_path), key=lambda one: one.values[0])

@@ -8,6 +8,7 @@ import pytest
 
 from tests.runs.study import FLAGS, TRIPLE, Count, baselines, finished, spec
 from tuner.cli.main import main
+from tuner.search.runner.run import Search
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.storage.database import Storage
@@ -90,8 +91,8 @@ def test_a_target_that_did_not_hold_is_searched_on_until_the_time_is_up(
     clock = iter(range(0, 100, 5))
     left: list[float | None] = []
     monkeypatch.setattr("tuner.search.deadline.monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr("tuner.session.search", lambda *, timeout, **_: left.append(timeout))
-    monkeypatch.setattr("tuner.session.verify", lambda *_, **__: None)
+    monkeypatch.setattr(Search, "run", lambda search: left.append(search.deadline.left))
+    monkeypatch.setattr("tuner.study_run.verify", lambda *_, **__: None)
     session.run(spec(folder, req_speedup=0.01, trials=9, timeout=40.0))
     assert left == [35.0, 25.0, 15.0, 5.0]
 

@@ -21,7 +21,7 @@ from tests.runs.study import (
     trials,
 )
 from tuner.measure.lock import device_lock
-from tuner.search.runner.trial import GIVEN_UP
+from tuner.search.runner.trial import LOST
 from tuner.session import Session
 from tuner.storage import recovery as liveness
 from tuner.storage.cursor import POINT
@@ -103,7 +103,7 @@ def test_a_point_that_stands_still_on_another_host_is_measured_once(
     process.send_signal(signal.SIGCONT)
     printed, errors = process.communicate(timeout=120)
     assert process.returncode == 0, printed + errors
-    assert re.findall(r"trial +\d+ .*?: (.*)", printed) == [GIVEN_UP]
+    assert re.findall(r"trial +\d+ .*?: (.*)", printed) == [LOST]
     found = trials(folder, f"{TRIPLE} grid")
     assert [one.state for one in found].count(TrialState.FAIL) == 1
     complete = [one for one in found if one.state == TrialState.COMPLETE]

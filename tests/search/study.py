@@ -7,22 +7,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import optuna
-from tuner.storage.queries import begun
 
 from tests.pipelines import LATENT_SIDE, tiny
 from tuner.measure.device import PeakMemory
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.plans.plan import shape_of
+from tuner.search.deadline import Deadline
 from tuner.search.goal import Goal
 from tuner.search.problem import Problem
 from tuner.search.runner.observer import Observer
-from tuner.search.runner.run import search
+from tuner.search.runner.run import Search
 from tuner.search.samplers import sampler
 from tuner.search.space import Space
 from tuner.setting import Setting, canonical
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
+from tuner.storage.log import log_of
 
 EVALUATION: dict[str, object] = {
     "weights": "made up",
@@ -96,7 +97,7 @@ class Bench:
             has_target=Goal.of(self.spec).has_target,
         )
         self.study.sampler = sampler(
-            self.spec.sampler, self.spec.seed, self.problem, begun(self.study)
+            self.spec.sampler, self.spec.seed, self.problem, log_of(self.study).begun()
         )
         self.measured: list[Setting] = []
         self.blocks = 0
@@ -119,21 +120,20 @@ class Bench:
         watch: Observer | None = None,
     ) -> list[optuna.trial.FrozenTrial]:
         """Search as the spec says; every trial that is finished then."""
-        search(
+        Search(
             study=self.study,
-            storage=self.storage,
             space=self.problem.space,
             goal=Goal.of(self.spec),
             measure=self.measure,
             canonical=self.canonical,
             trials=self.spec.trials,
-            timeout=self.spec.timeout,
+            deadline=Deadline.after(self.spec.timeout),
             samples=samples,
-            most=most,
-            races=races,
+            max_samples=most,
+            stops_early=races,
             first=first,
-            watch=watch,
-        )
+            observer=watch or Observer(),
+        ).run()
         return [one for one in self.study.trials if one.state.is_finished()]
 
 

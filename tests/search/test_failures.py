@@ -12,6 +12,7 @@ from tuner.errors import BadPictureError, TrialError, UnfitError
 from tuner.measure.evaluation import Measurement
 from tuner.search.space import Space
 from tuner.setting import Setting
+from tuner.storage.log import log_of
 from tuner.storage.retries import RETRIES
 
 
@@ -145,7 +146,7 @@ def test_a_last_trial_whose_process_dies_is_measured_by_the_same_command_or_give
     bench = Bench(tmp_path, search_targets=("tome",), trials=3)
     Bench(tmp_path, search_targets=("tome",), trials=2).search()
     for _ in range(deaths):
-        bench.storage.bury_dead_trials(bench.study)
+        log_of(bench.study).fail_dead_trials()
         trial = bench.study.ask()
         setting = Space.of(bench.spec).suggest(trial)
         trial.set_user_attr("worker", f"{socket.gethostname()}:999999999/1")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-from tuner.storage.queries import waiting
 
 from tests.search.study import Bench, setting_of
 from tests.search.test_failures import interrupt
 from tuner.search.runner.queue import enqueue
 from tuner.setting import Setting
+from tuner.storage.log import log_of
 
 
 def queued(bench: Bench) -> int:
@@ -26,7 +26,7 @@ def test_what_is_queued_waits_for_a_run_that_has_its_accelerators(tmp_path: Path
     of_tome = [one for one in known if one.combination == "tome"]
     assert narrow.measured[: len(of_tome)] == of_tome
     assert queued(narrow) == len(known) - 1 - len(of_tome)
-    assert waiting(narrow.study) == 0
+    assert log_of(narrow.study).waiting() == 0
     again = Bench(tmp_path, search_targets=("deepcache", "tome"), trials=7 + 3)
     again.search()
     assert again.measured == [one for one in known[1:] if one not in of_tome][:3]
@@ -39,7 +39,7 @@ def test_what_was_passed_over_and_then_run_by_others_waits_no_more(tmp_path: Pat
     narrow.search()
     assert queued(narrow) > 0
     Bench(tmp_path, trials=30).search()
-    assert queued(narrow) == waiting(narrow.study) == 0
+    assert queued(narrow) == log_of(narrow.study).waiting() == 0
 
 
 def test_what_is_queued_waits_for_a_run_that_offers_its_values(tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ from optuna.trial import TrialState
 
 from tests.search.study import Bench, measurement, setting_of
 from tuner.measure.evaluation import Measurement
-from tuner.search.runner import upkeep
+from tuner.search.runner import other_runs
 from tuner.search.runner.observer import Observer
-from tuner.search.runner.trial import GIVEN_UP
+from tuner.search.runner.trial import LOST
 from tuner.setting import Setting
-from tuner.storage import recovery as liveness
+from tuner.storage import worker
 from tuner.storage.database import Storage
+from tuner.storage.log import log_of
 from tuner.storage.recovery import GRACE_S
 from tuner.storage.worker import WORKER
 from tuner.study.results import Result
@@ -67,15 +68,15 @@ def test_a_trial_that_was_lost_elsewhere_is_waited_for_and_measured(
 ) -> None:
     bench = four(tmp_path, sampler)
     lost = begun_elsewhere(bench)
-    began = liveness.monotonic()
+    began = worker.now()
     passed = [0.0]
-    monkeypatch.setattr(liveness, "monotonic", lambda: began + passed[0])
-    monkeypatch.setattr(upkeep, "sleep", lambda _: passed.append(passed.pop() + GRACE_S / 2))
+    monkeypatch.setattr(worker, "now", lambda: began + passed[0])
+    monkeypatch.setattr(other_runs, "sleep", lambda _: passed.append(passed.pop() + GRACE_S / 2))
     watch = Lines()
     trials = bench.search(watch=watch)
     assert watch.lines[0] == (
-        "waiting for trial 0 of elsewhere:7: without a sign of life it is given up in "
-        f"{GRACE_S:.0f} s and measured here"
+        "waiting for trial 0 of elsewhere:7: without a sign of life it counts as failed in "
+        f"{GRACE_S:.0f} s, and this run measures again"
     )
     assert trials[0].state == TrialState.FAIL
     complete = [setting_of(one) for one in trials if one.state == TrialState.COMPLETE]
@@ -95,7 +96,7 @@ def test_what_is_not_waited_for_to_the_end_is_named(
     def sleep(seconds: float) -> None:
         monkeypatch.setattr("tuner.search.deadline.monotonic", lambda: 1e12)
 
-    monkeypatch.setattr(upkeep, "sleep", sleep)
+    monkeypatch.setattr(other_runs, "sleep", sleep)
     watch = Lines()
     bench.spec = replace(bench.spec, timeout=3600.0)
     bench.search(watch=watch)
@@ -119,16 +120,16 @@ def test_a_run_that_stood_still_for_too_long_loses_its_trial_and_goes_on(
         bench.measured.append(setting)
         if trial == 1:  # and here the process is stopped
             with pytest.MonkeyPatch.context() as patch:
-                now = liveness.monotonic()
-                patch.setattr(liveness, "monotonic", lambda: now + GRACE_S + 1)
-                assert other.bury_dead_trials(other.study(bench.study.study_name)) == 1
+                now = worker.now()
+                patch.setattr(worker, "now", lambda: now + GRACE_S + 1)
+                assert log_of(other.study(bench.study.study_name)).fail_dead_trials() == 1
             if broken:
                 raise RuntimeError("the device is lost")
         yield measurement(setting)
 
     bench.measure = measure  # type: ignore[method-assign]
     trials = bench.search(watch=watch)
-    assert [one for one in watch.ended if one[0] == 1] == [(1, "FAIL", GIVEN_UP)]
+    assert [one for one in watch.ended if one[0] == 1] == [(1, "FAIL", LOST)]
     assert [one.number for one in trials if one.state == TrialState.FAIL] == [1]
     assert trials[1].user_attrs["cut_off"] is True
     complete = [setting_of(one) for one in trials if one.state == TrialState.COMPLETE]
