@@ -13,7 +13,16 @@ import tuner
 from tuner import errors
 
 ROOT = Path(tuner.__file__).parent.parent
-HEAVY = ("torch", "diffusers", "transformers", "open_clip", "datasets", "scipy", "sklearn", "optuna")
+HEAVY = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "open_clip",
+    "datasets",
+    "scipy",
+    "sklearn",
+    "optuna",
+)
 
 
 def imported_after(statement: str) -> set[str]:
