@@ -1,19 +1,54 @@
-"""Tune training-free accelerators of diffusion models: fast settings, pictures as good, proof."""
+"""Tune training-free accelerators of diffusion models: faster pipelines, pictures as good.
+
+The public names are those of ``__all__``; each is imported when it is first used, because torch
+and diffusers take seconds to import.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tuner.errors import (
+        BadPictureError,
+        TrialError,
+        TunerError,
+        UnfitError,
+        UnreachedError,
+        UsageError,
+    )
     from tuner.loading import load
     from tuner.params.apply import applied, apply
-    from tuner.session import run
+    from tuner.session import Outcome, run
+    from tuner.setting import Setting
     from tuner.spec import StudySpec
 
-__all__ = ["StudySpec", "applied", "apply", "load", "run"]
+__all__ = [
+    "BadPictureError",
+    "Outcome",
+    "Setting",
+    "StudySpec",
+    "TrialError",
+    "TunerError",
+    "UnfitError",
+    "UnreachedError",
+    "UsageError",
+    "applied",
+    "apply",
+    "load",
+    "run",
+]
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
+    "BadPictureError": "tuner.errors",
+    "Outcome": "tuner.session",
+    "Setting": "tuner.setting",
     "StudySpec": "tuner.spec",
+    "TrialError": "tuner.errors",
+    "TunerError": "tuner.errors",
+    "UnfitError": "tuner.errors",
+    "UnreachedError": "tuner.errors",
+    "UsageError": "tuner.errors",
     "applied": "tuner.params.apply",
     "apply": "tuner.params.apply",
     "load": "tuner.loading",
@@ -22,7 +57,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: torch takes seconds."""
-    if name not in _HOMES:
+    """Import a public name from its module on first use."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'tuner' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names beside what is already imported, for completion."""
+    return sorted({*globals(), *__all__})
