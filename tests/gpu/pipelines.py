@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench._full_size import build
+from bench.lib.full_size import build
 from tests.helpers.pipelines import new
 from tuner.applying.applied import applied
 from tuner.measure.evaluation import Evaluation

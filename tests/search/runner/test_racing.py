@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.racing import RULES, Figures, simulated
+from bench.search.racing import RULES, Figures, simulated
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
 from tuner.search.runner.racing import BEHIND, LEAST, MISSED, PARTS, due, whole

@@ -10,7 +10,7 @@ from tuner.search.sweep.sweep import Reach
 from tuner.storage.queries import engine_of
 
 RECENT = 100  # trials whose mean duration tells that of the others
-TRIAL_BYTES = 3000  # of the database for a trial (bench.grid)
+TRIAL_BYTES = 3000  # of the database for a trial (bench.search.grid)
 PROMPT_BYTES = 8  # and for each of its prompts
 
 _SPANS = text(

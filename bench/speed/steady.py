@@ -1,6 +1,6 @@
 """The baseline against itself: how far from 1 is a speedup that is 1?
 
-    python -m bench.steady [--repeat 50]
+    python -m bench.speed.steady [--repeat 50]
 
 Each repetition is timed as a trial is: by turns, at batch 4, until the interval is narrow or the
 budget is spent. Needs a machine that does nothing else; quote the load that it prints.
@@ -10,7 +10,7 @@ import argparse
 import time
 from statistics import median
 
-from bench._miniature import conditions, evaluation_of, quiet
+from bench.lib.miniature import conditions, evaluation_of, quiet
 from tuner.measure.baseline import InMemoryStore
 from tuner.measure.stopwatch import Turns
 from tuner.setting import Setting

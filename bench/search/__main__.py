@@ -11,7 +11,7 @@
 The cost of a search is the prompts that it evaluates, with the timed steps at its start counted in
 images. It has arrived when it has evaluated to the end a setting that is truly feasible and at
 least 0.99 as fast as the fastest such one; a search that has not arrived counts as its full budget.
-What a replay is, `bench.replay` says.
+What a replay is, `bench.lib.replay` says.
 """
 
 import argparse
@@ -24,10 +24,10 @@ import numpy as np
 import optuna
 from scipy.stats import binomtest, spearmanr
 
-from bench._miniature import conditions, quiet
-from bench.replay import LIMIT, LIMITS, MORE, PROMPTS, TableSearch, TruthTable
-from bench.searches import SEARCHES, Search, frontier, known, probes
-from bench.tables import GUIDANCE, PRODUCTS
+from bench.lib.miniature import conditions, quiet
+from bench.lib.replay import LIMIT, LIMITS, MORE, PROMPTS, TableSearch, TruthTable
+from bench.lib.tables import GUIDANCE, PRODUCTS
+from bench.search.searches import SEARCHES, Search, frontier, known, probes
 from tuner.search.frontier.speed_model import SpeedModel
 from tuner.spec import Aim
 from tuner.study.record import Result, best
@@ -62,7 +62,7 @@ def main() -> None:
     tables = {one.file.stem: TruthTable.of(one) for one in wanted}
     for name, truth in tables.items():
         if truth.table.prompts < PROMPTS + MORE:
-            print(f"## {name}: only {truth.table.prompts} prompts so far (`bench.truth --run`)\n")
+            print(f"## {name}: {truth.table.prompts} prompts so far (`bench.search.truth --run`)\n")
             continue
         if not truth.feasible.any():
             print(f"## {name}: nothing feasible on {truth.table.prompts} prompts\n")

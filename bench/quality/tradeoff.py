@@ -1,6 +1,6 @@
 """The miniature's trade-off: speedup and score loss of settings, with 95 % intervals.
 
-    python -m bench.tradeoff [--prompts 512] [--sched DDIM] [--steps 20] [--only deepcache]
+    python -m bench.quality.tradeoff [--prompts 512] [--sched DDIM] [--steps 20] [--only deepcache]
 
 Speedups are medians of paired latency ratios at batch 4, candidate and baseline by turns; losses
 are over the prompts of the truth pool. What is measured is kept in `--work`, so that a run that
@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bench._miniature import conditions, evaluation_of, quiet
+from bench.lib.miniature import conditions, evaluation_of, quiet
 from tuner.measure.evaluation import Measurement
 from tuner.setting import Params, Setting
 

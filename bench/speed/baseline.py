@@ -1,6 +1,6 @@
 """How long the miniature's baseline takes: 32 prompts at 20 steps, generated, checked and scored.
 
-    python -m bench.baseline [--repeat 3]
+    python -m bench.speed.baseline [--repeat 3]
 
 Warm-up included, loading not.
 """
@@ -8,7 +8,7 @@ Warm-up included, loading not.
 import argparse
 import time
 
-from bench._miniature import conditions, evaluation_of, quiet
+from bench.lib.miniature import conditions, evaluation_of, quiet
 
 
 class Forgetful:

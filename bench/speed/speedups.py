@@ -1,6 +1,6 @@
 """Which interval of a speedup covers, when pairs are added until it is narrow?
 
-    python -m bench.speedups [--draws 2000]
+    python -m bench.speed.speedups [--draws 2000]
 
 Pairs of latencies are drawn about a known speedup, from noise of several kinds and sizes; they stop
 at the first interval of ±2 %, after three pairs at least and twelve at most, as in a trial. Printed

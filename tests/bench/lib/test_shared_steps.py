@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from bench._shared import Trail, in_order, keys_of, restarts, shared
+from bench.lib.shared_steps import Trail, in_order, keys_of, restarts, shared
 from tests.helpers.pipelines import LATENT_SIDE, STEPS, UNETS, pictures, same, tiny
 from tuner.applying.applied import applied
 from tuner.plans.plan import plan_of, shape_of

@@ -1,6 +1,6 @@
 """What a replay of the whole product costs: the next point, and what the storage takes for a trial.
 
-    python -m bench.grid [--trials 1000,10000,50000] [--repetitions 200]
+    python -m bench.search.grid [--trials 1000,10000,50000] [--repetitions 200]
 
 The product is the old script's of 1,036,800 points. A study is filled up with copies of the rows
 of trials that went through the loop, each with a point of its own; then more trials run through
@@ -34,7 +34,7 @@ import psutil
 from optuna.trial import TrialState
 from sqlalchemy import text
 
-from bench._miniature import MODEL, conditions, pipeline, quiet
+from bench.lib.miniature import MODEL, conditions, pipeline, quiet
 from tuner.measure.device import PeakMemory
 from tuner.measure.measurement import Measurement
 from tuner.measure.statistics import Estimate

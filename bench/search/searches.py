@@ -14,7 +14,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 
-from bench.replay import BLOCK, LIMIT, MORE, PROMPTS, SCATTER, TableSearch, TruthTable
+from bench.lib.replay import BLOCK, LIMIT, MORE, PROMPTS, SCATTER, TableSearch, TruthTable
 from tuner.accelerators import Value
 from tuner.search.frontier.context import Observation
 from tuner.search.frontier.sampler import FrontierSampler

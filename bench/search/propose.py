@@ -1,6 +1,6 @@
 """How long our sampler takes to propose a setting, after few trials and after many.
 
-    python -m bench.propose [--trials 10,100,1000] [--proposals 10]
+    python -m bench.search.propose [--trials 10,100,1000] [--proposals 10]
 
 The space is a study's default one, DeepCache, ToMe and T-GATE at 20 steps. The trials' figures are
 made up, smooth in what a setting reuses: only the time is read.
@@ -14,7 +14,7 @@ import optuna
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState, create_trial
 
-from bench._miniature import MODEL, conditions, pipeline, quiet
+from bench.lib.miniature import MODEL, conditions, pipeline, quiet
 from tuner.plans.plan import shape_of
 from tuner.search.frontier.speed_model import TimedSteps
 from tuner.search.goal import Goal

@@ -1,10 +1,10 @@
 """Whether the 95 % interval of the score loss from 32 prompts covers the truth.
 
-    python -m bench.coverage [--prompts 1024] [--draws 1000] [--of 32]
+    python -m bench.quality.coverage [--prompts 1024] [--draws 1000] [--of 32]
 
 The truth is the loss over the prompts of the truth pool, DDIM with 20 steps. Their scores with each
-setting are in `bench/coverage.npz`; what is missing there is measured first (`--measure`), a block
-of prompts for every setting and then the next, and a run that was interrupted goes on.
+setting are in `bench/data/coverage.npz`; what is missing there is measured first (`--measure`), a
+block of prompts for every setting and then the next, and a run that was interrupted goes on.
 
 Prompts are drawn with replacement: the draws are then independent, and the pool's loss is exactly
 what they estimate. Without replacement, 32 of 1,024 would spread 1.6 % less than 32 prompts of a
@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student
 
-from bench._miniature import conditions, evaluation_of, quiet
-from bench.tradeoff import settings
+from bench.lib import DATA
+from bench.lib.miniature import conditions, evaluation_of, quiet
+from bench.quality.tradeoff import settings
 from tuner.applying.applied import applied
 from tuner.measure import statistics
 from tuner.measure.baseline import changes
@@ -29,7 +30,7 @@ from tuner.measure.evaluation import Evaluation
 from tuner.measure.pictures import checked
 from tuner.setting import Setting
 
-FILE = Path(__file__).with_name("coverage.npz")
+FILE = DATA / "coverage.npz"
 ALL = settings()
 SETTINGS = [Setting(), *ALL[:21], *ALL[23:25], *ALL[26:33]]  # the baseline, and a spread of 30
 BLOCK = 64  # prompts of a setting between two saves

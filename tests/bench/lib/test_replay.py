@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.replay import LIMIT, PROMPTS, TableSearch, TruthTable, area
-from bench.searches import frontier, old_order
-from bench.tables import PRODUCTS
+from bench.lib.replay import LIMIT, PROMPTS, TableSearch, TruthTable, area
+from bench.lib.tables import PRODUCTS
+from bench.search.searches import frontier, old_order
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """The truth tables' latencies: what each kind of step takes, measured again and again.
 
-    python -m bench.latency                           # batch 4: minutes
-    python -m bench.latency --turns 2 --apart a.json  # what was timed, to be put together with
-    python -m bench.latency --join a.json,b.json      # what other processes have timed
+    python -m bench.search.latency                           # batch 4: minutes
+    python -m bench.search.latency --turns 2 --apart a.json  # timings into a file of their own
+    python -m bench.search.latency --join a.json,b.json      # of the timings of several processes
 
 A setting's latency is the sum of its steps, of which there are few kinds. Settings that together
 do every kind of step of every table are generated in pairs with the baseline, whose steps come by
@@ -21,39 +21,14 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from bench._miniature import MODEL, conditions, evaluation_of, quiet
-from bench.tables import FOLDER, PRODUCTS
+from bench.lib.miniature import MODEL, conditions, evaluation_of, quiet
+from bench.lib.step_latencies import FILE, Kind, Sums, kinds
+from bench.lib.tables import FOLDER, PRODUCTS
 from tuner.measure.evaluation import Evaluation
-from tuner.plans.features import step_rows
-from tuner.plans.plan import Shape, plan_of, shape_of
+from tuner.plans.plan import Shape, shape_of
 from tuner.setting import Setting
 
-FILE = FOLDER / "steps.json"
 BATCH = 4
-Kind = tuple[float, ...]
-
-
-class Sums:
-    """The latencies that the kinds of steps add up to, relative to the baseline's."""
-
-    def __init__(self, shape: Shape, steps: int) -> None:
-        """Reads what `python -m bench.latency` measured."""
-        found = json.loads(FILE.read_text())
-        self._kinds = {tuple(row): seconds for row, seconds in found["kinds"]}
-        self.rest: float = found["rest"]
-        self._shape, self._steps = shape, steps
-        self._baseline = self._latency(Setting())
-
-    def steps(self, setting: Setting) -> list[float]:
-        """The latency of each step, in units of the baseline's whole."""
-        return [self._kinds[kind] for kind in kinds(setting, self._shape, self._steps)]
-
-    def speedup(self, setting: Setting) -> float:
-        """Over the baseline."""
-        return self._baseline / self._latency(setting)
-
-    def _latency(self, setting: Setting) -> float:
-        return sum(self.steps(setting)) + self.rest
 
 
 @dataclass
@@ -83,12 +58,6 @@ class Timed:
         found = [[list(kind), round(float(np.median(shares)), 6)] for kind, shares in self.kinds]
         kept = {"kinds": found, "rest": float(np.median(self.rests))}
         FILE.write_text(json.dumps(kept | {"conditions": "; ".join(sorted(set(self.conditions)))}))
-
-
-def kinds(setting: Setting, shape: Shape, steps: int) -> list[Kind]:
-    """What each step does; the first full guided step of all kinds alike, whatever the setting."""
-    rows = step_rows(plan_of(setting.accelerators, shape, steps))
-    return [tuple(float(value) for value in np.round(row, 6)) for row in rows]
 
 
 def main() -> None:

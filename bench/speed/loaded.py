@@ -1,6 +1,6 @@
 """A machine that is not quiet: is a speedup right all the same, or does the trial say so?
 
-    python -m bench.loaded [--repeat 4] [--prompts 16]
+    python -m bench.speed.loaded [--repeat 4] [--prompts 16]
 
 Five settings, as trials: on the machine as it is; with a neighbour that keeps a core busy
 throughout; and with a neighbour that comes at some moment of the trial. The neighbour may run where
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from statistics import median
 from threading import Timer
 
-from bench._miniature import conditions, evaluation_of, quiet
+from bench.lib.miniature import conditions, evaluation_of, quiet
 from tuner.measure.baseline import InMemoryStore
 from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.setting import Setting

@@ -1,6 +1,6 @@
 """Steps by turns or batches by turns: what is left of a machine's unrest in a latency ratio?
 
-    python -m bench.turns [--pairs 12]
+    python -m bench.speed.turns [--pairs 12]
 
 The baseline and five settings, each timed in pairs with the baseline in both ways, one pair of the
 one and one of the other. Both must find the same speedup; the scatter of a pair is what differs.
@@ -10,8 +10,8 @@ import argparse
 
 import numpy as np
 
-from bench._miniature import conditions, evaluation_of, quiet
-from bench.loaded import SETTINGS
+from bench.lib.miniature import conditions, evaluation_of, quiet
+from bench.speed.loaded import SETTINGS
 from tuner.measure.interleave import interleaved, one_by_one
 from tuner.measure.stopwatch import Turns
 from tuner.setting import Setting

@@ -1,6 +1,6 @@
 """How well the miniature draws, and how well its scorer judges, on held-out captions.
 
-    python -m bench.miniature [--drawn 1000] [--generated 500] [--steps 50,20]
+    python -m bench.quality.miniature [--drawn 1000] [--generated 500] [--steps 50,20]
 
 For each picture the scorer chooses among 100 captions: the right one, up to 12 that are one
 attribute away, and others of the held-out captions. Chance is 1 %.
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bench._miniature import MODEL, captions, conditions, pipeline, quiet, scorer
+from bench.lib.miniature import MODEL, captions, conditions, pipeline, quiet, scorer
 from tuner.measure.evaluation import prompt_seed
 from tuner.measure.pictures import checked
 from tuner.measure.statistics import share

@@ -1,6 +1,6 @@
 """What an accelerator costs by itself at each denoising step: Python time, and waits for a GPU.
 
-    python -m bench.overhead [--models SD1.5,SDXL] [--device cpu] [--repetitions 40]
+    python -m bench.speed.overhead [--models SD1.5,SDXL] [--device cpu] [--repetitions 40]
 
 Each accelerator is applied in its neutral setting, which computes all that the baseline computes,
 so that what is left of the difference is its own; beside ours stand the packages as they are. The
@@ -28,9 +28,9 @@ import tomesd
 import torch
 from DeepCache import DeepCacheSDHelper
 
-from bench._full_size import build
-from bench._miniature import conditions, quiet
-from bench._waits import waits
+from bench.lib.full_size import build
+from bench.lib.miniature import conditions, quiet
+from bench.lib.waits import waits
 from tuner import registry
 from tuner.applying.applied import applied
 from tuner.errors import UnfitError

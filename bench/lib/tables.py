@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from bench._shared import in_order
+from bench.lib import DATA
+from bench.lib.shared_steps import in_order
 from tuner.accelerators import Value
 from tuner.models.miniature import component as miniature
 from tuner.plans.plan import Shape
 from tuner.setting import Params, Setting, canonical, identity
 
-FOLDER = Path(__file__).parent / "truth"
+FOLDER = DATA / "truth"
 PROMPTS = 128  # of every setting
 GUIDANCE = miniature.guidance_scale
 

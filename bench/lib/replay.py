@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from optuna.distributions import IntDistribution
 
-from bench._miniature import MODEL, pipeline
-from bench.latency import Sums
-from bench.tables import Product, Table, read
+from bench.lib.miniature import MODEL, pipeline
+from bench.lib.step_latencies import Sums
+from bench.lib.tables import Product, Table, read
 from tuner.accelerators import Value
 from tuner.limits import Limits
 from tuner.measure import statistics

@@ -1,18 +1,20 @@
 """Truth tables: complete products of knob values on the miniature, scored on many prompts.
 
-    python -m bench.truth                     # says what there is, and how long the rest will take
-    python -m bench.truth --run               # goes on with the first table that is not finished
-    python -m bench.truth --run --only tgate --scheduler DDIM --prompts 32
-    python -m bench.truth --run --only tgate --steps 25 --device cuda --prompts 512 --part 2/6
-    python -m bench.truth --join --only tgate --steps 25
+    python -m bench.search.truth          # prints what there is, and how long the rest will take
+    python -m bench.search.truth --run    # continues the first table that is not finished
+    python -m bench.search.truth --run --only tgate --scheduler DDIM --prompts 32
+    python -m bench.search.truth --run --only tgate --steps 25 --device cuda --prompts 512
+                                 --part 2/6
+    python -m bench.search.truth --join --only tgate --steps 25
 
-Each table is one file under `bench/truth/`: a product over some knobs with one row for each
+Each table is one file under `bench/data/truth/`: a product over some knobs with one row for each
 distinct computation, and the score of each of the first prompts of the truth pool, batch by batch.
 It is written after every few settings and read at the start, so that a run that ends goes on where
-it was. Equal first steps are computed once (`bench._shared`). On a CPU, baseline and settings alike
-are generated under bfloat16 autocast, which is half as fast again where the CPU has it; on a GPU
-with TF32's products, all prompts in one batch, and several processes share a table, each with a
-part of its settings in a file of its own. Latencies have a command of their own, `bench.latency`.
+it was. Equal first steps are computed once (`bench.lib.shared_steps`). On a CPU, baseline and
+settings alike are generated under bfloat16 autocast, which is half as fast again where the CPU has
+it; on a GPU with TF32's products, all prompts in one batch, and several processes share a table,
+each with a part of its settings in a file of its own. Latencies have a command of their own,
+`bench.search.latency`.
 """
 
 import argparse
@@ -25,10 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from bench._miniature import MODEL, evaluation_of, pipeline, quiet
-from bench._shared import Trail, keys_of, shared, start_of
-from bench.latency import Sums
-from bench.tables import PRODUCTS, PROMPTS, Product, Table, read, write
+from bench.lib.miniature import MODEL, evaluation_of, pipeline, quiet
+from bench.lib.shared_steps import Trail, keys_of, shared, start_of
+from bench.lib.step_latencies import Sums
+from bench.lib.tables import PRODUCTS, PROMPTS, Product, Table, read, write
 from tuner.measure.pictures import checked
 from tuner.plans.plan import Shape, plan_of, shape_of
 from tuner.setting import Setting, identity

@@ -1,11 +1,11 @@
-"""The drawn trials of `bench.racing` end as the tuner's own do."""
+"""The drawn trials of `bench.search.racing` end as the tuner's own do."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from bench.racing import LIMIT, PROMPTS, RULES, Drawn, tables
+from bench.search.racing import LIMIT, PROMPTS, RULES, Drawn, tables
 from tuner.limits import Limits
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate

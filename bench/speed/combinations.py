@@ -1,7 +1,7 @@
 """Speedups of the seven combinations on full-size SD1.5, SD2.1 and SDXL with random weights.
 
-    python -m bench.combinations --device cuda --batch 4         # full size, fp16, 50 steps
-    python -m bench.combinations --resolution 64 --steps 8       # on a CPU, in the background
+    python -m bench.speed.combinations --device cuda --batch 4         # full size, fp16, 50 steps
+    python -m bench.speed.combinations --resolution 64 --steps 8       # on a CPU, in the background
 
 Medians of paired latency ratios, baseline and settings by turns, the latent as output (the VAE is
 the same for all). A batch of one leaves a fast GPU waiting for the host. T-GATE's gate stands at
@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 
-from bench._full_size import FAMILIES, build
-from bench._miniature import conditions, quiet
+from bench.lib.full_size import FAMILIES, build
+from bench.lib.miniature import conditions, quiet
 from tuner.applying.applied import applied
 from tuner.measure.device import PeakMeter, describe, synchronise
 from tuner.setting import Params, Setting

@@ -1,11 +1,12 @@
 """How often racing stops a trial that would have kept its limit, and what bad settings cost.
 
-    python -m bench.racing [--draws 20000] [--rules now,before,fleming,truth] [--batches 1,2,4,8]
+    python -m bench.search.racing [--draws 20000] [--rules now,before,fleming,truth]
+                                  [--batches 1,2,4,8]
 
 Trials of 32 prompts without rivals, limit 2 %, each stopped as `tuner.search.runner.racing` says;
 nothing is generated. They are drawn from a distribution whose mean is the true loss, and from the
-truth tables in `bench/truth`, where a trial has 32 of a table's prompts and the true loss is that
-of all of them. Three figures:
+truth tables in `bench/data/truth`, where a trial has 32 of a table's prompts and the true loss is
+that of all of them. Three figures:
 
 - wrongly: of the trials whose own 32 prompts would have kept the limit, the share that is stopped.
   This is what racing loses, and what it promises to hold under 3 %.
@@ -32,7 +33,7 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from bench.tables import GUIDANCE, folder, read
+from bench.lib.tables import GUIDANCE, folder, read
 from tuner.measure.statistics import CONFIDENCE, SKEWED, Estimate
 from tuner.search.runner import racing
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import tables, truth
-from bench._miniature import MODEL, evaluation_of, pipeline
-from bench.tables import Product, read
-from bench.truth import OtherwiseError, Where, begun, fill, join
+from bench.lib import tables
+from bench.lib.miniature import MODEL, evaluation_of, pipeline
+from bench.lib.tables import Product, read
+from bench.search import truth
+from bench.search.truth import OtherwiseError, Where, begun, fill, join
 from tuner.measure.baseline import InMemoryStore
 from tuner.plans.plan import shape_of
 

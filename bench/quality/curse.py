@@ -1,11 +1,12 @@
 """The winner's curse: what a search exports, and what it would have without a second look.
 
-    python -m bench.curse [--seeds 3] [--trials 24] [--prompts 1024] [--steps 20]
+    python -m bench.quality.curse [--seeds 3] [--trials 24] [--prompts 1024] [--steps 20]
 
 Live searches of the miniature that differ in their seed: of the sampler and of the noise. Of each,
 the fastest setting that was feasible at first sight, and the fastest that still was when measured
 again, as exported; both then on prompts of the truth pool, which no search sees, with the noise of
-`bench.coverage`. What is measured is kept in `--work`, so that a run that was interrupted goes on.
+`bench.quality.coverage`. What is measured is kept in `--work`, so that a run that was interrupted
+goes on.
 """
 
 import argparse
@@ -13,8 +14,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench._miniature import conditions, evaluation_of, quiet
-from bench.coverage import scores_of
+from bench.lib.miniature import conditions, evaluation_of, quiet
+from bench.quality.coverage import scores_of
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
 from tuner.session import Outcome, Session

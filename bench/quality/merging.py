@@ -1,6 +1,6 @@
 """ToMe with T-GATE: what should T-GATE keep of an attention whose tokens are merged?
 
-    python -m bench.merging [--prompts 64]
+    python -m bench.quality.merging [--prompts 64]
 
 T-GATE keeps attention outputs for later steps; tomesd merges the tokens around the attention with a
 map that is drawn anew at each step. Three ways, on the miniature at DDIM-20:
@@ -23,7 +23,7 @@ import tomesd
 import torch
 from tomesd import patch
 
-from bench._miniature import MODEL, captions, conditions, pipeline, quiet, scorer
+from bench.lib.miniature import MODEL, captions, conditions, pipeline, quiet, scorer
 from tuner.accelerators import Value
 from tuner.applying.applied import applied
 from tuner.measure.pictures import checked
