@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.pipelines import tiny
+from tests.helpers.pipelines import tiny
 from tuner.errors import UnfitError
 from tuner.fitting import fitting
 from tuner.spec import StudySpec

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     )
     from tuner.loading import load
     from tuner.params.apply import applied, apply
-    from tuner.session import Outcome, run
+    from tuner.session import run
     from tuner.setting import Setting
     from tuner.spec import StudySpec
+    from tuner.study_run import Outcome
 
 __all__ = [
     "BadPictureError",
@@ -41,7 +42,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "BadPictureError": "tuner.errors",
-    "Outcome": "tuner.session",
+    "Outcome": "tuner.study_run",
     "Setting": "tuner.setting",
     "StudySpec": "tuner.spec",
     "TrialError": "tuner.errors",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.pipelines import FAMILIES, PROMPTS, SCHEDULERS_OF, new, pictures, tiny
+from tests.helpers.pipelines import FAMILIES, PROMPTS, SCHEDULERS_OF, new, pictures, tiny
 from tuner import registry
 from tuner.accelerators import Accelerator, Value
 from tuner.applying.applied import applied, check

@@ -15,7 +15,7 @@ from diffusers import (
 from diffusers.hooks.mag_cache import FLUX_MAG_RATIOS
 from diffusers.models import CacheMixin
 
-from tests.pipelines import PROMPTS, STEPS, double, new, new_double, pictures, same, tiny
+from tests.helpers.pipelines import PROMPTS, STEPS, double, new, new_double, pictures, same, tiny
 from tuner.accelerators.deepcache import DeepCache
 from tuner.accelerators.deepcachewindow import DeepCacheWindow
 from tuner.accelerators.fbcache import FirstBlockCache

@@ -31,7 +31,7 @@ from tests.accelerators.cases import (
     neutral,
     setting,
 )
-from tests.pipelines import FAMILIES, PROMPTS, double, pictures, same, tiny
+from tests.helpers.pipelines import FAMILIES, PROMPTS, double, pictures, same, tiny
 from tuner.applying.applied import applied
 from tuner.errors import UnfitError
 from tuner.pipelines.denoiser import denoiser_of

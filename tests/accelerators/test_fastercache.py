@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from diffusers import FasterCacheConfig, apply_faster_cache
 
-from tests.pipelines import PROMPTS, STEPS, new, new_double, pictures, same, tiny
+from tests.helpers.pipelines import PROMPTS, STEPS, new, new_double, pictures, same, tiny
 from tuner.accelerators.fastercache import FasterCache
 from tuner.applying.applied import applied
 from tuner.errors import UnfitError

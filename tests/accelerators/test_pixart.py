@@ -7,7 +7,7 @@ from diffusers.models.attention import BasicTransformerBlock
 
 from tests.accelerators.cases import FITTING, setting
 from tests.accelerators.upstream import GATED
-from tests.pipelines import PROMPTS, STEPS, new, pictures, same, tiny
+from tests.helpers.pipelines import PROMPTS, STEPS, new, pictures, same, tiny
 from tuner.accelerators.tome import ToMe
 from tuner.applying.applied import applied
 from tuner.errors import UsageError

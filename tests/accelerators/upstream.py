@@ -9,7 +9,7 @@ import tomesd
 import torch
 from DeepCache import DeepCacheSDHelper
 
-from tests.pipelines import PROMPTS, UNETS, pictures
+from tests.helpers.pipelines import PROMPTS, UNETS, pictures
 from tuner.accelerators.deepcache import DeepCache
 from tuner.accelerators.tgate import TGate
 from tuner.accelerators.tome import ToMe

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench._full_size import build
-from tests.pipelines import new
+from bench.lib.full_size import build
+from tests.helpers.pipelines import new
 from tuner.applying.applied import applied
 from tuner.measure.evaluation import Evaluation
 from tuner.setting import Setting
@@ -29,7 +29,7 @@ def full(family: str) -> Any:
 
 @cache
 def small(family: str) -> Any:
-    """A tiny pipeline of `tests.pipelines`: what the host does at a step is the same."""
+    """A tiny pipeline of `tests.helpers.pipelines`: what the host does at a step is the same."""
     return new(family).to(DEVICE, HALF)
 
 

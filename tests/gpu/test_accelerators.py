@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from bench._waits import waits
+from bench.lib.waits import waits
 from tests.accelerators.cases import DECIDE_BY_THE_PICTURE, KNOWN, fits, neutral, setting
 from tests.gpu.pipelines import DEVICE, evaluation_of, generated, small
-from tests.pipelines import FAMILIES, PROMPTS, pictures
+from tests.helpers.pipelines import FAMILIES, PROMPTS, pictures
 from tuner.applying.applied import applied
 from tuner.setting import Setting
 

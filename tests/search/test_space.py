@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pipelines import tiny
-from tests.search.study import Bench
+from tests.helpers.landscape import Bench
+from tests.helpers.pipelines import tiny
 from tests.test_setting import ACCELERATORS, settings
 from tuner.errors import UsageError
 from tuner.plans.plan import shape_of

@@ -2,7 +2,7 @@
 
 A machine that is shared is now fast and now slow, for a second or for ten. Of two batches one after
 the other, each may meet another machine; of two that take their steps by turns, both meet the same.
-On two cores of a shared host that leaves a third to a fifth of the scatter (`bench.turns`).
+On two cores of a shared host that leaves a third to a fifth of the scatter (`bench.speed.turns`).
 """
 
 import copy

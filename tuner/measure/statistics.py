@@ -46,7 +46,7 @@ def speedup(ratios: list[float]) -> Estimate:
     From six pairs on it is Wilcoxon's: the logarithms of ratios that were taken by turns lie evenly
     about the truth, and one batch that was held up does not widen it. Fewer pairs have a t interval
     with the median's error, √(π/2) times the mean's. Pairs are added until it is narrow, and it
-    covers even so (`bench.speedups`), which a t interval with the mean's error does not.
+    covers even so (`bench.speed.speedups`), which a t interval with the mean's error does not.
     """
     logs = np.log(np.asarray(ratios, float))
     middle = float(np.median(logs))

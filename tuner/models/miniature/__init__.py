@@ -3,7 +3,7 @@
 Its guidance is 3, not Stable Diffusion's 7.5: at 7.5 this small model is over-guided, so that its
 baseline scores less than it could and settings that spoil the guidance gain. At 3 next to nothing
 gains, and DeepCache and T-GATE have settings on both sides of a score loss of 2 %, as on large
-models; ToMe has none over it (`python -m bench.tradeoff`, docs/results/tradeoff.md).
+models; ToMe has none over it (`python -m bench.quality.tradeoff`, docs/results/tradeoff.md).
 """
 
 from pathlib import Path

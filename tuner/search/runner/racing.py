@@ -7,9 +7,9 @@ over the limit, the other prompts change nothing.
 Each look may err, and the errors of all looks add up. So a trial is looked at seven times at most,
 once in each eighth of its prompts, whatever its batches are, and a look is so certain that all of
 them together keep a promise: of the trials that would keep a limit with all their prompts, at most
-3 % are stopped, however near to the limit the true loss is (`bench.racing`). The same certainty at
-every look (Pocock, 1977, Biometrika 64) stops bad settings soonest; looks that are stricter at
-first (O'Brien and Fleming, 1979, Biometrics 35) cost more.
+3 % are stopped, however near to the limit the true loss is (`bench.search.racing`). The same
+certainty at every look (Pocock, 1977, Biometrika 64) stops bad settings soonest; looks that are
+stricter at first (O'Brien and Fleming, 1979, Biometrics 35) cost more.
 """
 
 import numpy as np

@@ -9,7 +9,7 @@ from tuner.search.sweep.sweep import Reach
 from tuner.storage.log import log_of
 
 RECENT = 100  # trials whose mean duration tells that of the others
-TRIAL_BYTES = 3000  # of the database for a trial (bench.grid)
+TRIAL_BYTES = 3000  # of the database for a trial (bench.search.grid)
 PROMPT_BYTES = 8  # and for each of its prompts
 
 

@@ -1,0 +1,5 @@
+"""What the benchmarks share."""
+
+from pathlib import Path
+
+DATA = Path(__file__).parent.parent / "data"  # committed: truth tables, scores of the coverage

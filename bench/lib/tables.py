@@ -1,0 +1,148 @@
+"""Truth tables: which there are, what each holds, and how they are kept."""
+
+import json
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.lib import DATA
+from bench.lib.shared_steps import in_order
+from tuner.accelerators import Value
+from tuner.models.miniature import component as miniature
+from tuner.plans.plan import Shape
+from tuner.setting import Params, Setting, canonical, identity
+
+FOLDER = DATA / "truth"
+PROMPTS = 128  # of every setting
+GUIDANCE = miniature.guidance_scale
+
+Knobs = dict[str, tuple[Value, ...]]
+Values = dict[str, Knobs]
+_DEEPCACHE: Knobs = {"cache_interval": (2, 3, 4, 5), "cache_branch_id": (0, 1, 2, 3)}
+_TOME: Knobs = {
+    "ratio": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    "max_downsample": (1, 2, 3, 4),
+}
+_TGATE: Knobs = {
+    "gate_step": (5, 7, 9, 11, 13, 15, 17, 19),
+    "sp_interval": (2, 3, 4, 5, 6, 7, 9),
+    "fi_interval": (1, 2, 3, 5),
+    "warmup": (1, 2, 3),
+}
+_ALL: Values = {
+    "deepcache": {"cache_interval": (2, 3, 5), "cache_branch_id": (0, 1, 2)},
+    "tome": {"ratio": (0.2, 0.5), "max_downsample": (1,)},
+    "tgate": {
+        "gate_step": (5, 8, 12, 16),
+        "sp_interval": (2, 3, 5, 9),
+        "fi_interval": (1, 3, 5),
+        "warmup": (1, 3),
+    },
+}
+
+
+def folder(guidance: float = GUIDANCE) -> Path:
+    """Where the tables of a guidance scale are; those of 7.5 are from before 2026-11-27."""
+    return FOLDER / f"guidance-{guidance:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """What a table holds: every combination of these values, for one scheduler and its steps."""
+
+    name: str
+    scheduler: str
+    steps: int
+    values: Values
+    guidance: float = GUIDANCE
+    part: tuple[int, int] | None = None  # the second of six is (2, 6); None is all of it
+
+    @property
+    def file(self) -> Path:
+        """Where the table is kept."""
+        part = "" if self.part is None else f".part{self.part[0]}of{self.part[1]}"
+        return folder(self.guidance) / f"{self.name}-{self.scheduler}-{self.steps}{part}.npz"
+
+    def settings(self, shape: Shape) -> list[Setting]:
+        """One setting for each distinct computation of the product, or of the part of it."""
+        parts = [
+            [{name: dict(zip(knobs, chosen, strict=True))} for chosen in product(*knobs.values())]
+            for name, knobs in self.values.items()
+        ]
+        found: dict[Any, Setting] = {}
+        for chosen in product(*parts):
+            params: Params = {name: values for one in chosen for name, values in one.items()}
+            setting = canonical(Setting.of(params), shape, self.steps)
+            found.setdefault(identity(setting, shape, self.steps), setting)
+        ordered = in_order(list(found.values()), shape, self.steps)
+        number, of = self.part or (1, 1)
+        first, last = (len(ordered) * end // of for end in (number - 1, number))
+        return ordered[first:last]
+
+
+_VALUES: dict[str, Values] = {
+    "deepcache": {"deepcache": _DEEPCACHE},
+    "tome": {"tome": _TOME},
+    "tgate": {"tgate": _TGATE},
+    "deepcache-tome": {"deepcache": _DEEPCACHE, "tome": _TOME},
+    "all": _ALL,
+}
+PRODUCTS = tuple(
+    Product(name=name, scheduler=scheduler, steps=steps, values=_VALUES[name])
+    for scheduler, steps, names in (
+        ("DDIM", 20, ("deepcache", "tome", "tgate", "deepcache-tome", "all")),
+        ("DPM-Solver++", 20, ("tgate", "deepcache-tome")),
+        ("DDIM", 25, ("tgate", "deepcache-tome")),
+    )
+    for name in names
+)
+
+
+@dataclass
+class Table:
+    """A product's scores; NaN where nothing was generated yet."""
+
+    settings: list[Setting]
+    scores: np.ndarray  # (settings, prompts)
+    baseline: np.ndarray  # (prompts,)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def prompts(self) -> int:
+        """How many prompts every setting has."""
+        return int(np.isfinite(np.vstack([self.scores, self.baseline])).all(axis=0).sum())
+
+    @property
+    def losses(self) -> np.ndarray:
+        """Each setting's score loss over the prompts that every setting has."""
+        count = self.prompts
+        found: np.ndarray = 1 - self.scores[:, :count].sum(axis=1) / self.baseline[:count].sum()
+        return found
+
+
+def read(file: Path) -> Table:
+    """A table as far as it got."""
+    with np.load(file) as found:
+        return Table(
+            settings=[Setting.of(params) for params in json.loads(str(found["settings"]))],
+            scores=found["scores"],
+            baseline=found["baseline"],
+            about=json.loads(str(found["about"])),
+        )
+
+
+def write(table: Table, file: Path) -> None:
+    """Write a table in one piece: a kill leaves the old one or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    scratch = file.with_suffix(".tmp.npz")
+    np.savez_compressed(
+        scratch,
+        settings=json.dumps([one.params for one in table.settings]),
+        scores=table.scores.astype(np.float32).round(3),
+        baseline=table.baseline.astype(np.float32).round(3),
+        about=json.dumps(table.about),
+    )
+    scratch.replace(file)

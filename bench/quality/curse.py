@@ -1,0 +1,114 @@
+"""The winner's curse: what a search exports, and what it would have without a second look.
+
+    python -m bench.quality.curse [--seeds 3] [--trials 24] [--prompts 1024] [--steps 20]
+
+Live searches of the miniature that differ in their seed: of the sampler and of the noise. Of each,
+the fastest setting that was feasible at first sight, and the fastest that still was when measured
+again, as exported; both then on prompts of the truth pool, which no search sees, with the noise of
+`bench.quality.coverage`. What is measured is kept in `--work`, so that a run that was interrupted
+goes on.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.lib.miniature import conditions, evaluation_of, quiet
+from bench.quality.coverage import scores_of
+from tuner.measure import statistics
+from tuner.measure.statistics import Estimate
+from tuner.session import Session
+from tuner.setting import Setting
+from tuner.spec import StudySpec
+from tuner.study.results import Result
+from tuner.study_run import Outcome
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--prompts", type=int, default=1024)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--work", type=Path, default=Path("build/curse"))
+    args = parser.parse_args()
+    quiet()
+    args.work.mkdir(parents=True, exist_ok=True)
+    session = Session()
+    outcomes = [searched(session, seed, args) for seed in range(1, args.seeds + 1)]
+    truth = TruthPool(args.work / f"truth-{args.steps}-{args.prompts}.json", args)
+    print(conditions())
+    print(
+        f"DDIM, {args.steps} steps; searches of {args.trials} trials on 32 prompts and up to 128; "
+        f"truth from {args.prompts}\n"
+    )
+    print("| seed | winner | setting | speedup | loss found | found again | truth (95 %) | holds |")
+    print("|---|---|---|---|---|---|---|---|")
+    for seed, outcome in enumerate(outcomes, 1):
+        for name, one in (("unverified", unverified(outcome)), ("exported", outcome.best)):
+            print(row(seed, name, one, outcome, truth))
+
+
+def searched(session: Session, seed: int, args: argparse.Namespace) -> Outcome:
+    """A search, or what it found when it ran before."""
+    return session.run(
+        StudySpec(
+            pipe="miniature",
+            steps=args.steps,
+            seed=seed,
+            trials=args.trials,
+            storage=f"sqlite:///{args.work / f'seed-{seed}.db'}",
+        )
+    )
+
+
+def unverified(outcome: Outcome) -> Result | None:
+    """The fastest setting that was feasible at first sight."""
+    limits = outcome.goal.limits
+    found = [
+        one
+        for one in outcome.results
+        if one.setting.accelerators and not limits.missed(one.score_loss.value, one.fidelity)
+    ]
+    return max(found, key=lambda one: one.speedup.value, default=None)
+
+
+class TruthPool:
+    """Losses over the truth pool, kept in a file."""
+
+    def __init__(self, file: Path, args: argparse.Namespace) -> None:
+        self.file = file
+        self.kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        self.evaluation = evaluation_of("truth", args.prompts, steps=args.steps, batch_size=16)
+
+    def loss(self, setting: Setting) -> Estimate:
+        """The loss of a setting, with its interval."""
+        return statistics.score_loss(self._scores(Setting()), self._scores(setting))
+
+    def _scores(self, setting: Setting) -> list[float]:
+        if str(setting) not in self.kept:
+            everything = range(len(self.evaluation.prompts))
+            self.kept[str(setting)] = scores_of(self.evaluation, setting, everything)
+            self.file.write_text(json.dumps(self.kept))
+        found: list[float] = self.kept[str(setting)]
+        return found
+
+
+def row(seed: int, name: str, one: Result | None, outcome: Outcome, truth: TruthPool) -> str:
+    """One line of the table."""
+    if one is None:
+        return f"| {seed} | {name} | none | | | | | |"
+    limits, real = outcome.goal.limits, truth.loss(one.setting)
+    again = "" if one.verified is None else f"{one.verified.score_loss.value:.2%}"
+    certain = limits.certainty(real, {})
+    return (
+        f"| {seed} | {name} | {one.setting} | {one.speedup.value:.2f}× "
+        f"| {one.score_loss.value:.2%} | {again} "
+        f"| {real.value:.2%} ({real.low:.2%} … {real.high:.2%}) "
+        f"| {'no' if limits.missed(real.value, {}) else 'yes'}, {certain} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How soon samplers find the best feasible setting, and what a search costs."""

@@ -1,0 +1,243 @@
+"""Searches replayed on the truth tables: how soon each sampler finds the best feasible setting.
+
+    python -m bench.search [--tables tgate-DDIM-20] [--samplers frontier,tpe] [--seeds 20]
+    python -m bench.search --aim front     # the area under the front after 50 trials
+    python -m bench.search --transfer      # ours, with a finished study of the other scheduler
+    python -m bench.search --curse 200     # what is exported, with and without a second look
+    python -m bench.search --racing        # what a setting costs, by how far it is from the limit
+    python -m bench.search --predicted     # speedups predicted from timed steps and first trials
+    python -m bench.search --guidance 7.5  # any of these on the tables of another guidance scale
+
+The cost of a search is the prompts that it evaluates, with the timed steps at its start counted in
+images. It has arrived when it has evaluated to the end a setting that is truly feasible and at
+least 0.99 as fast as the fastest such one; a search that has not arrived counts as its full budget.
+What a replay is, `bench.lib.replay` says.
+"""
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import optuna
+from scipy.stats import binomtest, spearmanr
+
+from bench.lib.miniature import conditions, quiet
+from bench.lib.replay import LIMIT, LIMITS, MORE, PROMPTS, TableSearch, TruthTable
+from bench.lib.tables import GUIDANCE, PRODUCTS
+from bench.search.searches import SEARCHES, Search, frontier, known, probes
+from tuner.search.frontier.speed_model import SpeedModel
+from tuner.spec import Aim
+from tuner.study.results import Result, fastest_feasible
+
+FRONT = 50  # trials, after which the area is compared
+BEFORE = 60  # trials of the study that is learned from, and of the searches with a second look
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tables", help="their files' names without the ending; default: all")
+    parser.add_argument("--samplers", default=",".join(SEARCHES))
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--aim", default="max", choices=("max", "front"))
+    parser.add_argument("--transfer", action="store_true")
+    parser.add_argument("--racing", action="store_true")
+    parser.add_argument("--predicted", action="store_true")
+    parser.add_argument("--curse", type=int, default=0, metavar="SEARCHES")
+    parser.add_argument("--guidance", type=float, default=GUIDANCE)
+    args = parser.parse_args()
+    quiet()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    print(
+        f"{conditions()}; guidance {args.guidance:g}, limit {LIMIT:.0%}, {args.seeds} seeds, "
+        f"at most {args.trials} trials\n"
+    )
+    wanted = [replace(one, guidance=args.guidance) for one in PRODUCTS]
+    wanted = [one for one in wanted if one.file.exists()]
+    if args.tables is not None:
+        wanted = [one for one in wanted if one.file.stem in args.tables.split(",")]
+    tables = {one.file.stem: TruthTable.of(one) for one in wanted}
+    for name, truth in tables.items():
+        if truth.table.prompts < PROMPTS + MORE:
+            print(f"## {name}: {truth.table.prompts} prompts so far (`bench.search.truth --run`)\n")
+            continue
+        if not truth.feasible.any():
+            print(f"## {name}: nothing feasible on {truth.table.prompts} prompts\n")
+            continue
+        print(
+            f"## {name}: {len(truth.table.settings)} settings, {truth.table.prompts} prompts, "
+            f"{truth.feasible.sum()} feasible, the fastest {truth.best:.2f}×\n"
+        )
+        if args.aim == "front" and not truth.area:
+            print("no front: nothing feasible is faster than the baseline")
+        elif args.racing:
+            print_racing(truth, args.seeds)
+        elif args.predicted:
+            print_predicted(truth, args.seeds)
+        elif args.curse:
+            print_curse(truth, args.curse)
+        elif args.transfer:
+            others = [one for key, one in tables.items() if key != name and alike(one, truth)]
+            print_searches(truth, args, {"cold": frontier} | {
+                f"after {one.product.scheduler}": partial(after, one) for one in others
+            })  # fmt: skip
+        else:
+            chosen = {key: SEARCHES[key] for key in args.samplers.split(",")}
+            print_searches(truth, args, chosen)
+        print(flush=True)
+
+
+def print_searches(
+    truth: TruthTable, args: argparse.Namespace, searches: Mapping[str, Search]
+) -> None:
+    """A line for each search."""
+    print(HEAD[args.aim], flush=True)
+    front = args.aim == "front"
+    trials = FRONT if front else args.trials
+    for name, search in searches.items():
+        begin = time.monotonic()
+        replays = [search(truth, seed, trials, args.aim, front) for seed in range(args.seeds)]
+        seconds = (time.monotonic() - begin) / sum(replay.trials for replay in replays)
+        print(row(name, replays, args, seconds), flush=True)
+
+
+HEAD = {
+    "max": "| sampler | arrived | trials: median, 90 % | prompts: median, 90 % | s a trial |\n"
+    "|---|---|---|---|---|",
+    "front": "| sampler | area after 50 trials: mean, least | prompts after 50 | s a trial |\n"
+    "|---|---|---|---|",
+}
+
+
+def row(name: str, replays: list[TableSearch], args: argparse.Namespace, seconds: float) -> str:
+    """A sampler's line of the table."""
+    if args.aim == "front":
+        areas = [replay.true_area() for replay in replays]
+        prompts = np.median([replay.prompts for replay in replays])
+        return (
+            f"| {name} | {np.mean(areas):.3f}, {min(areas):.3f} | {prompts:.0f} | {seconds:.2f} |"
+        )
+    full = (args.trials, args.trials * PROMPTS)
+    found = np.array([replay.arrived or full for replay in replays])
+    middle, most = np.median(found, axis=0), np.quantile(found, 0.9, axis=0)
+    arrived = sum(replay.arrived is not None for replay in replays)
+    return (
+        f"| {name} | {arrived}/{len(replays)} | {middle[0]:.0f}, {most[0]:.0f} "
+        f"| {middle[1]:.0f}, {most[1]:.0f} | {seconds:.2f} |"
+    )
+
+
+def alike(one: TruthTable, other: TruthTable) -> bool:
+    """Whether two tables are the same product for another scheduler or number of steps."""
+    return one.product.name == other.product.name
+
+
+def after(
+    other: TruthTable, truth: TruthTable, seed: int, trials: int, aim: Aim, whole: bool
+) -> TableSearch:
+    """A search that begins with what a finished one of another table has learned, to the end.
+
+    What it learned of a setting is the last of its looks: what settled it, or the second one.
+    """
+    before = frontier(other, 1000 + seed, BEFORE, aim, whole=True, resolves=True)
+    fastest = before.verified()
+    return frontier(
+        truth,
+        seed,
+        trials,
+        aim,
+        whole,
+        related=before.observations(),
+        first=[] if fastest is None else [fastest.setting],
+    )
+
+
+def print_racing(truth: TruthTable, seeds: int) -> None:
+    """Each setting on its own, without rivals: prompts until its trial ends, by its true loss."""
+    over = truth.table.losses - LIMIT
+    spent = np.array([raced(truth, seed) for seed in range(seeds)])  # (seeds, settings, 2)
+    prompts, stopped = spent[:, :, 0], spent[:, :, 1]
+    print(f"| true loss | settings | share of the {PROMPTS} prompts | stopped |")
+    print("|---|---|---|---|")
+    bands = {
+        "5 points or more over the limit": over >= 0.05,
+        "2 to 5 points over": (over >= 0.02) & (over < 0.05),
+        "up to 2 points over": (over >= 0) & (over < 0.02),
+        "under the limit": over < 0,
+        "truly feasible": truth.feasible,
+    }
+    for name, rows in bands.items():
+        if rows.any():
+            print(
+                f"| {name} | {rows.sum()} | {prompts[:, rows].mean() / PROMPTS:.0%} "
+                f"| {stopped[:, rows].mean():.1%} |"
+            )
+
+
+def raced(truth: TruthTable, seed: int) -> list[tuple[int, bool]]:
+    """Of each row the prompts that its trial took, and whether it was stopped."""
+    found = []
+    for row in range(len(truth.table.settings)):
+        search = TableSearch(truth, seed)
+        stopped = search.raced(row)
+        found.append((search.prompts, stopped))
+    return found
+
+
+def print_predicted(truth: TruthTable, seeds: int) -> None:
+    """What the latency model says of every setting, from timed steps and the first trials."""
+    errors, ranks = [], []
+    for seed in range(seeds):
+        model = SpeedModel(truth.context.work)
+        search, first = TableSearch(truth, seed), known(truth)
+        timed = probes(truth, search, first)
+        model.fit(timed, [(one, next(search.measure(one, 0)).speedup.value) for one in first])
+        speedups = model.speedups(truth.table.settings)
+        off = np.abs(speedups / truth.speedups - 1)
+        errors.append([np.median(off), np.quantile(off, 0.9)])
+        ranks.append(spearmanr(speedups, truth.speedups).statistic)
+    middle, most = np.median(errors, axis=0)
+    print(
+        f"predicted speedups: median error {middle:.1%}, 90 % under {most:.1%}, rank correlation "
+        f"{np.median(ranks):.3f} (least {min(ranks):.3f})"
+    )
+
+
+def print_curse(truth: TruthTable, searches: int) -> None:
+    """How often an exported setting is truly feasible, and how fast it is."""
+    unverified: list[Result | None] = []
+    verified: list[Result | None] = []
+    prompts = []
+    for seed in range(searches):
+        replay = frontier(truth, seed, BEFORE, "max", whole=True, resolves=True)
+        unverified.append(fastest_feasible(replay.results, LIMITS))
+        before = replay.prompts
+        verified.append(replay.verified())
+        prompts.append(replay.prompts - before)
+    print(
+        f"{searches} searches of {BEFORE} trials; "
+        f"a second look takes {np.mean(prompts):.0f} prompts\n"
+    )
+    print("| exported | truly under the limit (at least, 95 %) | speedup of the best | none |")
+    print("|---|---|---|---|")
+    for name, found in (("at first sight", unverified), ("after a second look", verified)):
+        print(curse_row(name, found, truth))
+
+
+def curse_row(name: str, found: Sequence[Result | None], truth: TruthTable) -> str:
+    """The share of truly feasible ones, and their speedups as a share of the fastest one's."""
+    rows = [truth.row[one.setting] for one in found if one is not None]
+    held = [bool(truth.table.losses[row] < LIMIT) for row in rows]
+    speedups = [truth.speedups[row] / truth.best for row in rows]
+    at_least = binomtest(sum(held), len(held)).proportion_ci(0.9).low  # one-sided 95 %
+    return (
+        f"| {name} | {np.mean(held):.1%} ({at_least:.1%}) | {np.mean(speedups):.3f} "
+        f"| {len(found) - len(rows)} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""How long our sampler takes to propose a setting, after few trials and after many.
+
+    python -m bench.search.propose [--trials 10,100,1000] [--proposals 10]
+
+The space is a study's default one, DeepCache, ToMe and T-GATE at 20 steps. The trials' figures are
+made up, smooth in what a setting reuses: only the time is read.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import optuna
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState, create_trial
+
+from bench.lib.miniature import MODEL, conditions, pipeline, quiet
+from tuner.plans.plan import shape_of
+from tuner.search.frontier.speed_model import TimedSteps
+from tuner.search.goal import Goal
+from tuner.search.problem import Problem
+from tuner.search.samplers import sampler
+from tuner.search.space import Space
+from tuner.setting import Setting
+from tuner.spec import StudySpec
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", default="10,100,1000")
+    parser.add_argument("--proposals", type=int, default=10)
+    args = parser.parse_args()
+    quiet()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    spec = StudySpec(pipe="miniature", sched="DDIM", steps=20)
+    problem = Problem(
+        space=Space.of(spec),
+        shape=shape_of(pipeline("DDIM"), MODEL.resolution),
+        steps=spec.steps,
+        limits=Goal.of(spec).limits,
+        timed=lambda settings: [timed(problem, one) for one in settings],
+    )
+    print(f"{conditions()}\n")
+    print("| finished trials | a proposal: median | longest |\n|---|---|---|")
+    for count in map(int, args.trials.split(",")):
+        seconds = proposals(problem, count, args.proposals)
+        print(
+            f"| {count} | {1000 * np.median(seconds):.0f} ms | {1000 * max(seconds):.0f} ms |",
+            flush=True,
+        )
+
+
+def proposals(problem: Problem, count: int, times: int) -> list[float]:
+    """Seconds of each proposal, all but the first, which also counts the candidates."""
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=RandomSampler(0))
+    for _ in range(count):
+        add(study, problem, problem.space.suggest(study.ask(dict(problem.space.distributions()))))
+    study.sampler = sampler("frontier", 0, problem)
+    found = []
+    for _ in range(times + 1):
+        begin = time.perf_counter()
+        trial = study.ask(dict(problem.space.distributions()))
+        found.append(time.perf_counter() - begin)
+        add(study, problem, problem.space.suggest(trial))
+    return found[1:]
+
+
+def add(study: optuna.Study, problem: Problem, setting: Setting) -> None:
+    """One finished trial more, of a made-up figure."""
+    setting = problem.canonical(setting)
+    reused = float(problem.reuse(setting).summary.sum())
+    loss = 0.004 * reused**2
+    study.add_trial(
+        create_trial(
+            state=TrialState.COMPLETE,
+            values=[1 + reused, loss],
+            user_attrs={
+                "setting": setting.params,
+                "score_loss": loss,
+                "score_loss_ci": [loss - 0.01, loss + 0.01],
+                "speedup": latency(timed(problem, Setting())) / latency(timed(problem, setting)),
+            },
+        )
+    )
+
+
+def timed(problem: Problem, setting: Setting) -> TimedSteps:
+    """Made-up steps: as long as their work, in units of the baseline's whole."""
+    whole = problem.work(Setting()).sum()
+    steps = problem.work(setting).sum(axis=1) / whole
+    return TimedSteps(setting=setting, steps=tuple(steps), rest=0.05)
+
+
+def latency(one: TimedSteps) -> float:
+    """Of a whole generation."""
+    return sum(one.steps) + one.rest
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""The searches that `bench.search` compares: ours, Optuna's, and the old script's walk.
+
+Every sampler draws from exactly the table's product, each knob as an index. Ours stops trials
+early and takes more prompts where a verdict needs them; the others spend 32 on every trial. Those
+whose name says `known` begin with the same settings of the papers as ours, and those that say
+`single` maximise the speedup alone under the limit; the others also lessen the loss.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
+
+from bench.lib.replay import BATCH, LIMIT, MORE, PROMPTS, SCATTER, TableSearch, TruthTable, row_of
+from tuner.accelerators import Value
+from tuner.search.frontier.context import Observation
+from tuner.search.frontier.sampler import FrontierSampler
+from tuner.search.frontier.speed_model import TimedSteps, to_time
+from tuner.search.samplers import TO_TIME
+from tuner.search.sweep.walk import gentle_knobs, is_bolder, loops
+from tuner.setting import Setting
+from tuner.spec import Aim
+from tuner.storage.log import log_of
+
+Search = Callable[
+    [TruthTable, int, int, Aim, bool], TableSearch
+]  # table, seed, trials, aim, to the end
+
+
+def optuna_search(
+    make: Callable[[int], BaseSampler], *, known_good: bool = False, single: bool = False
+) -> Search:
+    """A search by one of Optuna's samplers."""
+
+    def search(
+        truth: TruthTable, seed: int, trials: int, aim: Aim, whole: bool = False
+    ) -> TableSearch:
+        table = TableSearch(truth, seed)
+        sampler = make(seed)
+        up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+        study = optuna.create_study(directions=[up] if single else [up, down], sampler=sampler)
+        if known_good:
+            for setting in known(truth):
+                study.enqueue_trial(truth.index[setting])
+
+        def objective(trial: optuna.Trial) -> Any:
+            measured = table.evaluate(row_of(truth, trial))
+            speedup, loss = measured.speedup.value, measured.score_loss.value
+            excess = loss - LIMIT
+            log_of(study).set_constraints(trial, [excess or 1e-12])
+            if table.arrived and not whole:
+                study.stop()
+            return speedup if single else (speedup, loss)
+
+        study.optimize(objective, n_trials=trials)
+        return table
+
+    return search
+
+
+def frontier(
+    truth: TruthTable,
+    seed: int,
+    trials: int,
+    aim: Aim,
+    whole: bool = False,
+    related: Sequence[Observation] = (),
+    first: Sequence[Setting] = (),
+    *,
+    resolves: bool = False,
+) -> TableSearch:
+    """A search by our own sampler, with the tuner's runner.
+
+    Args:
+        truth: the table that it searches.
+        seed: of its prompts and its sampler.
+        trials: at most.
+        aim: of the sampler.
+        whole: go on after it has arrived.
+        related: the observations of a warm start.
+        first: the settings to begin with, in place of the papers'.
+        resolves: resolve inconclusive settings of the front at the end.
+    """
+    search = TableSearch(truth, seed, aim=aim)
+    first = first or known(truth)
+    timed = probes(truth, search, [*(one.setting for one in related), *first])
+    sampler = FrontierSampler(
+        truth.context,
+        limit=LIMIT,
+        aim=aim,
+        seed=seed,
+        timed=timed,
+        related=related,
+        samples=PROMPTS,
+        prompts=PROMPTS + MORE,
+    )
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    search.run(study, trials, first=first, whole=whole, resolves=resolves)
+    return search
+
+
+def probes(truth: TruthTable, search: TableSearch, measured: Sequence[Setting]) -> list[TimedSteps]:
+    """The steps that are timed at the start, each after a warm-up; they cost prompts.
+
+    The speedups of those `measured` are known, or going to be.
+    """
+    found = []
+    chosen = to_time(truth.table.settings, truth.context.work, TO_TIME, measured)
+    for setting in (Setting(), *chosen) if chosen else ():
+        seconds = np.array(truth.sums.steps(setting))
+        steps = seconds * np.exp(search.random.normal(0, 3 * SCATTER, len(seconds)))
+        found.append(TimedSteps(setting=setting, steps=tuple(steps), rest=truth.sums.rest))
+    search.prompts += len(chosen) * 3 * BATCH  # a batch to warm up, and one each with and without
+    return found
+
+
+def old_order(
+    truth: TruthTable, seed: int, trials: int, aim: Aim, whole: bool = False
+) -> TableSearch:
+    """The old script's walk (`tuner.search.sweep.walk`)."""
+    search = TableSearch(truth, seed)
+    points, gentle = loops(truth.offered), gentle_knobs()
+    best: tuple[float, dict[str, Value]] | None = None
+    done: set[int] = set()
+    for number in range(points.count):
+        if search.trials >= trials or (search.arrived and not whole):
+            break
+        point = points[number]
+        if best is not None and not is_bolder(point, best[1], gentle):
+            continue
+        places = (values.index(point[name]) for name, values in truth.offered.items())
+        row = truth.by_index[tuple(places)]
+        if row in done:
+            search.trials += 1
+            search.prompts += PROMPTS
+            continue
+        done.add(row)
+        measured = search.evaluate(row)
+        speedup, loss = measured.speedup.value, measured.score_loss.value
+        if loss < LIMIT and (best is None or speedup > best[0]):
+            best = (speedup, point)
+    return search
+
+
+def known(truth: TruthTable) -> list[Setting]:
+    """The papers' settings in this product, the nearest where it does not hold them."""
+    from tuner import registry
+
+    components = registry.components("accelerators")
+    found = []
+    for index in range(3):
+        point = {}
+        for name, knobs in truth.product.values.items():
+            good = components[name].known_good
+            values = good[min(index, len(good) - 1)]
+            for knob, offered in knobs.items():
+                nearest = min(offered, key=lambda value: abs(value - values[knob]))
+                point[f"{name}.{knob}"] = offered.index(nearest)
+        row = truth.by_index[tuple(point[name] for name in truth.distributions)]
+        if truth.table.settings[row] not in found:
+            found.append(truth.table.settings[row])
+    return found
+
+
+def _tpe(seed: int) -> BaseSampler:
+    return optuna.samplers.TPESampler(seed=seed)
+
+
+def _gp(seed: int) -> BaseSampler:
+    return optuna.samplers.GPSampler(seed=seed, deterministic_objective=False)
+
+
+SEARCHES: dict[str, Search] = {
+    "frontier": frontier,
+    "tpe": optuna_search(_tpe),
+    "tpe-known": optuna_search(_tpe, known_good=True),
+    "tpe-known-single": optuna_search(_tpe, known_good=True, single=True),
+    "gp-known": optuna_search(_gp, known_good=True),
+    "gp-known-single": optuna_search(_gp, known_good=True, single=True),
+    "nsga2": optuna_search(
+        lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
+    ),
+    "random": optuna_search(lambda seed: optuna.samplers.RandomSampler(seed=seed)),
+    "old order": old_order,
+}

@@ -1,0 +1,1 @@
+"""What the accelerators add to the speed of a step, and how precisely speedups are measured."""

@@ -1,0 +1,48 @@
+"""Steps by turns or batches by turns: what is left of a machine's unrest in a latency ratio?
+
+    python -m bench.speed.turns [--pairs 12]
+
+The baseline and five settings, each timed in pairs with the baseline in both ways, one pair of the
+one and one of the other. Both must find the same speedup; the scatter of a pair is what differs.
+"""
+
+import argparse
+
+import numpy as np
+
+from bench.lib.miniature import conditions, evaluation_of, quiet
+from bench.speed.loaded import SETTINGS
+from tuner.measure.interleave import interleaved, one_by_one
+from tuner.measure.stopwatch import Turns
+from tuner.setting import Setting
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=12)
+    args = parser.parse_args()
+    quiet()
+    evaluation = evaluation_of("search", 32)
+    ways = {"steps by turns": interleaved, "batches by turns": one_by_one}
+    print(f"{conditions()}; {args.pairs} pairs each, batches of {evaluation.batch_size}\n")
+    print("| setting | turns | speedup (95 %) | scatter of a pair |\n|---|---|---|---|")
+    for setting in (Setting(), *SETTINGS):
+        evaluation.pairs.steps(setting)  # warm-up
+        empty = Turns(kept_s=1.0, batch_size=evaluation.batch_size)
+        found = dict.fromkeys(ways, empty)
+        for _ in range(args.pairs):
+            for name, way in ways.items():
+                _, found[name] = evaluation.pairs.pair(
+                    setting, evaluation.batches()[0], found[name], way
+                )
+        for name, turns in found.items():
+            fast = turns.speedup
+            print(
+                f"| {setting if setting.accelerators else 'baseline'} | {name} | {fast.value:.3f}× "
+                f"({fast.low:.3f} … {fast.high:.3f}) | {np.log(turns.ratios).std(ddof=1):.1%} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

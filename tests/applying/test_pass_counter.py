@@ -1,0 +1,302 @@
+"""Passes of the denoiser that are not one for a step, and batches that change on the way."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from diffusers.callbacks import SD3CFGCutoffCallback, SDCFGCutoffCallback, SDXLCFGCutoffCallback
+from diffusers.models.unets import unet_2d_blocks
+from diffusers.utils.torch_utils import apply_freeu
+
+from tests.accelerators.cases import KNOWN, STRONG, Names, fits, neutral, setting
+from tests.helpers.pipelines import UNETS, WIDTH, new, same, tiny
+from tests.helpers.relatives import PICTURE, drawn, relative, unet
+from tuner.accelerators import Accelerator
+from tuner.accelerators.deepcache import DeepCache
+from tuner.accelerators.fbcache import FirstBlockCache
+from tuner.accelerators.tgate import TGate
+from tuner.accelerators.tome import ToMe
+from tuner.applying.applied import applied
+from tuner.applying.pass_counter import PassCounter
+from tuner.errors import UnfitError
+from tuner.pipelines.denoiser import denoiser_of
+from tuner.pipelines.generation import Generation
+
+PAG = {"pag_scale": 3.0, "num_inference_steps": 3}
+# A pipeline of each kind that passes through the denoiser more than once for one step.
+SEVERAL: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
+    "self-attention guidance": (
+        lambda: relative("StableDiffusionSAGPipeline", "sd"),
+        {"sag_scale": 0.75},
+        "passes through the UNet2DConditionModel again",
+    ),
+    "attend and excite": (
+        lambda: relative("StableDiffusionAttendAndExcitePipeline", "sd"),
+        {"token_indices": [1], "max_iter_to_alter": 2, "attn_res": (8, 8)},
+        "passes through the UNet2DConditionModel again",
+    ),
+    "several views": (
+        lambda: relative("StableDiffusionPanoramaPipeline", "sd"),
+        {"width": 640, "output_type": "latent"},
+        "takes several of its scheduler's steps in one of its steps",
+    ),
+    "skipped layers": (lambda: new("sd3"), {"skip_guidance_layers": [1]}, "takes two passes"),
+}
+SEVERAL_FIT = [
+    (kind, name)
+    for kind, family in zip(SEVERAL, ("sd", "sd", "sd", "sd3"), strict=True)
+    for name in (("deepcache", "tome") if family == "sd" else ("taylorseer",))
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), SEVERAL_FIT)
+def test_a_second_pass_for_one_step_is_refused_and_leaves_nothing_behind(
+    kind: str, name: str
+) -> None:
+    made, arguments, why = SEVERAL[kind]
+    pipeline = made()
+    processors = dict(denoiser_of(pipeline).attn_processors)
+    shortly = arguments | {"num_inference_steps": 1}
+    expected = drawn(pipeline, **shortly)
+    for module, processor in processors.items():  # some pipelines leave others behind
+        denoiser_of(pipeline).get_submodule(module.removesuffix(".processor")).processor = processor
+    with applied(pipeline, setting((name,)).accelerators) as generate:
+        with pytest.raises(UnfitError, match=why) as refusal:
+            drawn(generate, **arguments)
+        assert "\n" not in str(refusal.value)
+        assert name in str(refusal.value)
+    assert dict(denoiser_of(pipeline).attn_processors) == processors
+    assert "step" not in vars(pipeline.scheduler)
+    assert same(drawn(pipeline, **shortly), expected)
+
+
+@pytest.mark.parametrize("when", [7, 3])
+def test_a_pass_of_a_callbacks_own_is_none_of_the_calls_steps(when: int) -> None:
+    pipeline = tiny("sd")
+
+    def look(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        if step == when:
+            rows, prompts = tensors["latents"].repeat(2, 1, 1, 1), tensors["prompt_embeds"]
+            pipe.unet(rows, timestep, encoder_hidden_states=prompts)
+        return tensors
+
+    more = {"callback_on_step_end_tensor_inputs": ["latents", "prompt_embeds"]}
+    with applied(pipeline, setting(("tome",)).accelerators) as generate:
+        assert same(drawn(generate, callback_on_step_end=look, **more), drawn(generate))
+
+
+def test_several_steps_for_one_timestep_are_told_by_its_value_as_well() -> None:
+    class Twice(StableDiffusionPipeline):  # type: ignore[misc]
+        """Draws two views in turn: two passes and two steps for each timestep."""
+
+        def __call__(self, *, num_inference_steps: int, **others: Any) -> None:
+            self.scheduler.set_timesteps(num_inference_steps)
+            latents, prompt = torch.zeros(1, 4, 8, 8), torch.zeros(1, 16, WIDTH)
+            for index in range(num_inference_steps):
+                for _ in range(2):
+                    moment = self.scheduler.timesteps[index]  # another tensor each time
+                    noise = self.unet(latents, moment, encoder_hidden_states=prompt).sample
+                    self.scheduler.step(noise, moment, latents)
+
+    pipeline = relative("StableDiffusionPipeline", "sd")
+    pipeline.__class__ = Twice
+    with (
+        applied(pipeline, setting(("deepcache",)).accelerators) as generate,
+        pytest.raises(UnfitError, match="takes several of its scheduler's steps"),
+    ):
+        generate(num_inference_steps=3)
+
+
+@pytest.mark.parametrize("kind", [int, float, torch.tensor])
+def test_a_timestep_that_a_scheduler_has_twice_is_no_second_step(kind: Any) -> None:
+    pipeline = tiny("sd")
+    pipeline.scheduler.timesteps = torch.tensor([9, 5, 5, 1])
+    watch = PassCounter(pipeline, Generation(), setting(("deepcache",)).accelerators)
+    for moment in (9, 5, 5, 1):
+        watch._see_step(kind(moment))
+
+
+def test_without_accelerators_anything_may_run() -> None:
+    pipeline = new("sd3")
+    expected = drawn(pipeline, skip_guidance_layers=[1])
+    with applied(pipeline, ()) as generate:
+        assert same(drawn(generate, skip_guidance_layers=[1]), expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "names"),
+    [
+        ("StableDiffusionPAGPipeline", "sd", ("deepcache", "pab", "taylorseer", "tome")),
+        ("PixArtSigmaPAGPipeline", "sigma", ("pab", "taylorseer", "fbcache")),
+    ],
+)
+def test_a_third_row_for_each_picture_is_drawn_right_or_refused(
+    kind: str, family: str, names: Names
+) -> None:
+    layers = {"pag_applied_layers": ["blocks.1"]} if family == "sigma" else {}
+    pipeline = relative(kind, family, **layers)
+    expected = drawn(pipeline, **PAG)
+    for name in names:
+        with applied(pipeline, neutral((name,)).accelerators) as generate:
+            assert same(drawn(generate, **PAG), expected), name
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("tome", r"\(2, 16\) rows and tokens, not \(3, 16\)"),
+        ("fbcache", "runs each row by itself"),
+        ("fastercache", "batch of step 0 is another"),
+    ],
+)
+def test_what_cannot_take_the_third_row_refuses_it(name: str, why: str) -> None:
+    pipeline = relative("PixArtSigmaPAGPipeline", "sigma", pag_applied_layers=["blocks.1"])
+    plain = dict(pipeline.transformer.attn_processors)
+    with (
+        applied(pipeline, setting((name,)).accelerators) as generate,
+        pytest.raises(UnfitError, match=why) as refusal,
+    ):
+        drawn(generate, **PAG)
+    assert "\n" not in str(refusal.value)
+    assert pipeline.transformer.attn_processors == plain
+
+
+def test_tome_with_perturbed_attention_in_the_middle_is_refused() -> None:
+    pipeline = relative("StableDiffusionPAGPipeline", "sd")
+    everywhere = ToMe(ratio=0.5, max_downsample=8)
+    with (
+        applied(pipeline, (everywhere,)) as generate,
+        pytest.raises(UnfitError, match="such as pag_scale"),
+    ):
+        # At 8 pixels a side the middle has a single token, which is never merged.
+        drawn(generate, height=64, width=64, **PAG)
+
+
+def test_tome_is_refused_where_layers_have_no_self_attention() -> None:
+    pipeline = relative("StableDiffusionPipeline", "sd", unet=unet(only_cross_attention=True))
+    with (
+        pytest.raises(UnfitError, match="only_cross_attention"),
+        applied(pipeline, setting(("tome",)).accelerators),
+    ):
+        pass
+
+
+def cut(family: str, step: int) -> Any:
+    kinds = {"sd": SDCFGCutoffCallback, "sdxl": SDXLCFGCutoffCallback, "sd3": SD3CFGCutoffCallback}
+    return kinds[family](cutoff_step_ratio=None, cutoff_step_index=step)
+
+
+@pytest.mark.parametrize("family", [*UNETS, "sd3"])
+def test_where_guidance_ends_on_the_way_nothing_of_the_larger_batch_is_used(family: str) -> None:
+    pipeline = tiny(family)
+    ends = {"callback_on_step_end": cut(family, 3), "num_inference_steps": 6}
+    expected = drawn(pipeline, **ends)
+    for name in KNOWN:
+        if name not in ("tgate", "fastercache") and fits((name,), family):
+            with applied(pipeline, neutral((name,)).accelerators) as generate:
+                assert same(drawn(generate, **ends), expected), name
+            with applied(pipeline, setting((name,)).accelerators) as generate:
+                assert drawn(generate, **ends).shape == expected.shape
+
+
+def test_deepcache_makes_a_full_pass_where_the_batch_changes() -> None:
+    pipeline = tiny("sd")
+    full: list[str] = []
+    rare = DeepCache(cache_interval=1000, cache_branch_id=0)
+    with applied(pipeline, (rare,)) as generate:
+        hooks = [
+            pipeline.unet.register_forward_pre_hook(lambda *_: full.append(".")),
+            pipeline.unet.mid_block.resnets[0].register_forward_pre_hook(
+                lambda *_: full.__setitem__(-1, "#")
+            ),
+        ]
+        drawn(generate, callback_on_step_end=cut("sd", 3))
+        for hook in hooks:
+            hook.remove()
+    assert "".join(full) == "#...#..."
+
+
+@pytest.mark.parametrize("branch", [7, 10])  # the first block that runs is FreeU's second or first
+def test_freeu_scales_the_features_that_deepcache_keeps_once_and_not_at_each_step_again(
+    branch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered: list[list[torch.Tensor]] = []
+
+    def noting(index: int, features: Any, *args: Any, **kwargs: Any) -> Any:
+        entered[-1].append(features.clone())
+        return apply_freeu(index, features, *args, **kwargs)
+
+    monkeypatch.setattr(unet_2d_blocks, "apply_freeu", noting)
+    pipeline = new("sd")
+    pipeline.enable_freeu(s1=0.9, s2=0.2, b1=1.5, b2=1.6)
+    pipeline.unet.register_forward_pre_hook(lambda *_: entered.append([]))
+    with applied(pipeline, (DeepCache(cache_interval=1000, cache_branch_id=branch),)) as generate:
+        drawn(generate)
+    _, first, *others = entered
+    assert len(others) == 6
+    assert all(torch.equal(one[0], first[0]) for one in others)
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_tgate_beside_a_callback_that_ends_guidance_is_right_or_refused(family: str) -> None:
+    pipeline = tiny(family)
+    ends = {"callback_on_step_end": cut(family, 3)}
+    expected = drawn(pipeline, **ends)
+    strong, nothing = TGate(**STRONG["tgate"]), TGate(**TGate.neutral)  # type: ignore[arg-type]
+    refused(pipeline, strong, **ends)
+    if family == "sd":
+        with applied(pipeline, (nothing,)) as generate:
+            assert same(drawn(generate, **ends), expected)
+    else:
+        refused(pipeline, nothing, **ends)
+
+
+def refused(pipeline: Any, one: Accelerator, **more: Any) -> None:
+    with applied(pipeline, (one,)) as generate:
+        with pytest.raises(UnfitError, match="leave the callback out") as refusal:
+            drawn(generate, **more)
+        assert "\n" not in str(refusal.value)
+
+
+def test_tgate_refuses_a_callback_that_exchanges_the_prompt_and_none_that_reads_it() -> None:
+    pipeline = tiny("sd")
+
+    def exchange(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        return {"prompt_embeds": tensors["prompt_embeds"] * 2} if step == 2 else tensors
+
+    def read(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        return tensors
+
+    one = TGate(**STRONG["tgate"])  # type: ignore[arg-type]
+    more = {"callback_on_step_end_tensor_inputs": ["latents", "prompt_embeds"]}
+    refused(pipeline, one, callback_on_step_end=exchange, **more)
+    with applied(pipeline, (one,)) as generate:
+        assert same(drawn(generate, callback_on_step_end=read, **more), drawn(generate))
+
+
+def test_fastercache_refuses_that_guidance_ends_on_the_way() -> None:
+    with (
+        applied(tiny("sd3"), setting(("fastercache",)).accelerators) as generate,
+        pytest.raises(UnfitError, match="the batch of step 4 is another"),
+    ):
+        drawn(generate, callback_on_step_end=cut("sd3", 3))
+
+
+def test_three_rows_for_each_picture_without_attention_between_them_are_right() -> None:
+    kind = "StableDiffusionInstructPix2PixPipeline"
+    pipeline = relative(kind, "sd", unet=unet(in_channels=8), image_encoder=None)
+    more = {"image": PICTURE, "num_inference_steps": 3}
+    expected = drawn(pipeline, **more)
+    for name in ("deepcache", "pab", "taylorseer", "tome"):
+        with applied(pipeline, neutral((name,)).accelerators) as generate:
+            assert same(drawn(generate, **more), expected), name
+
+
+def test_the_first_block_cache_that_does_nothing_takes_any_batch() -> None:
+    one = FirstBlockCache(threshold=0.0)
+    pipeline = relative("PixArtSigmaPAGPipeline", "sigma", pag_applied_layers=["blocks.1"])
+    expected = drawn(pipeline, **PAG)
+    with applied(pipeline, (one,)) as generate:
+        assert same(drawn(generate, **PAG), expected)

@@ -1,0 +1,91 @@
+"""The command line as people meet it: help, flags, exit codes."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tuner.cli import main as cli
+from tuner.errors import UsageError
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command."""
+    (commands,) = (
+        action
+        for action in cli._parser()._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    found: dict[str, argparse.ArgumentParser] = dict(commands.choices)
+    return found
+
+
+OPTIONS = [
+    (name, action.dest, action) for name, parser in parsers().items() for action in parser._actions
+]
+
+
+def test_the_commands_are_those_of_the_design() -> None:
+    assert {"run", "show", "export", "dashboard"} <= set(parsers())
+
+
+@pytest.mark.parametrize("name", parsers())
+def test_every_command_says_what_it_does(name: str) -> None:
+    assert parsers()[name].description
+
+
+@pytest.mark.parametrize(("command", "dest", "action"), OPTIONS, ids=lambda part: str(part)[:20])
+def test_every_option_says_what_it_is(command: str, dest: str, action: argparse.Action) -> None:
+    assert action.help, f"`tuner {command}` does not explain {dest}"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in parsers())])
+def test_help_is_printed_and_is_no_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: tuner")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["search"], ["run", "--stpes", "3"], ["run", "--steps"], ["run", "--batch-size", "four"]],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "--help` lists what there is" in captured.err
+
+
+def test_debug_shows_where_an_error_comes_from() -> None:
+    with pytest.raises(UsageError):
+        cli.main(["--debug", "run", "--sched", "DIM"])
+
+
+def test_a_plain_clone_runs_the_same_program(tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, ROOT / "cli.py", "run", "--sched", "DIM"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert finished.returncode == 2
+    assert finished.stdout == ""
+    assert finished.stderr == (
+        "tuner: unknown scheduler 'DIM'; known: DDIM, DPM-Solver++, UniPC, FlowMatchEuler\n"
+    )
+    assert list(tmp_path.iterdir()) == []

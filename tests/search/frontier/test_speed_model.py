@@ -1,0 +1,110 @@
+"""A few timed steps predict the speedup of every setting."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from tests.helpers.pipelines import LATENT_SIDE, tiny
+from tuner.plans.features import step_rows
+from tuner.plans.plan import Shape, plan_of, shape_of
+from tuner.search.frontier.speed_model import SpeedModel, TimedSteps, to_time
+from tuner.setting import Params, Setting
+
+STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def shape() -> Shape:
+    """The shape of SD1.5 in small."""
+    pipeline = tiny("sd")
+    return shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor)
+
+
+class Machine:
+    """What each kind of work takes on some machine; a step's latency, with noise."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.random = np.random.default_rng(3)
+        kinds = self.work(Setting()).shape[1]
+        self.cost = self.random.uniform(0.2, 1.0, kinds)
+        self.cost[0] = 0.5
+        self.cost[1 : 2 + shape.branches] = np.linspace(2, 20, 1 + shape.branches)
+        self.rest = 15.0
+
+    def work(self, setting: Setting) -> np.ndarray:
+        return step_rows(plan_of(setting.accelerators, self.shape, STEPS))
+
+    def latency(self, setting: Setting) -> float:
+        return float((self.work(setting) @ self.cost).sum()) + self.rest
+
+    def timed(self, setting: Setting) -> TimedSteps:
+        whole = self.latency(Setting())
+        steps = self.work(setting) @ self.cost / whole
+        noise = np.exp(self.random.normal(0, 0.03, len(steps)))
+        return TimedSteps(setting=setting, steps=tuple(steps * noise), rest=self.rest / whole)
+
+
+def settings() -> list[Setting]:
+    """A product over all three."""
+    caches = product((2, 3, 5), (0, 1, 2))
+    merges: list[Params] = [{}, {"tome": {"ratio": 0.5, "max_downsample": 1}}]
+    gates = product((5, 8, 12, 16), (2, 5), (1, 3), (1, 3))
+    return [
+        Setting.of(
+            {
+                "deepcache": {"cache_interval": n, "cache_branch_id": b},
+                **merge,
+                "tgate": {"gate_step": g, "sp_interval": s, "fi_interval": f, "warmup": w},
+            }
+        )
+        for (n, b), merge, (g, s, f, w) in product(caches, merges, gates)
+    ]
+
+
+def test_a_few_timed_generations_predict_hundreds_of_speedups(shape: Shape) -> None:
+    machine, offered = Machine(shape), settings()
+    model = SpeedModel(machine.work)
+    chosen = to_time(offered, machine.work, 5)
+    assert len(chosen) == 4  # a fifth would tell less than half of a kind of work
+    timed = [machine.timed(one) for one in (Setting(), *chosen)]
+    model.fit(timed, trials=[])
+    true = np.array([machine.latency(Setting()) / machine.latency(one) for one in offered])
+    found = model.speedups(offered)
+    assert np.median(np.abs(found / true - 1)) < 0.05
+    assert spearmanr(found, true).statistic > 0.98
+
+
+def test_trials_correct_what_timed_steps_got_wrong(shape: Shape) -> None:
+    machine, offered = Machine(shape), settings()
+    true = np.array([machine.latency(Setting()) / machine.latency(one) for one in offered])
+    model = SpeedModel(machine.work)
+    model.fit([machine.timed(Setting())], trials=[])
+    before = np.median(np.abs(model.speedups(offered) / true - 1))
+    trials = [(offered[row], float(true[row])) for row in range(0, len(offered), 12)]
+    model.fit([machine.timed(Setting())], trials)
+    after = np.median(np.abs(model.speedups(offered) / true - 1))
+    assert after < 0.02 < before
+
+
+def test_a_model_that_knows_nothing_predicts_no_speedup(shape: Shape) -> None:
+    assert SpeedModel(Machine(shape).work).speedups(settings()[:3]).tolist() == [1, 1, 1]
+
+
+def test_no_setting_is_timed_in_vain(shape: Shape) -> None:
+    machine = Machine(shape)
+    alone = [
+        Setting.of({"deepcache": {"cache_interval": n, "cache_branch_id": b}})
+        for n, b in product((2, 3, 4, 5), (0, 1))
+    ]
+    chosen = to_time(alone, machine.work, 6)
+    assert len(chosen) == 2  # one shallow pass for each branch; the full one is the baseline's
+
+
+def test_what_related_trials_have_measured_is_not_timed_again(shape: Shape) -> None:
+    machine, offered = Machine(shape), settings()
+    everything = to_time(offered, machine.work, 100)
+    assert to_time(offered, machine.work, 6, everything[:-1]) == everything[-1:]
+    assert to_time(offered, machine.work, 6, everything) == []

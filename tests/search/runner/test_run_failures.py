@@ -1,0 +1,156 @@
+"""Trials that fail on a made-up landscape: their reasons, and when they are tried again."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from tests.helpers.landscape import Bench, setting_of
+from tuner.errors import BadPictureError, TrialError, UnfitError
+from tuner.measure.evaluation import Measurement
+from tuner.search.space import Space
+from tuner.setting import Setting
+from tuner.storage.log import log_of
+from tuner.storage.retries import RETRIES
+
+
+def test_bad_pictures_fail_with_their_reason_and_are_not_tried_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, search_targets=("tome",), trials=6)
+    bad = Space.of(bench.spec).known_good()[0]
+    bench.fails = lambda setting: BadPictureError("it is black") if setting == bad else None
+    trials = bench.search()
+    assert bench.measured.count(bad) == 1
+    assert [one.number for one in trials if one.state == TrialState.FAIL] == [0]
+    assert trials[0].user_attrs["reason"] == "it is black"
+    assert len(trials) == 6
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("shapes\n do not match"),
+        TrialError("out of memory"),
+        ValueError(""),
+        KeyError("down_blocks.1"),
+        TypeError("forward() got an unexpected keyword argument"),
+        IndexError("index 5 is out of range"),
+        AssertionError("no tokens"),
+        AttributeError("no attribute 'cache'"),
+        NotImplementedError("not on this device"),
+        OSError("no space left"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_crash_is_tried_twice_more_and_the_study_goes_on(
+    error: Exception, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, search_targets=("tome",), trials=8)
+    crashes = Space.of(bench.spec).known_good()[0]
+    bench.fails = lambda setting: error if setting == crashes else None
+    trials = bench.search()
+    assert len(trials) == 8
+    failed = [one for one in trials if one.state == TrialState.FAIL]
+    assert [setting_of(one) for one in failed] == [crashes] * (1 + RETRIES)
+    assert bench.measured.count(crashes) == 3
+    reason = failed[0].user_attrs["reason"]
+    assert reason
+    assert "\n" not in reason
+
+
+def test_a_crash_that_passes_is_measured_at_the_next_try(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, search_targets=("tome",), trials=4)
+    crashes = Space.of(bench.spec).known_good()[0]
+    times = iter(range(9))
+    bench.fails = lambda setting: (
+        RuntimeError("once") if setting == crashes and next(times) == 0 else None
+    )
+    states = [one.state for one in bench.search() if setting_of(one) == crashes]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE]
+
+
+def test_a_misfit_is_the_users_to_mend(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.fails = lambda setting: UnfitError("tome needs a U-Net")
+    with pytest.raises(UnfitError):
+        bench.search()
+
+
+def interrupt(setting: Setting, trial: int) -> Iterator[Measurement]:
+    raise KeyboardInterrupt
+    yield
+
+
+def test_an_interrupted_trial_is_tried_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, search_targets=("tome",), trials=4)
+    bench.measure = interrupt  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        bench.search()
+    interrupted = bench.study.trials[0]
+    assert interrupted.state == TrialState.FAIL
+    assert interrupted.user_attrs["reason"] == "interrupted"
+    again = Bench(tmp_path, search_targets=("tome",), trials=4)
+    trials = again.search()
+    assert setting_of(interrupted) in again.measured
+    assert [one.state for one in trials].count(TrialState.FAIL) == 1
+
+
+def test_a_trial_whose_process_died_is_failed_and_tried_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, search_targets=("tome",), trials=4)
+    lost = Space.of(bench.spec).known_good()[0]
+    bench.study.enqueue_trial(Space.of(bench.spec).flat(lost))
+    trial = bench.study.ask()
+    Space.of(bench.spec).suggest(trial)
+    trial.set_user_attr("worker", f"{socket.gethostname()}:999999999/1")
+    trials = bench.search()
+    assert trials[0].state == TrialState.FAIL
+    assert "process ended" in trials[0].user_attrs["reason"]
+    assert setting_of(trials[1]) == lost
+    assert trials[1].state == TrialState.COMPLETE
+
+
+# A random search may come to a setting again, which is then copied: of ToMe none is known yet.
+@pytest.mark.parametrize(("sampler", "before"), [("random", "deepcache"), ("grid", "tome")])
+def test_a_last_trial_that_is_interrupted_is_measured_by_the_same_command(
+    sampler: str, before: str, tmp_path: Path
+) -> None:
+    def bench(accelerator: str = "tome", trials: int = 3) -> Bench:
+        targets = (accelerator,)
+        return Bench(tmp_path, sampler=sampler, search_targets=targets, trials=trials)
+
+    first = bench(before, trials=2)
+    first.search()
+    assert all(one.accelerators for one in first.measured)
+    for _ in range(RETRIES + 2):  # as often as its user likes
+        last = bench()
+        last.measure = interrupt  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            last.search()
+    again = bench()
+    trials = again.search()
+    assert again.measured == [setting_of(trials[-1])] == [setting_of(trials[2])]
+    assert [one.state for one in trials].count(TrialState.COMPLETE) == 3
+    # What another request queued waits for a run that offers it.
+    waiting = again.study.get_trials(states=(TrialState.WAITING,))
+    assert not any("tome.ratio" in one.system_attrs["fixed_params"] for one in waiting)
+    more = bench()
+    more.search()
+    assert more.measured == []
+
+
+@pytest.mark.parametrize("deaths", range(1, RETRIES + 2))
+def test_a_last_trial_whose_process_dies_is_measured_by_the_same_command_or_given_up(
+    deaths: int, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, search_targets=("tome",), trials=3)
+    Bench(tmp_path, search_targets=("tome",), trials=2).search()
+    for _ in range(deaths):
+        log_of(bench.study).fail_dead_trials()
+        trial = bench.study.ask()
+        setting = Space.of(bench.spec).suggest(trial)
+        trial.set_user_attr("worker", f"{socket.gethostname()}:999999999/1")
+    trials = bench.search()
+    assert bench.measured == ([setting] if deaths <= RETRIES else [])
+    assert [one.state for one in trials].count(TrialState.FAIL) == deaths
+    assert bench.study.get_trials(states=(TrialState.WAITING,)) == []

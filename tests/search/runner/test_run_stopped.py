@@ -1,0 +1,120 @@
+"""Trials that are stopped early on a made-up landscape, and when they are measured again."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from tests.helpers.landscape import Bench, measurement, racing, refuted
+from tuner.measure.evaluation import Measurement
+from tuner.measure.statistics import Estimate
+from tuner.search.runner.observer import Observer
+from tuner.setting import Setting
+from tuner.study.results import read_results
+
+
+def test_a_hopeless_trial_is_stopped_and_never_on_the_front(tmp_path: Path) -> None:
+    bench = racing(tmp_path, trials=16, req_score_loss=0.005)
+    trials = bench.search(samples=32, races=True)
+    stopped = [one for one in trials if one.state == TrialState.PRUNED]
+    assert stopped and len(stopped) < len(trials)
+    for one in stopped:
+        assert one.user_attrs["prompts"] < 32
+        assert one.user_attrs["score_loss"] > 0.005
+        assert "certain to miss a limit after" in one.user_attrs["reason"]
+    assert bench.blocks == sum(one.user_attrs["prompts"] for one in trials) / 8
+    kept = {result.trial for result in read_results(bench.study)}
+    assert kept == {one.number for one in trials} - {one.number for one in stopped}
+
+
+def test_a_stopped_setting_is_measured_again_only_when_the_limit_lets_it(tmp_path: Path) -> None:
+    knobs = {"deepcache": {"cache_interval": (5,), "cache_branch_id": (3,)}}
+    first = racing(tmp_path, trials=2, req_score_loss=0.005, knobs=knobs)
+    assert first.search(samples=32, races=True)[0].state == TrialState.PRUNED
+    same = racing(tmp_path, trials=4, req_score_loss=0.004, knobs=knobs)
+    same.search(samples=32, races=True)
+    assert not [one for one in same.measured if one.accelerators]
+    loose = racing(tmp_path, trials=8, req_score_loss=0.5, knobs=knobs)
+    loose.search(samples=32, races=True)
+    assert [str(one) for one in loose.measured if one.accelerators] == ["deepcache 5/3"]
+
+
+class Notices(Observer):
+    """Remembers what people are told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def notice(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_a_search_ends_when_every_setting_was_tried_and_says_so_each_time(tmp_path: Path) -> None:
+    bench, watch = racing(tmp_path, trials=100), Notices()
+    trials = bench.search(samples=32, races=True, watch=watch)
+    assert len(trials) == len(bench.measured) == len(set(bench.measured)) == 16
+    assert watch.lines == ["every setting was tried"]
+    again, watch = racing(tmp_path, trials=100), Notices()
+    assert len(again.search(samples=32, races=True, watch=watch)) == 16
+    assert again.measured == []
+    assert watch.lines == ["every setting was tried"]
+
+
+def test_a_search_does_not_end_while_a_setting_waits_for_another_try(tmp_path: Path) -> None:
+    knobs = {"deepcache": {"cache_interval": (3, 4), "cache_branch_id": (0,)}}
+    bench = Bench(tmp_path, sampler="frontier", search_targets=("deepcache",), knobs=knobs,
+                  trials=100)  # fmt: skip
+    bench.fails = lambda setting: RuntimeError("once") if len(bench.measured) == 2 else None
+    states = [one.state for one in bench.search()]
+    assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
+    assert len(set(bench.measured)) == 2
+
+
+def test_a_sampler_that_may_name_a_setting_twice_goes_on(tmp_path: Path) -> None:
+    knobs = {"deepcache": {"cache_interval": (3,), "cache_branch_id": (0,)}}
+    bench, watch = Bench(tmp_path, search_targets=("deepcache",), knobs=knobs, trials=6), Notices()
+    assert len(bench.search(watch=watch)) == 6
+    assert watch.lines == []
+
+
+def test_a_trial_behind_another_stops_and_is_measured_again_when_that_one_falls(
+    tmp_path: Path,
+) -> None:
+    knobs = {"deepcache": {"cache_interval": (4, 5), "cache_branch_id": (0,)}}
+    better, worse = (
+        Setting.of({"deepcache": {"cache_interval": interval, "cache_branch_id": 0}})
+        for interval in (5, 4)
+    )
+
+    def search(trials: int) -> tuple[Bench, list[optuna.trial.FrozenTrial]]:
+        bench = Bench(tmp_path, sampler="frontier", search_targets=("deepcache",), knobs=knobs,
+                      trials=trials)  # fmt: skip
+
+        def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
+            bench.measured.append(setting)
+            loss = 0.001 if setting == better else 0.012
+            for prompts in (8, 32):
+                yield replace(
+                    measurement(setting),
+                    prompts=prompts,
+                    speedup=Estimate(value=2.0 if setting == better else 1.5, low=1.4, high=1.6),
+                    score_loss=Estimate(value=loss, low=loss - 0.004, high=loss + 0.004),
+                )
+
+        bench.measure = measure  # type: ignore[method-assign]
+        return bench, bench.search(samples=32, races=True, first=[better, worse])
+
+    first, trials = search(2)
+    assert [one.state for one in trials] == [TrialState.COMPLETE, TrialState.PRUNED]
+    assert trials[1].user_attrs["prompts"] == 8
+    assert (
+        trials[1].user_attrs["reason"].startswith("certain to be slower and lose more than trial 0")
+    )
+    again, trials = search(6)  # all was tried
+    assert again.measured == []
+    first.study.set_user_attr("verified", {"0": refuted(trials[0].user_attrs)})
+    after, trials = search(7)
+    assert after.measured == [worse]
+    assert trials[2].state == TrialState.COMPLETE

@@ -1,0 +1,140 @@
+"""Trials that other runs have at work: waited for, given up, and taken away from this run."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from tests.helpers.landscape import Bench, measurement, setting_of
+from tuner.measure.evaluation import Measurement
+from tuner.search.runner import other_runs
+from tuner.search.runner.observer import Observer
+from tuner.search.runner.trial import LOST
+from tuner.setting import Setting
+from tuner.storage import worker
+from tuner.storage.database import Storage
+from tuner.storage.log import log_of
+from tuner.storage.recovery import GRACE_S
+from tuner.storage.worker import WORKER
+from tuner.study.results import Result
+
+ELSEWHERE = "elsewhere:7/1 another-boot pid:[1]"
+FOUR = {"deepcache": {"cache_interval": (2, 3), "cache_branch_id": (0, 1)}}
+SAMPLERS = ["grid", "walk", "frontier"]
+
+
+class Lines(Observer):
+    """What it was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.ended: list[tuple[int, str, str]] = []
+
+    def notice(self, line: str) -> None:
+        self.lines.append(line)
+
+    def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
+        self.ended.append((number, state, reason))
+
+
+def four(folder: Path, sampler: str) -> Bench:
+    """Of four settings, and of the baseline where a search offers it."""
+    return Bench(
+        folder,
+        sampler=sampler,
+        search_targets=("deepcache",),
+        knobs=FOUR,
+        trials=99 if sampler == "frontier" else None,
+        req_score_loss=0.001,
+    )
+
+
+def begun_elsewhere(bench: Bench) -> Setting:
+    """A trial that another machine has at work."""
+    trial = bench.study.ask()
+    setting = bench.problem.space.suggest(trial)
+    trial.set_user_attr("setting", setting.params)
+    trial.set_user_attr(WORKER, ELSEWHERE)
+    with bench.storage.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE tuner_heartbeats SET clock = 'another', at = 5")
+    return setting
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_trial_that_was_lost_elsewhere_is_waited_for_and_measured(
+    sampler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = four(tmp_path, sampler)
+    lost = begun_elsewhere(bench)
+    began = worker.now()
+    passed = [0.0]
+    monkeypatch.setattr(worker, "now", lambda: began + passed[0])
+    monkeypatch.setattr(other_runs, "sleep", lambda _: passed.append(passed.pop() + GRACE_S / 2))
+    watch = Lines()
+    trials = bench.search(watch=watch)
+    assert watch.lines[0] == (
+        "waiting for trial 0 of elsewhere:7: without a sign of life it counts as failed in "
+        f"{GRACE_S:.0f} s, and this run measures again"
+    )
+    assert trials[0].state == TrialState.FAIL
+    complete = [setting_of(one) for one in trials if one.state == TrialState.COMPLETE]
+    assert len(complete) == len(set(complete)) >= 4
+    assert lost in complete
+    assert not bench.study.get_trials(states=(TrialState.RUNNING, TrialState.WAITING))
+    assert watch.lines[1:] == ["every setting was tried"] * (sampler == "frontier")
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_what_is_not_waited_for_to_the_end_is_named(
+    sampler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = four(tmp_path, sampler)
+    begun_elsewhere(bench)
+
+    def sleep(seconds: float) -> None:
+        monkeypatch.setattr("tuner.search.deadline.monotonic", lambda: 1e12)
+
+    monkeypatch.setattr(other_runs, "sleep", sleep)
+    watch = Lines()
+    bench.spec = replace(bench.spec, timeout=3600.0)
+    bench.search(watch=watch)
+    assert watch.lines[1:] == [
+        "not measured yet: trial 0 of elsewhere:7; the same command continues"
+    ]
+    assert bench.study.trials[0].state == TrialState.RUNNING
+
+
+@pytest.mark.parametrize("sampler", ["random", *SAMPLERS])
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_run_that_stood_still_for_too_long_loses_its_trial_and_goes_on(
+    broken: bool, sampler: str, tmp_path: Path
+) -> None:
+    bench = four(tmp_path, sampler)
+    if sampler == "random":  # which has as many trials as are asked for
+        bench = Bench(tmp_path, search_targets=("tome",), trials=5)
+    other, watch = Storage(bench.storage.url), Lines()
+
+    def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
+        bench.measured.append(setting)
+        if trial == 1:  # and here the process is stopped
+            with pytest.MonkeyPatch.context() as patch:
+                now = worker.now()
+                patch.setattr(worker, "now", lambda: now + GRACE_S + 1)
+                assert log_of(other.study(bench.study.study_name)).fail_dead_trials() == 1
+            if broken:
+                raise RuntimeError("the device is lost")
+        yield measurement(setting)
+
+    bench.measure = measure  # type: ignore[method-assign]
+    trials = bench.search(watch=watch)
+    assert [one for one in watch.ended if one[0] == 1] == [(1, "FAIL", LOST)]
+    assert [one.number for one in trials if one.state == TrialState.FAIL] == [1]
+    assert trials[1].user_attrs["cut_off"] is True
+    complete = [setting_of(one) for one in trials if one.state == TrialState.COMPLETE]
+    assert len(complete) == len(set(complete)) >= 4
+    assert bench.measured.count(bench.measured[1]) == 2
+    assert bench.measured[1] in complete
+    assert sampler != "random" or len(complete) == 5
+    assert other.optuna.beats(range(99)) == {}

@@ -1,0 +1,308 @@
+"""Where the machine or its versions changed, no stored ratio decides, and one baseline counts."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from tests.helpers.landscape import Bench, measurement
+from tuner.cli.answer import answer
+from tuner.cli.tables import remarks
+from tuner.errors import BadPictureError
+from tuner.limits import Limits
+from tuner.measure.baseline import key_of
+from tuner.measure.evaluation import Measurement
+from tuner.measure.statistics import Estimate
+from tuner.search.deadline import Deadline
+from tuner.search.goal import ELSEWHERE, Goal
+from tuner.search.runner.verify import verify
+from tuner.setting import Setting
+from tuner.storage.database import Storage
+from tuner.study.baseline import keep_baseline, key_old_trials
+from tuner.study.results import Result, read_results
+
+SLOW, MIDDLE, FAST = SETTINGS = [
+    Setting.of({"deepcache": {"cache_interval": interval, "cache_branch_id": 0}})
+    for interval in (2, 3, 5)
+]  # of 1.2×, 1.3× and 1.5×
+FASTEST = {"deepcache": {"cache_interval": 5, "cache_branch_id": 1}}  # of `Two`
+LIMITS = Limits(score_loss=0.5)
+
+
+class Moved(Bench):
+    """Three settings that were measured on one machine; then the study goes on on another."""
+
+    def __init__(self, folder: Path, **changes: object) -> None:
+        asked = {"search_targets": ("deepcache",), "trials": 3, "req_score_loss": 0.5}
+        super().__init__(folder, **asked | changes)  # type: ignore[arg-type]
+        self.machine, self.baseline_s = "old", 1.0
+        self.speedups: dict[Setting, float] = {}  # where they are others than on the landscape
+        self.seen: list[Setting] = []
+        self.search(first=SETTINGS)
+
+    def look(self, setting: Setting) -> Measurement:
+        found = replace(measurement(setting), latency_key=self.machine, baseline_s=self.baseline_s)
+        value = self.speedups.get(setting, found.speedup.value)
+        return replace(found, speedup=Estimate(value=value, low=value, high=value))
+
+    def measure(self, setting: Setting, trial: int) -> Iterator[Measurement]:
+        self.measured.append(setting)
+        yield self.look(setting)
+
+    def move(self, machine: str, baseline_s: float, **speedups: float) -> None:
+        """Go on on a machine; a session keeps its baseline before anything else."""
+        self.machine, self.baseline_s = machine, baseline_s
+        self.speedups = dict(zip(SETTINGS, speedups.values(), strict=False))
+        keep_baseline(self.study, self.look(SLOW))
+
+    def verify(self, goal: Goal) -> Result | None:
+        def again(result: Result) -> Iterator[Measurement]:
+            self.seen.append(result.setting)
+            yield self.look(result.setting)
+
+        return verify(self.study, goal, again, lambda result: None)
+
+    @property
+    def results(self) -> dict[Setting, Result]:
+        return {one.setting: one for one in read_results(self.study)}
+
+
+def test_a_target_is_not_met_by_a_ratio_of_another_machine_but_measured_now(
+    tmp_path: Path,
+) -> None:
+    bench, goal = Moved(tmp_path), Goal(limits=LIMITS, speedup=1.25)
+    bench.move("new", 1.0, slow=1.1, middle=1.1, fast=1.1)
+    assert goal.reached(list(bench.results.values())) is None
+    assert [miss.text for miss in goal.misses(bench.results[FAST])] == [ELSEWHERE]
+    assert bench.verify(goal) is None
+    assert bench.seen == [FAST, MIDDLE]  # the third promises too little on either machine
+    assert answer(bench.study, goal)[0].startswith("no setting reached")
+    assert bench.results[FAST].speedup.value == 1.1
+
+
+def test_a_latency_target_is_compared_with_the_baseline_of_today(tmp_path: Path) -> None:
+    bench, goal = Moved(tmp_path), Goal(limits=LIMITS, latency_s=0.7)
+    assert goal.reached(list(bench.results.values())) == bench.results[FAST]  # 1 s / 1.5
+    bench.move("new", 3.0)
+    assert bench.results[FAST].latency_s == pytest.approx(2.0)
+    assert bench.verify(goal) is None
+    assert bench.seen == []  # nothing promises it
+    bench.move("newer", 0.6)
+    found = bench.verify(goal)
+    assert found is not None and found.verified_now
+    assert bench.seen == [FAST]
+    assert found.latency_s == pytest.approx(0.4)
+
+
+def test_a_second_measurement_of_another_machine_does_not_count(tmp_path: Path) -> None:
+    bench, goal = Moved(tmp_path), Goal(limits=LIMITS, speedup=1.45)
+    bench.move("new", 1.0)
+    assert bench.verify(goal) is not None
+    assert goal.reached(list(bench.results.values())) is not None
+    bench.move("newer", 1.0, slow=1.0, middle=1.0, fast=1.2)
+    assert goal.reached(list(bench.results.values())) is None
+    assert bench.verify(goal) is None
+    assert bench.seen == [FAST, FAST]
+
+
+def test_too_slow_a_second_measurement_of_another_machine_stands_in_no_way(tmp_path: Path) -> None:
+    bench, goal = Moved(tmp_path), Goal(limits=LIMITS, speedup=1.45)
+    bench.move("new", 1.0, slow=1.0, middle=1.0, fast=1.2)
+    assert bench.verify(goal) is None
+    bench.move("old", 1.0)
+    found = bench.verify(goal)
+    assert found is not None and found.setting == FAST
+    assert bench.seen == [FAST, FAST]
+
+
+def test_a_search_with_a_target_leaves_a_promise_of_another_machine_to_be_measured_first(
+    tmp_path: Path,
+) -> None:
+    Moved(tmp_path).move("new", 1.0)
+    again = Moved(tmp_path, req_speedup=1.45, trials=9)
+    assert again.measured == []
+    assert again.verify(Goal.of(again.spec)) is not None
+
+
+@pytest.mark.parametrize(
+    ("machine", "state"), [("old", TrialState.PRUNED), ("new", TrialState.COMPLETE)]
+)
+def test_no_trial_is_stopped_for_a_rival_of_another_machine(
+    machine: str, state: TrialState, tmp_path: Path
+) -> None:
+    bench = Moved(tmp_path)
+    bench.move(machine, 1.0)
+
+    def slow(setting: Setting, trial: int) -> Iterator[Measurement]:
+        loss = Estimate(value=0.1, low=0.09, high=0.11)
+        for prompts in (8, 16, 24, 32):
+            speedup = Estimate(value=1.1, low=1.1, high=1.1)
+            found = replace(bench.look(setting), prompts=prompts, score_loss=loss)
+            yield replace(found, speedup=speedup)
+
+    bench.measure = slow  # type: ignore[method-assign]
+    bench.spec = replace(bench.spec, trials=4)
+    other = Setting.of({"deepcache": {"cache_interval": 4, "cache_branch_id": 1}})
+    bench.study.enqueue_trial(dict(bench.problem.space.flat(other)))
+    assert bench.search(samples=32, races=True)[-1].state == state
+
+
+def test_without_a_target_the_winner_is_the_fastest_as_measured_today(tmp_path: Path) -> None:
+    bench, goal = Moved(tmp_path), Goal(limits=LIMITS)
+    bench.move("new", 4.0, slow=1.2, middle=1.25, fast=1.1)
+    found = bench.verify(goal)
+    assert found is not None
+    assert (found.setting, found.speedup.value, found.latency_s) == (MIDDLE, 1.25, 3.2)
+    assert bench.seen == [FAST, MIDDLE]
+    (line,) = answer(bench.study, goal)
+    assert "deepcache 3/0, 1.25× (3.200 s per image)" in line
+    assert "; verified: 1.25×, loss 0.60%" in line
+    assert remarks(list(bench.results.values()))[-1] == (
+        "timed elsewhere, on another machine or with other versions than the baseline: "
+        "deepcache 2/0 (1.20×)"
+    )
+
+
+def test_trials_without_a_key_are_of_the_baseline_that_the_study_had_last(tmp_path: Path) -> None:
+    bench = Moved(tmp_path)
+    assert not any("latency_s" in trial.user_attrs for trial in bench.study.trials)
+    old = Bench(tmp_path, steps=20)  # of a version that kept no keys, but latencies
+    for trial in bench.study.trials:
+        kept = {k: v for k, v in trial.user_attrs.items() if k != "latency_key"}
+        trial.user_attrs = kept | {"latency_s": 77.0, "denoising_s": 66.0}
+        old.study.add_trial(trial)
+    parts = {"threads": 8, "device": "cpu"}
+    old.study.set_user_attr("baseline_parts", parts | {"seed": 1, "prompts": "4", "metric": "m"})
+    old.study.set_user_attr("baseline", {"latency_s": 3.0, "score": 30.0})
+    first = next(one for one in read_results(old.study) if one.setting == FAST)
+    assert (first.latency_s, first.denoising_s, first.current) == (2.0, None, True)
+    key_old_trials(old.study)
+    for key, today in ((key_of(parts), True), (key_of(parts | {"threads": 1}), False)):
+        keep_baseline(old.study, replace(bench.look(FAST), latency_key=key))
+        key_old_trials(old.study)  # once is enough
+        assert {one.current for one in read_results(old.study)} == {today}
+
+
+class Two(Bench):
+    """Four settings, of 1.3× to 1.6×, as a machine times them."""
+
+    def __init__(self, folder: Path, machine: str, factor: float = 1.0, **changes: object) -> None:
+        knobs = {"deepcache": {"cache_interval": (3, 5), "cache_branch_id": (0, 1)}}
+        asked = {"sampler": "frontier", "search_targets": ("deepcache",), "knobs": knobs}
+        asked |= {"trials": 20, "req_score_loss": 0.5}
+        super().__init__(folder, **asked | changes)  # type: ignore[arg-type]
+        self.machine, self.factor, self.seen = machine, factor, 0
+        keep_baseline(self.study, self.look(Setting()))
+
+    def look(self, setting: Setting) -> Measurement:
+        found = replace(measurement(setting), latency_key=self.machine)
+        value = 1 + (found.speedup.value - 1) * self.factor
+        return replace(found, speedup=Estimate(value=value, low=value - 0.01, high=value + 0.01))
+
+    def measure(self, setting: Setting, trial: int) -> Iterator[Measurement]:
+        self.measured.append(setting)
+        yield self.look(setting)
+
+    def verify(self, goal: Goal, **given: Any) -> Result | None:
+        def again(result: Result) -> Iterator[Measurement]:
+            self.seen += 1
+            yield self.look(result.setting)
+
+        return verify(self.study, goal, again, lambda result: None, **given)
+
+    @property
+    def fastest(self) -> Result:
+        found = read_results(self.study)
+        return next(one for one in found if one.setting.params == FASTEST)
+
+    def fastest_is_feasible(self) -> bool:
+        """By the constraints that Optuna keeps."""
+        study = Storage(self.storage.url).study(self.study.study_name)
+        return all(excess <= 0 for excess in study.trials[self.fastest.trial].constraints.values())
+
+
+@pytest.mark.parametrize("sampler", ["frontier", "random"])
+def test_a_target_that_no_figure_of_another_machine_promises_is_searched_for_here(
+    sampler: str, tmp_path: Path
+) -> None:
+    first = Two(tmp_path, "old", 0.5)
+    first.search()
+    assert max(one.speedup.value for one in read_results(first.study)) < 1.35
+    here = Two(tmp_path, "new", sampler=sampler, trials=60, req_speedup=1.55)
+    here.search()
+    assert len(set(here.measured)) == len(here.measured) > 0  # each once
+    found = here.verify(Goal.of(here.spec))
+    assert found is not None and found.speedup.value == pytest.approx(1.6)
+
+
+def test_a_loss_over_the_limit_is_not_measured_again_on_another_machine(tmp_path: Path) -> None:
+    first = Two(tmp_path, "old", req_score_loss=0.009)
+    first.search()
+    within = {one.setting for one in read_results(first.study) if one.score_loss.value < 0.009}
+    here = Two(tmp_path, "new", req_score_loss=0.009, req_speedup=9.0)
+    here.search()
+    assert set(here.measured) - {Setting()} == within - {Setting()}
+
+
+def test_after_a_change_the_first_winner_is_measured_and_no_more_once_the_time_is_up(
+    tmp_path: Path,
+) -> None:
+    Two(tmp_path, "old").search()
+    here, told = Two(tmp_path, "new", 0.1), list[str]()
+    late = Deadline.after(0.0)
+    assert here.verify(Goal.of(here.spec), deadline=late, notice=told.append) is None
+    assert (here.seen, len(told)) == (1, 1)
+    assert sum(not one.current for one in read_results(here.study)) >= 3
+    assert here.verify(Goal.of(here.spec), notice=told.append) is not None
+    assert len(told) == 2
+
+
+def test_what_broke_off_is_tried_again_on_another_machine_and_in_the_next_run(
+    tmp_path: Path,
+) -> None:
+    first = Two(tmp_path, "old")
+    first.search()
+    goal, failed = Goal.of(first.spec), set[Setting]()
+
+    def fails(error: Exception, bench: Two) -> Result | None:
+        def again(result: Result) -> Iterator[Measurement]:
+            bench.seen += 1
+            if result.speedup.value > 1.55:
+                raise error
+            yield bench.look(result.setting)
+
+        return verify(bench.study, goal, again, lambda result: None, failed=failed)
+
+    for _ in range(2):  # one run: it is tried in vain once, and that is twice
+        assert fails(RuntimeError("out of memory"), first) != first.fastest
+        assert first.seen == 3
+    assert not first.fastest_is_feasible()
+    there = Two(tmp_path, "new")
+    there.search()  # nothing is left to try; what is stored is judged for this machine
+    assert there.fastest_is_feasible()
+    failed.clear()
+    found = first.verify(goal)
+    assert found is not None and found.setting == first.fastest.setting
+    assert first.fastest_is_feasible()
+    fails(BadPictureError("black"), there)
+    seen = there.seen
+    assert there.verify(goal) != there.fastest and there.seen == seen
+    assert first.fastest.verified_now  # each machine has its own
+
+
+def test_two_machines_at_one_study_keep_their_own_day(tmp_path: Path) -> None:
+    one = Two(tmp_path, "one")
+    one.search()
+    other = Two(tmp_path, "other", 0.1)
+    goal = Goal(limits=LIMITS, speedup=1.2)
+    assert all(result.current for result in read_results(one.study))
+    assert not any(result.current for result in read_results(other.study))
+    assert other.verify(goal) is None and other.seen == 4
+    for _ in range(3):
+        keep_baseline(other.study, other.look(Setting()))
+        found = one.verify(goal)
+        assert found is not None and found.verified_now and one.seen == 1
+    assert other.verify(goal) is None and other.seen == 4
