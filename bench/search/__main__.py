@@ -92,8 +92,9 @@ def print_table(name: str, tables: Mapping[str, TruthTable], args: argparse.Name
         print_curse(truth, args.curse)
     elif args.transfer:
         others = [one for key, one in tables.items() if key != name and alike(one, truth)]
-        warm = {f"after {one.product.scheduler}": partial(after, one) for one in others}
-        print_searches(truth, args, {"cold": frontier} | warm)
+        searches: dict[str, Search] = {"cold": frontier}
+        searches |= {f"after {one.product.scheduler}": partial(after, one) for one in others}
+        print_searches(truth, args, searches)
     else:
         chosen = {key: SEARCHES[key] for key in args.samplers.split(",")}
         print_searches(truth, args, chosen)
