@@ -37,18 +37,7 @@ BEFORE = 60  # trials of the study that is learned from, and of the searches wit
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tables", help="their files' names without the ending; default: all")
-    parser.add_argument("--samplers", default=",".join(SEARCHES))
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--trials", type=int, default=200)
-    parser.add_argument("--aim", default="max", choices=("max", "front"))
-    parser.add_argument("--transfer", action="store_true")
-    parser.add_argument("--racing", action="store_true")
-    parser.add_argument("--predicted", action="store_true")
-    parser.add_argument("--curse", type=int, default=0, metavar="SEARCHES")
-    parser.add_argument("--guidance", type=float, default=GUIDANCE)
-    args = parser.parse_args()
+    args = arguments()
     quiet()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     print(
@@ -71,23 +60,44 @@ def main() -> None:
             f"## {name}: {len(truth.table.settings)} settings, {truth.table.prompts} prompts, "
             f"{truth.feasible.sum()} feasible, the fastest {truth.best:.2f}×\n"
         )
-        if args.aim == "front" and not truth.area:
-            print("no front: nothing feasible is faster than the baseline")
-        elif args.racing:
-            print_racing(truth, args.seeds)
-        elif args.predicted:
-            print_predicted(truth, args.seeds)
-        elif args.curse:
-            print_curse(truth, args.curse)
-        elif args.transfer:
-            others = [one for key, one in tables.items() if key != name and alike(one, truth)]
-            print_searches(truth, args, {"cold": frontier} | {
-                f"after {one.product.scheduler}": partial(after, one) for one in others
-            })  # fmt: skip
-        else:
-            chosen = {key: SEARCHES[key] for key in args.samplers.split(",")}
-            print_searches(truth, args, chosen)
+        print_table(name, tables, args)
         print(flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tables", help="their files' names without the ending; default: all")
+    parser.add_argument("--samplers", default=",".join(SEARCHES))
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--aim", default="max", choices=("max", "front"))
+    parser.add_argument("--transfer", action="store_true")
+    parser.add_argument("--racing", action="store_true")
+    parser.add_argument("--predicted", action="store_true")
+    parser.add_argument("--curse", type=int, default=0, metavar="SEARCHES")
+    parser.add_argument("--guidance", type=float, default=GUIDANCE)
+    return parser.parse_args()
+
+
+def print_table(name: str, tables: Mapping[str, TruthTable], args: argparse.Namespace) -> None:
+    """What was asked of the searches on one truth table."""
+    truth = tables[name]
+    if args.aim == "front" and not truth.area:
+        print("no front: nothing feasible is faster than the baseline")
+    elif args.racing:
+        print_racing(truth, args.seeds)
+    elif args.predicted:
+        print_predicted(truth, args.seeds)
+    elif args.curse:
+        print_curse(truth, args.curse)
+    elif args.transfer:
+        others = [one for key, one in tables.items() if key != name and alike(one, truth)]
+        searches: dict[str, Search] = {"cold": frontier}
+        searches |= {f"after {one.product.scheduler}": partial(after, one) for one in others}
+        print_searches(truth, args, searches)
+    else:
+        chosen = {key: SEARCHES[key] for key in args.samplers.split(",")}
+        print_searches(truth, args, chosen)
 
 
 def print_searches(

@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
@@ -30,16 +28,21 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from transformers import (
-    CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
-    CLIPTokenizer,
-    T5Config,
     T5EncoderModel,
-    T5Tokenizer,
 )
 
-from tuner.models.miniature import training, world
+from tests.helpers.parts import (
+    LATENT_SIDE,
+    WIDTH,
+    ddim,
+    t5_config,
+    t5_tokenizer,
+    text_config,
+    tokenizer,
+    vae,
+)
 from tuner.schedulers import set_scheduler
 
 # The code path of a transformer is the same with every scheduler: its own one is enough.
@@ -50,12 +53,14 @@ SCHEDULERS_OF = {
     "flux": ("FlowMatchEuler",),
     "sd3": ("FlowMatchEuler",),
 }
+
 FAMILIES = tuple(SCHEDULERS_OF)
+
 UNETS = ("sd", "sdxl")
+
 STEPS = 8
+
 PROMPTS = ("a red circle", "a blue ring", "a green square")
-WIDTH = 16  # of each text encoder
-LATENT_SIDE = 8
 
 
 def tiny(family: str, scheduler: str | None = None) -> Any:
@@ -97,11 +102,11 @@ def sd(prediction_type: str = "epsilon") -> StableDiffusionPipeline:
         norm_num_groups=4,
     )
     pipeline = StableDiffusionPipeline(
-        vae=_vae(),
-        text_encoder=CLIPTextModel(_text_config()),
-        tokenizer=_tokenizer(),
+        vae=vae(),
+        text_encoder=CLIPTextModel(text_config()),
+        tokenizer=tokenizer(),
         unet=unet,
-        scheduler=_scheduler(prediction_type),
+        scheduler=ddim(prediction_type),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -129,13 +134,13 @@ def sdxl(prediction_type: str = "epsilon") -> StableDiffusionXLPipeline:
         projection_class_embeddings_input_dim=WIDTH + 6 * time_width,
     )
     pipeline = StableDiffusionXLPipeline(
-        vae=_vae(),
-        text_encoder=CLIPTextModel(_text_config()),
-        text_encoder_2=CLIPTextModelWithProjection(_text_config()),
-        tokenizer=_tokenizer(),
-        tokenizer_2=_tokenizer(),
+        vae=vae(),
+        text_encoder=CLIPTextModel(text_config()),
+        text_encoder_2=CLIPTextModelWithProjection(text_config()),
+        tokenizer=tokenizer(),
+        tokenizer_2=tokenizer(),
         unet=unet,
-        scheduler=_scheduler(prediction_type),
+        scheduler=ddim(prediction_type),
         add_watermarker=False,
     )
     return _quiet(pipeline)
@@ -169,11 +174,11 @@ def flux() -> FluxPipeline:
     )
     pipeline = FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=_vae(shift_factor=0.1),
-        text_encoder=CLIPTextModel(_text_config()),
-        tokenizer=_tokenizer(),
-        text_encoder_2=T5EncoderModel(_t5_config()),
-        tokenizer_2=_t5_tokenizer(),
+        vae=vae(shift_factor=0.1),
+        text_encoder=CLIPTextModel(text_config()),
+        tokenizer=tokenizer(),
+        text_encoder_2=T5EncoderModel(t5_config()),
+        tokenizer_2=t5_tokenizer(),
         transformer=transformer,
     )
     return _quiet(pipeline)
@@ -198,13 +203,13 @@ def sd3() -> StableDiffusion3Pipeline:
     )
     pipeline = StableDiffusion3Pipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=_vae(shift_factor=0.1),
-        text_encoder=CLIPTextModelWithProjection(_text_config()),
-        tokenizer=_tokenizer(),
-        text_encoder_2=CLIPTextModelWithProjection(_text_config()),
-        tokenizer_2=_tokenizer(),
-        text_encoder_3=T5EncoderModel(_t5_config(2 * WIDTH)),
-        tokenizer_3=_t5_tokenizer(),
+        vae=vae(shift_factor=0.1),
+        text_encoder=CLIPTextModelWithProjection(text_config()),
+        tokenizer=tokenizer(),
+        text_encoder_2=CLIPTextModelWithProjection(text_config()),
+        tokenizer_2=tokenizer(),
+        text_encoder_3=T5EncoderModel(t5_config(2 * WIDTH)),
+        tokenizer_3=t5_tokenizer(),
         transformer=transformer,
     )
     return _quiet(pipeline)
@@ -250,30 +255,9 @@ def _shared(family: str, dtype: torch.dtype) -> Any:
 def _with_scheduler(pipeline: Any, family: str, name: str | None) -> Any:
     """Set anew each time, so that a test does not see what the one before it chose."""
     flow = SCHEDULERS_OF.get(family) == ("FlowMatchEuler",)
-    pipeline.scheduler = FlowMatchEulerDiscreteScheduler() if flow else _scheduler("epsilon")
+    pipeline.scheduler = FlowMatchEulerDiscreteScheduler() if flow else ddim("epsilon")
     set_scheduler(pipeline, name or SCHEDULERS_OF[family][0])
     return pipeline
-
-
-@cache
-def _tokenizer() -> CLIPTokenizer:
-    return training.tokenizer()
-
-
-def _text_config() -> CLIPTextConfig:
-    words = _tokenizer()
-    return CLIPTextConfig(
-        vocab_size=len(words),
-        hidden_size=WIDTH,
-        projection_dim=WIDTH,
-        intermediate_size=2 * WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=words.model_max_length,
-        bos_token_id=words.bos_token_id,
-        eos_token_id=words.eos_token_id,
-        pad_token_id=words.pad_token_id,
-    )
 
 
 def _pixart_parts(*, use_additional_conditions: bool) -> dict[str, Any]:
@@ -287,53 +271,12 @@ def _pixart_parts(*, use_additional_conditions: bool) -> dict[str, Any]:
         use_additional_conditions=use_additional_conditions,
     )
     return {
-        "tokenizer": _t5_tokenizer(),
-        "text_encoder": T5EncoderModel(_t5_config()),
-        "vae": _vae(),
+        "tokenizer": t5_tokenizer(),
+        "text_encoder": T5EncoderModel(t5_config()),
+        "vae": vae(),
         "transformer": transformer,
-        "scheduler": _scheduler("epsilon"),
+        "scheduler": ddim("epsilon"),
     }
-
-
-def _t5_tokenizer() -> T5Tokenizer:
-    pieces = ["<pad>", "</s>", "<unk>", "▁", *(f"▁{word}" for word in world.WORDS)]
-    return T5Tokenizer(vocab=[(piece, 0.0) for piece in pieces], extra_ids=0)
-
-
-def _t5_config(width: int = WIDTH) -> T5Config:
-    return T5Config(
-        vocab_size=len(_t5_tokenizer()),
-        d_model=width,
-        d_kv=WIDTH // 2,
-        d_ff=2 * WIDTH,
-        num_layers=2,
-        num_heads=2,
-    )
-
-
-def _vae(shift_factor: float | None = None) -> AutoencoderKL:
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        block_out_channels=(4, 8),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=4,
-        sample_size=2 * LATENT_SIDE,
-        shift_factor=shift_factor,
-    )
-
-
-def _scheduler(prediction_type: str) -> DDIMScheduler:
-    return DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-        prediction_type=prediction_type,
-    )
 
 
 def _quiet(pipeline: Any) -> Any:

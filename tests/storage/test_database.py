@@ -101,7 +101,7 @@ def test_no_connection_waits_for_the_disk_at_every_commit(tmp_path: Path) -> Non
 
 def test_two_processes_may_make_the_database_at_the_same_moment(tmp_path: Path) -> None:
     code = (
-        "import sys; from tuner.storage import Storage; print('ready', flush=True); "
+        "import sys; from tuner.storage.database import Storage; print('ready', flush=True); "
         "sys.stdin.readline(); Storage(sys.argv[1]).put('scores', sys.argv[2], {}, {})"
     )
     workers = [
