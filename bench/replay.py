@@ -21,6 +21,7 @@ from bench._miniature import MODEL, pipeline
 from bench.latency import Sums
 from bench.tables import Product, Table, read
 from tuner.accelerators import Value
+from tuner.canonical import computation_of
 from tuner.limits import Limits
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
@@ -31,7 +32,7 @@ from tuner.search.frontier.context import Observation, SearchContext, observatio
 from tuner.search.goal import Goal
 from tuner.search.runner.resolve import unresolved
 from tuner.search.runner.stopping import StoppingRule, spend
-from tuner.setting import Setting, identity
+from tuner.setting import Setting
 from tuner.spec import Aim
 from tuner.study.record import Result, Verification
 
@@ -147,7 +148,7 @@ class TruthTable:
         return Setting.of(params)
 
     def _identity(self, setting: Setting) -> tuple[Any, ...]:
-        return identity(setting, self.shape, self.product.steps)
+        return computation_of(setting, self.shape, self.product.steps)
 
 
 @dataclass(frozen=True, kw_only=True)

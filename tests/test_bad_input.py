@@ -315,7 +315,7 @@ def test_pictures_in_a_read_only_folder_are_refused(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("", "give --prompts a text file"),
+        ("", "set prompts to a text file"),
         ("--prompts two.txt --num-samples 2", "give --model a folder"),
     ],
     ids=["captions", "weights"],

@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 
 from tuner import registry
+from tuner.canonical import canonical
 from tuner.errors import UsageError
 from tuner.fitting import fitting
 from tuner.limits import Limits
@@ -21,7 +22,7 @@ from tuner.measure.extra_metrics import ExtraMetric
 from tuner.measure.lock import device_lock
 from tuner.picture_strips import PictureFolder, check_folder
 from tuner.plans.plan import check_resolution, shape_of
-from tuner.prompts._file import prompt_set
+from tuner.prompts import prompt_set
 from tuner.schedulers import check_steps, set_scheduler
 from tuner.search.deadline import Deadline
 from tuner.search.frontier.speed_model import TimedSteps
@@ -35,7 +36,7 @@ from tuner.search.space import Space
 from tuner.search.sweep.estimate import SweepEstimate, recent_s
 from tuner.search.sweep.grid import FEW
 from tuner.search.sweep.sweep import Exhaustive, Points
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.storage.address import check_address
 from tuner.storage.database import Storage

@@ -22,9 +22,10 @@ from tuner.accelerators.fbcache import FirstBlockCache
 from tuner.accelerators.magcache import MagCache
 from tuner.accelerators.taylorseer import TaylorSeer
 from tuner.applying.applied import applied
+from tuner.canonical import canonical
 from tuner.errors import UnfitError
 from tuner.plans.plan import plan_of, shape_of
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting
 
 BETWEEN = 0.1425  # between the first change of the second picture and that of its batch
 ATTENTIONS = [r"transformer_blocks\.\d+\.attn[12]"]

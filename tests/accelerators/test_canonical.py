@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tests.accelerators.cases import BY_DEFAULT, DECIDE_BY_THE_PICTURE, FITTING, KNOWN, fits
 from tests.pipelines import FAMILIES, LATENT_SIDE, STEPS, UNETS, pictures, same, tiny
 from tuner.applying.applied import applied
+from tuner.canonical import canonical, computation_of
 from tuner.plans.plan import Shape, shape_of
-from tuner.setting import Setting, canonical, identity
+from tuner.setting import Setting
 
 TOGETHER = [one for one in FITTING if len(one[0]) > 1 and {*one[0]} <= BY_DEFAULT]
 
@@ -46,7 +47,7 @@ def groups(family: str, name: str) -> tuple[tuple[Setting, ...], ...]:
     """The settings of an accelerator, those of the same plan together."""
     found: dict[Any, list[Setting]] = defaultdict(list)
     for setting in everything(name):
-        found[identity(setting, shape(family), STEPS)].append(setting)
+        found[computation_of(setting, shape(family), STEPS)].append(setting)
     return tuple(map(tuple, found.values()))
 
 
@@ -106,7 +107,7 @@ def test_the_canonical_form_is_one_of_the_equal_settings(
 ) -> None:
     family, one, other = drawn
     least = canonical(one, shape(family), STEPS)
-    assert identity(least, shape(family), STEPS) == identity(one, shape(family), STEPS)
+    assert computation_of(least, shape(family), STEPS) == computation_of(one, shape(family), STEPS)
     assert same(picture(family, least), picture(family, other))
 
 
@@ -127,7 +128,7 @@ def test_in_a_combination_too_pictures_are_the_same_exactly_when_plans_are(
     drawn: tuple[str, Setting, Setting],
 ) -> None:
     family, one, other = drawn
-    equal = identity(one, shape(family), STEPS) == identity(other, shape(family), STEPS)
+    equal = computation_of(one, shape(family), STEPS) == computation_of(other, shape(family), STEPS)
     assert same(picture(family, one), picture(family, other)) == equal
 
 
@@ -158,4 +159,6 @@ def test_the_canonical_form_of_a_combination_is_the_same_computation(family: str
         )
         least = canonical(setting, shape(family), STEPS)
         assert canonical(least, shape(family), STEPS) == least
-        assert identity(least, shape(family), STEPS) == identity(setting, shape(family), STEPS)
+        assert computation_of(least, shape(family), STEPS) == computation_of(
+            setting, shape(family), STEPS
+        )

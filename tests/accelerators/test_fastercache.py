@@ -9,9 +9,10 @@ from diffusers import FasterCacheConfig, apply_faster_cache
 from tests.pipelines import PROMPTS, STEPS, new, new_double, pictures, same, tiny
 from tuner.accelerators.fastercache import FasterCache
 from tuner.applying.applied import applied
+from tuner.canonical import canonical
 from tuner.errors import UnfitError
 from tuner.plans.plan import plan_of, shape_of
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting
 
 OURS = FasterCache(guidance_interval=4, attention_interval=2, warmup=2)
 BATCHED = ["hidden_states", "encoder_hidden_states", "encoder_attention_mask", "timestep"]

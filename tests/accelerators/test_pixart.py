@@ -10,10 +10,11 @@ from tests.accelerators.upstream import GATED
 from tests.pipelines import PROMPTS, STEPS, new, pictures, same, tiny
 from tuner.accelerators.tome import ToMe
 from tuner.applying.applied import applied
+from tuner.canonical import canonical
 from tuner.errors import UsageError
 from tuner.pipelines.denoiser import denoiser_of
 from tuner.plans.plan import check_resolution, plan_of, shape_of
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting
 
 both = pytest.mark.parametrize("family", ["pixart", "sigma"])
 

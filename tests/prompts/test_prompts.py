@@ -7,7 +7,7 @@ import pytest
 
 from tuner.errors import UsageError
 from tuner.models.miniature import world
-from tuner.prompts._file import PromptFile, prompt_set
+from tuner.prompts import PromptFile, prompt_set
 from tuner.prompts.coco import Coco
 
 
@@ -103,6 +103,6 @@ def test_cocos_prompts_are_the_first_caption_of_each_entry_in_order(tmp_path: Pa
 
 
 def test_captions_that_cannot_be_had_point_to_a_file_of_ones_own(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="give --prompts a text file") as caught:
+    with pytest.raises(UsageError, match="set prompts to a text file") as caught:
         Coco().load(3, source=str(tmp_path / "nowhere"))
     assert "\n" not in str(caught.value)

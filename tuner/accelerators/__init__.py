@@ -25,7 +25,7 @@ class Knob:
     low: Value  # the least value that the accelerator accepts
     high: Value
     off: Value | None  # on an accelerator's first knob: the value that stands for "off"
-    gentle: bool  # more of it drifts less and saves less; of other knobs less does
+    gentler_when_higher: bool  # more of it drifts less and saves less; of other knobs less does
     help: str
 
 
@@ -36,7 +36,7 @@ def knob(
     high: Value,
     help: str,
     off: Value | None = None,
-    gentle: bool = False,
+    gentler_when_higher: bool = False,
 ) -> Any:
     """A dataclass field that is a knob; see `Knob` for the arguments."""
     return field(
@@ -45,7 +45,7 @@ def knob(
             "low": low,
             "high": high,
             "off": off,
-            "gentle": gentle,
+            "gentler_when_higher": gentler_when_higher,
             "help": help,
         },
     )

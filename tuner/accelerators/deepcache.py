@@ -39,7 +39,7 @@ class DeepCache(Accelerator):
         (0, 1, 2, 3),
         low=0,
         high=11,
-        gentle=True,
+        gentler_when_higher=True,
         help="skip branch where the cache enters; 0 is shallowest",
     )
 

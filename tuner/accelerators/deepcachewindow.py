@@ -24,7 +24,11 @@ class DeepCacheWindow(DeepCache):
     neutral: ClassVar[dict[str, Value]] = {**DeepCache.neutral, "start": 0, "end": 1000}
 
     start: int = knob(
-        tuple(range(1, 9)), low=0, high=1000, gentle=True, help="the first step that may reuse"
+        tuple(range(1, 9)),
+        low=0,
+        high=1000,
+        gentler_when_higher=True,
+        help="the first step that may reuse",
     )
     end: int = knob(
         tuple(range(10, 51, 5)), low=0, high=1000, help="the first step that may not any more"

@@ -55,7 +55,11 @@ class FasterCache(Accelerator):
         (1, 2, 3), low=1, high=1000, help="self-attention's interval where that pass is left out"
     )
     warmup: int = knob(
-        (1, 2, 4, 8), low=1, high=1000, gentle=True, help="steps before anything is left out"
+        (1, 2, 4, 8),
+        low=1,
+        high=1000,
+        gentler_when_higher=True,
+        help="steps before anything is left out",
     )
 
     def plan(self, plan: Plan) -> None:

@@ -46,7 +46,7 @@ class MagCache(Accelerator):
         (0.1, 0.2, 0.3),
         low=0.0,
         high=1.0,
-        gentle=True,
+        gentler_when_higher=True,
         help="share of the first steps that are computed",
     )
 

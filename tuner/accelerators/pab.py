@@ -35,7 +35,11 @@ class PyramidAttentionBroadcast(Accelerator):
     )
     self_interval: int = knob((1, 2, 3, 4), low=1, high=1000, help="self-attention's interval")
     warmup: int = knob(
-        (1, 2, 4, 8), low=0, high=1000, gentle=True, help="steps before anything is reused"
+        (1, 2, 4, 8),
+        low=0,
+        high=1000,
+        gentler_when_higher=True,
+        help="steps before anything is reused",
     )
 
     def plan(self, plan: Plan) -> None:

@@ -35,10 +35,14 @@ class TaylorSeer(Accelerator):
         (2, 3, 4, 5, 6), low=1, high=1000, off=1, help="steps from one computed step to the next"
     )
     warmup: int = knob(
-        (1, 2, 3, 5), low=1, high=1000, gentle=True, help="steps before anything is foretold"
+        (1, 2, 3, 5),
+        low=1,
+        high=1000,
+        gentler_when_higher=True,
+        help="steps before anything is foretold",
     )
     max_order: int = knob(
-        (0, 1, 2), low=0, high=4, gentle=True, help="highest derivative of the series"
+        (0, 1, 2), low=0, high=4, gentler_when_higher=True, help="highest derivative of the series"
     )
 
     def plan(self, plan: Plan) -> None:

@@ -46,7 +46,7 @@ class TGate(Accelerator):
         low=1,
         high=1000,
         off=20,
-        gentle=True,
+        gentler_when_higher=True,
         help="the first step without guidance",
     )
     sp_interval: int = knob(
@@ -56,7 +56,11 @@ class TGate(Accelerator):
         tuple(range(1, 6)), low=1, high=1000, help="self-attention's interval after the gate"
     )
     warmup: int = knob(
-        (1, 2, 3), low=0, high=1000, gentle=True, help="steps before self-attention is reused"
+        (1, 2, 3),
+        low=0,
+        high=1000,
+        gentler_when_higher=True,
+        help="steps before self-attention is reused",
     )
 
     def plan(self, plan: Plan) -> None:

@@ -59,7 +59,7 @@ class Plan:
     data_dependent: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
     @property
-    def identity(self) -> tuple[Any, ...]:
+    def computation(self) -> tuple[Any, ...]:
         """Equal for two settings exactly when they compute the same."""
         live = any(
             source == number
