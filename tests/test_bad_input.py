@@ -316,7 +316,7 @@ def test_pictures_in_a_read_only_folder_are_refused(
     ("flags", "words"),
     [
         ("", "set prompts to a text file"),
-        ("--prompts two.txt --num-samples 2", "give --model a folder"),
+        ("--prompts two.txt --num-samples 2", "set model to a folder"),
     ],
     ids=["captions", "weights"],
 )
