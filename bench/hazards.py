@@ -63,7 +63,7 @@ REMOVALS = (
         hazard=2,
         remedy="stored attentions are forgotten with each call: `_Attentions.forget`",
         file="accelerators/tgate.py",
-        text="        self._kept.clear()\n",
+        text="        self._stored.clear()\n",
         instead="        pass\n",
         taken_out="they stay",
         tests=(
@@ -205,10 +205,10 @@ REMOVALS = (
     ),
     Removal(
         hazard=8,
-        remedy="attentions compute with the processors that are there: `_where`",
+        remedy="attentions compute with the processors that are there: `_with_globals`",
         file="accelerators/tgate.py",
-        text="_where(loop, register_forward=attentions.ask)",
-        instead="_where(loop)",
+        text="_with_globals(loop, register_forward=attentions.set_modes)",
+        instead="_with_globals(loop)",
         taken_out="the package's loop registers its own functions",
         tests=(f"{TGATE}::test_8_our_tgate_runs_the_attention_processors_that_are_there",),
     ),

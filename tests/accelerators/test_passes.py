@@ -148,7 +148,7 @@ def test_a_third_row_for_each_picture_is_drawn_right_or_refused(
     [
         ("tome", r"\(2, 16\) rows and tokens, not \(3, 16\)"),
         ("fbcache", "runs each row by itself"),
-        ("fastercache", "batch of step 0 is another"),
+        ("fastercache", "batch of step 0 is different"),
     ],
 )
 def test_what_cannot_take_the_third_row_refuses_it(name: str, why: str) -> None:
@@ -279,7 +279,7 @@ def test_tgate_refuses_a_callback_that_exchanges_the_prompt_and_none_that_reads_
 def test_fastercache_refuses_that_guidance_ends_on_the_way() -> None:
     with (
         applied(tiny("sd3"), setting(("fastercache",)).accelerators) as generate,
-        pytest.raises(UnfitError, match="the batch of step 4 is another"),
+        pytest.raises(UnfitError, match="the batch of step 4 is different"),
     ):
         drawn(generate, callback_on_step_end=cut("sd3", 3))
 
