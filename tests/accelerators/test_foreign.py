@@ -90,7 +90,7 @@ def test_layerwise_casting_goes_on_under_an_accelerator(name: str) -> None:
 def test_a_compiled_denoiser_is_refused_in_words() -> None:
     pipeline = new("sd")
     pipeline.unet = torch.compile(pipeline.unet, backend="eager")
-    refused(pipeline, "what torch.compile gave")
+    refused(pipeline, "made by torch.compile")
 
 
 def test_a_denoiser_that_is_compiled_in_place_is_refused_in_words() -> None:
@@ -121,7 +121,7 @@ def test_a_forward_that_nobody_knows_is_refused_by_where_it_comes_from() -> None
     pipeline = new("sd")
     plain = pipeline.unet.mid_block.forward
     pipeline.unet.mid_block.forward = lambda *args, **kwargs: plain(*args, **kwargs)
-    refused(pipeline, "a forward from tests.accelerators.test_foreign stands on mid_block")
+    refused(pipeline, "forward of mid_block was replaced by one from tests.accelerators.test_fore")
 
 
 def refused(pipeline: Any, words: str, name: str = "tome") -> None:

@@ -293,7 +293,7 @@ def test_a_generate_whose_block_has_ended_is_refused() -> None:
     pipeline = tiny("sd")
     with applied(pipeline, DEEPCACHE.accelerators) as generate:
         pass
-    with pytest.raises(UsageError, match="an acceleration that has ended, by its undo or"):
+    with pytest.raises(UsageError, match="an acceleration that has ended, by its undo or with"):
         pictures(generate)
 
 
