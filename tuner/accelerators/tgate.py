@@ -20,7 +20,7 @@ class TGate(Accelerator):
 
     (Zhang, Liu et al., 2024, arXiv 2404.02747.) Before the gate step, self-attention is computed
     every `sp_interval` steps once `warmup` steps are done. From the gate step on, cross-attention
-    is a stored average, there is no classifier-free guidance, so that the batch is halved, and
+    is a stored average, the batch is halved because classifier-free guidance ends, and
     self-attention is computed every `fi_interval` steps. An earlier gate and longer intervals are
     faster and follow the prompt less.
     """

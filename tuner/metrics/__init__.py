@@ -15,8 +15,8 @@ class Metric(Protocol):
     """Scores pictures by their prompts; higher is better.
 
     `identity` names everything that changes the scores: the metric, its model and a digest of its
-    weights. It is part of the database keys under which baselines are cached and of what tells
-    studies apart, so that scores of different weights are never mixed.
+    weights. It is part of the database keys under which baselines are cached and of what
+    distinguishes studies, so that scores of different weights are never mixed.
     """
 
     identity: str
@@ -28,8 +28,8 @@ class Metric(Protocol):
 class Comparison(Protocol):
     """Compares pictures with the baseline's pictures of the same prompts and noise.
 
-    `identity` names everything that changes the results, as in `Metric`. It is part of what tells
-    studies apart.
+    `identity` names everything that changes the results, as in `Metric`. It is part of what
+    distinguishes studies.
     """
 
     identity: str

@@ -37,7 +37,7 @@ class ClipScore:
         self._model.eval()
         self._device = device
         # Without the path: the same weights may be in another folder on another machine, and other
-        # weights in the same folder, so that the digest has to tell them apart.
+        # weights in the same folder, which the digest distinguishes.
         model_name = model.rsplit("/", 1)[-1]
         self.identity = f"{name} {model_name} {weights_of(self._model)}"
 

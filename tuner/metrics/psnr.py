@@ -7,8 +7,8 @@ from tuner.metrics import MetricKind
 from tuner.metrics._load import tensor
 
 # Pictures have 8 bits a channel. Rounding alone makes noise of variance 1/12 (in steps squared),
-# which is this many decibels below the peak. Closer pictures cannot be told from equal ones, whose
-# ratio would be infinite; so this is the maximum.
+# which is this many decibels below the peak. Closer pictures cannot be distinguished from equal
+# ones, whose ratio would be infinite; so this is the maximum.
 HIGHEST_DB = 10 * math.log10(12 * 255**2)
 
 

@@ -50,7 +50,7 @@ def guidance_of(arguments: Mapping[str, Any]) -> float | None:
 def size_of(pipeline: Any, denoiser: Any, arguments: Mapping[str, Any]) -> tuple[int, int] | None:
     """Height and width of a call's pictures in pixels; None if they cannot be known beforehand.
 
-    A size that the call leaves out is the one that the denoiser was trained on, as in diffusers.
+    The default of height and width is the size that the denoiser was trained on, as in diffusers.
 
     Args:
         pipeline: a diffusers pipeline.

@@ -15,7 +15,7 @@ class Controls:
     """
 
     def __init__(self, denoiser: Any, skips: Callable[[], bool]) -> None:
-        """Hook the first and the last block; `skips` tells whether this pass skips blocks."""
+        """Hook the first and the last block; `skips` returns whether this pass skips blocks."""
         self._skips = skips
         self._done = False  # the last block has run
         blocks = [

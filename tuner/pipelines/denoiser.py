@@ -26,7 +26,7 @@ def patch_of(denoiser: Any) -> int:
 
 
 def check_denoiser(name: str, pipeline: Any, kinds: tuple[str, ...]) -> None:
-    """Check that the denoiser is of one of some classes.
+    """Check that the denoiser is an instance of one of the given classes.
 
     Args:
         name: of the accelerator that needs it, for the message.

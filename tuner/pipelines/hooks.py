@@ -41,13 +41,9 @@ def hooked(
 
     apply()
     registry = HookRegistry.check_if_exists_or_initialize(denoiser)
-    plain = denoiser.forward
-    controls = None
+    run = denoiser.forward
     if skips_blocks is not None:
-        controls = Controls(denoiser, partial(_skips, denoiser, skips_blocks))
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        return plain(*args, **(kwargs if controls is None else controls.wrapped(kwargs)))
+        run = _with_controls(denoiser, skips_blocks)
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         if generation.afresh:
@@ -62,6 +58,17 @@ def hooked(
     denoiser.forward = forward
     forget: Callable[[], None] = registry.reset_stateful_hooks
     return forget
+
+
+def _with_controls(denoiser: Any, skips_blocks: str) -> Callable[..., Any]:
+    """The denoiser's forward, with a ControlNet's residuals that respect skipped blocks."""
+    plain = denoiser.forward
+    controls = Controls(denoiser, partial(_skips, denoiser, skips_blocks))
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return plain(*args, **controls.wrapped(kwargs))
+
+    return forward
 
 
 def can_carry_over(name: str, hook: Any) -> bool:

@@ -49,7 +49,7 @@ class Reuse(NamedTuple):
     # of reused outputs count logarithmically: log2(1 + steps).
     summary: np.ndarray
     # For each kind of reuse, its mean over each of `PARTS` equal parts of the generation, whatever
-    # the number of steps. It tells apart schedules that have the same summary.
+    # the number of steps. It distinguishes schedules that have the same summary.
     course: np.ndarray
 
 

@@ -98,7 +98,7 @@ def train_vae(args: argparse.Namespace) -> None:
 
 
 def train_text(args: argparse.Namespace) -> None:
-    """Train the text encoder: the state of a token has to tell the attributes of the scene."""
+    """Train the text encoder: the scene's attributes are predicted from the state of a token."""
     folder = args.work / "text_encoder"
     if folder.exists():
         return
