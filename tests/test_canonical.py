@@ -1,4 +1,4 @@
-"""Settings that the plan calls equal give the same pictures bit for bit; the others do not."""
+"""Settings with equal plans give the same pictures bit for bit; the others do not."""
 
 import random
 from collections import defaultdict
@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from tests.accelerators.cases import BY_DEFAULT, DECIDE_BY_THE_PICTURE, FITTING, KNOWN, fits
 from tests.helpers.pipelines import FAMILIES, LATENT_SIDE, STEPS, UNETS, pictures, same, tiny
 from tuner.applying.applied import applied
+from tuner.canonical import canonical, computation_of
 from tuner.plans.plan import Shape, shape_of
-from tuner.setting import Setting, canonical, identity
+from tuner.setting import Setting
 
-TOGETHER = [one for one in FITTING if len(one[0]) > 1 and {*one[0]} <= BY_DEFAULT]
+TOGETHER = [case for case in FITTING if len(case[0]) > 1 and {*case[0]} <= BY_DEFAULT]
 
 draws = settings(
     max_examples=24, derandomize=True, deadline=None, database=None, phases=[Phase.generate]
@@ -32,29 +33,29 @@ def shape(family: str) -> Shape:
 
 @cache
 def everything(name: str) -> tuple[Setting, ...]:
-    """Every setting of an accelerator that a search tries, and the one that leaves it out."""
+    """Every setting of an accelerator that a search tries, and the baseline."""
     first, *others = KNOWN[name].knobs()
-    found = [Setting()]
-    for values in product(*(one.values for one in (first, *others))):
-        knobs = {one.name: value for one, value in zip((first, *others), values, strict=True)}
-        found.append(Setting.of({name: knobs}))
-    return tuple(found)
+    settings_of_it = [Setting()]
+    for values in product(*(knob.values for knob in (first, *others))):
+        knobs = {knob.name: value for knob, value in zip((first, *others), values, strict=True)}
+        settings_of_it.append(Setting.of({name: knobs}))
+    return tuple(settings_of_it)
 
 
 @cache
 def groups(family: str, name: str) -> tuple[tuple[Setting, ...], ...]:
     """The settings of an accelerator, those of the same plan together."""
-    found: dict[Any, list[Setting]] = defaultdict(list)
+    by_computation: dict[Any, list[Setting]] = defaultdict(list)
     for setting in everything(name):
-        found[identity(setting, shape(family), STEPS)].append(setting)
-    return tuple(map(tuple, found.values()))
+        by_computation[computation_of(setting, shape(family), STEPS)].append(setting)
+    return tuple(map(tuple, by_computation.values()))
 
 
 @cache
 def shared(family: str) -> tuple[str, ...]:
     """The accelerators that have equal settings on this family."""
     fitting = (name for name in KNOWN if fits((name,), family))
-    return tuple(name for name in fitting if any(len(one) > 1 for one in groups(family, name)))
+    return tuple(name for name in fitting if any(len(group) > 1 for group in groups(family, name)))
 
 
 def picture(family: str, setting: Setting) -> np.ndarray:
@@ -66,10 +67,10 @@ def picture(family: str, setting: Setting) -> np.ndarray:
 def equal_pair(draw: Any) -> tuple[str, Setting, Setting]:
     family = draw(st.sampled_from(FAMILIES))
     name = draw(st.sampled_from(shared(family)))
-    several = [one for one in groups(family, name) if len(one) > 1]
+    several = [group for group in groups(family, name) if len(group) > 1]
     group = draw(st.sampled_from(several))
-    one, other = draw(st.lists(st.sampled_from(group), min_size=2, max_size=2, unique_by=str))
-    return family, one, other
+    first, second = draw(st.lists(st.sampled_from(group), min_size=2, max_size=2, unique_by=str))
+    return family, first, second
 
 
 @st.composite
@@ -77,17 +78,19 @@ def different_pair(draw: Any) -> tuple[str, Setting, Setting]:
     family = draw(st.sampled_from(FAMILIES))
     planned = [name for name in KNOWN if name not in DECIDE_BY_THE_PICTURE]
     name = draw(st.sampled_from([name for name in planned if fits((name,), family)]))
-    one, other = draw(
+    first, second = draw(
         st.lists(st.sampled_from(groups(family, name)), min_size=2, max_size=2, unique_by=id)
     )
-    return family, draw(st.sampled_from(one)), draw(st.sampled_from(other))
+    return family, draw(st.sampled_from(first)), draw(st.sampled_from(second))
 
 
 @given(equal_pair())
 @draws
-def test_settings_of_one_plan_give_the_same_pictures(drawn: tuple[str, Setting, Setting]) -> None:
-    family, one, other = drawn
-    assert same(picture(family, one), picture(family, other))
+def test_settings_of_equal_plans_give_the_same_pictures(
+    drawn: tuple[str, Setting, Setting],
+) -> None:
+    family, first, second = drawn
+    assert same(picture(family, first), picture(family, second))
 
 
 @given(different_pair())
@@ -95,8 +98,8 @@ def test_settings_of_one_plan_give_the_same_pictures(drawn: tuple[str, Setting, 
 def test_settings_of_different_plans_give_different_pictures(
     drawn: tuple[str, Setting, Setting],
 ) -> None:
-    family, one, other = drawn
-    assert not same(picture(family, one), picture(family, other))
+    family, first, second = drawn
+    assert not same(picture(family, first), picture(family, second))
 
 
 @given(equal_pair())
@@ -104,9 +107,11 @@ def test_settings_of_different_plans_give_different_pictures(
 def test_the_canonical_form_is_one_of_the_equal_settings(
     drawn: tuple[str, Setting, Setting],
 ) -> None:
-    family, one, other = drawn
-    least = canonical(one, shape(family), STEPS)
-    assert identity(least, shape(family), STEPS) == identity(one, shape(family), STEPS)
+    family, setting, other = drawn
+    least = canonical(setting, shape(family), STEPS)
+    assert computation_of(least, shape(family), STEPS) == computation_of(
+        setting, shape(family), STEPS
+    )
     assert same(picture(family, least), picture(family, other))
 
 
@@ -123,12 +128,14 @@ def neighbours(draw: Any) -> tuple[str, Setting, Setting]:
 
 @given(neighbours())
 @draws
-def test_in_a_combination_too_pictures_are_the_same_exactly_when_plans_are(
+def test_combinations_give_the_same_pictures_exactly_if_their_plans_are_equal(
     drawn: tuple[str, Setting, Setting],
 ) -> None:
-    family, one, other = drawn
-    equal = identity(one, shape(family), STEPS) == identity(other, shape(family), STEPS)
-    assert same(picture(family, one), picture(family, other)) == equal
+    family, first, second = drawn
+    equal = computation_of(first, shape(family), STEPS) == computation_of(
+        second, shape(family), STEPS
+    )
+    assert same(picture(family, first), picture(family, second)) == equal
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -138,16 +145,16 @@ def test_there_are_equal_settings_to_compare(family: str) -> None:
 
 @pytest.mark.parametrize("family", UNETS)
 def test_the_canonical_form_of_a_combination_is_the_same_computation(family: str) -> None:
-    # With every layer at every step T-GATE's warmups 2 and 3 are the same here; DeepCache leaves
-    # layers out at the step that tells them apart.
+    # If every layer runs at every step, T-GATE's warmups 2 and 3 are the same computation here.
+    # With DeepCache, some layers do not run at the step at which the two differ.
     warmups = [{"gate_step": 8, "sp_interval": 3, "fi_interval": 5, "warmup": w} for w in (2, 3)]
     two = {"cache_interval": 2, "cache_branch_id": 0}
     alone = {canonical(Setting.of({"tgate": w}), shape(family), STEPS + 4) for w in warmups}
-    beside = {
+    combined = {
         canonical(Setting.of({"deepcache": two, "tgate": w}), shape(family), STEPS + 4)
         for w in warmups
     }
-    assert (len(alone), len(beside)) == (1, 2)
+    assert (len(alone), len(combined)) == (1, 2)
     rng = random.Random(0)
     for _ in range(200):
         setting = Setting.of(
@@ -158,4 +165,6 @@ def test_the_canonical_form_of_a_combination_is_the_same_computation(family: str
         )
         least = canonical(setting, shape(family), STEPS)
         assert canonical(least, shape(family), STEPS) == least
-        assert identity(least, shape(family), STEPS) == identity(setting, shape(family), STEPS)
+        assert computation_of(least, shape(family), STEPS) == computation_of(
+            setting, shape(family), STEPS
+        )

@@ -1,16 +1,16 @@
-"""What can go wrong, as one short tree.
+"""The tree of errors.
 
 TunerError
 ├── UsageError            the user's input is wrong: one line, exit code 2
 │   └── UnfitError        an accelerator does not work with this pipeline
-├── TrialError            one trial failed; the study goes on
-│   └── BadPictureError   the pictures are black, constant or not a number; not tried again
-└── UnreachedError        the run ended without what was asked: exit code 1
+├── TrialError            one trial failed; the study continues
+│   └── BadPictureError   the pictures are black, constant or NaN; not tried again
+└── UnreachedError        the run ended without reaching its goal: exit code 1
 """
 
 
 class TunerError(Exception):
-    """Anything that this package raises on purpose."""
+    """Base of all errors that this package raises on purpose."""
 
 
 class UsageError(TunerError):
@@ -22,17 +22,17 @@ class UnfitError(UsageError):
 
 
 class TrialError(TunerError):
-    """One trial failed; the message is the reason that is kept with it."""
+    """One trial failed; the message is stored with the trial as the reason."""
 
 
 class BadPictureError(TrialError):
-    """The pictures are black, constant or not a number, whatever a metric says of them."""
+    """The pictures are black, constant or NaN, whatever a metric scores them."""
 
 
 def in_words(error: Exception) -> str:
-    """An error's message on one line; its kind where it has none."""
+    """An error's message on one line, or the name of its class if the message is empty."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 class UnreachedError(TunerError):
-    """The run ended without what was asked: nothing feasible, or the target not reached."""
+    """The run ended without reaching its goal: nothing feasible, or the target not reached."""

@@ -10,35 +10,41 @@ from tuner.spec import StudySpec
 
 
 def fitting(spec: StudySpec, pipeline: Any, guidance_scale: float) -> tuple[StudySpec, list[str]]:
-    """The spec with what fits, and a line for each accelerator that is left out.
+    """The spec with the accelerators that fit, and a line for each one that was removed.
 
-    Raises `UnfitError` where one does not fit that was asked for by its name or its knobs, or where
-    none is left.
+    Raises:
+        UnfitError: an accelerator does not fit that the user named, or whose knobs the user set; or
+            no accelerator fits.
     """
-    kept, left_out = [], []
-    for one in spec.accelerators:
+    fits: list[str] = []
+    reasons: list[str] = []  # why the others do not fit
+    for accelerator in spec.accelerators:
         try:
-            check_fit(one, spec, pipeline, guidance_scale)
-            kept.append(one.name)
+            check_fit(accelerator, spec, pipeline, guidance_scale)
+            fits.append(accelerator.name)
         except UnfitError as error:
-            if not spec.targets_are_defaults or one.name in spec.knobs:
+            if not spec.targets_are_defaults or accelerator.name in spec.knobs:
                 raise
-            left_out.append(str(error))
-    if not kept:
-        raise UnfitError(f"no accelerator fits: {'; '.join(left_out)}")
-    if left_out:
-        spec = replace(spec, search_targets=tuple(kept))
-    return spec, [f"left out: {line}" for line in left_out]
+            reasons.append(str(error))
+    if not fits:
+        raise UnfitError(f"no accelerator fits: {'; '.join(reasons)}")
+    if reasons:
+        spec = replace(spec, search_targets=tuple(fits))
+    return spec, [f"left out: {reason}" for reason in reasons]
 
 
 def check_fit(
     accelerator: type[Accelerator], spec: StudySpec, pipeline: Any, guidance_scale: float
 ) -> None:
-    """Raise `UnfitError` where an accelerator, with any of its knobs' values, does not fit."""
+    """Check that an accelerator fits, with each knob's smallest and largest value in the study.
+
+    Raises:
+        UnfitError: it does not fit the pipeline, the guidance scale, or with a value of a knob.
+    """
     accelerator.check(pipeline)
-    gentlest = dict(accelerator.neutral)
-    accelerator.from_values(gentlest).check_call(pipeline, {"guidance_scale": guidance_scale})
+    neutral = dict(accelerator.neutral)
+    accelerator.from_values(neutral).check_call(pipeline, {"guidance_scale": guidance_scale})
     for knob, values in spec.values(accelerator).items():
         for value in {min(values), max(values)}:
-            with applied(pipeline, (accelerator.from_values(gentlest | {knob: value}),)):
-                pass  # a value may ask for a part that this model has not
+            with applied(pipeline, (accelerator.from_values(neutral | {knob: value}),)):
+                pass  # raises if the value needs a part that this model does not have

@@ -1,4 +1,4 @@
-"""Loading a pipeline from a hub or a folder, and telling one set of weights from another."""
+"""Loading a pipeline from a hub or a folder, and a digest of its weights."""
 
 import hashlib
 import re
@@ -14,9 +14,9 @@ DTYPES = ("float32", "float16", "bfloat16")
 
 
 def model_named(name: str) -> Model:
-    """The known model of this name; a `UsageError` lists the known ones."""
-    found: Model = registry.get("models", name)
-    return found
+    """The known model of this name; for an unknown one a `UsageError` lists the known ones."""
+    model: Model = registry.get("models", name)
+    return model
 
 
 def load(
@@ -30,14 +30,14 @@ def load(
     """Load a diffusers pipeline, ready to generate.
 
     Args:
-        model: a known model ('SDXL'), or a hub id or folder of any pipeline.
-        scheduler: 'DDIM', 'DPM-Solver++' or 'UniPC'; the model's own when None.
-        device: 'cpu', 'cuda', 'cuda:1', 'mps'; the best one present when None.
-        dtype: 'float32', 'float16' or 'bfloat16'; by default what the device is good at.
+        model: the name of a known model ('SDXL'), or a hub id or folder of any pipeline.
+        scheduler: 'DDIM', 'DPM-Solver++', 'UniPC' or 'FlowMatchEuler'; the model's own when None.
+        device: 'cpu', 'cuda', 'cuda:1', 'mps'; the best one that is present when None.
+        dtype: 'float32', 'float16' or 'bfloat16'; the model's default for the device when None.
         source: a hub id or folder whose weights replace the known model's.
 
     Raises:
-        UsageError: unknown names, a folder that holds no pipeline, a hub out of reach.
+        UsageError: a name is unknown, a folder has no pipeline, or the hub cannot be reached.
     """
     import torch
 
@@ -47,12 +47,12 @@ def load(
         (m for m in known.values() if registry.plain(m.name) == registry.plain(model)), None
     )
     if named is None and "/" not in model and not Path(model).is_dir():
-        named = model_named(model)  # raises, with the names that would work
-    place = source or (named.source if named else model)
+        named = model_named(model)  # raises an error that lists the known names
+    place = source or (named.source if named else model)  # a hub id or a folder
     dtypes = (named or next(iter(known.values()))).dtype
     precision = getattr(torch, dtype_named(dtype or dtypes[torch.device(device).type]))
     pipeline = _from_pretrained(place, named.pipeline if named else "DiffusionPipeline", precision)
-    check_captions(type(pipeline).__name__)  # of a folder's or a hub's own choice
+    check_captions(type(pipeline).__name__)  # a folder or hub may name another class
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     if scheduler is not None:
@@ -61,7 +61,11 @@ def load(
 
 
 def device_named(text: str | None) -> str:
-    """A device that is present; the best one when None."""
+    """The name of a device that is present, as torch writes it; the best one when None.
+
+    Raises:
+        UsageError: there is no such device; the message lists those that are present.
+    """
     import torch
 
     present = ["cpu"]
@@ -79,7 +83,11 @@ def device_named(text: str | None) -> str:
 
 
 def dtype_named(text: str) -> str:
-    """One of the known precisions, also by torch's short names."""
+    """The name in `DTYPES` of a dtype; short names such as 'fp16' and 'half' are understood.
+
+    Raises:
+        UsageError: the dtype is unknown.
+    """
     short = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "half": "float16"}
     name = short.get(text, text)
     if name not in DTYPES:
@@ -87,11 +95,12 @@ def dtype_named(text: str) -> str:
     return name
 
 
-_IP_ADAPTER = re.compile(r"^encoder_hid_proj\.|\.to_[kv]_ip\.")  # its layers in a denoiser
+# The names of an IP-Adapter's layers in a denoiser.
+_IP_ADAPTER = re.compile(r"^encoder_hid_proj\.|\.to_[kv]_ip\.")
 
 
 def weighed(pipeline: Any) -> dict[str, Any]:
-    """The parts whose weights count, by name; the safety checker draws nothing and does not."""
+    """The modules that a picture depends on, by name: all but the safety checker."""
     import torch
 
     return {
@@ -102,16 +111,19 @@ def weighed(pipeline: Any) -> dict[str, Any]:
 
 
 def fingerprint(pipeline: Any, dtype: str | None = None, *, ip_adapter: bool = True) -> str:
-    """A digest of the weights, the same on every device; reads a sample of every tensor.
+    """A digest of a pipeline's weights, the same on every device.
+
+    It reads a sample of about 32 values of every tensor.
 
     Args:
-        pipeline: any.
-        dtype: as if the weights had been loaded in this precision, which is not above their own.
-        ip_adapter: whether what an IP-Adapter adds counts, which is an encoder of images and layers
-            in the denoiser.
+        pipeline: a pipeline, or anything with modules as `components`.
+        dtype: compute the digest that the weights would have if they had been loaded in this
+            precision, which must not be higher than their own.
+        ip_adapter: whether to include the weights of an IP-Adapter: its image encoder and its
+            layers in the denoiser.
 
     Raises:
-        UsageError: the weights are not there to be read.
+        UsageError: the weights are offloaded and cannot be read.
     """
     import torch
 
@@ -124,13 +136,17 @@ def fingerprint(pipeline: Any, dtype: str | None = None, *, ip_adapter: bool = T
                 continue
             if tensor.is_meta:
                 raise UsageError(
-                    f"the weights of the {name} are offloaded one by one, and cannot be compared "
-                    "with a study's; apply it first and offload then"
+                    f"the weights of the {name} are offloaded layer by layer, so they cannot be "
+                    "compared with those of a study; apply the study first, then offload"
                 )
-            key = key.replace("_orig_mod.", "")  # torch.compile's
+            key = key.replace("_orig_mod.", "")  # torch.compile adds this to the names
             flat = tensor.detach().flatten()
             sample = flat[:: max(1, flat.numel() // 32)]
-            if dtype is not None and sample.is_floating_point() and not _kept(module, key, dtype):
+            if (
+                dtype is not None
+                and sample.is_floating_point()
+                and not _stays_float32(module, key, dtype)
+            ):
                 sample = sample.to(getattr(torch, dtype))
             digest.update(f"{name}.{key}{tuple(tensor.shape)}".encode())
             digest.update(sample.float().cpu().numpy().tobytes())
@@ -138,14 +154,18 @@ def fingerprint(pipeline: Any, dtype: str | None = None, *, ip_adapter: bool = T
 
 
 def check_captions(class_name: str) -> None:
-    """Refuse PixArt's pipelines where a package is missing that they clean captions with.
+    """Refuse a PixArt pipeline if a package is missing that it cleans captions with.
 
-    Without it they leave captions as they are, and so draw other pictures than elsewhere.
+    Without the package it uses the captions as they are, and so draws other pictures than on a
+    machine that has the package.
+
+    Raises:
+        UsageError: a package is missing.
     """
     from diffusers.utils import is_bs4_available, is_ftfy_available
 
-    there = {"beautifulsoup4": is_bs4_available(), "ftfy": is_ftfy_available()}
-    missing = [name for name, found in there.items() if not found]
+    installed = {"beautifulsoup4": is_bs4_available(), "ftfy": is_ftfy_available()}
+    missing = [name for name, available in installed.items() if not available]
     if class_name.startswith("PixArt") and missing:
         raise UsageError(
             f"{class_name} cleans captions with {' and '.join(missing)}, which is not installed; "
@@ -153,8 +173,8 @@ def check_captions(class_name: str) -> None:
         )
 
 
-def _kept(module: Any, key: str, dtype: str) -> bool:
-    """Whether loading in half precision leaves this one in float32, as T5 wants of some."""
+def _stays_float32(module: Any, key: str, dtype: str) -> bool:
+    """Whether loading in float16 leaves this tensor in float32, as T5 requires for some layers."""
     names = getattr(module, "_keep_in_fp32_modules", None) or ()
     return dtype == "float16" and any(part in names for part in key.split("."))
 
@@ -167,7 +187,7 @@ def _from_pretrained(place: str, class_name: str, precision: Any) -> Any:
     kind = getattr(diffusers, class_name)
     options: dict[str, Any] = {"dtype": precision}
     if class_name == "StableDiffusionPipeline":
-        # The safety checker is no part of what is measured, nor of the pictures that are scored.
+        # The safety checker is neither timed nor does it affect the pictures that are scored.
         options |= {"safety_checker": None, "requires_safety_checker": False}
     elif class_name == "StableDiffusionXLPipeline":
         options |= {"add_watermarker": False}
@@ -175,7 +195,7 @@ def _from_pretrained(place: str, class_name: str, precision: Any) -> Any:
     if folder.is_dir() and not (folder / "model_index.json").is_file():
         raise UsageError(f"{place} is no diffusers pipeline: it has no model_index.json")
     half = precision is not torch.float32 and not folder.is_dir()
-    # Hubs often keep half-precision files beside the others; they are half the download.
+    # A hub often has half-precision files too (variant "fp16"), which are half the download.
     variants: list[str | None] = ["fp16", None] if half else [None]
     problem: Exception | None = None
     for variant in variants:
@@ -185,6 +205,6 @@ def _from_pretrained(place: str, class_name: str, precision: Any) -> Any:
             problem = error
     reason = str(problem).strip().splitlines()[0]
     raise UsageError(
-        f"cannot load {place!r}: {reason}; give --model a folder that holds the pipeline, or "
-        "connect to the hub (HF_ENDPOINT, HF_TOKEN and HF_HOME are read)"
+        f"cannot load {place!r}: {reason}; set model to a folder with the pipeline, or connect to "
+        "the hub (the environment variables HF_ENDPOINT, HF_TOKEN and HF_HOME are read)"
     ) from problem

@@ -1,4 +1,4 @@
-"""The schedulers by the names that people type."""
+"""The schedulers under the names that people type."""
 
 from typing import Any
 
@@ -14,29 +14,32 @@ SCHEDULERS = {
 
 
 def name_of(text: str) -> str:
-    """The usual name of a scheduler that is given by it or by its diffusers class.
+    """The name in `SCHEDULERS` of a scheduler, from that name or from its diffusers class.
 
-    Case and punctuation do not matter. A `UsageError` lists the usual names.
+    Case and punctuation do not matter.
+
+    Raises:
+        UsageError: the scheduler is unknown; the message lists the names.
     """
     by_class = {registry.plain(kind): name for name, kind in SCHEDULERS.items()}
     usual = by_class.get(registry.plain(text), text)
-    found: str = registry.pick("scheduler", usual, {name: name for name in SCHEDULERS})
-    return found
+    name: str = registry.pick("scheduler", usual, {name: name for name in SCHEDULERS})
+    return name
 
 
 def set_scheduler(pipeline: Any, name: str) -> None:
     """Give the pipeline this scheduler, with the noise schedule that its model was trained on.
 
-    Raises `UsageError` where a model of flows is to be drawn with diffusion's schedulers, or one of
-    diffusion with those of flows.
+    Raises:
+        UsageError: the scheduler is unknown, or the model is a flow-matching model and the
+            scheduler is not one for flow matching, or the reverse.
     """
     import diffusers
 
     name = name_of(name)
-    flows = [one for one, kind in SCHEDULERS.items() if kind.startswith("FlowMatch")]
     is_flow = type(pipeline.scheduler).__name__.startswith("FlowMatch")
-    if (name in flows) != is_flow:
-        fitting = [one for one in SCHEDULERS if (one in flows) == is_flow]
+    fitting = [key for key, kind in SCHEDULERS.items() if kind.startswith("FlowMatch") == is_flow]
+    if name not in fitting:
         raise UsageError(
             f"{name} does not fit the noise of this {type(pipeline).__name__}; "
             f"use {' or '.join(fitting)}"
@@ -46,36 +49,39 @@ def set_scheduler(pipeline: Any, name: str) -> None:
 
 
 def check_steps(scheduler: Any, steps: int) -> None:
-    """Refuse a number of steps that a scheduler cannot take; the error names one that it can.
+    """Refuse a number of steps that a scheduler cannot run.
 
-    It cannot take more than the model was trained with. Of the numbers at the upper end some make
-    it name a step that does not exist, or one twice, and divide by zero; and with "trailing"
-    timesteps it takes one step more than a few numbers say.
+    A scheduler cannot run more steps than the model was trained with. Some numbers close to that
+    maximum fail as well: the scheduler lists a timestep that does not exist, or lists one twice and
+    then divides by zero. With "trailing" timesteps and a few numbers it runs one step too many.
+
+    Raises:
+        UsageError: the number does not work; the message names the next lower one that does.
     """
     trained = int(scheduler.config.num_train_timesteps)
     if steps <= trained and _runs(scheduler, steps):
         return
     fewer = range(min(steps - 1, trained), 0, -1)
-    works = next((one for one in fewer if _runs(scheduler, one)), 1)
+    works = next((number for number in fewer if _runs(scheduler, number)), 1)
     raise UsageError(
         f"{type(scheduler).__name__} cannot take exactly {steps} steps on this model; the nearest "
-        f"number below that it can is {works}"
+        f"lower number that works is {works}"
     )
 
 
 def _runs(scheduler: Any, steps: int) -> bool:
-    """Whether a scheduler goes through so many steps; tried on a picture of one number."""
+    """Whether a scheduler runs exactly this number of steps, tried on a latent of one value."""
     import torch
 
     if type(scheduler).__name__.startswith("FlowMatch"):
-        return True  # it divides the way from noise to picture into any number of steps
-    tried = type(scheduler).from_config(scheduler.config)
+        return True  # it divides the path from noise to picture into any number of steps
+    trial = type(scheduler).from_config(scheduler.config)
     sample = torch.zeros(1, 1, 1, 1)
     try:
-        tried.set_timesteps(steps)
-        for timestep in tried.timesteps:
+        trial.set_timesteps(steps)
+        for timestep in trial.timesteps:
             noise = torch.full_like(sample, 0.1)
-            sample = tried.step(noise, timestep, sample, return_dict=False)[0]
+            sample = trial.step(noise, timestep, sample, return_dict=False)[0]
     except (ValueError, IndexError, AssertionError):
         return False
-    return len(tried.timesteps) == steps and bool(torch.isfinite(sample).all())
+    return len(trial.timesteps) == steps and bool(torch.isfinite(sample).all())

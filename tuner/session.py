@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner import registry
+from tuner.canonical import canonical
 from tuner.fitting import fitting
 from tuner.loading import device_named, dtype_named, load, model_named
 from tuner.measure.device import contention
@@ -14,12 +15,11 @@ from tuner.measure.extra_metrics import ExtraMetric
 from tuner.measure.lock import device_lock
 from tuner.picture_strips import check_folder
 from tuner.plans.plan import check_resolution, shape_of
-from tuner.prompts._file import prompt_set
+from tuner.prompts import prompt_set
 from tuner.schedulers import check_steps, set_scheduler
 from tuner.search.runner.observer import Observer
 from tuner.search.samplers import known
 from tuner.search.space import Space
-from tuner.setting import canonical
 from tuner.spec import StudySpec
 from tuner.storage.address import check_address
 from tuner.storage.database import Storage

@@ -24,6 +24,7 @@ from bench.lib.miniature import MODEL, pipeline
 from bench.lib.step_latencies import Sums
 from bench.lib.tables import Product, Table, read
 from tuner.accelerators import Value
+from tuner.canonical import computation_of
 from tuner.limits import Limits
 from tuner.measure import statistics
 from tuner.measure.measurement import Measurement
@@ -39,7 +40,7 @@ from tuner.search.runner.run import Search
 from tuner.search.runner.stopping import StoppingRule, measure_until_stopped
 from tuner.search.runner.verify import verify
 from tuner.search.space import Space
-from tuner.setting import Setting, identity
+from tuner.setting import Setting
 from tuner.spec import Aim
 from tuner.storage.log import log_of
 from tuner.study.results import Result, read_results
@@ -157,7 +158,7 @@ class TruthTable:
         return Setting.of(params)
 
     def _identity(self, setting: Setting) -> tuple[Any, ...]:
-        return identity(setting, self.shape, self.product.steps)
+        return computation_of(setting, self.shape, self.product.steps)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,10 @@ import numpy as np
 from bench.lib import DATA
 from bench.lib.shared_steps import in_order
 from tuner.accelerators import Value
+from tuner.canonical import canonical, computation_of
 from tuner.models.miniature import component as miniature
 from tuner.plans.plan import Shape
-from tuner.setting import Params, Setting, canonical, identity
+from tuner.setting import Params, Setting
 
 FOLDER = DATA / "truth"
 PROMPTS = 128  # of every setting
@@ -76,7 +77,7 @@ class Product:
         for chosen in product(*parts):
             params: Params = {name: values for one in chosen for name, values in one.items()}
             setting = canonical(Setting.of(params), shape, self.steps)
-            found.setdefault(identity(setting, shape, self.steps), setting)
+            found.setdefault(computation_of(setting, shape, self.steps), setting)
         ordered = in_order(list(found.values()), shape, self.steps)
         number, of = self.part or (1, 1)
         first, last = (len(ordered) * end // of for end in (number - 1, number))

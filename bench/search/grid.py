@@ -35,6 +35,7 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 
 from bench.lib.miniature import MODEL, conditions, pipeline, quiet
+from tuner.canonical import computation_of
 from tuner.measure.device import PeakMemory
 from tuner.measure.measurement import Measurement
 from tuner.measure.statistics import Estimate
@@ -45,7 +46,7 @@ from tuner.search.space import Space
 from tuner.search.sweep.estimate import span
 from tuner.search.sweep.grid import DistinctGrid, Grid
 from tuner.search.sweep.sweep import Points
-from tuner.setting import Setting, identity
+from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.storage.cursor import POINT
 from tuner.storage.database import Storage
@@ -97,7 +98,7 @@ class Filled:
         self.study.sampler = self.sampler = Grid(SPACE, POINTS, SPEC.seed)
         shape = shape_of(pipeline("DDIM"), MODEL.resolution)
         self.distinct = DistinctGrid(
-            SPACE, POINTS, SPEC.seed, lambda one: identity(one, shape, SPEC.steps)
+            SPACE, POINTS, SPEC.seed, lambda one: computation_of(one, shape, SPEC.steps)
         )
         self.run(REAL)
 

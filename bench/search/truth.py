@@ -31,9 +31,10 @@ from bench.lib.miniature import MODEL, evaluation_of, pipeline, quiet
 from bench.lib.shared_steps import Trail, keys_of, shared, start_of
 from bench.lib.step_latencies import Sums
 from bench.lib.tables import PRODUCTS, PROMPTS, Product, Table, read, write
+from tuner.canonical import computation_of
 from tuner.measure.pictures import checked
 from tuner.plans.plan import Shape, plan_of, shape_of
-from tuner.setting import Setting, identity
+from tuner.setting import Setting
 
 SAVE_S = 20  # between two writings of a table
 A_SECOND = 5  # pictures of the baseline, on a CPU
@@ -103,9 +104,9 @@ def take_over(file: Path, table: Table, shape: Shape, steps: int) -> None:
     table.scores = np.pad(table.scores, ((0, 0), (0, more)), constant_values=np.nan)
     table.baseline = np.pad(table.baseline, (0, more), constant_values=np.nan)
     count = len(kept.baseline)
-    rows = {identity(one, shape, steps): row for row, one in enumerate(kept.settings)}
+    rows = {computation_of(one, shape, steps): row for row, one in enumerate(kept.settings)}
     for row, setting in enumerate(table.settings):
-        known = rows.get(identity(setting, shape, steps))
+        known = rows.get(computation_of(setting, shape, steps))
         if known is not None:
             table.scores[row, :count] = kept.scores[known]
     table.baseline[:count] = kept.baseline

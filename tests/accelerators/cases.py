@@ -1,4 +1,4 @@
-"""What the conformance suite runs: every allowed combination on every family that it fits.
+"""The cases of the conformance suite: every allowed combination on every family that it fits.
 
 A new accelerator needs one line in `STRONG`, and nothing else.
 """
@@ -49,17 +49,19 @@ def setting(names: Names) -> Setting:
 
 
 def neutral(names: Names) -> Setting:
-    """Applied, but with nothing to do."""
+    """A setting that is applied and changes nothing."""
     return Setting.of({name: KNOWN[name].neutral for name in names})
 
 
 def another(names: Names) -> Setting:
     """The first knob's first value and the others' last ones."""
-    found: dict[str, dict[str, Value]] = {}
+    params: dict[str, dict[str, Value]] = {}
     for name in names:
         first, *others = KNOWN[name].knobs()
-        found[name] = {first.name: first.values[0]} | {one.name: one.values[-1] for one in others}
-    return Setting.of(found)
+        params[name] = {first.name: first.values[0]} | {
+            knob.name: knob.values[-1] for knob in others
+        }
+    return Setting.of(params)
 
 
 def allowed(names: Names) -> bool:
@@ -88,14 +90,15 @@ FITTING = [
     (names, family)
     for names in ALLOWED
     for family in FAMILIES
-    # Combinations that no study searches by itself meet one of the two U-Nets.
+    # Combinations that no study searches by default run on one of the two U-Nets.
     if (len(names) == 1 or set(names) <= BY_DEFAULT or family != "sdxl") and fits(names, family)
 ]
 UNFIT = [(name, family) for name in KNOWN for family in FAMILIES if not fits((name,), family)]
 
 every_accelerator = pytest.mark.parametrize("name", KNOWN)
 every_fitting = pytest.mark.parametrize(
-    ("names", "family"), [pytest.param(*one, id=f"{'+'.join(one[0])}-{one[1]}") for one in FITTING]
+    ("names", "family"),
+    [pytest.param(*case, id=f"{'+'.join(case[0])}-{case[1]}") for case in FITTING],
 )
 every_combination = pytest.mark.parametrize(  # on one family that it fits
     ("names", "family"),
@@ -107,7 +110,7 @@ every_combination = pytest.mark.parametrize(  # on one family that it fits
 
 
 def schedulers(number: int, names: Names, family: str) -> Names:
-    """What a study searches by itself meets every scheduler on SD, by turns one on SDXL."""
+    """All schedulers on SD and one of them on SDXL, for what a study searches by default."""
     known = SCHEDULERS_OF[family]
     if not set(names) <= BY_DEFAULT:
         return known[:1]
@@ -133,14 +136,14 @@ def any_setting(draw: Any, family: str) -> Setting:
         value = draw(st.sampled_from((first.off, *first.values)))
         names = (*(part.name for part in parts), accelerator.name)
         if value != first.off and allowed(names) and fits(names, family):
-            rest = {one.name: draw(st.sampled_from(one.values)) for one in others}
+            rest = {knob.name: draw(st.sampled_from(knob.values)) for knob in others}
             parts.append(accelerator.from_values({first.name: value, **rest}))
     return Setting(accelerators=tuple(parts))
 
 
 @cache
 def baseline(family: str, scheduler: str | None = None) -> np.ndarray:
-    """The pictures of a pipeline that nothing has ever touched."""
+    """The pictures of a pipeline to which nothing was ever applied."""
     pipeline = new(family)
     set_scheduler(pipeline, scheduler or SCHEDULERS_OF[family][0])
     return pictures(pipeline)
@@ -148,20 +151,20 @@ def baseline(family: str, scheduler: str | None = None) -> np.ndarray:
 
 @cache
 def accelerated(family: str, names: Names, scheduler: str | None = None) -> np.ndarray:
-    """The strong setting's pictures, of a pipeline that no test sees."""
-    pipeline = _unseen(family)
+    """The strong setting's pictures, of a pipeline that no test uses."""
+    pipeline = _separate(family)
     set_scheduler(pipeline, scheduler or SCHEDULERS_OF[family][0])
     with applied(pipeline, setting(names).accelerators) as generate:
         return pictures(generate)
 
 
 @cache
-def _unseen(family: str) -> Any:
+def _separate(family: str) -> Any:
     return new(family)
 
 
 class BrokenOff(BaseException):
-    """Raised in the middle of a generation; like Ctrl-C, it is no `Exception`."""
+    """Raised during a generation; like `KeyboardInterrupt`, it is no `Exception`."""
 
 
 def break_off(generate: Callable[..., Any], *prompts: str, first: int = 0) -> None:

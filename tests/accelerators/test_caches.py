@@ -1,4 +1,4 @@
-"""diffusers' caches: what they do by themselves, and how our application differs."""
+"""diffusers' caches: how they behave on their own, and how ours differ from them."""
 
 from typing import Any
 
@@ -22,9 +22,10 @@ from tuner.accelerators.fbcache import FirstBlockCache
 from tuner.accelerators.magcache import MagCache
 from tuner.accelerators.taylorseer import TaylorSeer
 from tuner.applying.applied import applied
+from tuner.canonical import canonical
 from tuner.errors import UnfitError
 from tuner.plans.plan import plan_of, shape_of
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting
 
 BETWEEN = 0.1425  # between the first change of the second picture and that of its batch
 ATTENTIONS = [r"transformer_blocks\.\d+\.attn[12]"]
@@ -36,7 +37,7 @@ def ours(pipeline: Any, accelerator: Any, **arguments: Any) -> np.ndarray:
 
 
 def raw_first_block(pipeline: Any, threshold: float, **arguments: Any) -> np.ndarray:
-    """As diffusers' own pipelines use it: within a context, with a memory that begins empty."""
+    """As diffusers' own pipelines use it: in a cache context, with an empty cache."""
     transformer = pipeline.transformer
     apply_first_block_cache(transformer, FirstBlockCacheConfig(threshold=threshold))
     with CacheMixin.cache_context(transformer, "cond"):
@@ -64,7 +65,9 @@ def test_the_raw_first_block_cache_crashes_on_sd3s_last_block_which_drops_the_pr
 
 
 @pytest.mark.parametrize("threshold", [0.05, BETWEEN, 0.3])
-def test_our_first_block_cache_does_not(threshold: float) -> None:
+def test_our_first_block_cache_gives_pictures_that_do_not_depend_on_their_batch(
+    threshold: float,
+) -> None:
     with applied(double("pixart"), (FirstBlockCache(threshold=threshold),)) as generate:
         together = pictures(generate, PROMPTS)
         for index, prompt in enumerate(PROMPTS):
@@ -76,8 +79,8 @@ def test_our_first_block_cache_does_not(threshold: float) -> None:
 def test_our_first_block_cache_is_diffusers_for_a_single_row(threshold: float) -> None:
     arguments = {"prompts": PROMPTS[:1], "guidance_scale": 1.0}
     expected = raw_first_block(new("pixart"), threshold, **arguments)
-    found = ours(new("pixart"), FirstBlockCache(threshold=threshold), **arguments)
-    assert same(found, expected)
+    actual = ours(new("pixart"), FirstBlockCache(threshold=threshold), **arguments)
+    assert same(actual, expected)
 
 
 @pytest.mark.parametrize(("family", "attention"), [("pixart", "attn1"), ("sd3", "attn")])
@@ -96,11 +99,11 @@ def test_a_higher_threshold_computes_fewer_blocks(family: str, attention: str) -
     assert len(set(counts)) > 2
 
 
-def test_settings_of_a_first_block_cache_are_told_apart_by_their_threshold() -> None:
+def test_settings_of_a_first_block_cache_are_distinguished_by_their_threshold() -> None:
     shape = shape_of(tiny("pixart"), 16)
     (threshold,) = FirstBlockCache.knobs()
     raw = [Setting.of({"fbcache": {"threshold": value}}) for value in (0.0, *threshold.values)]
-    assert [canonical(one, shape, STEPS) for one in raw] == [Setting(), *raw[1:]]
+    assert [canonical(setting, shape, STEPS) for setting in raw] == [Setting(), *raw[1:]]
 
 
 def test_the_raw_taylorseer_silently_finds_nothing_in_pixart() -> None:
@@ -111,7 +114,7 @@ def test_the_raw_taylorseer_silently_finds_nothing_in_pixart() -> None:
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])
-def test_our_taylorseer_is_diffusers_where_it_is_told_the_names(order: int) -> None:
+def test_our_taylorseer_is_diffusers_if_that_is_given_the_names_of_attentions(order: int) -> None:
     raw = new_double("pixart")
     config = TaylorSeerCacheConfig(
         cache_interval=3,
@@ -130,12 +133,12 @@ def test_our_taylorseer_is_diffusers_where_it_is_told_the_names(order: int) -> N
 def test_orders_that_no_step_can_reach_are_the_same_setting() -> None:
     shape = shape_of(tiny("pixart"), 16)
 
-    def found(warmup: int) -> set[Setting]:
+    def canonical_forms(warmup: int) -> set[Setting]:
         knobs = {"cache_interval": 6, "warmup": warmup}
         raw = [Setting.of({"taylorseer": knobs | {"max_order": order}}) for order in (0, 1, 2)]
-        return {canonical(one, shape, 4) for one in raw}
+        return {canonical(setting, shape, 4) for setting in raw}
 
-    assert [len(found(warmup)) for warmup in (1, 2, 3)] == [2, 2, 3]
+    assert [len(canonical_forms(warmup)) for warmup in (1, 2, 3)] == [2, 2, 3]
 
 
 def raw_magcache(threshold: float, skipped: int, steps: int) -> np.ndarray:
@@ -167,7 +170,7 @@ def test_the_raw_magcache_skips_steps_at_a_threshold_of_0() -> None:
     assert not same(raw_magcache(0.0, 3, 28), expected)
 
 
-def test_magcache_is_refused_where_the_steps_lie_elsewhere() -> None:
+def test_magcache_is_refused_with_other_sigmas_than_the_usual_ones() -> None:
     setting = MagCache(max_skip_steps=3, threshold=0.1, retention=0.2)
     with (
         applied(new("flux"), (setting,)) as generate,
@@ -195,7 +198,7 @@ def test_sd3s_guidance_by_skipped_layers_is_refused_for_its_second_pass() -> Non
         pictures(generate, skip_guidance_layers=[1])
 
 
-def test_fluxs_pipeline_leaves_a_registry_that_knows_of_no_hooks() -> None:
+def test_an_empty_registry_of_hooks_left_by_fluxs_pipeline_does_not_disable_ours() -> None:
     pipeline = new("flux")
     expected = pictures(pipeline)
     assert "_diffusers_hook" in vars(pipeline.transformer)

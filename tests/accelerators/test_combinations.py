@@ -1,7 +1,7 @@
-"""What the packages do together, hazard by hazard, and how our application differs.
+"""Known bugs of the packages when they are combined, and how our application avoids them.
 
-Each hazard has a test that the raw package still behaves so: where one fails, upstream has
-changed and our remedy may be superfluous. The numbers are those of `docs/upstream.md`.
+For each bug a test shows that the package itself still has it: if such a test fails, the package
+has changed, and our remedy may no longer be needed. The numbers are those of `docs/upstream.md`.
 """
 
 from typing import Any
@@ -59,8 +59,8 @@ def test_our_combination_is_the_first_picture_of_tgates_combined_loader(
 def test_2_raw_combined_loader_leaks_attention_into_the_next_picture(family: str) -> None:
     raw = COMBINED_LOADERS[family](new(family), **CACHED.values())
     expected = pictures(raw.tgate, ONE, **raw_arguments(GATED))
-    again = pictures(raw.tgate, ONE, **raw_arguments(GATED))
-    assert not np.allclose(again, expected, atol=1e-4)
+    second = pictures(raw.tgate, ONE, **raw_arguments(GATED))
+    assert not np.allclose(second, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("prompts", [ONE, PROMPTS[:2]], ids=len)
@@ -100,10 +100,10 @@ def test_3_both_steps_around_the_gate_are_full_passes() -> None:
     pipeline = tiny("sd")
     with FullPasses(pipeline) as passes, applied(pipeline, (CACHED, GATED)) as generate:
         pictures(generate)
-    assert passes.steps == [0, 3, 5, 6]  # every third, counted anew from steps 5 and 6
+    assert passes.steps == [0, 3, 5, 6]  # every third step, counted from step 5 and from step 6
 
 
-# 4. T-GATE keeps merged tokens, which are unmerged with another map later
+# 4. T-GATE stores merged tokens, which are unmerged with another matching later
 
 
 class SelfAttentions:

@@ -1,4 +1,4 @@
-"""What every accelerator must keep to, alone and in every allowed combination."""
+"""Properties that every accelerator must have, alone and in every allowed combination."""
 
 import gc
 from contextlib import ExitStack
@@ -39,7 +39,7 @@ from tuner.setting import Setting
 
 
 def state(pipeline: Any) -> dict[str, Any]:
-    """What an accelerator could leave behind: attributes, classes, hooks and processors."""
+    """What an accelerator might leave behind: attributes, classes, hooks and processors."""
     return {
         "pipeline": set(vars(pipeline)),
         **{
@@ -55,7 +55,7 @@ def state(pipeline: Any) -> dict[str, Any]:
     }
 
 
-def test_every_accelerator_has_a_line_in_the_table_here() -> None:
+def test_every_accelerator_has_a_line_in_the_table_of_cases() -> None:
     assert set(STRONG) == set(KNOWN)
 
 
@@ -72,36 +72,36 @@ def test_the_published_settings_are_within_the_knobs_limits(name: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """What came of a setting, of another one after it, and of the first one again."""
+    """Pictures of a setting, before and after another setting was applied."""
 
+    others: np.ndarray  # of another prompt, generated first
     pictures: np.ndarray
-    others: np.ndarray  # of another prompt, before those
-    pictures_again: np.ndarray
-    others_again: np.ndarray  # after those
-    states: list[dict[str, Any]]  # of the pipeline: before, between and after
+    pictures_again: np.ndarray  # after the other setting
+    others_again: np.ndarray  # generated last
+    states: list[dict[str, Any]]  # of the pipeline: before, in between and afterwards
     plain: np.ndarray  # the pipeline's own pictures, afterwards
 
 
 @cache
 def played(names: Names, family: str, scheduler: str) -> Played:
-    """Generate by turns, once for all tests that look at it."""
-    accelerated(family, names, scheduler)  # before anything here could leave a trace
+    """Generate with two settings in turn; cached for all tests that check the result."""
+    accelerated(family, names, scheduler)  # cached before this pipeline is used
     pipeline = tiny(family, scheduler)
     states = [state(pipeline)]
     with applied(pipeline, setting(names).accelerators) as generate:
         others = pictures(generate, PROMPTS[2:], first=7)
-        found = pictures(generate)
+        first = pictures(generate)
     states.append(state(pipeline))
     with applied(pipeline, another(names).accelerators) as generate:
         pictures(generate)
     with applied(pipeline, setting(names).accelerators) as generate:
-        again = pictures(generate)
+        repeated = pictures(generate)
         others_again = pictures(generate, PROMPTS[2:], first=7)
     states.append(state(pipeline))
     return Played(
-        pictures=found,
+        pictures=first,
         others=others,
-        pictures_again=again,
+        pictures_again=repeated,
         others_again=others_again,
         states=states,
         plain=pictures(pipeline),
@@ -139,8 +139,8 @@ def test_a_generation_after_one_that_broke_off_gives_the_same_picture(
     with applied(pipeline, setting(names).accelerators) as generate:
         with pytest.raises(BrokenOff):
             break_off(generate, *PROMPTS, first=7)
-        again = pictures(generate)
-    assert same(again, accelerated(family, names))
+        repeated = pictures(generate)
+    assert same(repeated, accelerated(family, names))
 
 
 @every_combination
@@ -149,18 +149,18 @@ def test_nothing_that_a_generation_kept_outlives_it(names: Names, family: str) -
     seen: list[ref[torch.Tensor]] = []
 
     def note(module: Any, args: Any, output: Any) -> None:
-        found = output if isinstance(output, tuple) else (output,)
-        seen.extend(ref(one) for one in found if isinstance(one, torch.Tensor))
+        outputs = output if isinstance(output, tuple) else (output,)
+        seen.extend(ref(tensor) for tensor in outputs if isinstance(tensor, torch.Tensor))
 
     with ExitStack() as hooks, applied(pipeline, setting(names).accelerators) as generate:
         for module in denoiser_of(pipeline).modules():
             hooks.callback(module.register_forward_hook(note).remove)
         gc.collect()
-        gc.disable()  # memory of a GPU is wanted at once, and not when the collector comes
+        gc.disable()  # a GPU's memory has to be freed at once, not when the collector runs
         try:
             pictures(generate)
             assert seen
-            assert not [one for one in seen if one() is not None]
+            assert not [reference for reference in seen if reference() is not None]
         finally:
             gc.enable()
 
@@ -170,10 +170,10 @@ def test_repeated_and_interleaved_generations_agree(
     names: Names, family: str, scheduler: str
 ) -> None:
     expected = accelerated(family, names, scheduler)
-    found = played(names, family, scheduler)
-    assert same(found.pictures, expected)
-    assert same(found.pictures_again, expected)
-    assert same(found.others_again, found.others)
+    results = played(names, family, scheduler)
+    assert same(results.pictures, expected)
+    assert same(results.pictures_again, expected)
+    assert same(results.others_again, results.others)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -205,11 +205,11 @@ def test_a_neutral_setting_gives_the_baselines_pictures(
 def test_every_accelerator_of_a_combination_changes_the_pictures(
     names: Names, family: str, scheduler: str
 ) -> None:
-    found = accelerated(family, names, scheduler)
+    combined = accelerated(family, names, scheduler)
     for left_out in names:
         fewer = tuple(name for name in names if name != left_out)
         without = accelerated(family, fewer, scheduler) if fewer else baseline(family, scheduler)
-        assert not np.allclose(found, without, atol=1e-4), left_out
+        assert not np.allclose(combined, without, atol=1e-4), left_out
 
 
 @every_scheduled
@@ -236,9 +236,9 @@ def test_without_guidance_a_combination_works_or_is_refused_in_one_line(
                 pictures(generate, guidance_scale=1.0)
             assert "\n" not in str(refusal.value)
         else:
-            found = pictures(generate, guidance_scale=1.0)
-            assert same(pictures(generate, guidance_scale=1.0), found)
-            assert not np.allclose(found, plain, atol=1e-4)
+            unguided = pictures(generate, guidance_scale=1.0)
+            assert same(pictures(generate, guidance_scale=1.0), unguided)
+            assert not np.allclose(unguided, plain, atol=1e-4)
         assert same(pictures(generate), expected)
 
 
@@ -254,8 +254,10 @@ def refuses_no_guidance(pipeline: Any, some: Setting) -> bool:
 @given(data=st.data(), family=st.sampled_from(FAMILIES))
 @settings(
     max_examples=12, derandomize=True, deadline=None, database=None, phases=[Phase.generate]
-)  # a failure is not made smaller: that takes minutes
-def test_any_two_settings_in_turn_do_not_see_each_other(data: st.DataObject, family: str) -> None:
+)  # hypothesis does not shrink a failure, which would take minutes
+def test_any_two_settings_in_turn_do_not_affect_each_other(
+    data: st.DataObject, family: str
+) -> None:
     some, other = data.draw(any_setting(family)), data.draw(any_setting(family))
     pipeline = tiny(family)
     with applied(pipeline, some.accelerators) as generate:

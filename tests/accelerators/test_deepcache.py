@@ -1,4 +1,4 @@
-"""What the package DeepCache does by itself, hazard by hazard, and how ours differs."""
+"""Known bugs of the package DeepCache, and how ours differs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ def test_our_deepcache_is_the_packages(family: str, interval: int, branch: int) 
     assert same(ours(tiny(family), setting), pictures(raw))
 
 
-# 6. DeepCache enabled twice recurses, and an older one goes on underneath
+# 6. DeepCache enabled twice recurses, and an earlier helper stays active below a later one
 
 
 def test_6_raw_deepcache_enabled_twice_recurses() -> None:
@@ -33,7 +33,7 @@ def test_6_raw_deepcache_enabled_twice_recurses() -> None:
         pictures(raw)
 
 
-def test_6_a_raw_helper_goes_on_under_a_later_one() -> None:
+def test_6_a_raw_helper_stays_active_below_a_later_one() -> None:
     raw = new("sd")
     full = pictures(raw)
     raw_deepcache(raw, CACHED)
@@ -69,13 +69,13 @@ ALTERNATE = DeepCache(cache_interval=2, cache_branch_id=0)
 
 
 def repeating(pipeline: Any) -> None:
-    """A scheduler of the known ones that rounds the last two noise levels to one timestep."""
+    """Set a known scheduler so that it rounds the last two noise levels to the same timestep."""
     pipeline.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(
         pipeline.scheduler.config, use_exponential_sigmas=True
     )
     pipeline.scheduler.set_timesteps(MANY)
-    found = pipeline.scheduler.timesteps.tolist()
-    assert len(set(found)) < len(found)
+    timesteps = pipeline.scheduler.timesteps.tolist()
+    assert len(set(timesteps)) < len(timesteps)
 
 
 def test_7_raw_deepcache_mistakes_the_step_where_a_timestep_occurs_twice() -> None:
@@ -105,10 +105,12 @@ def test_7_our_deepcache_counts_the_steps() -> None:
 
 
 def readings(generate: Callable[..., Any]) -> int:
-    """Values that are read back from tensors; each one waits for a GPU."""
+    """How many values are read from tensors; each reading would wait for a GPU."""
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         pictures(generate)
-    return sum(one.count for one in seen.key_averages() if one.key == "aten::_local_scalar_dense")
+    return sum(
+        event.count for event in seen.key_averages() if event.key == "aten::_local_scalar_dense"
+    )
 
 
 def test_7_raw_deepcache_reads_timesteps_back_and_ours_does_not() -> None:

@@ -1,4 +1,4 @@
-"""FasterCache: what diffusers does by itself, where it fails, and what ours adds."""
+"""FasterCache: how diffusers' own behaves, where it fails, and what ours adds."""
 
 from typing import Any
 
@@ -9,16 +9,17 @@ from diffusers import FasterCacheConfig, apply_faster_cache
 from tests.helpers.pipelines import PROMPTS, STEPS, new, new_double, pictures, same, tiny
 from tuner.accelerators.fastercache import FasterCache
 from tuner.applying.applied import applied
+from tuner.canonical import canonical
 from tuner.errors import UnfitError
 from tuner.plans.plan import plan_of, shape_of
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting
 
 OURS = FasterCache(guidance_interval=4, attention_interval=2, warmup=2)
 BATCHED = ["hidden_states", "encoder_hidden_states", "encoder_attention_mask", "timestep"]
 
 
 def raw(family: str, **changes: Any) -> Any:
-    """A pipeline with diffusers' hooks at the knobs of `OURS`, told its steps by a counter."""
+    """A pipeline with diffusers' hooks, set up like `OURS`, and with steps that a hook counts."""
     pipeline = new(family)
     step = -1
 
@@ -55,13 +56,13 @@ def test_our_fastercache_is_diffusers_where_that_works(family: str) -> None:
     assert same(ours(new(family)), pictures(raw(family)))
 
 
-def test_the_raw_fastercache_does_not_know_of_sd3s_pooled_prompts() -> None:
+def test_the_raw_fastercache_does_not_halve_sd3s_pooled_prompts() -> None:
     broken = raw("sd3", _unconditional_conditional_input_kwargs_identifiers=BATCHED)
     with pytest.raises(RuntimeError, match="must match the size"):
         pictures(broken)
 
 
-def test_the_raw_fastercache_does_not_know_of_pixart_alphas_conditions() -> None:
+def test_the_raw_fastercache_does_not_halve_pixart_alphas_conditions() -> None:
     with pytest.raises(RuntimeError, match="must match the size"):
         pictures(raw("pixart"))
 
@@ -73,8 +74,8 @@ def test_the_raw_fastercache_cannot_halve_a_unets_timestep(family: str) -> None:
 
 
 def test_the_raw_fastercache_finds_no_attention_in_a_unet() -> None:
-    found = vars(raw("sd").unet)["_diffusers_hook"]._get_child_registries()
-    assert not any(one.hooks for one in found)
+    registries = vars(raw("sd").unet)["_diffusers_hook"]._get_child_registries()
+    assert not any(registry.hooks for registry in registries)
 
 
 def test_the_raw_fastercache_of_distilled_guidance_needs_a_step_before_it() -> None:
@@ -105,13 +106,13 @@ def test_alphas_conditions_are_those_of_each_picture() -> None:
         np.testing.assert_allclose(alone[0], together[index], rtol=0, atol=1e-6)
 
 
-def test_half_the_batch_is_left_out_where_the_plan_says_so() -> None:
+def test_the_plan_of_fastercache_says_when_passes_and_attentions_are_skipped() -> None:
     plan = plan_of((OURS,), shape_of(tiny("sd3"), 16), STEPS)
     assert [step.guided for step in plan.steps] == [True] * 2 + [False] * 2 + [True] + [False] * 3
     assert [step.self_source[0] for step in plan.steps] == [0, 1, 2, 2, 4, 4, 6, 6]
 
 
-def test_settings_that_leave_nothing_out_are_the_baseline() -> None:
+def test_settings_that_skip_nothing_are_the_baseline() -> None:
     shape = shape_of(tiny("sd3"), 16)
     late = {"guidance_interval": 2, "attention_interval": 3, "warmup": 8}
     assert canonical(Setting.of({"fastercache": late}), shape, STEPS) == Setting()

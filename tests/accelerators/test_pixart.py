@@ -1,4 +1,4 @@
-"""PixArt's transformers: what of the packages holds for them, and where our application differs."""
+"""Accelerators on PixArt's transformers."""
 
 from typing import Any
 
@@ -10,10 +10,11 @@ from tests.accelerators.upstream import GATED
 from tests.helpers.pipelines import PROMPTS, STEPS, new, pictures, same, tiny
 from tuner.accelerators.tome import ToMe
 from tuner.applying.applied import applied
+from tuner.canonical import canonical
 from tuner.errors import UsageError
 from tuner.pipelines.denoiser import denoiser_of
 from tuner.plans.plan import check_resolution, plan_of, shape_of
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting
 
 both = pytest.mark.parametrize("family", ["pixart", "sigma"])
 
@@ -45,11 +46,11 @@ def test_everything_that_fits_alpha_fits_sigma_and_is_undone() -> None:
     for names, family in FITTING:
         if family == "pixart":
             with applied(pipeline, setting(names).accelerators) as generate:
-                found = pictures(generate)
-                assert same(pictures(generate), found)
-            assert not any(same(found, other) for other in seen), names
+                actual = pictures(generate)
+                assert same(pictures(generate), actual)
+            assert not any(same(actual, other) for other in seen), names
             assert same(pictures(pipeline), expected)
-            seen.append(found)
+            seen.append(actual)
     assert len(seen) > 3
 
 
@@ -74,7 +75,7 @@ def test_tome_merges_as_many_tokens_as_its_plan_says(family: str) -> None:
     assert any(merged)
 
 
-def test_settings_of_tome_are_told_apart_by_their_ratio_alone() -> None:
+def test_settings_of_tome_are_distinguished_by_their_ratio_alone() -> None:
     shape = shape_of(tiny("pixart"), 128)
     assert (shape.height, shape.width, len(shape.layers)) == (32, 32, 3)
     first, second = ToMe.knobs()
@@ -83,9 +84,11 @@ def test_settings_of_tome_are_told_apart_by_their_ratio_alone() -> None:
         for ratio in first.values
         for downsample in second.values
     ]
-    found = {canonical(one, shape, STEPS) for one in raw}
+    canonical_forms = {canonical(setting, shape, STEPS) for setting in raw}
     assert len(raw) == 36
-    assert {str(one) for one in found} == {f"tome 0.{tenths}/1" for tenths in range(1, 9)}
+    assert {str(setting) for setting in canonical_forms} == {
+        f"tome 0.{tenths}/1" for tenths in range(1, 9)
+    }
 
 
 def test_a_resolution_that_does_not_divide_into_patches_is_refused() -> None:

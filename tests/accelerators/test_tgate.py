@@ -1,4 +1,4 @@
-"""What the package tgate does by itself, hazard by hazard, and how ours differs."""
+"""Known bugs of the package tgate, and how ours differs."""
 
 from typing import Any
 
@@ -47,7 +47,9 @@ def test_our_tgate_is_the_packages(family: str, setting: TGate) -> None:
 def test_1_raw_tgate_leaves_every_attention_patched_and_the_pipeline_broken(family: str) -> None:
     raw = LOADERS[family](new(family))
     pictures(raw.tgate, **raw_arguments(GATED))
-    assert all({"forward", "cache"} <= set(vars(one)) for one in attentions(raw).values())
+    assert all(
+        {"forward", "cache"} <= set(vars(attention)) for attention in attentions(raw).values()
+    )
     with pytest.raises(RuntimeError, match="must match the size"):
         pictures(raw)
 
@@ -68,7 +70,9 @@ def test_1_after_our_tgate_the_pipeline_is_itself_again(
     pipeline = tiny(family)
     expected = pictures(pipeline, prompts)
     ours(pipeline, GATED, prompts=prompts)
-    assert not any({"forward", "cache"} & set(vars(one)) for one in attentions(pipeline).values())
+    assert not any(
+        {"forward", "cache"} & set(vars(attention)) for attention in attentions(pipeline).values()
+    )
     assert same(pictures(pipeline, prompts), expected)
 
 

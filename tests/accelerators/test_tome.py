@@ -1,4 +1,4 @@
-"""What the package tomesd does by itself, hazard by hazard, and how ours differs."""
+"""Known bugs of the package tomesd, and how ours differs."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_our_tome_is_tomesd_for_even_batches(
     assert same(ours(tiny(family), setting), pictures(raw))
 
 
-# 5. tomesd copies the global random state and carries it from picture to picture
+# 5. tomesd copies the global random state, and continues with it from picture to picture
 
 
 @every_family
@@ -35,24 +35,24 @@ def test_5_raw_tomesd_gives_another_picture_the_second_time(family: str) -> None
 
 
 def test_5_raw_tomesd_depends_on_the_global_random_state() -> None:
-    found = []
+    results = []
     for seed in (0, 1):
         raw = new("sd")
         tomesd.apply_patch(raw, **MERGED.values())
         torch.manual_seed(seed)
-        found.append(pictures(raw))
-    assert not np.allclose(found[0], found[1], atol=1e-3)
+        results.append(pictures(raw))
+    assert not np.allclose(results[0], results[1], atol=1e-3)
 
 
 @every_family
 def test_5_our_tome_depends_on_its_seed_alone(family: str) -> None:
-    found = []
+    results = []
     for seed in (0, 1):
         torch.manual_seed(seed)
         with applied(tiny(family), (MERGED,), seed=3) as generate:
-            found += [pictures(generate), pictures(generate)]
-    assert all(same(one, found[0]) for one in found)
-    assert not np.allclose(ours(tiny(family), MERGED, seed=4), found[0], atol=1e-3)
+            results += [pictures(generate), pictures(generate)]
+    assert all(same(result, results[0]) for result in results)
+    assert not np.allclose(ours(tiny(family), MERGED, seed=4), results[0], atol=1e-3)
 
 
 def test_5_our_tome_leaves_the_global_random_state_alone() -> None:
@@ -67,31 +67,31 @@ def test_5_our_tome_leaves_the_global_random_state_alone() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_10_raw_tomesd_makes_no_random_choice_for_an_odd_batch(size: int) -> None:
-    found = []
+    results = []
     for seed in (0, 1):
         raw = new("sd")
         raw_tome(raw, MERGED, seed)
-        found.append(pictures(raw, PROMPTS[:size], guidance_scale=1.0))
-    assert np.allclose(found[0], found[1], atol=1e-4) == (size % 2 == 1)
+        results.append(pictures(raw, PROMPTS[:size], guidance_scale=1.0))
+    assert np.allclose(results[0], results[1], atol=1e-4) == (size % 2 == 1)
 
 
 @every_family
 def test_10_raw_tomesd_gives_other_pictures_in_an_odd_batch(family: str) -> None:
-    found = []
+    results = []
     for size in (2, 3):
         raw = new_double(family)
         raw_tome(raw, MERGED)
-        found.append(pictures(raw, PROMPTS[:size], guidance_scale=1.0)[:2])
-    assert not np.allclose(found[0], found[1], atol=1e-3)
+        results.append(pictures(raw, PROMPTS[:size], guidance_scale=1.0)[:2])
+    assert not np.allclose(results[0], results[1], atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_10_our_tome_chooses_at_random_in_every_batch(size: int) -> None:
-    found = [
+    results = [
         ours(tiny("sd"), MERGED, seed=seed, prompts=PROMPTS[:size], guidance_scale=1.0)
         for seed in (0, 1)
     ]
-    assert not np.allclose(found[0], found[1], atol=1e-4)
+    assert not np.allclose(results[0], results[1], atol=1e-4)
 
 
 @every_family

@@ -1,4 +1,4 @@
-"""The packages as they are without us, and ours beside them."""
+"""The packages as they are, and our accelerators, for comparison."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ LOADERS = {
 COMBINED_LOADERS = {"sd": tgate.TgateSDDeepCacheLoader, "sdxl": tgate.TgateSDXLDeepCacheLoader}
 ONE = PROMPTS[:1]
 
-# The case of hazard 2: the warm-up step is one that DeepCache skips.
+# As in bug 2: the warm-up step is one that DeepCache skips.
 GATED = TGate(gate_step=6, sp_interval=5, fi_interval=1, warmup=1)
 CACHED = DeepCache(cache_interval=3, cache_branch_id=0)
 MERGED = ToMe(ratio=0.5, max_downsample=2)

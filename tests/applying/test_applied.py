@@ -1,4 +1,4 @@
-"""What is refused, in one line: a pipeline that is patched or does not fit, and a second time."""
+"""Refused in one line: pipelines that are patched or do not fit, and a second application."""
 
 from itertools import product
 from typing import Any

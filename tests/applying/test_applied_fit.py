@@ -1,4 +1,4 @@
-"""What an accelerator refuses, or accepts, of a pipeline that somebody has changed."""
+"""Pipelines changed by other code that an accelerator accepts or refuses."""
 
 import pytest
 from DeepCache import DeepCacheSDHelper
@@ -12,7 +12,7 @@ TGATE = Setting.of({"tgate": {"gate_step": 4, "sp_interval": 2, "fi_interval": 1
 TOME = Setting.of({"tome": {"ratio": 0.5, "max_downsample": 1}})
 
 
-def test_a_deepcache_that_was_switched_off_again_is_no_hindrance() -> None:
+def test_a_pipeline_whose_own_deepcache_was_disabled_is_accepted() -> None:
     pipeline = new("sd")
     before = pictures(pipeline)
     helper = DeepCacheSDHelper(pipe=pipeline)

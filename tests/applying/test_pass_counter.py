@@ -1,4 +1,4 @@
-"""Passes of the denoiser that are not one for a step, and batches that change on the way."""
+"""Calls with several passes of the denoiser for one step, and with batches that change size."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ from tuner.pipelines.denoiser import denoiser_of
 from tuner.pipelines.generation import Generation
 
 PAG = {"pag_scale": 3.0, "num_inference_steps": 3}
-# A pipeline of each kind that passes through the denoiser more than once for one step.
+# Pipelines that pass through the denoiser more than once for one step.
 SEVERAL: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "self-attention guidance": (
         lambda: relative("StableDiffusionSAGPipeline", "sd"),
@@ -73,7 +73,7 @@ def test_a_second_pass_for_one_step_is_refused_and_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("when", [7, 3])
-def test_a_pass_of_a_callbacks_own_is_none_of_the_calls_steps(when: int) -> None:
+def test_a_pass_that_a_callback_makes_is_not_counted_as_a_step(when: int) -> None:
     pipeline = tiny("sd")
 
     def look(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def test_a_pass_of_a_callbacks_own_is_none_of_the_calls_steps(when: int) -> None
         assert same(drawn(generate, callback_on_step_end=look, **more), drawn(generate))
 
 
-def test_several_steps_for_one_timestep_are_told_by_its_value_as_well() -> None:
+def test_several_steps_for_one_timestep_are_detected_by_its_value_as_well() -> None:
     class Twice(StableDiffusionPipeline):  # type: ignore[misc]
         """Draws two views in turn: two passes and two steps for each timestep."""
 
@@ -110,7 +110,7 @@ def test_several_steps_for_one_timestep_are_told_by_its_value_as_well() -> None:
 
 
 @pytest.mark.parametrize("kind", [int, float, torch.tensor])
-def test_a_timestep_that_a_scheduler_has_twice_is_no_second_step(kind: Any) -> None:
+def test_a_timestep_that_a_scheduler_lists_twice_is_not_refused(kind: Any) -> None:
     pipeline = tiny("sd")
     pipeline.scheduler.timesteps = torch.tensor([9, 5, 5, 1])
     watch = PassCounter(pipeline, Generation(), setting(("deepcache",)).accelerators)
@@ -148,10 +148,10 @@ def test_a_third_row_for_each_picture_is_drawn_right_or_refused(
     [
         ("tome", r"\(2, 16\) rows and tokens, not \(3, 16\)"),
         ("fbcache", "runs each row by itself"),
-        ("fastercache", "batch of step 0 is another"),
+        ("fastercache", "batch of step 0 is different"),
     ],
 )
-def test_what_cannot_take_the_third_row_refuses_it(name: str, why: str) -> None:
+def test_accelerators_that_do_not_work_with_the_third_row_refuse_it(name: str, why: str) -> None:
     pipeline = relative("PixArtSigmaPAGPipeline", "sigma", pag_applied_layers=["blocks.1"])
     plain = dict(pipeline.transformer.attn_processors)
     with (
@@ -189,7 +189,9 @@ def cut(family: str, step: int) -> Any:
 
 
 @pytest.mark.parametrize("family", [*UNETS, "sd3"])
-def test_where_guidance_ends_on_the_way_nothing_of_the_larger_batch_is_used(family: str) -> None:
+def test_after_guidance_ended_during_a_call_nothing_of_the_larger_batch_is_used(
+    family: str,
+) -> None:
     pipeline = tiny(family)
     ends = {"callback_on_step_end": cut(family, 3), "num_inference_steps": 6}
     expected = drawn(pipeline, **ends)
@@ -219,7 +221,7 @@ def test_deepcache_makes_a_full_pass_where_the_batch_changes() -> None:
 
 
 @pytest.mark.parametrize("branch", [7, 10])  # the first block that runs is FreeU's second or first
-def test_freeu_scales_the_features_that_deepcache_keeps_once_and_not_at_each_step_again(
+def test_freeu_scales_the_features_that_deepcache_stores_only_once(
     branch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered: list[list[torch.Tensor]] = []
@@ -236,11 +238,11 @@ def test_freeu_scales_the_features_that_deepcache_keeps_once_and_not_at_each_ste
         drawn(generate)
     _, first, *others = entered
     assert len(others) == 6
-    assert all(torch.equal(one[0], first[0]) for one in others)
+    assert all(torch.equal(features[0], first[0]) for features in others)
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
-def test_tgate_beside_a_callback_that_ends_guidance_is_right_or_refused(family: str) -> None:
+def test_tgate_with_a_callback_that_ends_guidance_is_right_or_refused(family: str) -> None:
     pipeline = tiny(family)
     ends = {"callback_on_step_end": cut(family, 3)}
     expected = drawn(pipeline, **ends)
@@ -253,14 +255,14 @@ def test_tgate_beside_a_callback_that_ends_guidance_is_right_or_refused(family: 
         refused(pipeline, nothing, **ends)
 
 
-def refused(pipeline: Any, one: Accelerator, **more: Any) -> None:
-    with applied(pipeline, (one,)) as generate:
+def refused(pipeline: Any, accelerator: Accelerator, **more: Any) -> None:
+    with applied(pipeline, (accelerator,)) as generate:
         with pytest.raises(UnfitError, match="leave the callback out") as refusal:
             drawn(generate, **more)
         assert "\n" not in str(refusal.value)
 
 
-def test_tgate_refuses_a_callback_that_exchanges_the_prompt_and_none_that_reads_it() -> None:
+def test_tgate_refuses_a_callback_that_exchanges_the_prompt_but_not_one_that_reads_it() -> None:
     pipeline = tiny("sd")
 
     def exchange(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -269,17 +271,17 @@ def test_tgate_refuses_a_callback_that_exchanges_the_prompt_and_none_that_reads_
     def read(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         return tensors
 
-    one = TGate(**STRONG["tgate"])  # type: ignore[arg-type]
+    accelerator = TGate(**STRONG["tgate"])  # type: ignore[arg-type]
     more = {"callback_on_step_end_tensor_inputs": ["latents", "prompt_embeds"]}
-    refused(pipeline, one, callback_on_step_end=exchange, **more)
-    with applied(pipeline, (one,)) as generate:
+    refused(pipeline, accelerator, callback_on_step_end=exchange, **more)
+    with applied(pipeline, (accelerator,)) as generate:
         assert same(drawn(generate, callback_on_step_end=read, **more), drawn(generate))
 
 
-def test_fastercache_refuses_that_guidance_ends_on_the_way() -> None:
+def test_fastercache_refuses_a_callback_that_ends_guidance() -> None:
     with (
         applied(tiny("sd3"), setting(("fastercache",)).accelerators) as generate,
-        pytest.raises(UnfitError, match="the batch of step 4 is another"),
+        pytest.raises(UnfitError, match="the batch of step 4 is different"),
     ):
         drawn(generate, callback_on_step_end=cut("sd3", 3))
 
@@ -295,8 +297,8 @@ def test_three_rows_for_each_picture_without_attention_between_them_are_right() 
 
 
 def test_the_first_block_cache_that_does_nothing_takes_any_batch() -> None:
-    one = FirstBlockCache(threshold=0.0)
+    accelerator = FirstBlockCache(threshold=0.0)
     pipeline = relative("PixArtSigmaPAGPipeline", "sigma", pag_applied_layers=["blocks.1"])
     expected = drawn(pipeline, **PAG)
-    with applied(pipeline, (one,)) as generate:
+    with applied(pipeline, (accelerator,)) as generate:
         assert same(drawn(generate, **PAG), expected)

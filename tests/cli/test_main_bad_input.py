@@ -315,8 +315,8 @@ def test_pictures_in_a_read_only_folder_are_refused(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("", "give --prompts a text file"),
-        ("--prompts two.txt --num-samples 2", "give --model a folder"),
+        ("", "set prompts to a text file"),
+        ("--prompts two.txt --num-samples 2", "set model to a folder"),
     ],
     ids=["captions", "weights"],
 )

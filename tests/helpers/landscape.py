@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import optuna
 
 from tests.helpers.pipelines import LATENT_SIDE, tiny
+from tuner.canonical import canonical
 from tuner.measure.device import PeakMemory
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
@@ -20,7 +21,7 @@ from tuner.search.runner.observer import Observer
 from tuner.search.runner.run import Search
 from tuner.search.samplers import sampler
 from tuner.search.space import Space
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
 from tuner.storage.log import log_of

@@ -64,23 +64,23 @@ PROMPTS = ("a red circle", "a blue ring", "a green square")
 
 
 def tiny(family: str, scheduler: str | None = None) -> Any:
-    """The family's pipeline, one for the whole session; whoever patches it must undo it."""
+    """The family's pipeline, shared by the whole session; a test that patches it must undo that."""
     return _with_scheduler(_shared(family, torch.float32), family, scheduler)
 
 
 def double(family: str, scheduler: str | None = None) -> Any:
-    """The same in float64, where the order of a sum is not seen in the picture."""
+    """The same in float64, where the order of a sum does not change the picture visibly."""
     return _with_scheduler(_shared(family, torch.float64), family, scheduler)
 
 
 def new(family: str) -> Any:
-    """A pipeline of its own, to be left patched."""
+    """A new pipeline, which a test may leave patched."""
     known = {"sd": sd, "sdxl": sdxl, "pixart": pixart, "sigma": sigma, "flux": flux, "sd3": sd3}
     return known[family]()
 
 
 def new_double(family: str) -> Any:
-    """A pipeline of its own in float64."""
+    """A new pipeline in float64."""
     pipeline = new(family)
     for part in pipeline.components.values():
         if isinstance(part, torch.nn.Module):
@@ -147,7 +147,7 @@ def sdxl(prediction_type: str = "epsilon") -> StableDiffusionXLPipeline:
 
 
 def pixart() -> PixArtAlphaPipeline:
-    """PixArt-α at 1024 pixels: told its resolution and aspect ratio, and learned variances."""
+    """PixArt-α at 1024 pixels: with resolution and aspect ratio as inputs, and with variances."""
     torch.manual_seed(0)
     return _quiet(PixArtAlphaPipeline(**_pixart_parts(use_additional_conditions=True)))
 
@@ -160,7 +160,7 @@ def sigma() -> PixArtSigmaPipeline:
 
 def flux() -> FluxPipeline:
     """FLUX.1-dev's shape: blocks of two streams, then of one, and its guidance as an input."""
-    torch.manual_seed(1)  # by 0 its pictures are worth less than nothing to the miniature's scorer
+    torch.manual_seed(1)  # with seed 0 the miniature's scorer gives its pictures negative scores
     transformer = FluxTransformer2DModel(
         in_channels=16,
         num_layers=2,
@@ -223,7 +223,7 @@ def generators(count: int, first: int = 0) -> list[torch.Generator]:
 def pictures(
     generate: Any, prompts: Sequence[str] = PROMPTS[:2], *, first: int = 0, **arguments: Any
 ) -> np.ndarray:
-    """Call a pipeline, or what accelerates it; shape (prompts, 16, 16, 3), in [0, 1].
+    """Call a pipeline or an accelerated call; shape (prompts, 16, 16, 3), values in [0, 1].
 
     `first` is the seed of the first prompt's noise; the others count on from it.
     """
@@ -233,15 +233,15 @@ def pictures(
     arguments.setdefault("generator", generators(len(prompts), first))
     known = inspect.signature(generate).parameters
     if "use_resolution_binning" in known:
-        arguments["use_resolution_binning"] = False  # the least of the bins is 256 pixels
+        arguments["use_resolution_binning"] = False  # the smallest bin is 256 pixels
     if "max_sequence_length" in known:
-        arguments["max_sequence_length"] = 16  # of T5, which would fill up hundreds
-    found: np.ndarray = generate(list(prompts), **arguments).images
-    return found
+        arguments["max_sequence_length"] = 16  # T5 would pad to hundreds of tokens
+    images: np.ndarray = generate(list(prompts), **arguments).images
+    return images
 
 
 def same(some: np.ndarray, other: np.ndarray) -> bool:
-    """Whether the pictures are the same bit for bit, and numbers."""
+    """Whether the pictures are the same bit for bit, and without NaN."""
     return bool(np.isfinite(some).all()) and np.array_equal(some, other)
 
 
@@ -253,7 +253,7 @@ def _shared(family: str, dtype: torch.dtype) -> Any:
 
 
 def _with_scheduler(pipeline: Any, family: str, name: str | None) -> Any:
-    """Set anew each time, so that a test does not see what the one before it chose."""
+    """Set the scheduler each time, so that a test is not affected by the one before it."""
     flow = SCHEDULERS_OF.get(family) == ("FlowMatchEuler",)
     pipeline.scheduler = FlowMatchEulerDiscreteScheduler() if flow else ddim("epsilon")
     set_scheduler(pipeline, name or SCHEDULERS_OF[family][0])

@@ -1,4 +1,4 @@
-"""diffusers' other pipelines over the tiny models: what passes through a denoiser in other ways."""
+"""Other pipelines of diffusers with the tiny models, which use the denoiser in other ways."""
 
 import inspect
 from functools import cache
@@ -18,12 +18,12 @@ PICTURE = Image.fromarray(
 
 
 def relative(kind: str, family: str, **parts: Any) -> Any:
-    """A pipeline of another class with the parts of a new one of the family, and others beside."""
-    found = getattr(diffusers, kind)
-    takes = inspect.signature(found.__init__).parameters
+    """A pipeline of another class, with the parts of a new one of the family and further parts."""
+    cls = getattr(diffusers, kind)
+    takes = inspect.signature(cls.__init__).parameters
     known = {name: part for name, part in new(family).components.items() if name in takes}
     plain = {"requires_safety_checker": False} if "requires_safety_checker" in takes else {}
-    pipeline = found(**known | plain | parts)
+    pipeline = cls(**known | plain | parts)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -42,8 +42,8 @@ def drawn(generate: Any, *prompts: str, **more: Any) -> np.ndarray:
         "generator": generators(count),
     }
     arguments = {name: value for name, value in usual.items() if name in known}
-    found = generate(list(prompts) or ["a red circle"], **arguments | more).images
-    return np.asarray(found)
+    images = generate(list(prompts) or ["a red circle"], **arguments | more).images
+    return np.asarray(images)
 
 
 def unet(**changes: Any) -> Any:
@@ -86,7 +86,7 @@ def controlled(generate: Any, *prompts: str, **more: Any) -> np.ndarray:
 
 @cache
 def with_ip_adapter(family: str) -> Any:
-    """SD or SDXL with an IP-Adapter and its image encoder, of random weights; one for all tests."""
+    """SD or SDXL with an IP-Adapter and its image encoder, with random weights; shared by tests."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     torch.manual_seed(0)
@@ -102,7 +102,7 @@ def with_ip_adapter(family: str) -> Any:
         projection_dim=embedded,
     )
     weights: dict[str, Any] = {}
-    processors = [one for one in pipeline.unet.attn_processors if "attn2" in one]
+    processors = [name for name in pipeline.unet.attn_processors if "attn2" in name]
     for number, name in enumerate(processors):
         inner = pipeline.unet.get_submodule(name.removesuffix(".processor")).to_k.out_features
         for part in ("to_k_ip", "to_v_ip"):

@@ -16,7 +16,7 @@ from tuner.measure.evaluation import Evaluation
 from tuner.metrics.clip import ClipScore
 from tuner.params import write as export
 from tuner.params.verify import every
-from tuner.prompts._file import prompt_set
+from tuner.prompts import prompt_set
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec

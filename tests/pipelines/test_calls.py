@@ -72,7 +72,7 @@ STEPS = {
 
 
 @pytest.mark.parametrize(("made", "arguments", "expected"), STEPS.values(), ids=STEPS)
-def test_the_steps_that_run_are_told_before_the_call(
+def test_the_steps_that_run_are_known_before_the_call(
     made: Any, arguments: dict[str, Any], expected: int
 ) -> None:
     pipeline = made()
@@ -98,7 +98,7 @@ def test_the_steps_that_run_are_told_before_the_call(
         ("flux", {"true_cfg_scale": 2.0, "negative_prompt": "a blue ring"}, True),
     ],
 )
-def test_whether_a_call_is_guided_is_told_before_it(
+def test_whether_a_call_is_guided_is_known_before_the_call(
     family: str, arguments: dict[str, Any], expected: bool
 ) -> None:
     assert is_guided(new(family), arguments) is expected
@@ -121,18 +121,18 @@ def test_tgate_is_refused_where_there_is_no_second_pass(arguments: dict[str, Any
 def test_fastercache_divides_by_the_steps_that_run() -> None:
     pipeline = new("sd3")
     drawn(pipeline, num_inference_steps=10)
-    sigmas = [float(one) for one in pipeline.scheduler.sigmas[:-1]]
+    sigmas = [float(sigma) for sigma in pipeline.scheduler.sigmas[:-1]]
     setting = FasterCache(guidance_interval=3, attention_interval=2, warmup=1)
     with applied(pipeline, (setting,)) as generate:
         by_number = drawn(generate, num_inference_steps=10)
         assert same(drawn(generate, num_inference_steps=28, sigmas=sigmas), by_number)
 
 
-def test_magcache_on_image_to_image_takes_the_growth_and_the_share_of_the_steps_that_run() -> None:
+def test_magcache_on_image_to_image_uses_the_ratios_and_the_share_of_the_steps_that_run() -> None:
     setting = MagCache(max_skip_steps=3, threshold=0.06, retention=0.2)
     pipeline = relative("FluxImg2ImgPipeline", "flux")
     image = {"image": PICTURE, "strength": 0.5, "num_inference_steps": 28}
-    found = drawn_with(pipeline, setting, **image)
+    actual = drawn_with(pipeline, setting, **image)
 
     raw = relative("FluxImg2ImgPipeline", "flux")
     config = MagCacheConfig(
@@ -143,7 +143,7 @@ def test_magcache_on_image_to_image_takes_the_growth_and_the_share_of_the_steps_
         mag_ratios=FLUX_MAG_RATIOS[14:],
     )
     diffusers.apply_mag_cache(raw.transformer, config)
-    assert same(found, drawn(raw, **image))
+    assert same(actual, drawn(raw, **image))
 
 
 def test_magcache_computes_its_share_of_the_first_steps_of_image_to_image() -> None:
@@ -221,7 +221,7 @@ class OwnSteps(diffusers.StableDiffusionPipeline):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("kind", [Anything, PromptAndMore, ByPlace, OwnSteps])
-def test_a_pipeline_that_hands_its_arguments_on_is_accelerated(kind: Any) -> None:
+def test_a_pipeline_that_passes_its_arguments_to_its_base_class_is_accelerated(kind: Any) -> None:
     pipeline = new("sd")
     with applied(pipeline, CACHED) as generate:
         expected = pictures(generate)
@@ -247,7 +247,7 @@ def test_a_pipeline_that_hands_its_arguments_on_is_accelerated(kind: Any) -> Non
 
 
 @pytest.mark.parametrize(("kind", "steps"), [(Anything, 50), (PromptAndMore, 50), (ByPlace, 3)])
-def test_defaults_are_those_of_the_class_that_the_arguments_are_handed_to(
+def test_defaults_are_those_of_the_base_class_that_the_arguments_are_passed_to(
     kind: Any, steps: int
 ) -> None:
     pipeline = new("sd")

@@ -1,4 +1,4 @@
-"""A ControlNet's residuals beside caches that run single rows, half of them, or no blocks."""
+"""A ControlNet's residuals with caches that run single rows, half of the rows, or no blocks."""
 
 import copy
 from typing import Any
@@ -29,12 +29,12 @@ FITTING = [
 ]
 
 
-@pytest.mark.parametrize(("family", "one"), FITTING, ids=str)
+@pytest.mark.parametrize(("family", "accelerator"), FITTING, ids=str)
 def test_pictures_under_a_controlnet_do_not_depend_on_the_batch(
-    family: str, one: Accelerator
+    family: str, accelerator: Accelerator
 ) -> None:
     pipeline = with_controlnet(family)
-    with applied(pipeline, (one,)) as generate:
+    with applied(pipeline, (accelerator,)) as generate:
         together = controlled(generate, *PROMPTS[:2])
         alone = controlled(generate, PROMPTS[0])
     np.testing.assert_allclose(alone[0], together[0], rtol=0, atol=1e-4)
@@ -48,8 +48,8 @@ SKIPPING = [
 ]
 
 
-@pytest.mark.parametrize(("family", "one"), SKIPPING, ids=str)
-def test_a_pass_that_skips_its_blocks_adds_no_residual_twice(family: str, one: Any) -> None:
+@pytest.mark.parametrize(("family", "accelerator"), SKIPPING, ids=str)
+def test_a_pass_that_skips_its_blocks_adds_no_residual_twice(family: str, accelerator: Any) -> None:
     pipeline = with_controlnet(family)
     transformer = pipeline.transformer
     seen: list[Any] = []
@@ -67,7 +67,7 @@ def test_a_pass_that_skips_its_blocks_adds_no_residual_twice(family: str, one: A
     with torch.no_grad(), doubled(transformer) as double:
         stand_in = copy.copy(pipeline)
         stand_in.transformer = double
-        one.patch(stand_in, generation, call)
+        accelerator.patch(stand_in, generation, call)
         whole = double(**given)[0]
         after = len(computed)
         generation.step = 1

@@ -1,4 +1,4 @@
-"""What others do to a denoiser: hooks that go on under ours, and what is refused, and why."""
+"""Changes to a denoiser by other code: hooks that keep working, and what is refused and why."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,7 +49,7 @@ MOVED = (offloaded, dispatched, hooked_at_each_leaf, offloaded_by_groups)
 
 def own(name: str) -> tuple[str, Any]:
     """The first family that an accelerator fits, and a pipeline of it."""
-    family = next(one for one in FAMILIES if fits((name,), one))
+    family = next(candidate for candidate in FAMILIES if fits((name,), candidate))
     pipeline = new(family)
     set_scheduler(pipeline, SCHEDULERS_OF[family][0])
     return family, pipeline
@@ -61,7 +61,7 @@ def forwards(pipeline: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("way", MOVED)
 @every_accelerator
-def test_hooks_that_move_weights_go_on_under_an_accelerator(
+def test_hooks_that_move_weights_keep_working_with_an_accelerator(
     name: str, way: Callable[[Any], None]
 ) -> None:
     family, pipeline = own(name)
@@ -69,14 +69,14 @@ def test_hooks_that_move_weights_go_on_under_an_accelerator(
         way(pipeline)  # accelerated first, offloaded second: the usual advice
         before = forwards(pipeline)
         assert same(pictures(generate), accelerated(family, (name,)))
-        found = forwards(pipeline)
-    if way is offloaded:  # the pipeline hangs its hook on anew after each call
-        assert type(found.pop("")) is type(before.pop(""))
-    assert found == before
+        after = forwards(pipeline)
+    if way is offloaded:  # the pipeline attaches a new hook after each call
+        assert type(after.pop("")) is type(before.pop(""))
+    assert after == before
 
 
 @every_accelerator
-def test_layerwise_casting_goes_on_under_an_accelerator(name: str) -> None:
+def test_layerwise_casting_keeps_working_with_an_accelerator(name: str) -> None:
     _, pipeline = own(name)
     cast(pipeline)
     expected = pictures(pipeline)
@@ -87,19 +87,19 @@ def test_layerwise_casting_goes_on_under_an_accelerator(name: str) -> None:
     assert same(pictures(pipeline), expected)
 
 
-def test_a_compiled_denoiser_is_refused_in_words() -> None:
+def test_a_compiled_denoiser_is_refused() -> None:
     pipeline = new("sd")
     pipeline.unet = torch.compile(pipeline.unet, backend="eager")
-    refused(pipeline, "what torch.compile gave")
+    refused(pipeline, "made by torch.compile")
 
 
-def test_a_denoiser_that_is_compiled_in_place_is_refused_in_words() -> None:
+def test_a_denoiser_that_is_compiled_in_place_is_refused() -> None:
     pipeline = new("sd")
     pipeline.unet.compile(backend="eager")
     refused(pipeline, "is compiled")
 
 
-def test_compiled_blocks_run_as_they_were_and_a_warning_says_so() -> None:
+def test_compiled_blocks_run_uncompiled_and_a_warning_says_so() -> None:
     pipeline = new("sd")
     pipeline.unet.mid_block.compile(backend="eager")
     with (
@@ -117,11 +117,11 @@ def test_a_cache_of_diffusers_is_refused_by_its_name() -> None:
     refused(pipeline, "diffusers' hook 'taylorseer_cache'", "taylorseer")
 
 
-def test_a_forward_that_nobody_knows_is_refused_by_where_it_comes_from() -> None:
+def test_an_unknown_forward_is_refused_and_the_message_names_its_module() -> None:
     pipeline = new("sd")
     plain = pipeline.unet.mid_block.forward
     pipeline.unet.mid_block.forward = lambda *args, **kwargs: plain(*args, **kwargs)
-    refused(pipeline, "a forward from tests.pipelines.test_foreign stands on mid_block")
+    refused(pipeline, "forward of mid_block was replaced by one from tests.pipelines.test_fore")
 
 
 def refused(pipeline: Any, words: str, name: str = "tome") -> None:
@@ -138,7 +138,7 @@ class Broken(BaseException):
 
 @pytest.mark.parametrize("at", [0, 1, 3])
 @every_accelerator
-def test_an_exception_while_an_accelerator_is_put_on_leaves_nothing(
+def test_an_exception_while_an_accelerator_is_applied_leaves_nothing_behind(
     name: str, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The n-th module that is given a forward or a hook raises; so does the n-th of a call."""

@@ -28,7 +28,7 @@ from tuner.pipelines import steps as _steps
 from tuner.pipelines.denoiser import denoiser_of
 
 DEEPCACHE = setting(("deepcache",))
-every_single = pytest.mark.parametrize(  # a double takes combinations as it takes one
+every_single = pytest.mark.parametrize(  # combinations add nothing new to these tests
     ("names", "family"),
     [
         pytest.param(names, family, id=names[0])
@@ -38,24 +38,24 @@ every_single = pytest.mark.parametrize(  # a double takes combinations as it tak
 )
 
 
-def beside(pipeline: Any) -> Any:
-    """Another pipeline of the same parts, with a scheduler of its own."""
+def sharing_parts(pipeline: Any) -> Any:
+    """Another pipeline with the same parts, except for a scheduler of its own."""
     other = copy.copy(pipeline)
     other.scheduler = copy.deepcopy(pipeline.scheduler)
     return other
 
 
 def in_a_thread(work: Callable[[], Any]) -> Any:
-    found = []
-    thread = Thread(target=lambda: found.append(work()))
+    results = []
+    thread = Thread(target=lambda: results.append(work()))
     thread.start()
     thread.join(timeout=60)
-    return found[0]
+    return results[0]
 
 
 def in_the_middle(pipeline: Any, generate: Any, work: Callable[[], Any]) -> tuple[Any, Any]:
-    """Generate, and do work in the middle of the third step; what both give."""
-    found: list[Any] = []
+    """Generate, and call `work` in the middle of the third step; the results of both."""
+    results: list[Any] = []
     module = list(denoiser_of(pipeline).children())[-1]  # when it runs, most of a step is done
     calls = 0
 
@@ -63,48 +63,48 @@ def in_the_middle(pipeline: Any, generate: Any, work: Callable[[], Any]) -> tupl
         nonlocal calls
         calls += 1
         if calls == 3:
-            found.append(work())
+            results.append(work())
 
     handle = module.register_forward_pre_hook(hook)
     try:
-        return pictures(generate), found[0]
+        return pictures(generate), results[0]
     finally:
         handle.remove()
 
 
 @every_single
-def test_a_plain_call_in_another_thread_is_plain_while_an_accelerated_one_is_in_a_step(
+def test_a_plain_call_in_another_thread_is_not_accelerated_during_an_accelerated_call(
     names: Names, family: str
 ) -> None:
     expected = accelerated(family, names)
     pipeline = tiny(family)
-    plain = beside(pipeline)
+    plain = sharing_parts(pipeline)
     with applied(pipeline, setting(names).accelerators) as generate:
         fast, slow = in_the_middle(pipeline, generate, lambda: in_a_thread(lambda: pictures(plain)))
     assert same(fast, expected)
     assert same(slow, baseline(family))
 
 
-def test_a_plain_call_goes_on_plain_where_an_accelerated_one_comes_in_between() -> None:
+def test_a_plain_call_is_not_accelerated_while_another_thread_makes_an_accelerated_one() -> None:
     pipeline = tiny("sd")
-    plain = beside(pipeline)
+    plain = sharing_parts(pipeline)
     with applied(pipeline, DEEPCACHE.accelerators) as generate:
         slow, fast = in_the_middle(pipeline, plain, lambda: in_a_thread(lambda: pictures(generate)))
     assert same(fast, accelerated("sd", ("deepcache",)))
     assert same(slow, baseline("sd"))
 
 
-def test_two_accelerated_pipelines_of_one_denoiser_do_not_see_each_other() -> None:
-    one = tiny("sd")
-    other = beside(one)
-    undo = tuner.apply(one, setting(("tgate",)), seed=0)
-    undo_other = tuner.apply(other, setting(("deepcache", "tome")), seed=0)
+def test_two_accelerated_pipelines_of_one_denoiser_do_not_affect_each_other() -> None:
+    first = tiny("sd")
+    second = sharing_parts(first)
+    undo = tuner.apply(first, setting(("tgate",)), seed=0)
+    undo_second = tuner.apply(second, setting(("deepcache", "tome")), seed=0)
     try:
-        found, inner = in_the_middle(one, one, lambda: in_a_thread(lambda: pictures(other)))
+        outer, inner = in_the_middle(first, first, lambda: in_a_thread(lambda: pictures(second)))
     finally:
         undo()
-        undo_other()
-    assert same(found, accelerated("sd", ("tgate",)))
+        undo_second()
+    assert same(outer, accelerated("sd", ("tgate",)))
     assert same(inner, accelerated("sd", ("deepcache", "tome")))
 
 
@@ -112,10 +112,10 @@ def test_calls_of_one_pipeline_in_two_threads_wait_for_one_another() -> None:
     pipeline = tiny("sd")
     undo = tuner.apply(pipeline, DEEPCACHE)
     waiting: list[Thread] = []
-    found: list[np.ndarray] = []
+    results: list[np.ndarray] = []
 
     def begin_another() -> None:
-        waiting.append(Thread(target=lambda: found.append(pictures(pipeline))))
+        waiting.append(Thread(target=lambda: results.append(pictures(pipeline))))
         waiting[0].start()
 
     try:
@@ -124,7 +124,7 @@ def test_calls_of_one_pipeline_in_two_threads_wait_for_one_another() -> None:
     finally:
         undo()
     assert same(first, accelerated("sd", ("deepcache",)))
-    assert same(found[0], first)
+    assert same(results[0], first)
 
 
 @every_single
@@ -133,22 +133,22 @@ def test_a_callback_may_call_a_plain_pipeline_of_the_same_denoiser(
 ) -> None:
     expected = accelerated(family, names)
     pipeline = tiny(family)
-    plain = beside(pipeline)
-    found = []
+    plain = sharing_parts(pipeline)
+    plain_results = []
 
     def after_step(*args: Any) -> Any:
         if 3 in args[:2]:
-            found.append(pictures(plain))
+            plain_results.append(pictures(plain))
         return args[-1]
 
     with applied(pipeline, setting(names).accelerators) as generate:
         known = inspect.signature(generate).parameters
         name = "callback_on_step_end" if "callback_on_step_end" in known else "callback"
         assert same(pictures(generate, **{name: after_step}), expected)
-    assert same(found[0], baseline(family))
+    assert same(plain_results[0], baseline(family))
 
 
-def test_what_a_callback_changes_on_the_denoiser_counts_from_the_next_step() -> None:
+def test_changes_of_the_denoiser_by_a_callback_take_effect_at_the_next_step() -> None:
     def change(at: int, does: Callable[[Any], None]) -> Any:
         def after_step(pipe: Any, step: int, t: Any, given: dict[str, Any]) -> dict[str, Any]:
             if step == at:
@@ -178,9 +178,9 @@ def test_what_a_callback_changes_on_the_denoiser_counts_from_the_next_step() -> 
         expected = pictures(pipeline, callback_on_step_end=change(3, begin))
         end(pipeline.unet)
         with applied(pipeline, neutral(("deepcache",)).accelerators) as generate:
-            found = pictures(generate, callback_on_step_end=change(3, begin))
-            assert same(found, expected)
-            assert not same(found, plain)
+            actual = pictures(generate, callback_on_step_end=change(3, begin))
+            assert same(actual, expected)
+            assert not same(actual, plain)
             from_the_first = pictures(generate, callback_on_step_end=change(0, end))
             assert not same(from_the_first, plain)
         begin(pipeline.unet)
@@ -203,24 +203,24 @@ def test_diffusers_own_callbacks_are_asked_for_their_tensors() -> None:
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
-def test_a_copy_of_a_scheduler_made_in_the_middle_of_a_call_steps_by_itself(copied: Any) -> None:
+def test_a_copy_of_a_scheduler_made_during_a_call_is_an_ordinary_scheduler(copied: Any) -> None:
     pipeline = tiny("sd", "DPM-Solver++")
     expected = accelerated("sd", ("deepcache",), "DPM-Solver++")
-    plain = beside(pipeline)
+    plain = sharing_parts(pipeline)
     other = pictures(plain)
     with applied(pipeline, DEEPCACHE.accelerators) as generate:
-        found, scheduler = in_the_middle(pipeline, generate, lambda: copied(pipeline.scheduler))
-    assert same(found, expected)
+        actual, scheduler = in_the_middle(pipeline, generate, lambda: copied(pipeline.scheduler))
+    assert same(actual, expected)
     assert set(vars(scheduler)) == set(vars(plain.scheduler))
     plain.scheduler = scheduler
     assert same(pictures(plain), other)
 
 
 def test_two_accelerated_pipelines_may_share_a_scheduler_in_two_threads() -> None:
-    one = tiny("sd")
-    other = copy.copy(one)
+    first = tiny("sd")
+    second = copy.copy(first)
     waiting: list[Thread] = []
-    found: list[np.ndarray] = []
+    second_result: list[np.ndarray] = []
     begun, may_end = Event(), Event()
 
     def after_step(pipe: Any, step: int, t: Any, given: dict[str, Any]) -> dict[str, Any]:
@@ -229,19 +229,19 @@ def test_two_accelerated_pipelines_may_share_a_scheduler_in_two_threads() -> Non
         return given
 
     def begin_another() -> None:
-        draw = partial(pictures, other, callback_on_step_end=after_step)
-        waiting.append(Thread(target=lambda: found.append(draw())))
+        draw = partial(pictures, second, callback_on_step_end=after_step)
+        waiting.append(Thread(target=lambda: second_result.append(draw())))
         waiting[0].start()
         begun.wait(timeout=60)
 
-    step = type(one.scheduler).step
-    with applied(one, DEEPCACHE.accelerators), applied(other, DEEPCACHE.accelerators):
-        first, _ = in_the_middle(one, one, begin_another)
+    step = type(first.scheduler).step
+    with applied(first, DEEPCACHE.accelerators), applied(second, DEEPCACHE.accelerators):
+        first_result, _ = in_the_middle(first, first, begin_another)
         may_end.set()
         waiting[0].join(timeout=60)
-    assert same(first, accelerated("sd", ("deepcache",)))
-    assert same(found[0], first)
-    assert type(one.scheduler).step is step
+    assert same(first_result, accelerated("sd", ("deepcache",)))
+    assert same(second_result[0], first_result)
+    assert type(first.scheduler).step is step
 
 
 def test_a_callback_may_take_a_step_of_the_scheduler_to_look_ahead() -> None:
@@ -251,11 +251,11 @@ def test_a_callback_may_take_a_step_of_the_scheduler_to_look_ahead() -> None:
 
     pipeline = tiny("sd")
     with applied(pipeline, DEEPCACHE.accelerators) as generate:
-        found = pictures(generate, callback_on_step_end=look)
-    assert same(found, accelerated("sd", ("deepcache",)))
+        actual = pictures(generate, callback_on_step_end=look)
+    assert same(actual, accelerated("sd", ("deepcache",)))
 
 
-def test_undoing_in_the_middle_of_a_call_is_not_lost_and_the_call_goes_on() -> None:
+def test_undoing_during_a_call_takes_effect_after_the_call() -> None:
     pipeline = tiny("sd")
     undo = tuner.apply(pipeline, DEEPCACHE)
 
@@ -263,8 +263,8 @@ def test_undoing_in_the_middle_of_a_call_is_not_lost_and_the_call_goes_on() -> N
         undo()
         return given
 
-    found = pictures(pipeline, callback_on_step_end=after_step)
-    assert same(found, accelerated("sd", ("deepcache",)))
+    actual = pictures(pipeline, callback_on_step_end=after_step)
+    assert same(actual, accelerated("sd", ("deepcache",)))
     assert same(pictures(pipeline), baseline("sd"))
 
 
@@ -293,11 +293,11 @@ def test_a_generate_whose_block_has_ended_is_refused() -> None:
     pipeline = tiny("sd")
     with applied(pipeline, DEEPCACHE.accelerators) as generate:
         pass
-    with pytest.raises(UsageError, match="an acceleration that has ended, by its undo or"):
+    with pytest.raises(UsageError, match="an acceleration that has ended, by its undo or with"):
         pictures(generate)
 
 
-def test_a_block_that_a_generator_never_left_ends_with_the_generator() -> None:
+def test_a_block_within_an_abandoned_generator_ends_when_the_generator_is_closed() -> None:
     pipeline = new("sd")
 
     def halfway() -> Any:
@@ -311,28 +311,28 @@ def test_a_block_that_a_generator_never_left_ends_with_the_generator() -> None:
 
 
 @every_single
-def test_what_a_pipeline_holds_is_freed_with_it_and_not_by_the_garbage_collector(
+def test_a_deleted_pipelines_memory_is_freed_without_the_garbage_collector(
     names: Names, family: str
 ) -> None:
     pipeline = new(family)
-    parts = [one for one in pipeline.components.values() if isinstance(one, torch.nn.Module)]
+    parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     pictures(pipeline, num_inference_steps=1)
     # Flux's own call leaves a registry of hooks on its transformer, which refers back to it.
-    held = [weakref.ref(one) for one in (pipeline, *parts) if "_diffusers_hook" not in vars(one)]
+    held = [weakref.ref(part) for part in (pipeline, *parts) if "_diffusers_hook" not in vars(part)]
     gc.collect()  # what was made while pipelines were loaded
     gc.disable()
     try:
         with applied(pipeline, setting(names).accelerators) as generate:
             pictures(generate, num_inference_steps=6)
         del generate, pipeline, parts
-        assert [type(one()) for one in held if one() is not None] == []
+        assert [type(part()) for part in held if part() is not None] == []
     finally:
         gc.enable()
 
 
 @pytest.mark.parametrize("module", [_owner, _gate, _steps])
 def test_an_abandoned_block_may_be_left_while_its_thread_holds_a_lock(module: Any) -> None:
-    """As the garbage collector does, which comes with any allocation."""
+    """The garbage collector does so: it may run at any allocation."""
     pipeline = new("sd")
 
     def halfway() -> Any:
@@ -342,12 +342,12 @@ def test_an_abandoned_block_may_be_left_while_its_thread_holds_a_lock(module: An
     def leave() -> bool:
         abandoned = halfway()
         next(abandoned)
-        taken = module._lock.acquire(timeout=1)
-        again = module._lock.acquire(timeout=1)  # what a lock of one entry refuses for ever
-        if again:
+        first_entry = module._lock.acquire(timeout=1)
+        second_entry = module._lock.acquire(timeout=1)  # a lock that is not reentrant times out
+        if second_entry:
             abandoned.close()
             module._lock.release()
         module._lock.release()
-        return bool(taken and again)
+        return bool(first_entry and second_entry)
 
     assert in_a_thread(leave)

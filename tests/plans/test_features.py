@@ -1,4 +1,4 @@
-"""What of a plan tells its quality."""
+"""Features of a plan that predict its quality."""
 
 from dataclasses import replace
 
@@ -31,9 +31,9 @@ def test_with_as_many_steps_as_parts_the_course_is_what_each_step_reuses() -> No
     assert (depth > 0).tolist() == entered
 
 
-def test_schedules_that_sum_up_alike_differ_in_their_course() -> None:
+def test_schedules_with_the_same_summary_differ_in_their_course() -> None:
     cached = plan(PARTS, **CACHED)
-    # The full step of the ninth to the twelfth comes one later: as many are shallow, others.
+    # Of steps 8 to 11, the full one comes one step later: as many steps are shallow, but others.
     steps = [*cached.steps[:8], cached.steps[11], *cached.steps[8:11], *cached.steps[12:]]
     depth = slice(3, 5)
     moved = replace(cached, steps=steps)

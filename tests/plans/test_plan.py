@@ -1,4 +1,4 @@
-"""A plan says what is really computed, for every combination on every family."""
+"""The plan agrees with what is computed, for every combination on every family."""
 
 import re
 from typing import Any
@@ -11,7 +11,7 @@ from tuner.applying.applied import applied
 from tuner.pipelines.denoiser import denoiser_of
 from tuner.plans.plan import plan_of, shape_of
 
-FIRST = ("conv_in", "x_embedder", "pos_embed")  # what a denoiser brings its rows to
+FIRST = ("conv_in", "x_embedder", "pos_embed")  # names of a denoiser's first module
 WITHOUT_A_SECOND_PASS = {"flux"}  # its guidance is an input
 
 
@@ -30,7 +30,7 @@ class Computed:
         for name, module in denoiser.named_modules():
             kind = re.fullmatch(r".*transformer_blocks\.\d+\.attn([12]?)\.to_q", name)
             if kind:
-                self.handles.append(module.register_forward_hook(self.cursor(kind[1] == "2")))
+                self.handles.append(module.register_forward_hook(self.counter_of(kind[1] == "2")))
 
     def begin(self, module: Any, args: Any) -> None:
         self.rows.append(0)
@@ -39,7 +39,7 @@ class Computed:
     def count_rows(self, module: Any, args: Any) -> None:
         self.rows[-1] += len(args[0])
 
-    def cursor(self, kind: bool) -> Any:
+    def counter_of(self, kind: bool) -> Any:
         def count(module: Any, args: Any, output: Any) -> None:
             self.attentions[-1][kind] += 1
 

@@ -7,7 +7,7 @@ import pytest
 
 from tuner.errors import UsageError
 from tuner.models.miniature import world
-from tuner.prompts._file import PromptFile, prompt_set
+from tuner.prompts import PromptFile, prompt_set
 from tuner.prompts.coco import Coco
 
 
@@ -38,7 +38,7 @@ def test_verifying_uses_other_lines_than_searching(tmp_path: Path) -> None:
     assert prompts.load(11, "verify") == prompts.load(11)  # too few for other ones
 
 
-def test_more_prompts_are_taken_from_where_verifying_does_not_look(tmp_path: Path) -> None:
+def test_further_prompts_are_taken_from_the_same_pool(tmp_path: Path) -> None:
     prompts = written(tmp_path, "".join(f"prompt {number}\n" for number in range(20)))
     assert prompts.load(4, "search", 100) == [f"prompt {number}" for number in range(0, 20, 2)]
     assert prompts.load(4, "verify", 7) == [f"prompt {number}" for number in range(1, 15, 2)]
@@ -53,14 +53,14 @@ def test_prompts_keep_their_pool_and_place_when_a_file_grows(tmp_path: Path, poo
     lines = [f"prompt {number}\n" for number in range(40)]
     whole = written(tmp_path, "".join(lines)).load(4, pool, 100)
     for count in (8, 9, 20, 39):
-        found = written(tmp_path, "".join(lines[:count])).load(4, pool, 100)
-        assert found == whole[: len(found)]
-        assert len(found) >= count // 2
+        shorter = written(tmp_path, "".join(lines[:count])).load(4, pool, 100)
+        assert shorter == whole[: len(shorter)]
+        assert len(shorter) >= count // 2
 
 
 def test_only_line_feeds_end_a_line(tmp_path: Path) -> None:
     breaks = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e\r"
-    inside = [f"a cat{one}on a mat" for one in breaks]
+    inside = [f"a cat{character}on a mat" for character in breaks]
     path = tmp_path / "prompts.txt"
     path.write_bytes("\r\n".join(inside).encode())
     assert PromptFile(path).load(len(inside)) == inside
@@ -102,7 +102,7 @@ def test_cocos_prompts_are_the_first_caption_of_each_entry_in_order(tmp_path: Pa
         load(101, "verify", source=str(tmp_path))
 
 
-def test_captions_that_cannot_be_had_point_to_a_file_of_ones_own(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="give --prompts a text file") as caught:
+def test_an_error_for_missing_captions_suggests_a_text_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="set prompts to a text file") as caught:
         Coco().load(3, source=str(tmp_path / "nowhere"))
     assert "\n" not in str(caught.value)

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from tests.helpers.landscape import Bench
 from tests.helpers.pipelines import tiny
 from tests.test_setting import ACCELERATORS, settings
+from tuner.canonical import canonical
 from tuner.errors import UsageError
 from tuner.plans.plan import shape_of
 from tuner.search.frontier.candidates import Candidates
 from tuner.search.space import Space
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting
 from tuner.spec import StudySpec
 
 WHOLE = Space.of(StudySpec(pipe="miniature"))

@@ -1,8 +1,9 @@
-"""The contract of an accelerator; each file beside this one is one.
+"""The contract of an accelerator; each other file of this folder is one accelerator.
 
-An accelerator is a frozen dataclass: its fields are its knobs, an instance is one setting of it.
-It says what it occupies in the model, so that combinations are allowed or refused without lists
-of names, and `patch` patches a pipeline's double for the length of one call.
+An accelerator is a frozen dataclass: its fields are its knobs, and an instance is one setting of
+it. The class names the parts of the model that it occupies, so that whether two accelerators can
+be combined follows without a list of combinations. Its `patch` changes a temporary copy of the
+denoiser (a "double", see `tuner.pipelines.double`) for one call of the pipeline.
 """
 
 from abc import ABC, abstractmethod
@@ -21,11 +22,13 @@ class Knob:
     """One number of an accelerator that a study may vary."""
 
     name: str
-    values: tuple[Value, ...]  # what a search tries
-    low: Value  # the least value that the accelerator accepts
-    high: Value
-    off: Value | None  # on an accelerator's first knob: the value that stands for "off"
-    gentle: bool  # more of it drifts less and saves less; of other knobs less does
+    values: tuple[Value, ...]  # those that a search tries
+    low: Value  # the smallest value that the accelerator accepts
+    high: Value  # the largest one
+    off: Value | None  # of an accelerator's first knob: the value that stands for "off"
+    # Whether a higher value is less aggressive: it changes the picture less and saves less time.
+    # Of other knobs a lower value is less aggressive.
+    gentler_when_higher: bool
     help: str
 
 
@@ -36,16 +39,16 @@ def knob(
     high: Value,
     help: str,
     off: Value | None = None,
-    gentle: bool = False,
+    gentler_when_higher: bool = False,
 ) -> Any:
-    """A dataclass field that is a knob; see `Knob` for the arguments."""
+    """Make a dataclass field that is a knob; see `Knob` for the arguments."""
     return field(
         metadata={
             "values": values,
             "low": low,
             "high": high,
             "off": off,
-            "gentle": gentle,
+            "gentler_when_higher": gentler_when_higher,
             "help": help,
         },
     )
@@ -53,37 +56,45 @@ def knob(
 
 @dataclass(frozen=True, kw_only=True)
 class Accelerator(ABC):
-    """Base of all accelerators; a subclass names its knobs as fields."""
+    """Base of all accelerators; the fields of a subclass are its knobs."""
 
     name: ClassVar[str]
     paper: ClassVar[str]
-    occupies: ClassVar[frozenset[str]]  # two accelerators must not occupy the same part
-    order: ClassVar[int]  # where it stands when several are applied and in every list
+    occupies: ClassVar[frozenset[str]]  # parts of the model; accelerators that share one conflict
+    order: ClassVar[int]  # accelerators are applied and listed in this order
     known_good: ClassVar[tuple[dict[str, Value], ...]]  # settings from the papers
-    neutral: ClassVar[dict[str, Value]]  # applied, but computes what the baseline computes
+    neutral: ClassVar[dict[str, Value]]  # a setting that computes what the baseline computes
 
     def __post_init__(self) -> None:
-        """Refuse values that the accelerator could not work with."""
-        for one in self.knobs():
-            value = getattr(self, one.name)
+        """Check the values of the knobs.
+
+        Raises:
+            UsageError: a value is no number, out of range, or not whole where it has to be.
+        """
+        for knob in self.knobs():
+            value = getattr(self, knob.name)
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise UsageError(f"{self.name}.{one.name} must be a number, not {value!r}")
-            if not one.low <= value <= one.high:
+                raise UsageError(f"{self.name}.{knob.name} must be a number, not {value!r}")
+            if not knob.low <= value <= knob.high:
                 raise UsageError(
-                    f"{self.name}.{one.name} = {value} is outside {one.low} … {one.high}"
+                    f"{self.name}.{knob.name} = {value} is outside {knob.low} … {knob.high}"
                 )
-            if all(isinstance(v, int) for v in one.values) and value != int(value):
-                raise UsageError(f"{self.name}.{one.name} must be a whole number, not {value}")
+            if all(isinstance(v, int) for v in knob.values) and value != int(value):
+                raise UsageError(f"{self.name}.{knob.name} must be a whole number, not {value}")
 
     @classmethod
     def knobs(cls) -> tuple[Knob, ...]:
         """The knobs in the order of the fields."""
-        return tuple(_knob_of(one) for one in fields(cls))
+        return tuple(_knob_of(field) for field in fields(cls))
 
     @classmethod
     def from_values(cls, values: dict[str, Value]) -> Self:
-        """An instance from knob values; a `UsageError` says which are missing or unknown."""
-        names = [one.name for one in cls.knobs()]
+        """An instance from knob → value.
+
+        Raises:
+            UsageError: a knob is missing or unknown, or a value is wrong; the message names it.
+        """
+        names = [knob.name for knob in cls.knobs()]
         for name in values:
             if name not in names:
                 raise UsageError(f"unknown knob {cls.name}.{name}; known: {', '.join(names)}")
@@ -93,43 +104,59 @@ class Accelerator(ABC):
         return cls(**values)
 
     def values(self) -> dict[str, Value]:
-        """Knob names and values, as `search_params.json` writes them."""
-        return {one.name: getattr(self, one.name) for one in self.knobs()}
+        """Knob → value, as `search_params.json` stores it."""
+        return {knob.name: getattr(self, knob.name) for knob in self.knobs()}
 
     def full_steps(self) -> frozenset[int]:
-        """Steps at which every other accelerator must compute its features afresh."""
+        """Steps at which the other accelerators must not reuse anything from earlier steps."""
         return frozenset()
 
     @abstractmethod
     def plan(self, plan: Any) -> None:
-        """Write into a `tuner.plans.plan.Plan` what this setting computes at each step."""
+        """Enter into a `tuner.plans.plan.Plan` what this setting computes at each step."""
 
     @classmethod
     @abstractmethod
     def check(cls, pipeline: Any) -> None:
-        """Raise `UnfitError`, in one line, where this accelerator does not fit the pipeline."""
+        """Check that this accelerator fits the pipeline.
+
+        Raises:
+            UnfitError: it does not; the message is one line.
+        """
 
     def slow_because(self, pipeline: Any) -> str | None:
-        """Why this may not be faster on this pipeline, where that is known."""
+        """Why this is unlikely to be faster on this pipeline; None if no reason is known."""
         return None
 
-    def check_call(  # noqa: B027 - most accept any call
+    def check_call(  # noqa: B027 - most accelerators accept any call
         self, pipeline: Any, arguments: dict[str, Any]
     ) -> None:
-        """Raise `UnfitError` where the arguments of a call do not fit this accelerator."""
+        """Check the arguments of a call before it starts.
+
+        Raises:
+            UnfitError: the accelerator does not work with them.
+        """
 
     def check_pass(self, generation: Generation) -> None:  # noqa: B027 - most accept any pass
-        """Raise `UnfitError` where the running call gives the denoiser what does not fit."""
+        """Check the inputs of a denoiser pass of the running call.
+
+        Raises:
+            UnfitError: the accelerator does not work with them.
+        """
 
     @abstractmethod
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
-        """Patch a pipeline's double; gives back a function that forgets what a generation left.
+        """Patch the denoiser of a pipeline for one call.
 
-        The denoiser of this pipeline is there for one call, with the weights of the user's, and is
-        thrown away afterwards: there is nothing to undo. What is not the denoiser is the user's.
+        The denoiser is a double, made for this call: it shares its weights with the user's denoiser
+        and is discarded after the call, so patches need not be undone. All other parts of the
+        pipeline are the user's own and must not be changed.
+
+        Returns:
+            A function that drops what the patches stored during a generation.
         """
 
 
-def _knob_of(one: Field[Any]) -> Knob:
-    assert one.default is MISSING, "a knob has no default: a setting names every value"
-    return Knob(name=one.name, **one.metadata)
+def _knob_of(field: Field[Any]) -> Knob:
+    assert field.default is MISSING, "a knob has no default: a setting names every value"
+    return Knob(name=field.name, **field.metadata)

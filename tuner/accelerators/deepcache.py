@@ -16,8 +16,8 @@ from tuner.plans.plan import Plan
 class DeepCache(Accelerator):
     """Reuse the U-Net's deep features between full passes (Ma et al., 2023, arXiv 2312.00858).
 
-    A longer interval is faster and drifts further from the baseline's picture; a deeper branch
-    keeps more of the U-Net live, which is slower and drifts less.
+    A longer interval is faster and changes the picture more. With a deeper branch more of the U-Net
+    is computed at every step, which is slower and changes the picture less.
     """
 
     name: ClassVar[str] = "deepcache"
@@ -33,18 +33,18 @@ class DeepCache(Accelerator):
     neutral: ClassVar[dict[str, Value]] = {"cache_interval": 1, "cache_branch_id": 0}
 
     cache_interval: int = knob(
-        (2, 3, 4, 5), low=1, high=1000, off=1, help="steps from one full pass to the next"
+        (2, 3, 4, 5), low=1, high=1000, off=1, help="steps between full passes"
     )
     cache_branch_id: int = knob(
         (0, 1, 2, 3),
         low=0,
         high=11,
-        gentle=True,
-        help="skip branch where the cache enters; 0 is shallowest",
+        gentler_when_higher=True,
+        help="skip branch whose cached output is reused; 0 is the shallowest",
     )
 
     def plan(self, plan: Plan) -> None:
-        """A full pass every `cache_interval` steps, counted anew from every step that must be."""
+        """A full pass every `cache_interval` steps, counted from the last full step required."""
         start = 0
         for number, step in enumerate(plan.steps):
             if number in plan.full_steps or self.must_be_full(number):
@@ -56,7 +56,7 @@ class DeepCache(Accelerator):
                         step.self_source[index] = step.cross_source[index] = None
 
     def must_be_full(self, step: int) -> bool:
-        """Whether this setting itself wants a full pass, whatever the interval says."""
+        """Whether this step is a full pass whatever the interval; overridden by subclasses."""
         return False
 
     @classmethod
@@ -65,7 +65,7 @@ class DeepCache(Accelerator):
         check_denoiser(cls.name, pipeline, ("UNet2DConditionModel",))
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
-        """Wrap the U-Net and its blocks."""
+        """Wrap the U-Net and its blocks with the package's helper."""
         blocks = len(pipeline.unet.down_blocks)
         layers = len(pipeline.unet.down_blocks[0].resnets) + 1
         if layers != 3 or self.cache_branch_id >= 3 * blocks:
@@ -87,10 +87,10 @@ class DeepCache(Accelerator):
 
 @cache
 def _helper() -> Any:
-    """The package's helper, which here is told the step instead of looking it up.
+    """A subclass of the package's helper that is given the step instead of looking it up.
 
-    Looking the timestep up in the scheduler's list mistakes the step where a timestep occurs
-    twice, and each comparison waits for the GPU.
+    The package looks the timestep up in the scheduler's list. That finds the wrong step if a
+    timestep is listed twice, and each comparison waits for the GPU.
     """
     from DeepCache import DeepCacheSDHelper
 
@@ -123,25 +123,25 @@ def _helper() -> Any:
 
 
 class _Outputs(dict[Any, Any]):
-    """Outputs by module; FreeU, which scales them in place where they enter, gets copies."""
+    """Cached outputs by module, copied if FreeU is on, which scales features in place."""
 
     def __init__(self, up_blocks: Any) -> None:
         super().__init__()
         self._up_blocks = up_blocks
 
     def __setitem__(self, module: Any, output: Any) -> None:
-        super().__setitem__(module, self._kept_apart(module, output))
+        super().__setitem__(module, self._copied_for_freeu(module, output))
 
     def __getitem__(self, module: Any) -> Any:
-        return self._kept_apart(module, super().__getitem__(module))
+        return self._copied_for_freeu(module, super().__getitem__(module))
 
-    def _kept_apart(self, module: tuple[Any, ...], output: Any) -> Any:
-        if module[0] == "down" or not any(getattr(one, "b1", None) for one in self._up_blocks):
+    def _copied_for_freeu(self, module: tuple[Any, ...], output: Any) -> Any:
+        if module[0] == "down" or not any(getattr(block, "b1", None) for block in self._up_blocks):
             return output
-        return tuple(map(_copied, output)) if isinstance(output, tuple) else _copied(output)
+        return tuple(map(_copy, output)) if isinstance(output, tuple) else _copy(output)
 
 
-def _copied(value: Any) -> Any:
+def _copy(value: Any) -> Any:
     return value.clone() if hasattr(value, "clone") else value
 
 

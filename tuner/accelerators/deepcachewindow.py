@@ -1,4 +1,4 @@
-"""DeepCache between two steps only, through the package DeepCache."""
+"""DeepCache within a window of steps, through the package DeepCache."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,10 +9,10 @@ from tuner.accelerators.deepcache import DeepCache
 
 @dataclass(frozen=True, kw_only=True)
 class DeepCacheWindow(DeepCache):
-    """DeepCache from step `start` to before step `end` (Ma et al., 2023, arXiv 2312.00858).
+    """DeepCache from step `start` until before step `end` (Ma et al., 2023, arXiv 2312.00858).
 
-    The first steps lay out the picture and the last ones draw its detail: there every pass is a
-    full one. A wider window is faster and drifts further.
+    The first steps determine the layout of the picture and the last ones its detail, so outside the
+    window every pass is a full one. A wider window is faster and changes the picture more.
     """
 
     name: ClassVar[str] = "deepcache-window"
@@ -24,10 +24,14 @@ class DeepCacheWindow(DeepCache):
     neutral: ClassVar[dict[str, Value]] = {**DeepCache.neutral, "start": 0, "end": 1000}
 
     start: int = knob(
-        tuple(range(1, 9)), low=0, high=1000, gentle=True, help="the first step that may reuse"
+        tuple(range(1, 9)),
+        low=0,
+        high=1000,
+        gentler_when_higher=True,
+        help="first step that may reuse features",
     )
     end: int = knob(
-        tuple(range(10, 51, 5)), low=0, high=1000, help="the first step that may not any more"
+        tuple(range(10, 51, 5)), low=0, high=1000, help="first step that may no longer reuse them"
     )
 
     def must_be_full(self, step: int) -> bool:

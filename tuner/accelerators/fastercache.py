@@ -15,7 +15,7 @@ from tuner.pipelines.generation import Call, Generation
 from tuner.pipelines.hooks import hooked
 from tuner.plans.plan import Plan
 
-_HALVED = (  # by diffusers itself
+_HALVED_BY_DIFFUSERS = (  # arguments of a pass; the others are halved here
     "hidden_states",
     "encoder_hidden_states",
     "encoder_attention_mask",
@@ -26,12 +26,15 @@ _HALVED = (  # by diffusers itself
 
 @dataclass(frozen=True, kw_only=True)
 class FasterCache(Accelerator):
-    """Compute the pass without the prompt every few steps only (Lv et al., 2024, arXiv 2410.19355).
+    """Skip most passes without the prompt (Lv et al., 2024, arXiv 2410.19355).
 
-    In between, that pass is the one with the prompt plus the difference last seen, with its low
-    frequencies weighted more except at the ends of the way, and its high ones towards the end.
-    Meanwhile self-attention may be continued from its last two outputs, more boldly the further
-    the way. Longer intervals are faster and drift further; more warm-up steps keep the layout.
+    The pass without the prompt is computed every `guidance_interval` steps. At the steps in
+    between, its output is approximated by that of the pass with the prompt plus the difference
+    between the two when both were last computed. Low frequencies of the difference are weighted
+    more, except at the first and last steps, and high frequencies towards the end. At the same
+    steps, self-attention outputs may be extrapolated from the last two, with a weight that grows
+    from step to step. Longer intervals are faster and change the picture more; more warm-up steps
+    preserve its layout.
     """
 
     name: ClassVar[str] = "fastercache"
@@ -49,67 +52,79 @@ class FasterCache(Accelerator):
     }
 
     guidance_interval: int = knob(
-        (2, 3, 4, 5, 6), low=1, high=1000, off=1, help="interval of the pass without the prompt"
+        (2, 3, 4, 5, 6),
+        low=1,
+        high=1000,
+        off=1,
+        help="interval in steps of the pass without the prompt",
     )
     attention_interval: int = knob(
-        (1, 2, 3), low=1, high=1000, help="self-attention's interval where that pass is left out"
+        (1, 2, 3),
+        low=1,
+        high=1000,
+        help="interval in steps of self-attention while that pass is skipped",
     )
     warmup: int = knob(
-        (1, 2, 4, 8), low=1, high=1000, gentle=True, help="steps before anything is left out"
+        (1, 2, 4, 8),
+        low=1,
+        high=1000,
+        gentler_when_higher=True,
+        help="first steps at which nothing is skipped",
     )
 
     def plan(self, plan: Plan) -> None:
-        """Attentions are left out only where the pass without the prompt is."""
-        kept = 0
+        """Attentions are skipped only at steps that skip the pass without the prompt."""
+        computed = 0  # the last step that computed its attentions
         for number, step in enumerate(plan.steps):
             step.guided = number < self.warmup or number % self.guidance_interval == 0
             if step.guided or number % self.attention_interval == 0:
-                kept = number
-            step.self_source = [kept] * len(plan.shape.layers)
+                computed = number
+            step.self_source = [computed] * len(plan.shape.layers)
 
     @classmethod
     def check(cls, pipeline: Any) -> None:
-        """Of Flux's guidance there is no pass to leave out, and U-Nets' attentions stay unfound."""
+        """Flux has no second pass to skip, and diffusers' hook finds no attentions in U-Nets."""
         check_denoiser(cls.name, pipeline, ("PixArtTransformer2DModel", "SD3Transformer2DModel"))
 
     def check_call(self, pipeline: Any, arguments: dict[str, Any]) -> None:
-        """Without guidance half of the pictures would be taken for the pass without the prompt."""
+        """Without guidance, half of the pictures would be treated as the pass without prompt."""
         check_guided(self.name, pipeline, arguments)
 
     def check_pass(self, generation: Generation) -> None:
-        """Refuse a batch that is not half without the prompt and half with it.
+        """Refuse a batch other than one half without and one half with the prompt.
 
-        It is not once a callback has ended guidance, nor where `pag_scale` adds a third part.
+        The batch is different after a callback ended guidance, and with `pag_scale`, which adds a
+        third part.
         """
         if not generation.plain_batch or generation.resized:
             raise UnfitError(
-                "fastercache needs the pictures without and with the prompt at every step, and "
-                f"the batch of step {generation.step} is another (a callback that ends guidance "
-                "changes it, and pag_scale)"
+                "fastercache needs each picture twice, without and with the prompt, at every "
+                f"step; the batch of step {generation.step} is different (a callback that ends "
+                "guidance changes it, and so does pag_scale)"
             )
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Hook the denoiser and its self-attentions."""
         from diffusers import FasterCacheConfig
 
-        left_out = (self.warmup - 1, 10**9)  # steps between these
+        skipping = (self.warmup - 1, 10**9)  # steps between these two may be skipped
 
         def weight(first: float, last: float) -> Callable[[Any], float]:
-            """The authors' 1.1 between two shares of the way, 1 elsewhere."""
+            """The authors' weight: 1.1 between two fractions of the generation, 1 elsewhere."""
             return lambda module: 1.1 if first < generation.step / generation.steps < last else 1.0
 
         config = FasterCacheConfig(
             unconditional_batch_skip_range=self.guidance_interval,
-            unconditional_batch_timestep_skip_range=left_out,
+            unconditional_batch_timestep_skip_range=skipping,
             spatial_attention_block_skip_range=self.attention_interval,
-            spatial_attention_timestep_skip_range=left_out,
+            spatial_attention_timestep_skip_range=skipping,
             spatial_attention_block_identifiers=(r"^transformer_blocks\.\d+\.attn1?$",),
             attention_weight_callback=lambda module: generation.step / generation.steps,
             low_frequency_weight_callback=weight(0.099, 0.901),
             high_frequency_weight_callback=weight(0.699, 1.0),
             tensor_format="BCHW",
             current_timestep_callback=lambda: generation.step,
-            _unconditional_conditional_input_kwargs_identifiers=list(_HALVED),
+            _unconditional_conditional_input_kwargs_identifiers=list(_HALVED_BY_DIFFUSERS),
         )
         denoiser = denoiser_of(pipeline)
         apply = partial(_apply, denoiser, config)
@@ -122,15 +137,16 @@ def _apply(denoiser: Any, config: Any) -> None:
     plain = denoiser.forward
 
     def forward(hidden_states: Any, *args: Any, **kwargs: Any) -> Any:
-        # diffusers leaves what comes in dictionaries and lists as many rows as it was: PixArt-α's
-        # conditions, a ControlNet's residuals, an IP-Adapter's pictures.
+        # diffusers does not halve what is in dictionaries and lists: PixArt-α's conditions, a
+        # ControlNet's residuals, an IP-Adapter's images.
         rows = len(hidden_states)
         halved = Rows(slice(rows, None), 2 * rows)
         nested = {k: halved(v) for k, v in kwargs.items() if isinstance(v, dict | list | tuple)}
         return plain(hidden_states, *args, **kwargs | nested)
 
     denoiser.forward = forward
-    # It warns at each application that it is experimental; that is what the measurement is for.
+    # diffusers warns at each application that FasterCache is experimental. Every setting is
+    # measured, so the warning is suppressed.
     logger = logging.getLogger("diffusers.hooks.faster_cache")
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -17,15 +17,17 @@ from tuner.plans.plan import Plan
 class FirstBlockCache(Accelerator):
     """Reuse a transformer's blocks while the first one changes little (ParaAttention, 2025).
 
-    The first block always runs. Where what it adds has changed by less than `threshold` since the
-    last full pass, the other blocks add what they added then. A higher threshold is faster and
-    drifts further. Each row of a batch decides for itself and runs by itself, so that a picture
-    does not depend on those beside it; small pictures lose some of a batch's speed by that.
+    The first block always runs. If its residual has changed by less than `threshold` (relatively)
+    since the last full pass, the residual of the other blocks is reused from that pass. A higher
+    threshold is faster and changes the picture more. Each row of a batch is decided and computed
+    separately, so that a picture does not depend on the others of its batch. For small pictures
+    this loses some of the speed of a batch.
     """
 
     name: ClassVar[str] = "fbcache"
     paper: ClassVar[str] = "arXiv 2411.19108"  # TeaCache, whose idea it simplifies
-    # Which layers run depends on the row: nothing else may keep or draw anything along the way.
+    # Which layers run depends on the row, so no other accelerator may store anything per layer or
+    # draw random numbers in them.
     occupies: ClassVar[frozenset[str]] = frozenset({"block outputs", "attention outputs", "tokens"})
     order: ClassVar[int] = 4
     known_good: ClassVar[tuple[dict[str, Value], ...]] = ({"threshold": 0.1}, {"threshold": 0.2})
@@ -37,30 +39,30 @@ class FirstBlockCache(Accelerator):
         low=0.0,
         high=10.0,
         off=0.0,
-        help="relative change of the first block's residual under which the others are reused",
+        help="relative change of the first block's residual below which the others are reused",
     )
 
     def plan(self, plan: Plan) -> None:
-        """Which steps are full depends on the picture; settings are told apart by the knob."""
+        """Which steps are full depends on the picture, so the plan can only name the threshold."""
         if self.threshold > 0:
             plan.data_dependent[self.name] = (self.threshold,)
 
     @classmethod
     def check(cls, pipeline: Any) -> None:
-        """It needs a row of like blocks."""
+        """It needs a sequence of blocks of the same kind."""
         kinds = ("PixArtTransformer2DModel", "FluxTransformer2DModel", "SD3Transformer2DModel")
         check_denoiser(cls.name, pipeline, kinds)
 
     def check_pass(self, generation: Generation) -> None:
-        """Rows that look at one another, as PAG's do, cannot run by themselves."""
+        """Rows that depend on one another, such as PAG's, cannot be computed separately."""
         if self.threshold > 0 and not generation.plain_batch:
             raise UnfitError(
-                "fbcache runs each row by itself, and this call's batch has other rows than one "
-                "for each picture, or two with guidance (pag_scale adds some)"
+                "fbcache runs each row of a batch by itself, which needs one row for each picture, "
+                "or two with guidance; this call's batch has others (pag_scale adds some)"
             )
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
-        """Hook every block. At a threshold of 0 there is nothing to decide."""
+        """Hook every block. At a threshold of 0 nothing is ever reused, and nothing is hooked."""
         if self.threshold == 0:
             return lambda: None
         denoiser = denoiser_of(pipeline)
@@ -75,16 +77,16 @@ def _apply(denoiser: Any, threshold: float) -> None:
 
     last = denoiser.transformer_blocks[-1]
     if getattr(last, "context_pre_only", False):
-        last.forward = _with_the_prompt(last.forward)
+        last.forward = _returning_the_prompt(last.forward)
     apply_first_block_cache(denoiser, FirstBlockCacheConfig(threshold=threshold))
 
 
-def _with_the_prompt(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """SD3's last block drops the prompt's tokens, whose change diffusers wants to take down."""
+def _returning_the_prompt(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the prompt's tokens, which SD3's last block drops and diffusers' hook needs."""
 
     def wrapped(hidden_states: Any, encoder_hidden_states: Any, *args: Any, **kwargs: Any) -> Any:
-        _, found = forward(hidden_states, encoder_hidden_states, *args, **kwargs)
-        return encoder_hidden_states, found
+        _, output = forward(hidden_states, encoder_hidden_states, *args, **kwargs)
+        return encoder_hidden_states, output
 
     return wrapped
 

@@ -15,45 +15,47 @@ from tuner.plans.plan import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class MagCache(Accelerator):
-    """Skip steps by how much a model's residual usually grows (Ma et al., 2025, arXiv 2506.09045).
+    """Skip steps while the residual is known to change little (Ma et al., 2025, arXiv 2506.09045).
 
-    A step reuses the last residual while the growth that was measured beforehand, of Flux by the
-    authors, adds up to less than `threshold`. More skipped steps in a row and a higher threshold
-    are faster and drift further; the `retention` share of the first steps keeps the layout.
+    How the magnitude of the residual changes from step to step was measured beforehand (for Flux,
+    by the authors). A step reuses the last residual while the accumulated change is below
+    `threshold`. More skipped steps in a row and a higher threshold are faster and change the
+    picture more. The first steps, a share of `retention`, are always computed, which preserves the
+    layout.
     """
 
     name: ClassVar[str] = "magcache"
     paper: ClassVar[str] = "arXiv 2506.09045"
     occupies: ClassVar[frozenset[str]] = frozenset({"block outputs"})
-    order: ClassVar[int] = 0  # first: other plans ask which layers run
+    order: ClassVar[int] = 0  # first, because other plans depend on which layers run
     known_good: ClassVar[tuple[dict[str, Value], ...]] = (
         {"max_skip_steps": 3, "threshold": 0.06, "retention": 0.2},
     )
 
-    # Not a threshold of 0: a measured growth of exactly 1 is under it.
+    # A threshold of 0 alone is not neutral: steps with a measured ratio of exactly 1 are skipped.
     neutral: ClassVar[dict[str, Value]] = {"max_skip_steps": 0, "threshold": 0.0, "retention": 1.0}
 
     max_skip_steps: int = knob(
-        (1, 2, 3, 4, 5), low=0, high=1000, off=0, help="most steps in a row that are skipped"
+        (1, 2, 3, 4, 5), low=0, high=1000, off=0, help="maximum number of steps skipped in a row"
     )
     threshold: float = knob(
         (0.03, 0.06, 0.09, 0.12, 0.15, 0.18, 0.21, 0.24),
         low=0.0,
         high=10.0,
-        help="accumulated growth under which a step is skipped",
+        help="accumulated change of the residual's magnitude below which a step is skipped",
     )
     retention: float = knob(
         (0.1, 0.2, 0.3),
         low=0.0,
         high=1.0,
-        gentle=True,
-        help="share of the first steps that are computed",
+        gentler_when_higher=True,
+        help="share of the steps, from the first on, that are always computed",
     )
 
     def plan(self, plan: Plan) -> None:
-        """Follow the package's rule; it sees the number of the step and nothing of the picture."""
+        """Follow diffusers' rule, which depends on the step's number and not on the picture."""
         config = self._config(len(plan.steps))
-        first = self._kept(len(plan.steps))
+        first = self._retained(len(plan.steps))
         ratio, error, skipped = 1.0, 0.0, 0
         for number, step in enumerate(plan.steps):
             if number < first:
@@ -69,11 +71,11 @@ class MagCache(Accelerator):
 
     @classmethod
     def check(cls, pipeline: Any) -> None:
-        """The growth was measured for Flux; for SD3 nobody has published one."""
+        """Magnitudes have been published for Flux alone."""
         check_denoiser(cls.name, pipeline, ("FluxTransformer2DModel",))
 
     def check_call(self, pipeline: Any, arguments: dict[str, Any]) -> None:
-        """The growth is known by the number of steps, for their usual places."""
+        """The magnitudes are interpolated to a number of steps, for the usual sigmas."""
         if arguments.get("sigmas") is not None:
             raise UnfitError("magcache needs num_inference_steps; it does not know other sigmas")
 
@@ -85,20 +87,20 @@ class MagCache(Accelerator):
         config = self._config(1)
 
         def begin() -> None:
-            """Give the hooks, which count from here on, the growth of the steps that are left."""
-            usual = self._config(len(pipeline.scheduler.timesteps)).mag_ratios
-            kept = self._kept(generation.steps) - generation.step
-            left = generation.steps - generation.step
-            config.num_inference_steps = left
-            config.mag_ratios = usual[generation.first + generation.step :][:left]
-            config.retention_ratio = max(kept, 0) / left
+            """Configure the hooks, which count from this step on, for the remaining steps."""
+            ratios = self._config(len(pipeline.scheduler.timesteps)).mag_ratios
+            retained = self._retained(generation.steps) - generation.step
+            remaining = generation.steps - generation.step
+            config.num_inference_steps = remaining
+            config.mag_ratios = ratios[generation.first + generation.step :][:remaining]
+            config.retention_ratio = max(retained, 0) / remaining
 
         apply = partial(apply_mag_cache, denoiser, config)
         leader = "mag_cache_leader_block_hook"
         return hooked(denoiser, generation, apply, skips_blocks=leader, begin=begin)
 
-    def _kept(self, steps: int) -> int:
-        """How many of the first steps are computed."""
+    def _retained(self, steps: int) -> int:
+        """How many of the first steps are always computed."""
         return int(self.retention * steps + 0.5)
 
     def _config(self, steps: int) -> Any:

@@ -14,10 +14,10 @@ from tuner.plans.plan import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class PyramidAttentionBroadcast(Accelerator):
-    """Compute attentions every few steps only (Zhao et al., 2024, arXiv 2408.12588).
+    """Reuse attention outputs for several steps (Zhao et al., 2024, arXiv 2408.12588).
 
-    Cross-attention changes least from step to step and bears the longer interval. Longer intervals
-    are faster and drift further; more warm-up steps keep the picture's layout.
+    Cross-attention changes least from step to step and tolerates the longer interval. Longer
+    intervals are faster and change the picture more; more warm-up steps preserve its layout.
     """
 
     name: ClassVar[str] = "pab"
@@ -31,17 +31,23 @@ class PyramidAttentionBroadcast(Accelerator):
     neutral: ClassVar[dict[str, Value]] = {"cross_interval": 1, "self_interval": 1, "warmup": 0}
 
     cross_interval: int = knob(
-        (2, 3, 4, 5, 6), low=1, high=1000, off=1, help="cross-attention's interval in steps"
+        (2, 3, 4, 5, 6), low=1, high=1000, off=1, help="interval in steps of cross-attention"
     )
-    self_interval: int = knob((1, 2, 3, 4), low=1, high=1000, help="self-attention's interval")
+    self_interval: int = knob(
+        (1, 2, 3, 4), low=1, high=1000, help="interval in steps of self-attention"
+    )
     warmup: int = knob(
-        (1, 2, 4, 8), low=0, high=1000, gentle=True, help="steps before anything is reused"
+        (1, 2, 4, 8),
+        low=0,
+        high=1000,
+        gentler_when_higher=True,
+        help="first steps at which nothing is reused",
     )
 
     def plan(self, plan: Plan) -> None:
-        """A layer counts its own runs; it computes when the interval divides their number."""
+        """A layer counts its own runs and computes if the interval divides their number."""
         for index in range(len(plan.shape.layers)):
-            runs, kept_self, kept_cross = 0, 0, 0
+            runs, last_self, last_cross = 0, 0, 0  # the last steps that computed its attentions
             for number, step in enumerate(plan.steps):
                 if step.self_source[index] is None:
                     continue
@@ -49,27 +55,27 @@ class PyramidAttentionBroadcast(Accelerator):
                     runs = 0
                 fresh = runs == 0 or number < self.warmup
                 if fresh or runs % self.self_interval == 0:
-                    kept_self = number
+                    last_self = number
                 if fresh or runs % self.cross_interval == 0:
-                    kept_cross = number
-                step.self_source[index], step.cross_source[index] = kept_self, kept_cross
+                    last_cross = number
+                step.self_source[index], step.cross_source[index] = last_self, last_cross
                 runs += 1
 
     @classmethod
     def check(cls, pipeline: Any) -> None:
-        """It takes blocks of self-attention and cross-attention."""
+        """It needs blocks of self-attention and cross-attention."""
         check_denoiser(cls.name, pipeline, ("UNet2DConditionModel", "PixArtTransformer2DModel"))
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Hook every attention."""
         from diffusers import PyramidAttentionBroadcastConfig, apply_pyramid_attention_broadcast
 
-        reused = (self.warmup - 1, 10**9)  # where a step lies between, its attentions may be old
+        reusing = (self.warmup - 1, 10**9)  # steps between these two may reuse attentions
         config = PyramidAttentionBroadcastConfig(
             spatial_attention_block_skip_range=self.self_interval,
-            spatial_attention_timestep_skip_range=reused,
+            spatial_attention_timestep_skip_range=reusing,
             cross_attention_block_skip_range=self.cross_interval,
-            cross_attention_timestep_skip_range=reused,
+            cross_attention_timestep_skip_range=reusing,
             current_timestep_callback=lambda: generation.step,
         )
         denoiser = denoiser_of(pipeline)

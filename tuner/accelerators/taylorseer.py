@@ -14,11 +14,11 @@ from tuner.plans.plan import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class TaylorSeer(Accelerator):
-    """Foretell attentions from their last changes (Liu et al., 2025, arXiv 2503.06923).
+    """Extrapolate attention outputs (Liu et al., 2025, arXiv 2503.06923).
 
-    Between two computed steps every attention's output is continued by a Taylor series of order
-    `max_order`; order 0 is plain reuse. A longer interval is faster and drifts further, more
-    warm-up steps keep the picture's layout, a higher order needs more memory.
+    Between two computed steps the output of every attention is extrapolated by a Taylor series of
+    order `max_order`; order 0 is plain reuse. A longer interval is faster and changes the picture
+    more; more warm-up steps preserve its layout; a higher order needs more memory.
     """
 
     name: ClassVar[str] = "taylorseer"
@@ -32,41 +32,45 @@ class TaylorSeer(Accelerator):
     neutral: ClassVar[dict[str, Value]] = {"cache_interval": 1, "warmup": 1, "max_order": 0}
 
     cache_interval: int = knob(
-        (2, 3, 4, 5, 6), low=1, high=1000, off=1, help="steps from one computed step to the next"
+        (2, 3, 4, 5, 6), low=1, high=1000, off=1, help="steps between computed steps"
     )
     warmup: int = knob(
-        (1, 2, 3, 5), low=1, high=1000, gentle=True, help="steps before anything is foretold"
+        (1, 2, 3, 5),
+        low=1,
+        high=1000,
+        gentler_when_higher=True,
+        help="first steps at which nothing is extrapolated",
     )
     max_order: int = knob(
-        (0, 1, 2), low=0, high=4, gentle=True, help="highest derivative of the series"
+        (0, 1, 2), low=0, high=4, gentler_when_higher=True, help="highest derivative of the series"
     )
 
     def plan(self, plan: Plan) -> None:
-        """A layer counts its own runs; the order matters as far as there are runs to differ."""
+        """A layer counts its own runs. The order that it can use is limited by computed runs."""
         for index in range(len(plan.shape.layers)):
-            runs, computed = 0, 0
-            kept = 0
+            runs, computed = 0, 0  # all runs of the layer, and those that were computed
+            last = 0  # the last step that was computed
             for number, step in enumerate(plan.steps):
                 if step.self_source[index] is None:
                     continue
                 if number in plan.full_steps:
                     runs = computed = 0
                 if runs < self.warmup or (runs - self.warmup - 1) % self.cache_interval == 0:
-                    kept = number
+                    last = number
                     computed += 1
                 else:
                     order = min(self.max_order, computed - 1)
                     plan.data_dependent[self.name] = max(
                         plan.data_dependent.get(self.name, ()), (order,)
                     )
-                step.self_source[index] = kept
+                step.self_source[index] = last
                 if step.cross_source[index] is not None:
-                    step.cross_source[index] = kept
+                    step.cross_source[index] = last
                 runs += 1
 
     @classmethod
     def check(cls, pipeline: Any) -> None:
-        """It takes blocks whose attentions are called attn, or attn1 and attn2."""
+        """It needs blocks whose attentions are named attn, or attn1 and attn2."""
         kinds = (
             "UNet2DConditionModel",
             "PixArtTransformer2DModel",
@@ -78,7 +82,7 @@ class TaylorSeer(Accelerator):
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Hook every attention.
 
-        The names that diffusers looks for by itself end in "attn": U-Nets and PixArt have none.
+        diffusers looks by default for names that end in "attn", which U-Nets and PixArt lack.
         """
         from diffusers import TaylorSeerCacheConfig, apply_taylorseer_cache
 

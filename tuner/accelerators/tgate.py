@@ -16,13 +16,13 @@ from tuner.plans.plan import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class TGate(Accelerator):
-    """Keep attention outputs over steps, and drop guidance after a gate.
+    """Reuse attention outputs, and drop guidance after a gate step.
 
-    (Zhang, Liu et al., 2024, arXiv 2404.02747.) Before the gate
-    step, self-attention is computed every `sp_interval` steps once `warmup` steps are done; from
-    the gate on, cross-attention is a stored average, the batch is halved because there is no
-    classifier-free guidance any more, and self-attention is computed every `fi_interval` steps.
-    An earlier gate and longer intervals are faster and follow the prompt less.
+    (Zhang, Liu et al., 2024, arXiv 2404.02747.) Before the gate step, self-attention is computed
+    every `sp_interval` steps once `warmup` steps are done. From the gate step on, cross-attention
+    is a stored average, the batch is halved because classifier-free guidance ends, and
+    self-attention is computed every `fi_interval` steps. An earlier gate and longer intervals are
+    faster and follow the prompt less.
     """
 
     name: ClassVar[str] = "tgate"
@@ -46,21 +46,31 @@ class TGate(Accelerator):
         low=1,
         high=1000,
         off=20,
-        gentle=True,
-        help="the first step without guidance",
+        gentler_when_higher=True,
+        help="first step without guidance",
     )
     sp_interval: int = knob(
-        tuple(range(2, 10)), low=1, high=1000, help="self-attention's interval before the gate"
+        tuple(range(2, 10)),
+        low=1,
+        high=1000,
+        help="interval in steps of self-attention before the gate",
     )
     fi_interval: int = knob(
-        tuple(range(1, 6)), low=1, high=1000, help="self-attention's interval after the gate"
+        tuple(range(1, 6)),
+        low=1,
+        high=1000,
+        help="interval in steps of self-attention after the gate",
     )
     warmup: int = knob(
-        (1, 2, 3), low=0, high=1000, gentle=True, help="steps before self-attention is reused"
+        (1, 2, 3),
+        low=0,
+        high=1000,
+        gentler_when_higher=True,
+        help="first steps at which self-attention is not reused",
     )
 
     def plan(self, plan: Plan) -> None:
-        """Follow the package's `tgate_scheduler`, for each layer at the steps at which it runs."""
+        """Follow the package's `tgate_scheduler` for each layer, at the steps at which it runs."""
         for number, step in enumerate(plan.steps):
             step.guided = number < self.gate_step
         known: dict[tuple[bool, ...], list[tuple[int, int] | None]] = {}
@@ -73,41 +83,44 @@ class TGate(Accelerator):
                     step.self_source[index], step.cross_source[index] = sources
 
     def _sources(self, live: tuple[bool, ...]) -> list[tuple[int, int] | None]:
-        """By step: where a layer's self- and cross-attention come from; None where it is off."""
-        found: list[tuple[int, int] | None] = []
-        kept_self: int | None = None
-        kept_cross = self.gate_step - 1  # a full step, at which every layer runs
+        """By step: the steps that a layer's self- and cross-attention are taken from.
+
+        `live` says at which steps the layer runs; at the others the entry is None.
+        """
+        sources: list[tuple[int, int] | None] = []
+        stored_self: int | None = None  # the step whose self-attention is stored
+        stored_cross = self.gate_step - 1  # a full step, at which every layer runs
         for number, runs in enumerate(live):
             if not runs:
-                found.append(None)
+                sources.append(None)
                 continue
             if number < self.gate_step - 1:
-                fresh = number <= self.warmup or number % self.sp_interval == 0
-                keep = number >= self.warmup
+                computes = number <= self.warmup or number % self.sp_interval == 0
+                stores = number >= self.warmup
             elif number == self.gate_step - 1:
-                fresh = keep = True
+                computes = stores = True
             else:
-                fresh = keep = number % self.fi_interval == 0
-            own_self = number if fresh or kept_self is None else kept_self
-            found.append((own_self, kept_cross if number >= self.gate_step else number))
-            if fresh and keep:
-                kept_self = number
-        return found
+                computes = stores = number % self.fi_interval == 0
+            self_source = number if computes or stored_self is None else stored_self
+            sources.append((self_source, stored_cross if number >= self.gate_step else number))
+            if computes and stores:
+                stored_self = number
+        return sources
 
     @classmethod
     def check(cls, pipeline: Any) -> None:
-        """T-GATE brings its own denoising loop for each pipeline class that it knows."""
+        """The package has a denoising loop of its own for each pipeline class that it supports."""
         _loader(pipeline)
 
     def check_call(self, pipeline: Any, arguments: dict[str, Any]) -> None:
-        """Without guidance there is no batch to halve at the gate."""
+        """Without guidance there is no second half of the batch to drop at the gate."""
         check_guided(self.name, pipeline, arguments)
 
     def check_pass(self, generation: Generation) -> None:
-        """A batch that is halved before the gate leaves nothing to average there."""
+        """A batch that is halved before the gate leaves nothing to average at the gate."""
         if generation.resized and generation.step < self.gate_step <= generation.steps:
             raise UnfitError(
-                f"tgate ends guidance at step {self.gate_step} itself, and this call's batch "
+                f"tgate itself ends guidance at step {self.gate_step}, but this call's batch "
                 f"changes at step {generation.step} (a callback that ends guidance does so); "
                 "leave the callback out"
             )
@@ -117,11 +130,11 @@ class TGate(Accelerator):
         return frozenset({self.gate_step - 1, self.gate_step})
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
-        """Generate with the package's loop."""
+        """Run the package's denoising loop in the place of the pipeline's."""
         attentions = _Attentions()
         _loader(pipeline)(pipeline)
         loop = pipeline.__dict__.pop("tgate").__func__
-        call.function = _with_callbacks(_where(loop, register_forward=attentions.ask))
+        call.function = _with_callbacks(_with_globals(loop, register_forward=attentions.set_modes))
         call.extra = {
             "gate_step": self.gate_step,
             "sp_interval": self.sp_interval,
@@ -140,28 +153,29 @@ class TGate(Accelerator):
 
 
 class _Attentions:
-    """Keeps the outputs of a denoiser's attentions, as the step at work asks for it.
+    """Stores and reuses the outputs of a denoiser's attentions, as the package's loop demands.
 
-    The package gives every attention a new function at each step, which looks up a signature at
-    each call and leaves the attention's processor out. Here they are wrapped once: the same
-    arithmetic, by the processors that are there, with less of the host's time between kernels.
+    The package replaces the function of every attention at each step; its functions look up a
+    signature at each call and bypass the attention's processor. Here each attention is wrapped
+    once: the arithmetic is the same, the attention's own processor runs, and the host spends less
+    time between kernels.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[Any, Any] = {}
+        self._stored: dict[Any, Any] = {}
         self.forget()
 
     def forget(self) -> None:
-        """Let go of what an earlier generation left."""
+        """Drop everything that an earlier generation left."""
         self.drop()
-        self._self = self._cross = {"cache": False, "reuse": False}
-        self._whole = True
+        self._self_mode = self._cross_mode = {"cache": False, "reuse": False}
+        self._keep_shape = True
 
     def drop(self) -> None:
-        """Let go of the stored outputs, which fit another batch."""
-        self._kept.clear()
+        """Drop the stored outputs, as when they are of another batch size."""
+        self._stored.clear()
 
-    def ask(
+    def set_modes(
         self,
         model: Any,
         filter_name: str,
@@ -169,14 +183,14 @@ class _Attentions:
         sa_kward: dict[str, bool],
         ca_kward: dict[str, bool],
     ) -> None:
-        """In the place of the package's `register_forward`: what to keep and reuse from now on."""
-        self._self, self._cross, self._whole = sa_kward, ca_kward, keep_shape
+        """Set what is stored and reused from now on; replaces the package's `register_forward`."""
+        self._self_mode, self._cross_mode, self._keep_shape = sa_kward, ca_kward, keep_shape
 
     def wrap(self, denoiser: Any) -> None:
-        """Keep the outputs of all its attentions from now on."""
-        for one in denoiser.modules():
-            if type(one).__name__ == "Attention":
-                one.forward = self._wrapped(one)
+        """Wrap all attentions of a denoiser."""
+        for module in denoiser.modules():
+            if type(module).__name__ == "Attention":
+                module.forward = self._wrapped(module)
 
     def _wrapped(self, attention: Any) -> Callable[..., Any]:
         compute = attention.forward
@@ -184,77 +198,85 @@ class _Attentions:
         def forward(
             hidden_states: Any, encoder_hidden_states: Any = None, *args: Any, **kwargs: Any
         ) -> Any:
-            asked = self._self if encoder_hidden_states is None else self._cross
-            if asked["reuse"] and attention in self._kept:
-                return self._kept[attention]
+            mode = self._self_mode if encoder_hidden_states is None else self._cross_mode
+            if mode["reuse"] and attention in self._stored:
+                return self._stored[attention]
             output = compute(hidden_states, encoder_hidden_states, *args, **kwargs)
-            if asked["cache"]:
-                kept = output
-                if not self._whole:
-                    without, prompted = output.chunk(2)
-                    kept = (without + prompted) / 2
-                self._kept[attention] = kept
+            if mode["cache"]:
+                stored = output
+                if not self._keep_shape:
+                    unprompted, prompted = output.chunk(2)
+                    stored = (unprompted + prompted) / 2
+                self._stored[attention] = stored
             return output
 
         return forward
 
 
 def _with_callbacks(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """The loop, where callbacks that change tensors do what they do in the pipeline's own loop.
+    """The package's loop, with callbacks that have the same effect as in the pipeline's own loop.
 
-    The package's loop takes the latents back, and of the others not the ones that it goes on with.
+    The package's loop continues with the latents that a callback returns, but ignores some of the
+    other tensors that the callback may change.
     """
     signature = inspect.signature(loop)
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs)
-        callback = given.arguments.get("callback_on_step_end")
+        bound = signature.bind(*args, **kwargs)
+        callback = bound.arguments.get("callback_on_step_end")
         if callback is not None:
-            given.arguments["callback_on_step_end"] = _answers(callback)
+            bound.arguments["callback_on_step_end"] = _checked(callback)
             if hasattr(callback, "tensor_inputs"):
-                given.arguments["callback_on_step_end_tensor_inputs"] = callback.tensor_inputs
-        return loop(*given.args, **given.kwargs)
+                bound.arguments["callback_on_step_end_tensor_inputs"] = callback.tensor_inputs
+        return loop(*bound.args, **bound.kwargs)
 
     return function
 
 
-def _answers(callback: Callable[..., Any]) -> Callable[..., Any]:
-    def answer(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> Any:
+def _checked(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """The callback, whose result is adapted to the package's loop or refused.
+
+    Raises:
+        UnfitError: the callback changes a tensor that the package's loop would ignore.
+    """
+
+    def function(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> Any:
         before = dict(tensors)
-        found = dict(callback(pipeline, step, timestep, tensors))
-        # The pipeline's own loop does not use the negative prompt by itself, and this one does.
-        found.pop("negative_prompt_embeds", None)
-        changed = [k for k, v in found.items() if k != "latents" and v is not before.get(k)]
+        after = dict(callback(pipeline, step, timestep, tensors))
+        # The package's loop would use this tensor; the pipeline's own loop ignores it.
+        after.pop("negative_prompt_embeds", None)
+        changed = [k for k, v in after.items() if k != "latents" and v is not before.get(k)]
         if changed == ["prompt_embeds"] and not pipeline.do_classifier_free_guidance:
-            # Without guidance this loop goes on with what it calls the negative prompt.
-            return found | {"negative_prompt_embeds": found["prompt_embeds"]}
+            # Without guidance the package's loop uses the prompt under this name.
+            return after | {"negative_prompt_embeds": after["prompt_embeds"]}
         if changed:
             raise UnfitError(
-                f"tgate's denoising loop takes no other {' and '.join(changed)} in mid-call, and "
+                f"tgate's denoising loop cannot change {' and '.join(changed)} during a call, but "
                 f"the callback changes it at step {step}; leave the callback out"
             )
-        return found
+        return after
 
-    return answer
+    return function
 
 
-def _where(function: Any, **names: Any) -> Any:
-    """The function with other meanings for some of its module's names; the module stays."""
+def _with_globals(function: Any, **names: Any) -> Any:
+    """A copy of a function that sees other values for some global names of its module."""
     import torch
 
     plain = inspect.unwrap(function)
-    made = FunctionType(
+    copy = FunctionType(
         plain.__code__,
         plain.__globals__ | names,
         plain.__name__,
         plain.__defaults__,
         plain.__closure__,
     )
-    made.__kwdefaults__ = plain.__kwdefaults__
-    return torch.no_grad()(made)
+    copy.__kwdefaults__ = plain.__kwdefaults__
+    return torch.no_grad()(copy)
 
 
 def _loader(pipeline: Any) -> Callable[[Any], Any]:
+    """The package's function that gives a pipeline the loop; an `UnfitError` if there is none."""
     import tgate
 
     loaders = {

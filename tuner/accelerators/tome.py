@@ -16,9 +16,9 @@ from tuner.plans.plan import Plan
 class ToMe(Accelerator):
     """Merge similar tokens around self-attention (Bolya and Hoffman, 2023, arXiv 2303.17604).
 
-    A higher ratio merges more tokens: faster attention, less detail. A higher `max_downsample`
-    merges in a U-Net's lower-resolution layers too; a transformer's layers are all of one
-    resolution, and it says nothing there. Fused attention leaves little to gain.
+    A higher ratio merges more tokens: attention is faster and the picture has less detail. A higher
+    `max_downsample` also merges in a U-Net's layers of lower resolution; a transformer's layers all
+    have the same resolution, and it has no effect. With fused attention there is little to gain.
     """
 
     name: ClassVar[str] = "tome"
@@ -37,14 +37,14 @@ class ToMe(Accelerator):
         low=0.0,
         high=1.0,
         off=0.0,
-        help="share of tokens to merge; more than 0.75 merges 0.75",
+        help="share of tokens to merge; at most 0.75 are merged",
     )
     max_downsample: int = knob(
-        (1, 2, 3, 4), low=1, high=8, help="merge in layers with at most this downsampling"
+        (1, 2, 3, 4), low=1, high=8, help="largest downsampling of the layers that merge"
     )
 
     def plan(self, plan: Plan) -> None:
-        """How many tokens each layer merges; a 2x2 patch keeps at least one of its four."""
+        """How many tokens each layer merges: at least one of each 2x2 patch remains."""
         for index, layer in enumerate(plan.shape.layers):
             if layer.downsample <= self.max_downsample:
                 height = ceil(plan.shape.height / layer.downsample)
@@ -54,13 +54,13 @@ class ToMe(Accelerator):
 
     @classmethod
     def check(cls, pipeline: Any) -> None:
-        """ToMe needs transformer blocks over an image's grid."""
+        """ToMe needs transformer blocks over a grid of image tokens."""
         check_denoiser(cls.name, pipeline, ("UNet2DConditionModel", "PixArtTransformer2DModel"))
         denoiser = denoiser_of(pipeline)
         if any(vars(module).get("only_cross_attention") for module in denoiser.modules()):
             raise UnfitError(
                 "tome merges the tokens of self-attention, and layers of this "
-                f"{type(denoiser).__name__} have none (only_cross_attention)"
+                f"{type(denoiser).__name__} have no self-attention (only_cross_attention)"
             )
         if any(getattr(module, "fused_projections", False) for module in denoiser.modules()):
             raise UnfitError(
@@ -69,20 +69,21 @@ class ToMe(Accelerator):
             )
 
     def slow_because(self, pipeline: Any) -> str | None:
-        """Fused attention never writes down the matrix that merging makes smaller."""
-        kinds = {type(one).__name__ for one in denoiser_of(pipeline).attn_processors.values()}
+        """Fused attention does not store the matrix that merging would make smaller."""
+        processors = denoiser_of(pipeline).attn_processors.values()
+        kinds = {type(processor).__name__ for processor in processors}
         if any("2_0" in kind or "XFormers" in kind or "Flash" in kind for kind in kinds):
-            return "fused attention leaves merging little to save (tomesd issues 19 and 57)"
+            return "with fused attention, merging saves little time (tomesd issues 19 and 57)"
         return None
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Hook the self-attentions' projections.
 
-        tomesd's own patch unmerges around the whole attention module, so that T-GATE would keep
-        merged tokens and later unmerge them with another map, and it drops its random choice
-        for odd batches. Here tokens are merged before the query, key and value projections and
-        unmerged after the output projection: the same arithmetic, and whatever keeps an
-        attention's output keeps it unmerged.
+        tomesd's own patch merges and unmerges around the whole attention module. T-GATE would then
+        store merged tokens and unmerge them at a later step with another matching. Also, tomesd
+        makes no random choice for batches of odd size. Here tokens are merged before the query, key
+        and value projections and unmerged after the output projection: the arithmetic is the same,
+        and whatever stores the output of an attention stores it unmerged.
         """
         from diffusers.models.attention import BasicTransformerBlock
 
@@ -102,7 +103,7 @@ class ToMe(Accelerator):
 
 
 class _Merging:
-    """What all layers of one application share: the arguments, the image's size, the rng."""
+    """What all layers of a denoiser share: the knobs, the size of the token grid, the rng."""
 
     def __init__(self, ratio: float, max_downsample: int, generation: Generation) -> None:
         self.ratio = ratio
@@ -111,16 +112,19 @@ class _Merging:
         self.size = (0, 0)
 
     def restart(self) -> None:
-        """Draw the same choices again, whatever ran before."""
+        """Start the random choices from the seed again, whatever ran before."""
         self.generation.rng = None
 
     def see_denoiser(self, module: Any, args: tuple[Any, ...]) -> None:
-        """Remember the height and width of the finest grid: the latent, or its patches."""
+        """Note the height and width of the finest token grid: the latent's, or its patches'."""
         patch = patch_of(module)
         self.size = (args[0].shape[2] // patch, args[0].shape[3] // patch)
 
     def matching(self, tokens: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]] | None:
-        """Functions that merge and unmerge, or None where this layer's tokens stay."""
+        """Functions that merge and unmerge these tokens, or None if this layer merges none.
+
+        `tokens` has the shape (batch, tokens, channels).
+        """
         import torch
         from tomesd.merge import bipartite_soft_matching_random2d
 
@@ -151,39 +155,49 @@ class _Merging:
 def averages(
     unmerge: Callable[[Any], Any], tokens: Any, height: int, width: int, merged: int
 ) -> Callable[[Any], Any]:
-    """What merges tokens as tomesd does, in the same order of additions each time.
+    """A function that merges tokens as tomesd does, but is deterministic on a GPU.
 
-    tomesd adds tokens up with `scatter_reduce`, whose order a GPU chooses anew at each call. Here
-    it is a product with a matrix of shares. `unmerge` tells who is merged with whom; `tokens` has
-    the shape (batch, height · width, channels), of which each 2x2 patch keeps one at least.
+    tomesd adds tokens up with `scatter_reduce`, whose order of additions on a GPU varies from call
+    to call. Here the averages are a product with a matrix of weights.
+
+    Args:
+        unmerge: tomesd's function, which determines which tokens are merged with which.
+        tokens: of shape (batch, height · width, channels).
+        height: of the token grid.
+        width: of the token grid.
+        merged: how many tokens are to be merged; at least one of each 2x2 patch remains.
+
+    Returns:
+        A function from tokens of the same number to fewer: first those that are not merged, then
+        the averages.
     """
     import torch
 
     batch, count, _ = tokens.shape
-    kept = (height // 2) * (width // 2)  # those that others are merged into: the last ones
-    alone = count - min(merged, count - kept) - kept
-    places = torch.arange(alone + kept, device=tokens.device)
+    targets = (height // 2) * (width // 2)  # tokens that others are merged into; the last places
+    alone = count - min(merged, count - targets) - targets
+    places = torch.arange(alone + targets, device=tokens.device)
     place = unmerge(places.expand(batch, -1).unsqueeze(-1)).squeeze(-1)  # of each token
-    # Of those that are merged any one stands there, and is not read.
+    # A token at each place. Where several are merged it is an arbitrary one, which is not read.
     of_place = torch.zeros_like(places).repeat(batch, 1)
     of_place.scatter_(1, place, torch.arange(count, device=tokens.device).repeat(batch, 1))
-    stay = of_place[:, :alone].unsqueeze(-1)
-    row = (place - alone + 1).clamp(min=0)  # the first row takes those that stay
-    shares = torch.zeros(batch, kept + 1, count, dtype=tokens.dtype, device=tokens.device)
-    sizes = torch.zeros(batch, kept + 1, device=tokens.device)  # whole numbers: exact in any order
+    unmerged = of_place[:, :alone].unsqueeze(-1)
+    row = (place - alone + 1).clamp(min=0)  # row 0 collects the tokens that are not merged
+    weights = torch.zeros(batch, targets + 1, count, dtype=tokens.dtype, device=tokens.device)
+    sizes = torch.zeros(batch, targets + 1, device=tokens.device)  # whole numbers: sums are exact
     sizes.scatter_add_(1, row, torch.ones_like(row, dtype=sizes.dtype))
-    each = (1 / sizes).gather(1, row).to(tokens.dtype)
-    shares = shares.scatter_(1, row.unsqueeze(1), each.unsqueeze(1))[:, 1:]
+    weight = (1 / sizes).gather(1, row).to(tokens.dtype)
+    weights = weights.scatter_(1, row.unsqueeze(1), weight.unsqueeze(1))[:, 1:]
 
     def merge(x: Any) -> Any:
-        unmerged = x.gather(1, stay.expand(-1, -1, x.shape[-1]))
-        return torch.cat([unmerged, shares.to(x.dtype) @ x], dim=1)
+        rest = x.gather(1, unmerged.expand(-1, -1, x.shape[-1]))
+        return torch.cat([rest, weights.to(x.dtype) @ x], dim=1)
 
     return merge
 
 
 class _Layer:
-    """One transformer block: its tokens are matched when its self-attention projects them."""
+    """The hooks of one transformer block, whose tokens are matched at the first projection."""
 
     def __init__(self, merging: _Merging) -> None:
         self.merging = merging
@@ -193,11 +207,11 @@ class _Layer:
         self.merged: tuple[Any, Any] | None = None  # the projections' input and its merged form
 
     def see_block(self, module: Any, args: tuple[Any, ...]) -> None:
-        """Keep the block's input, by which tokens are matched."""
+        """Store the block's input, by whose similarity tokens are matched."""
         self.metric = args[0]
 
     def leave_block(self, module: Any, args: tuple[Any, ...], output: Any) -> None:
-        """Let go of it where something else stood in for the self-attention."""
+        """Drop the input, in case the self-attention did not run (its output was reused)."""
         self.metric = None
 
     def merge(self, module: Any, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -212,16 +226,16 @@ class _Layer:
             return None
         if tokens.shape[:2] != self.size:
             raise UnfitError(
-                "tome merges the tokens that a self-attention is given, and this call projects "
-                f"others: {tuple(tokens.shape[:2])} rows and tokens, not {self.size}; make it "
-                "without what attends in another way, such as pag_scale"
+                "tome merges the inputs of self-attentions, but in this call one projects "
+                f"{tuple(tokens.shape[:2])} rows and tokens, not {self.size}; leave out arguments "
+                "that change self-attention, such as pag_scale"
             )
         if self.merged is None or self.merged[0] is not tokens:
             self.merged = (tokens, self.functions[0](tokens))
         return (self.merged[1],)
 
     def unmerge(self, module: Any, args: tuple[Any, ...], output: Any) -> Any:
-        """Give every token its own place again, and let go of the tensors."""
+        """Unmerge the output of the self-attention, and drop the stored tensors."""
         functions, self.functions, self.merged = self.functions, None, None
         return output if functions is None else functions[1](output)
 

@@ -1,8 +1,8 @@
-"""Applying several accelerators to one pipeline, call by call, so that nothing is to be undone.
+"""Applying several accelerators to one pipeline.
 
-The modules that a call patches are a double of the denoiser (`_double.py`), which stands in for it
-in that call alone (`_gate.py`). The pipeline itself is marked as ours, and `pipeline(...)` is the
-accelerated call (`_owner.py`).
+Each call patches a double of the denoiser (`tuner.pipelines.double`), which replaces the denoiser
+during that call alone (`tuner.pipelines.gate`), so that nothing has to be undone afterwards. While
+accelerators are applied, `pipeline(...)` is the accelerated call (`tuner.pipelines.owner`).
 """
 
 import copy
@@ -17,14 +17,20 @@ from typing import Any
 from tuner.accelerators import Accelerator
 from tuner.applying.pass_counter import PassCounter
 from tuner.errors import UnfitError, UsageError
-from tuner.pipelines.arguments import has_callback, named, set_aside, steps_of, tells_steps
+from tuner.pipelines.arguments import (
+    detach_callbacks,
+    has_callback,
+    named,
+    names_steps,
+    steps_of,
+)
 from tuner.pipelines.calls import is_guided, values_of
 from tuner.pipelines.denoiser import denoiser_of, named_denoiser
 from tuner.pipelines.double import doubled
 from tuner.pipelines.foreign import check_untouched, has_compiled_blocks
-from tuner.pipelines.gate import sent_to
+from tuner.pipelines.gate import routed_to
 from tuner.pipelines.generation import Call, Generation
-from tuner.pipelines.owner import its_turn, plain_class, take_over
+from tuner.pipelines.owner import exclusive_call, plain_class, take_over
 
 Generate = Callable[..., Any]
 Forget = Callable[[], None]
@@ -35,18 +41,25 @@ Choose = Callable[[Any, dict[str, Any]], Sequence[Accelerator]]
 def applied(
     pipeline: Any, accelerators: Sequence[Accelerator], *, seed: int = 0
 ) -> Iterator[Generate]:
-    """Apply accelerators for the length of a ``with`` block; gives back `generate`.
+    """Apply accelerators for the length of a ``with`` block, which yields `generate`.
 
-    `generate` takes the pipeline's own arguments, and so does the pipeline itself meanwhile. Each
-    call begins from nothing: no feature, no random state and no attention of an earlier call is
-    seen. `seed` fixes what an accelerator draws at random (ToMe's choice of tokens), so that a
-    picture does not depend on what ran before, nor on the batch it stood in.
+    `generate` and, within the block, the pipeline itself are the accelerated call; both take the
+    pipeline's own arguments. Each call starts from scratch: it uses no feature, attention output or
+    random state of an earlier call.
 
-    Calls in several threads wait for one another where they are of one pipeline. Other pipelines
-    of the same denoiser go on as they are.
+    Calls of the same pipeline in several threads run one after the other. Other pipelines that use
+    the same denoiser are not affected.
 
-    Raises `UnfitError` where an accelerator does not fit the pipeline, its scheduler or a call,
-    and `UsageError` where somebody else changes what the denoiser computes, or after the block.
+    Args:
+        pipeline: a diffusers pipeline.
+        accelerators: those to apply, in any order; none for the plain pipeline.
+        seed: for the random choices of accelerators (ToMe's choice of tokens). A picture depends
+            neither on earlier calls nor on the other pictures of its batch.
+
+    Raises:
+        UnfitError: an accelerator does not fit the pipeline, its scheduler or a call.
+        UsageError: other code changes what the denoiser computes, or `generate` is called after
+            the end of the block.
     """
     generate, undo = started(pipeline, lambda *_: accelerators, [accelerators], seed=seed)
     try:
@@ -58,13 +71,17 @@ def applied(
 def started(
     pipeline: Any, choose: Choose, first: Iterable[Sequence[Accelerator]], *, seed: int
 ) -> tuple[Generate, Callable[[], None]]:
-    """As `applied`, but until what comes second is called, and with a choice at each call.
+    """Apply accelerators that are chosen anew for each call, until they are removed.
 
     Args:
         pipeline: a diffusers pipeline.
-        choose: is given the pipeline and a call's arguments by name, with their defaults.
-        first: those that are tried at once, so that what does not fit is told now.
+        choose: a function of the pipeline and a call's arguments (by name, with their defaults)
+            that returns the accelerators of the call.
+        first: sets of accelerators to try on the pipeline now, so that errors are raised early.
         seed: as in `applied`.
+
+    Returns:
+        The accelerated call, and a function that removes the accelerators from the pipeline.
     """
     ended = False
 
@@ -72,8 +89,9 @@ def started(
     def generate(self: Any, *args: Any, **kwargs: Any) -> Any:
         if ended:
             raise UsageError(
-                "this call is of an acceleration that has ended, by its undo or with its `with` "
-                "block; apply the setting again, or call the pipeline itself, which is plain now"
+                "this call belongs to an acceleration that has ended, by its undo or with its "
+                "`with` block; apply the setting again, or call the pipeline itself, which is not "
+                "accelerated any more"
             )
         return _call(self, choose, seed, args, kwargs)
 
@@ -86,7 +104,7 @@ def started(
 
     try:
         for accelerators in first:
-            _rehearse(pipeline, accelerators)
+            _try_patching(pipeline, accelerators)
     except BaseException:
         undo()
         raise
@@ -98,33 +116,33 @@ def _call(
 ) -> Any:
     """One accelerated call of the pipeline."""
     plain = plain_class(pipeline).__call__
-    with its_turn(pipeline):
+    with exclusive_call(pipeline):
         bound = inspect.signature(plain).bind(pipeline, *args, **kwargs)
         given = named(bound)
-        asked = values_of(pipeline, given)
-        if tells_steps(asked):
-            steps_of(asked)
-        ordered = sorted(choose(pipeline, asked), key=lambda one: one.order)
+        with_defaults = values_of(pipeline, given)
+        if names_steps(with_defaults):
+            steps_of(with_defaults)  # raises if they are wrong
+        ordered = _in_order(choose(pipeline, with_defaults))
         if not ordered:
             return plain(pipeline, *args, **kwargs)
         check_passes(pipeline, given, ordered)
-        for one in ordered:
-            one.check_call(pipeline, given)
+        for accelerator in ordered:
+            accelerator.check_call(pipeline, given)
         check(pipeline, ordered)
         generation = Generation(seed=seed)
-        watch = PassCounter(pipeline, generation, ordered)
+        counter = PassCounter(pipeline, generation, ordered)
         denoiser = denoiser_of(pipeline)
         with _stand_in(pipeline, follow=has_callback(given)) as (stand_in, double):
-            double.register_forward_pre_hook(watch.see_pass, with_kwargs=True)
+            double.register_forward_pre_hook(counter.see_pass, with_kwargs=True)
             call, forget = _patch(stand_in, ordered, generation)
             for forget_one in forget:
                 forget_one()
-            set_aside(bound)
+            detach_callbacks(bound)
             try:
-                with sent_to(denoiser, double), watch.over(given, denoiser):
+                with routed_to(denoiser, double), counter.during(given, denoiser):
                     if call.function is plain:
                         return plain(*bound.args, **bound.kwargs)
-                    # An accelerator's own loop may have the arguments in another order.
+                    # An accelerator's own loop may take the arguments in another order.
                     return call.function(**named(bound), **call.extra)
             finally:
                 for forget_one in forget:
@@ -133,9 +151,13 @@ def _call(
 
 @contextmanager
 def _stand_in(pipeline: Any, *, follow: bool = False) -> Iterator[tuple[Any, Any]]:
-    """A copy of the pipeline with a double of its denoiser, to be patched, and the double.
+    """A copy of the pipeline with a double of its denoiser, to be patched; and the double.
 
-    Both are emptied at the end, so that what refers to them in circles keeps no weights alive.
+    Both are emptied at the end, so that reference cycles do not keep weights alive.
+
+    Args:
+        pipeline: a diffusers pipeline.
+        follow: as in `doubled`.
     """
     with doubled(denoiser_of(pipeline), follow=follow) as double:
         stand_in = copy.copy(pipeline)
@@ -149,15 +171,19 @@ def _stand_in(pipeline: Any, *, follow: bool = False) -> Iterator[tuple[Any, Any
 def _patch(
     stand_in: Any, ordered: Sequence[Accelerator], generation: Generation
 ) -> tuple[Call, list[Forget]]:
-    """Put accelerators on a double; gives back how to call, and what forgets a generation."""
-    for one in ordered:
-        generation.full_steps |= one.full_steps()
+    """Patch a double; returns how to call it, and functions that drop what a generation stored."""
+    for accelerator in ordered:
+        generation.full_steps |= accelerator.full_steps()
     call = Call(function=plain_class(stand_in).__call__, extra={})
-    return call, [one.patch(stand_in, generation, call) for one in ordered]
+    return call, [accelerator.patch(stand_in, generation, call) for accelerator in ordered]
 
 
-def _rehearse(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
-    """Raise now what would be raised by each call; patches a double that is thrown away."""
+def _in_order(accelerators: Iterable[Accelerator]) -> list[Accelerator]:
+    return sorted(accelerators, key=lambda accelerator: accelerator.order)
+
+
+def _try_patching(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
+    """Patch a double that is discarded, to raise now the errors that each call would raise."""
     if not accelerators:
         return
     check(pipeline, accelerators)
@@ -165,31 +191,38 @@ def _rehearse(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
     if has_compiled_blocks(denoiser):
         warnings.warn(
             f"accelerated calls run the compiled blocks of this {type(denoiser).__name__} as they "
-            "were before compiling; compiled code does not see what accelerators change",
+            "were before compiling, because compiled code would ignore what accelerators change",
             stacklevel=2,
         )
-    ordered = sorted(accelerators, key=lambda one: one.order)
     with _stand_in(pipeline) as (stand_in, _):
-        _patch(stand_in, ordered, Generation())
+        _patch(stand_in, _in_order(accelerators), Generation())
 
 
 def check(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
-    """Raise `UnfitError`, in one line, where one of the accelerators does not fit."""
+    """Check that accelerators fit a pipeline and its scheduler.
+
+    Raises:
+        UnfitError: one does not fit; the message is one line.
+        UsageError: other code changes what the denoiser computes.
+    """
     if accelerators:
         check_untouched(denoiser_of(pipeline))
-    for one in accelerators:
-        one.check(pipeline)
+    for accelerator in accelerators:
+        accelerator.check(pipeline)
     check_scheduler(pipeline, accelerators)
 
 
 def check_scheduler(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
-    """Refuse schedulers that call the denoiser more than once a step or repeat a timestep."""
+    """Refuse schedulers that call the denoiser more than once a step or repeat a timestep.
+
+    Raises:
+        UnfitError: the pipeline has such a scheduler.
+    """
     name = type(pipeline.scheduler).__name__
     if accelerators and (pipeline.scheduler.order != 1 or name == "PNDMScheduler"):
-        names = "+".join(one.name for one in accelerators)
         raise UnfitError(
-            f"{names} counts denoising steps and {name} takes several passes for one; "
-            "use DDIM, DPM-Solver++ or UniPC, and FlowMatchEuler for flows"
+            f"{_names(accelerators)} counts denoising steps, and {name} makes several passes for "
+            "one; use DDIM, DPM-Solver++ or UniPC, or FlowMatchEuler for flow-matching models"
         )
 
 
@@ -198,18 +231,24 @@ def check_passes(
 ) -> None:
     """Refuse arguments that are known to add a second pass through the denoiser to each step.
 
-    Flux's `true_cfg_scale` adds one without the prompt, SD3's `skip_guidance_layers` one without
-    some of the layers. What other arguments add is refused by `PassCounter` once it happens.
+    Flux's `true_cfg_scale` adds a pass without the prompt, SD3's `skip_guidance_layers` one without
+    some of the layers. `PassCounter` refuses passes that other arguments add, when they happen.
+
+    Raises:
+        UnfitError: there is such an argument.
     """
-    names = "+".join(one.name for one in accelerators)
     scale = arguments.get("true_cfg_scale") or 1
     if accelerators and scale > 1 and is_guided(pipeline, arguments):
         raise UnfitError(
-            f"{names} counts denoising steps and true_cfg_scale = {scale} takes two passes for "
-            "one; use guidance_scale"
+            f"{_names(accelerators)} counts denoising steps, and true_cfg_scale = {scale} takes "
+            "two passes for one; use guidance_scale"
         )
     if accelerators and arguments.get("skip_guidance_layers") is not None:
         raise UnfitError(
-            f"{names} counts denoising steps and skip_guidance_layers takes two passes for one; "
-            "leave it out"
+            f"{_names(accelerators)} counts denoising steps, and skip_guidance_layers takes two "
+            "passes for one; leave it out"
         )
+
+
+def _names(accelerators: Iterable[Accelerator]) -> str:
+    return "+".join(accelerator.name for accelerator in accelerators)

@@ -1,7 +1,9 @@
-"""The contract of a metric; each file beside this one is one.
+"""The contract of a metric; each other file of this folder is one metric.
 
-A metric judges pictures by their prompts. The model's own one gives the score, whose loss is a
-study's second direction; others stand beside it, and so do comparisons with the baseline.
+There are two kinds. A `Metric` scores a picture by its prompt; the model's own metric gives the
+score, and the score loss is the second direction of a study. A `Comparison` compares a picture
+with the baseline's. Besides the score, a study may report any number of extra metrics of both
+kinds.
 """
 
 from collections.abc import Callable
@@ -10,43 +12,53 @@ from typing import Any, Protocol
 
 
 class Metric(Protocol):
-    """Judges pictures by their prompts; higher is better."""
+    """Scores pictures by their prompts; higher is better.
 
-    identity: str  # everything that changes its numbers: model, weights
+    `identity` names everything that changes the scores: the metric, its model and a digest of its
+    weights. It is part of the database keys under which baselines are cached and of what
+    distinguishes studies, so that scores of different weights are never mixed.
+    """
+
+    identity: str
 
     def score(self, images: list[Any], prompts: list[str]) -> list[float]:
-        """One number for each picture (`PIL.Image`) and its prompt."""
+        """One score for each picture (`PIL.Image`) and its prompt."""
 
 
 class Comparison(Protocol):
-    """Compares pictures with the baseline's of the same prompts and noise."""
+    """Compares pictures with the baseline's pictures of the same prompts and noise.
 
-    identity: str  # everything that changes its numbers: model, weights
+    `identity` names everything that changes the results, as in `Metric`. It is part of what
+    distinguishes studies.
+    """
+
+    identity: str
 
     def compare(self, images: list[Any], baseline: list[Any]) -> list[float]:
-        """One number for each picture (`PIL.Image`) and the baseline's of the same size."""
+        """One number for each picture (`PIL.Image`) and the baseline's picture of the same size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricKind:
-    """A metric by its name; what it needs is imported when it is loaded.
+    """A metric under its name; the packages that it needs are imported when it is loaded.
 
-    Beside the score, its figure is a mean over the prompts: of a comparison as it is, of a metric
-    that scores by prompts (a reward) the drop from the baseline, in the metric's own points. A
-    reward may be zero or less, so that a share of it would say nothing.
+    As an extra metric it gives one figure, a mean over the prompts. The figure of a `Comparison`
+    is the mean of its numbers. The figure of a `Metric` (such as a reward model) is the mean drop
+    from the baseline's score, in the metric's own points: a reward may be zero or negative, so a
+    relative loss would be meaningless.
     """
 
     name: str
     load: Callable[..., Any]  # takes `device` and the metric's own options
-    compares: bool = False  # a `Comparison`; else a `Metric`
-    above: bool = False  # a limit is the least that the figure may be, not the most
-    equal: float = 0.0  # the figure of pictures that are the baseline's
+    compares: bool = False  # whether it is a `Comparison`; otherwise it is a `Metric`
+    above: bool = False  # whether higher is better: a limit is then a minimum, not a maximum
+    equal: float = 0.0  # the figure of pictures that are equal to the baseline's
 
     @property
     def figure(self) -> str:
-        """What its figure is called: 'lpips', 'pickscore drop'."""
+        """The name of its figure: 'lpips', 'pickscore drop'."""
         return self.name if self.compares else f"{self.name} drop"
 
     def __call__(self, **options: Any) -> Any:
-        """Load the metric; raises `UsageError` where what it needs cannot be had."""
+        """Load the metric; raises `UsageError` where a package or the weights are missing."""
         return self.load(**options)

@@ -1,4 +1,4 @@
-"""What metrics share: telling weights apart, pictures as tensors, and one-line errors."""
+"""Helpers of metrics: a digest of weights, one-line errors, and pictures as tensors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,22 +11,27 @@ from tuner.loading import fingerprint
 
 @dataclass(frozen=True)
 class _Parts:
-    """Named as a pipeline names its parts."""
+    """A model in the form of a pipeline, whose modules are its `components`."""
 
     components: dict[str, Any]
 
 
 def weights_of(model: Any) -> str:
-    """A digest of a metric's weights, made as a pipeline's is."""
+    """A digest of a metric's weights, computed like a pipeline's; see `fingerprint`."""
     return fingerprint(_Parts({"metric": model}))
 
 
 @contextmanager
 def loading(what: str, remedy: str) -> Iterator[None]:
-    """Turn whatever goes wrong with a metric's packages, hub and weights into one line."""
+    """Turn any error while a metric is loaded into a `UsageError` of one line.
+
+    Args:
+        what: what is loaded, for the message.
+        remedy: what the user can do about it; the end of the message.
+    """
     try:
         yield
-    except Exception as error:  # import, hub, config and weight errors come in many kinds
+    except Exception as error:  # packages, hubs, configurations and weights raise many kinds
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UsageError(f"cannot load {what}: {reason[0]}; {remedy}") from error
 

@@ -14,9 +14,17 @@ class ClipScore:
     def __init__(
         self, *, device: str, model: str = MODEL, pretrained: str = PRETRAINED, name: str = "clip"
     ) -> None:
-        """Load the model; `local-dir:FOLDER` reads open_clip's config and weights from a folder.
+        """Load the model.
 
-        Raises `UsageError` where the weights cannot be had.
+        Args:
+            device: where it runs.
+            model: open_clip's name of the model, or `local-dir:FOLDER` for a folder with
+                open_clip's configuration and weights.
+            pretrained: open_clip's name of the weights, or a file; empty for a folder.
+            name: what the metric is called in messages and in its identity.
+
+        Raises:
+            UsageError: the model or its weights cannot be loaded.
         """
         import open_clip
 
@@ -28,9 +36,10 @@ class ClipScore:
             self._tokenize = open_clip.get_tokenizer(model)
         self._model.eval()
         self._device = device
-        # The same weights may lie elsewhere on another machine, and others in the same place.
-        place = model.rsplit("/", 1)[-1]
-        self.identity = f"{name} {place} {weights_of(self._model)}"
+        # Without the path: the same weights may be in another folder on another machine, and other
+        # weights in the same folder, which the digest distinguishes.
+        model_name = model.rsplit("/", 1)[-1]
+        self.identity = f"{name} {model_name} {weights_of(self._model)}"
 
     def score(self, images: list[Any], prompts: list[str]) -> list[float]:
         """CLIP score of each picture with its prompt, in points (100 is a perfect match)."""
@@ -39,7 +48,7 @@ class ClipScore:
         return scores
 
     def choose(self, image: Any, prompts: list[str]) -> int:
-        """Which of several prompts a picture fits best."""
+        """The index of the prompt that a picture fits best."""
         pictures, texts = self._embed([image], prompts)
         return int((texts @ pictures[0]).argmax())
 

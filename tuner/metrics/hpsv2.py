@@ -1,7 +1,8 @@
 """Human Preference Score v2.1 (Wu et al., 2023, arXiv 2306.09341).
 
-Its network is open_clip's ViT-H-14 with weights of its own, so open_clip loads it; the authors'
-package pins versions that do not go together with ours, and reads the weights anew for each prompt.
+Its network is open_clip's ViT-H-14 with fine-tuned weights, so open_clip can load it. The authors'
+own package is not used: it pins versions of packages that conflict with ours, and loads the
+weights again for each prompt.
 """
 
 from tuner.metrics import MetricKind
@@ -12,9 +13,15 @@ REPOSITORY, WEIGHTS = "xswu/HPSv2", "HPS_v2.1_compressed.pt"
 
 
 def load(*, device: str, model: str = "ViT-H-14", weights: str | None = None) -> ClipScore:
-    """100 times the cosine of prompt and picture; `weights` is a file in the hub's place.
+    """Load the metric: 100 times the cosine between the embeddings of prompt and picture.
 
-    Raises `UsageError` where the weights cannot be had.
+    Args:
+        device: where it runs.
+        model: open_clip's name of the model.
+        weights: a file with the weights; the hub's when None.
+
+    Raises:
+        UsageError: the weights cannot be loaded.
     """
     from huggingface_hub import hf_hub_download
 

@@ -11,20 +11,20 @@ MODEL = "ImageReward-v1.0"
 
 
 class ImageReward:
-    """The reward in standard deviations around its authors' mean, through their package.
+    """The reward, normalised by its authors to mean 0 and standard deviation 1; their package.
 
-    Its release 1.5 imports names that transformers 5 no longer has; where it does not import, the
-    error says so.
+    The package's release 1.5 cannot be imported with transformers 5, which lacks names that it
+    imports; the error then says what it needs.
     """
 
     def __init__(self, *, device: str, model: str = MODEL) -> None:
-        """Load from the hub or from a checkpoint; raises `UsageError` where that fails."""
+        """Load from the hub or from a checkpoint; raises `UsageError` if that fails."""
         remedy = (
-            "it needs the package image-reward with transformers 4 and OpenAI's clip, and the "
-            "hub's THUDM/ImageReward; pickscore needs no package"
+            "it needs the package image-reward with transformers 4 and OpenAI's clip, and "
+            "THUDM/ImageReward from the hub; pickscore needs no further package"
         )
         with loading("imagereward", remedy), redirect_stdout(io.StringIO()):
-            import ImageReward as package  # noqa: N813 - its own spelling
+            import ImageReward as package  # noqa: N813 - the package's spelling
 
             self._model = package.load(model, device=device)
         self.identity = f"imagereward {weights_of(self._model)}"

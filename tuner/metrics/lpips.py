@@ -1,4 +1,4 @@
-"""Learned perceptual distance to the baseline's picture (Zhang et al., 2018, arXiv 1801.03924)."""
+"""LPIPS: a learned perceptual distance to the baseline (Zhang et al., 2018, arXiv 1801.03924)."""
 
 from typing import Any
 
@@ -10,30 +10,33 @@ class Lpips:
     """0 for equal pictures; the paper's AlexNet variant, through torchmetrics."""
 
     def __init__(self, *, device: str) -> None:
-        """Load the network; torchmetrics brings the calibration, torchvision fetches AlexNet.
+        """Load the network: the calibration is part of torchmetrics, torchvision downloads AlexNet.
 
-        Raises `UsageError` where AlexNet's weights cannot be had.
+        Raises:
+            UsageError: AlexNet's weights cannot be loaded.
         """
         import torch
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
         cache = f"{torch.hub.get_dir()}/checkpoints"
-        remedy = f"put torchvision's AlexNet weights into {cache}, or use ssim, which needs none"
+        remedy = (
+            f"put torchvision's AlexNet weights into {cache}, or use ssim, which needs no weights"
+        )
         with loading("lpips", remedy):
-            # Its network, not the metric around it, which would keep every distance it ever saw.
+            # The network alone: the metric object around it stores every distance it computes.
             self._network = LearnedPerceptualImagePatchSimilarity(net_type="alex").net.to(device)
         self._device = device
         self.identity = f"lpips alex {weights_of(self._network)}"
 
     def compare(self, images: list[Any], baseline: list[Any]) -> list[float]:
-        """The distance of each pair; both sides of a picture need at least 64 pixels."""
+        """The distance of each pair; width and height must be at least 64 pixels."""
         import torch
 
         with torch.inference_mode():
-            found = self._network(
+            distances = self._network(
                 tensor(images, self._device), tensor(baseline, self._device), normalize=True
             )
-        values: list[float] = found.reshape(-1).tolist()
+        values: list[float] = distances.reshape(-1).tolist()
         return values
 
 

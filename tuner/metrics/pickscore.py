@@ -1,4 +1,4 @@
-"""PickScore, learned from people's choices (Kirstain et al., 2023, arXiv 2305.01569)."""
+"""PickScore: a reward learned from people's choices (Kirstain et al., 2023, arXiv 2305.01569)."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ class PickScore:
     """The scaled cosine of a fine-tuned CLIP, through transformers; about 20 for good pictures."""
 
     def __init__(self, *, device: str, model: str = MODEL, processor: str = PROCESSOR) -> None:
-        """Load from the hub or from folders; raises `UsageError` where that fails."""
+        """Load from the hub or from folders; raises `UsageError` if that fails."""
         from transformers import CLIPModel, CLIPProcessor
 
         remedy = f"connect to the hub, or put {model} and {processor} into its cache (HF_HOME)"
@@ -35,8 +35,8 @@ class PickScore:
             return_tensors="pt",
         ).to(self._device)
         with torch.inference_mode():
-            found = self._model(**inputs).logits_per_image.diagonal()
-        scores: list[float] = found.tolist()
+            logits = self._model(**inputs).logits_per_image.diagonal()
+        scores: list[float] = logits.tolist()
         return scores
 
 

@@ -6,13 +6,14 @@ from typing import Any
 from tuner.metrics import MetricKind
 from tuner.metrics._load import tensor
 
-# A picture has 8 bits a channel. The rounding's own noise, of variance 1/12 of a step squared, is
-# this far below the peak; what is closer cannot be told from equal, whose ratio would be infinite.
+# Pictures have 8 bits a channel. Rounding alone makes noise of variance 1/12 (in steps squared),
+# which is this many decibels below the peak. Closer pictures cannot be distinguished from equal
+# ones, whose ratio would be infinite; so this is the maximum.
 HIGHEST_DB = 10 * math.log10(12 * 255**2)
 
 
 class Psnr:
-    """Decibels, at most 58.9; needs no weights."""
+    """The ratio in decibels, at most 58.9; needs no weights."""
 
     identity = "psnr"
 
@@ -23,14 +24,14 @@ class Psnr:
         """The ratio of each pair."""
         from torchmetrics.functional.image import peak_signal_noise_ratio
 
-        found = peak_signal_noise_ratio(
+        ratios = peak_signal_noise_ratio(
             tensor(images, self._device),
             tensor(baseline, self._device),
             data_range=1.0,
             reduction="none",
             dim=(1, 2, 3),
         )
-        values: list[float] = found.clamp(max=HIGHEST_DB).tolist()
+        values: list[float] = ratios.clamp(max=HIGHEST_DB).tolist()
         return values
 
 

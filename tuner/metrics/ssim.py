@@ -15,16 +15,16 @@ class Ssim:
         self._device = device
 
     def compare(self, images: list[Any], baseline: list[Any]) -> list[float]:
-        """The similarity of each pair; both sides of a picture need at least 11 pixels."""
+        """The similarity of each pair; width and height must be at least 11 pixels."""
         from torchmetrics.functional.image import structural_similarity_index_measure
 
-        found = structural_similarity_index_measure(
+        similarities = structural_similarity_index_measure(
             tensor(images, self._device),
             tensor(baseline, self._device),
             data_range=1.0,
             reduction="none",
         )
-        values: list[float] = found.reshape(-1).tolist()  # type: ignore[union-attr]
+        values: list[float] = similarities.reshape(-1).tolist()  # type: ignore[union-attr]
         return values
 
 

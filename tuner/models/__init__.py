@@ -1,25 +1,21 @@
-"""The contract of a model; each file (or sub-package) beside this one is one."""
+"""The contract of a model; each other file (or sub-package) of this folder is one model."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A model family: where its weights are, and what people use with it."""
+    """A model: where its weights are, and the defaults of a study of it."""
 
     name: str
     source: str  # hub id or folder
-    pipeline: str  # the diffusers class
-    resolution: int  # pixels, both sides
+    pipeline: str  # name of the diffusers class
+    resolution: int  # pixels, of width and height
     guidance_scale: float
-    prompts: str  # the prompt set that a study uses unless it names another
-    metric: str
-    accelerators: tuple[str, ...] = (
-        "deepcache",
-        "tome",
-        "tgate",
-    )  # a study's, unless it names others
+    prompts: str  # name of the prompt set
+    metric: str  # name of the metric that gives the score
+    accelerators: tuple[str, ...] = ("deepcache", "tome", "tgate")
     metric_options: dict[str, str] = field(default_factory=dict)
-    dtype: dict[str, str] = field(
+    dtype: dict[str, str] = field(  # by type of device
         default_factory=lambda: {"cpu": "float32", "cuda": "float16", "mps": "float16"}
     )

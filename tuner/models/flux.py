@@ -1,4 +1,4 @@
-"""FLUX.1-dev: a transformer of flows, whose guidance is an input and needs no second pass."""
+"""FLUX.1-dev: a flow-matching transformer whose guidance is an input and needs no second pass."""
 
 from tuner.models import Model
 

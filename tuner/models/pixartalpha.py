@@ -1,4 +1,4 @@
-"""PixArt-α at 1024 pixels: a transformer, with T5 for its prompts."""
+"""PixArt-α at 1024 pixels: a diffusion transformer with T5 as its text encoder."""
 
 from tuner.models import Model
 

@@ -1,4 +1,4 @@
-"""Stable Diffusion 2.1: the community's copy, since the original was withdrawn in 2025."""
+"""Stable Diffusion 2.1, from a copy by the community: the original was withdrawn in 2025."""
 
 from tuner.models import Model
 

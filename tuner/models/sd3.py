@@ -1,4 +1,4 @@
-"""Stable Diffusion 3 Medium: a transformer of flows over prompt and picture, guided as SDXL is."""
+"""Stable Diffusion 3 Medium: a flow-matching transformer with classifier-free guidance."""
 
 from tuner.models import Model
 

@@ -1,4 +1,4 @@
-"""What a call of a pipeline will do, asked of the pipeline itself before it does it."""
+"""What a call of a pipeline will do, found out from the pipeline before the call."""
 
 import copy
 import inspect
@@ -7,23 +7,23 @@ from types import SimpleNamespace
 from typing import Any
 
 from tuner.errors import UnfitError, UsageError
-from tuner.pipelines.arguments import steps_of, tells_steps
+from tuner.pipelines.arguments import names_steps, steps_of
 from tuner.pipelines.denoiser import denoiser_of
 
 
 def values_of(pipeline: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments with the pipeline's defaults for those that are not given.
+    """The arguments, completed with the defaults of the pipeline's call.
 
-    A subclass that hands ``**kwargs`` on to the class above it has the defaults of that as well.
+    A subclass that passes ``**kwargs`` to its base class has the defaults of that class as well.
     """
     defaults: dict[str, Any] = {}
-    for one in type(pipeline).__mro__:
-        if "__call__" not in vars(one):
+    for cls in type(pipeline).__mro__:
+        if "__call__" not in vars(cls):
             continue
-        known = inspect.signature(vars(one)["__call__"]).parameters.values()
-        own = {one.name: one.default for one in known if one.default is not one.empty}
+        parameters = inspect.signature(vars(cls)["__call__"]).parameters.values()
+        own = {p.name: p.default for p in parameters if p.default is not p.empty}
         defaults = own | defaults
-        if not any(one.kind is one.VAR_KEYWORD for one in known):
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return defaults | dict(arguments)
 
@@ -31,12 +31,12 @@ def values_of(pipeline: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
 def is_guided(pipeline: Any, arguments: Mapping[str, Any]) -> bool:
     """Whether a call with these arguments makes a second pass, without the prompt, for guidance.
 
-    That does not follow from `guidance_scale` alone: its default is the pipeline's own, and a model
-    that takes the scale as an input (an LCM's U-Net, Flux) makes one pass whatever it is.
+    This does not follow from `guidance_scale` alone: its default depends on the pipeline, and a
+    model that takes the scale as an input (an LCM's U-Net, Flux) makes one pass at any scale.
 
     Args:
         pipeline: a diffusers pipeline.
-        arguments: those that are given, by name; the pipeline's defaults stand for the others.
+        arguments: by name; the others have the pipeline's defaults.
     """
     values = values_of(pipeline, arguments)
     own = getattr(type(pipeline), "do_classifier_free_guidance", None)
@@ -44,15 +44,25 @@ def is_guided(pipeline: Any, arguments: Mapping[str, Any]) -> bool:
         try:
             return bool(own.fget(_AsCalled(pipeline, values)))
         except AttributeError:
-            pass  # it asks for something that only the running call knows
+            pass  # the property reads an attribute that exists only during a call
     if hasattr(denoiser_of(pipeline).config, "guidance_embeds"):
-        negative = (values.get(name) for name in ("negative_prompt", "negative_prompt_embeds"))
-        return (values.get("true_cfg_scale") or 1) > 1 and any(one is not None for one in negative)
+        names = ("negative_prompt", "negative_prompt_embeds")
+        has_negative = any(values.get(name) is not None for name in names)
+        return (values.get("true_cfg_scale") or 1) > 1 and has_negative
     return (values.get("guidance_scale") or 0) > 1
 
 
 def check_guided(name: str, pipeline: Any, arguments: Mapping[str, Any]) -> None:
-    """Raise `UnfitError` where a call makes no second pass for guidance."""
+    """Check that a call makes a second pass for guidance.
+
+    Args:
+        name: of the accelerator that needs it, for the message.
+        pipeline: a diffusers pipeline.
+        arguments: as in `is_guided`.
+
+    Raises:
+        UnfitError: it makes none.
+    """
     if is_guided(pipeline, arguments):
         return
     guidance = values_of(pipeline, arguments).get("guidance_scale") or 0
@@ -67,12 +77,18 @@ def check_guided(name: str, pipeline: Any, arguments: Mapping[str, Any]) -> None
 def steps_that_run(pipeline: Any, arguments: Mapping[str, Any]) -> int:
     """How many denoising steps a call with these arguments runs.
 
-    Not always `num_inference_steps`: `timesteps` and `sigmas` name the steps themselves, `strength`
-    and `denoising_start` leave out the first ones, `denoising_end` the last. The arguments are
-    those of `is_guided`. Raises `UsageError` where they name no whole number of steps.
+    This may differ from `num_inference_steps`: `timesteps` and `sigmas` list the steps themselves,
+    `strength` and `denoising_start` skip the first ones, `denoising_end` the last.
+
+    Args:
+        pipeline: a diffusers pipeline.
+        arguments: as in `is_guided`.
+
+    Raises:
+        UsageError: the arguments do not determine the number, or it is not a whole number from 1.
     """
     values = values_of(pipeline, arguments)
-    if not tells_steps(values):
+    if not names_steps(values):
         raise UsageError(
             f"how many steps this call of {type(pipeline).__name__} runs is not known beforehand; "
             "give num_inference_steps"
@@ -82,17 +98,17 @@ def steps_that_run(pipeline: Any, arguments: Mapping[str, Any]) -> int:
     _set_timesteps(scheduler, values)
     timesteps = scheduler.timesteps
     if values.get("strength") is not None and hasattr(pipeline, "get_timesteps"):
-        timesteps = _later_ones(pipeline, scheduler, values)
+        timesteps = _remaining_timesteps(pipeline, scheduler, values)
     end = values.get("denoising_end")
     if isinstance(end, float) and 0 < end < 1:
         trained = scheduler.config.num_train_timesteps
         last = round(trained - end * trained)
-        return sum(int(one) >= last for one in timesteps)
+        return sum(int(timestep) >= last for timestep in timesteps)
     return len(timesteps)
 
 
-def pictures_asked(pipeline: Any, arguments: Mapping[str, Any]) -> int | None:
-    """How many pictures a call draws; None where its prompts do not tell."""
+def pictures_requested(pipeline: Any, arguments: Mapping[str, Any]) -> int | None:
+    """How many pictures a call draws; None if it has no prompts. Arguments as in `is_guided`."""
     values = values_of(pipeline, arguments)
     prompts = values.get("prompt")
     if prompts is None:
@@ -104,7 +120,7 @@ def pictures_asked(pipeline: Any, arguments: Mapping[str, Any]) -> int | None:
 
 
 class _AsCalled:
-    """A pipeline as it is in the middle of a call, for its properties that read the arguments."""
+    """A pipeline as in the middle of a call: its properties can read the call's arguments."""
 
     def __init__(self, pipeline: Any, values: dict[str, Any]) -> None:
         self._pipeline = pipeline
@@ -116,29 +132,35 @@ class _AsCalled:
 
 
 def _set_timesteps(scheduler: Any, values: dict[str, Any]) -> None:
-    """As diffusers' `retrieve_timesteps`; what the scheduler refuses is left to the call itself."""
-    named = [name for name in ("timesteps", "sigmas") if values.get(name) is not None]
+    """Set a scheduler's timesteps as diffusers' `retrieve_timesteps` does.
+
+    If the scheduler refuses the values, it gets as many timesteps all the same: the call itself
+    will raise the error.
+    """
+    listed = [name for name in ("timesteps", "sigmas") if values.get(name) is not None]
     count = values.get("num_inference_steps")
-    places = {name: values[name] for name in named[:1]} or {"num_inference_steps": count}
+    options = {name: values[name] for name in listed[:1]} or {"num_inference_steps": count}
     if getattr(scheduler.config, "use_dynamic_shifting", False):
-        places["mu"] = 1.0  # it moves the steps, and their number stays
-    if named or count is not None:
+        options["mu"] = 1.0  # it shifts the steps and does not change their number
+    if listed or count is not None:
         try:
-            scheduler.set_timesteps(**places)
+            scheduler.set_timesteps(**options)
         except (TypeError, ValueError):
-            scheduler.timesteps = values[named[0]] if named else range(count or 0)
+            scheduler.timesteps = values[listed[0]] if listed else range(count or 0)
 
 
-def _later_ones(pipeline: Any, scheduler: Any, values: dict[str, Any]) -> Any:
-    """The timesteps that `strength` leaves, or `denoising_start`, by the pipeline's own rule."""
+def _remaining_timesteps(pipeline: Any, scheduler: Any, values: dict[str, Any]) -> Any:
+    """The timesteps that remain with `strength` or `denoising_start`, by the pipeline's rule."""
     own = type(pipeline).get_timesteps
     start = values.get("denoising_start")
-    known = {
+    options = {
         "num_inference_steps": len(scheduler.timesteps),
         "timesteps": scheduler.timesteps,
         "strength": values["strength"],
         "device": None,
         "denoising_start": start if isinstance(start, float) and 0 < start < 1 else None,
     }
-    taken = [name for name in inspect.signature(own).parameters if name in known]
-    return own(SimpleNamespace(scheduler=scheduler), **{name: known[name] for name in taken})[0]
+    accepted = {
+        name: options[name] for name in inspect.signature(own).parameters if name in options
+    }
+    return own(SimpleNamespace(scheduler=scheduler), **accepted)[0]

@@ -1,20 +1,21 @@
-"""What a ControlNet adds between a transformer's blocks, beside hooks that skip blocks."""
+"""A ControlNet's residuals, and batches of single rows, for hooks that skip blocks or rows."""
 
 from collections.abc import Callable
 from typing import Any
 
 
 class Controls:
-    """Keeps a ControlNet's residuals from counting twice where a pass skips its blocks.
+    """Keeps a ControlNet's residuals from being added twice when a pass skips blocks.
 
-    A transformer adds one after each block, whether diffusers' hook has skipped the block or not.
-    In the place of the skipped blocks the hook adds the change that they made at an earlier step,
-    from the first block's output to the last one's. The residuals of that earlier step are part of
-    this change. So in a pass that skips, its own residuals are left out, except the one that is
-    added after the last block, which the kept change does not include.
+    A transformer adds a residual after each block, whether diffusers' hook has skipped the block or
+    not. In the place of the skipped blocks, the hook adds the change that they made at an earlier
+    step, from the first block's output to the last one's. This change includes the residuals of
+    that earlier step. So in a pass that skips blocks, its own residuals are replaced by zeros,
+    except for the one after the last block, which the stored change does not include.
     """
 
     def __init__(self, denoiser: Any, skips: Callable[[], bool]) -> None:
+        """Hook the first and the last block; `skips` returns whether this pass skips blocks."""
         self._skips = skips
         self._done = False  # the last block has run
         blocks = [
@@ -24,16 +25,16 @@ class Controls:
         blocks[0].register_forward_pre_hook(self._begin)
         blocks[-1].register_forward_hook(self._end)
 
-    def of(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """A pass's arguments, with residuals that know when to be left out."""
+    def wrapped(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a pass, with residuals that are zero when they must not be added."""
         return {
-            name: _Residuals(value, self._left_out)
+            name: _Residuals(value, self._are_zero)
             if "controlnet" in name and isinstance(value, list | tuple)
             else value
             for name, value in kwargs.items()
         }
 
-    def _left_out(self) -> bool:
+    def _are_zero(self) -> bool:
         return self._skips() and not self._done
 
     def _begin(self, module: Any, args: Any) -> None:
@@ -44,32 +45,33 @@ class Controls:
 
 
 class _Residuals(list[Any]):
-    """A list of tensors that gives zeros while they are to be left out."""
+    """A list of tensors whose items are zeros while `are_zero()`."""
 
-    def __init__(self, tensors: Any, left_out: Callable[[], bool]) -> None:
+    def __init__(self, tensors: Any, are_zero: Callable[[], bool]) -> None:
         super().__init__(tensors)
-        self._left_out = left_out
+        self._are_zero = are_zero
 
     def __getitem__(self, index: Any) -> Any:
-        found = super().__getitem__(index)
-        return found.new_zeros(()) if self._left_out() else found
+        residual = super().__getitem__(index)
+        return residual.new_zeros(()) if self._are_zero() else residual
 
 
 class Rows:
-    """Takes some rows of whatever has as many rows as the batch, in lists and dictionaries too."""
+    """Selects rows of the tensors of a batch, also within lists and dictionaries."""
 
-    def __init__(self, taken: slice, rows: int) -> None:
-        self._taken, self._rows = taken, rows
+    def __init__(self, selected: slice, rows: int) -> None:
+        """`selected` of the `rows` of the batch."""
+        self._selected, self._rows = selected, rows
 
     def __call__(self, value: Any) -> Any:
-        """The rows of a value; what has another number of rows is given back as it is."""
+        """The selected rows of a value; a tensor with another number of rows is not changed."""
         import torch
 
         if isinstance(value, dict):
-            # Flux's places of tokens are the same for all pictures.
-            return {k: one if k.endswith("_ids") else self(one) for k, one in value.items()}
+            # Flux's positions of tokens ("…_ids") are the same for all pictures.
+            return {k: v if k.endswith("_ids") else self(v) for k, v in value.items()}
         if isinstance(value, list | tuple):
-            return type(value)([self(one) for one in value])
+            return type(value)([self(item) for item in value])
         if isinstance(value, torch.Tensor) and value.dim() and len(value) == self._rows:
-            return value[self._taken]
+            return value[self._selected]
         return value

@@ -1,4 +1,4 @@
-"""The module that is called once a step: the U-Net, or the transformer."""
+"""The denoiser of a pipeline, which is called once a step: a U-Net or a transformer."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from tuner.errors import UnfitError
 
 
 def denoiser_of(pipeline: Any) -> Any:
-    """A pipeline's denoiser; an `UnfitError` where it has none."""
+    """A pipeline's denoiser; raises `UnfitError` if it has none."""
     return getattr(pipeline, named_denoiser(pipeline))
 
 
 def named_denoiser(pipeline: Any) -> str:
-    """The attribute of a pipeline that holds its denoiser; an `UnfitError` where none does."""
+    """The name of the attribute that is a pipeline's denoiser; raises `UnfitError` if none is."""
     for name in ("unet", "transformer"):
         if getattr(pipeline, name, None) is not None:
             return name
@@ -19,19 +19,28 @@ def named_denoiser(pipeline: Any) -> str:
 
 
 def patch_of(denoiser: Any) -> int:
-    """How many of the latent's rows and columns are one token."""
+    """The side of the square patch of the latent that is one token."""
     if type(denoiser).__name__ == "FluxTransformer2DModel":
-        return 2  # the pipeline makes the patches, and the configuration says 1
+        return 2  # Flux's pipeline makes the patches, and the model's configuration has 1
     return int(getattr(denoiser.config, "patch_size", 1))
 
 
 def check_denoiser(name: str, pipeline: Any, kinds: tuple[str, ...]) -> None:
-    """Raise `UnfitError` where the denoiser is of none of these diffusers classes."""
+    """Check that the denoiser is an instance of one of the given classes.
+
+    Args:
+        name: of the accelerator that needs it, for the message.
+        pipeline: a diffusers pipeline.
+        kinds: names of classes in diffusers.
+
+    Raises:
+        UnfitError: it is of none of them.
+    """
     import diffusers
 
-    found = denoiser_of(pipeline)
-    if not isinstance(found, tuple(getattr(diffusers, kind) for kind in kinds)):
+    denoiser = denoiser_of(pipeline)
+    if not isinstance(denoiser, tuple(getattr(diffusers, kind) for kind in kinds)):
         raise UnfitError(
-            f"{name} does not fit {type(pipeline).__name__} with its {type(found).__name__}; "
+            f"{name} does not fit {type(pipeline).__name__} with its {type(denoiser).__name__}; "
             f"it fits {' and '.join(kinds)}"
         )

@@ -1,10 +1,11 @@
-"""A denoiser's double: modules of its own over the same weights, to be patched for one call.
+"""A denoiser's double: a copy of its modules that shares the weights, to be patched for one call.
 
-Accelerators change the modules that they speed up. On a double nobody else can see it: a second
-pipeline or another thread goes on with the denoiser itself, what others hung on that stays there,
-and there is nothing to undo, however a call ends. No tensor is copied.
+Accelerators change the modules that they speed up. Changes to a double are not visible elsewhere:
+another pipeline or thread continues to use the denoiser itself, hooks of other code stay on the
+denoiser, and nothing has to be undone, however a call ends. No tensor is copied.
 """
 
+import operator
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from tuner.pipelines.hooks import carry_over
 
 Doubles = dict[Any, Any]  # a module -> its double
 
-# What a module runs when it is called. A double has lists of its own, so that hooks stay on it.
+# Attributes of a module with its hooks. A double has copies, so that its hooks are its own.
 _HOOKS = (
     "_forward_hooks",
     "_forward_hooks_with_kwargs",
@@ -25,46 +26,52 @@ _HOOKS = (
     "_forward_pre_hooks",
     "_forward_pre_hooks_with_kwargs",
 )
-# Shared as they are. Of the dictionaries the same objects: whoever moves weights to another
-# device moves them for both.
+# Types of attributes that refer to no module, so that a double shares the values.
 _SHARED = frozenset({bool, int, float, complex, str, bytes, NoneType, set, OrderedDict})
-_OWN = frozenset({"_parameters", "_buffers", "_modules", *_HOOKS})
-# What stands around a module's forward stays on the module, whoever puts it there in mid-call.
-_STAYS = frozenset(
+# Attributes that are not searched for references to modules. The dictionaries of parameters and
+# buffers are the same objects as the module's: moving weights to a device moves them for both.
+_NOT_SEARCHED = frozenset({"_parameters", "_buffers", "_modules", *_HOOKS})
+# Attributes of wrappers around a module's forward. If one is added during a call, it is not copied
+# to the double.
+_NOT_FOLLOWED = frozenset(
     {"forward", "_old_forward", "_hf_hook", "_diffusers_hook", "_compiled_call_impl"}
 )
 
 
 @contextmanager
 def doubled(denoiser: Any, *, follow: bool = False) -> Iterator[Any]:
-    """A double for the length of a ``with`` block; it is of no use afterwards.
+    """A double for the length of a ``with`` block; it cannot be used afterwards.
 
-    The denoiser's own hooks are not on it: they run when the denoiser itself is called.
+    The hooks of the denoiser module itself are not copied: they run when the denoiser is called.
+    Hooks of the modules inside are copied.
 
     Args:
         denoiser: a model.
-        follow: whether somebody may change its modules between two passes.
+        follow: whether the user's code may change the denoiser's modules between two passes, so
+            that all changes must be copied to the double.
     """
     doubles: Doubles = {}
-    double = _made(denoiser, doubles)
-    for module, one in doubles.items():
-        _refer_to_doubles(one, doubles)
+    denoiser_double = _made(denoiser, doubles)
+    for module, double in doubles.items():
+        _refer_to_doubles(double, doubles)
         registry = vars(module).get("_diffusers_hook")
         if registry is not None and registry.hooks:
-            carry_over(module, one, _of_doubles(registry._fn_refs[0].forward, doubles))
+            carry_over(module, double, _of_doubles(registry._fn_refs[0].forward, doubles))
     for name in _HOOKS:
-        vars(double)[name] = OrderedDict()
-    double.register_forward_pre_hook(_Follower(denoiser, doubles, everything=follow))
+        vars(denoiser_double)[name] = OrderedDict()
+    follower = _Follower(denoiser, doubles, everything=follow)
+    denoiser_double.register_forward_pre_hook(follower)
     try:
-        yield double
+        yield denoiser_double
     finally:
-        # Patches and modules refer to one another in circles, and would keep the weights alive
-        # until the garbage collector comes.
-        for one in doubles.values():
-            one.__dict__.clear()
+        # Reference cycles between patches and modules would keep the weights alive until the
+        # garbage collector runs.
+        for double in doubles.values():
+            double.__dict__.clear()
 
 
 def _made(module: Any, doubles: Doubles) -> Any:
+    """The double of a module, with doubles of its children; all are added to `doubles`."""
     if module in doubles:
         return doubles[module]
     double = doubles[module] = object.__new__(type(module))
@@ -76,90 +83,91 @@ def _made(module: Any, doubles: Doubles) -> Any:
         name: None if child is None else _made(child, doubles)
         for name, child in module._modules.items()
     }
-    # Compiled code would run what it was compiled from, which is not the double.
+    # Compiled code would run the module that was compiled, not the double.
     state["_compiled_call_impl"] = None
-    # Flux's pipeline leaves an empty registry of hooks on the module. An accelerator's hooks on the
-    # modules below would not be found through it: it has kept that there were none.
+    # Flux's pipeline leaves an empty registry of hooks on the transformer. The registry caches that
+    # the modules inside have none, so an accelerator's hooks on them would not be found.
     state.pop("_diffusers_hook", None)
     return double
 
 
 class _Follower:
-    """A hook before each pass that takes over what changed on the denoiser's modules meanwhile.
+    """A hook before each pass that copies changes of the denoiser's modules to the double.
 
-    Some pipelines exchange attention processors (PAG), or hang hooks on modules before their first
-    step (SAG). A callback may do anything (`enable_freeu`, `set_adapters`, hooks): with one, all
-    modules are compared, which takes 1 ms of SDXL's 1,930. What accelerators put on the double
-    stays, because modules are compared with what they were themselves.
+    Some pipelines exchange attention processors (PAG), or attach hooks to modules before their
+    first step (SAG). A callback may change anything (`enable_freeu`, `set_adapters`, hooks): if
+    there is one, all modules are checked, which takes 1 ms for SDXL's 1,930 modules. Modules are
+    compared with their own earlier state, so that what accelerators changed on the double stays.
     """
 
     def __init__(self, denoiser: Any, doubles: Doubles, *, everything: bool) -> None:
         self._doubles = doubles
-        self._attentions = [one for one in doubles.items() if "processor" in vars(one[0])]
+        self._attentions = [pair for pair in doubles.items() if "processor" in vars(pair[0])]
         # The denoiser's own hooks run when the denoiser itself is called.
-        self._unseen = [one for one in doubles.items() if one[0] is not denoiser]
-        self._known = [
-            (own, dict(vars(own)), [(name, dict(vars(own)[name])) for name in taken])
-            for own in (doubles if everything else ())
-            for taken in [() if own is denoiser else _HOOKS]
+        self._hooks_to_copy = [pair for pair in doubles.items() if pair[0] is not denoiser]
+        self._last_states = [
+            (original, dict(vars(original)), [(name, dict(vars(original)[name])) for name in hooks])
+            for original in (doubles if everything else ())
+            for hooks in [() if original is denoiser else _HOOKS]
         ]
 
     def __call__(self, module: Any, args: Any) -> None:
-        for own, double in self._attentions:
-            double.processor = own.processor
-        while self._unseen:  # at the first pass
-            own, double = self._unseen.pop()
+        for original, double in self._attentions:
+            double.processor = original.processor
+        while self._hooks_to_copy:  # at the first pass
+            original, double = self._hooks_to_copy.pop()
             for name in _HOOKS:
-                for number, hook in vars(own)[name].items():
+                for number, hook in vars(original)[name].items():
                     vars(double)[name].setdefault(number, hook)
-        for own, known, hooks in self._known:
-            state = vars(own)
-            if not _same(state, known):
-                self._take_over(state, known, vars(self._doubles[own]))
-            for name, before in hooks:
-                if state[name] != before:
-                    _take_over_hooks(state[name], before, vars(self._doubles[own])[name])
+        for original, last, hooks in self._last_states:
+            state = vars(original)
+            if not _same(state, last):
+                self._copy_changes(state, last, vars(self._doubles[original]))
+            for name, last_hooks in hooks:
+                if state[name] != last_hooks:
+                    double_hooks = vars(self._doubles[original])[name]
+                    _copy_hook_changes(state[name], last_hooks, double_hooks)
 
-    def _take_over(self, state: Any, known: Any, double: Any) -> None:
-        for name in {*state, *known} - _OWN - _STAYS:
+    def _copy_changes(self, state: Any, last: Any, double: Any) -> None:
+        for name in {*state, *last} - _NOT_SEARCHED - _NOT_FOLLOWED:
             if name not in state:
                 double.pop(name, None)
-            elif name not in known or state[name] is not known[name]:
+            elif name not in last or state[name] is not last[name]:
                 double[name] = _of_doubles(state[name], self._doubles)
-        known.clear()
-        known.update(state)
+        last.clear()
+        last.update(state)
 
 
-def _take_over_hooks(hooks: Any, known: Any, double: Any) -> None:
-    for number in known.keys() - hooks.keys():
+def _copy_hook_changes(hooks: Any, last: Any, double: Any) -> None:
+    for number in last.keys() - hooks.keys():
         double.pop(number, None)
     for number, hook in hooks.items():
-        if number not in known:
+        if number not in last:
             double[number] = hook
-    known.clear()
-    known.update(hooks)
+    last.clear()
+    last.update(hooks)
 
 
-def _same(state: Any, known: Any) -> bool:
-    """Whether all attributes are the same; a dictionary looks at identity first, and fast."""
+def _same(state: Any, last: Any) -> bool:
+    """Whether no attribute changed; dictionaries are compared by identity of values first."""
     try:
-        return bool(state == known)
-    except (RuntimeError, ValueError):  # of a tensor or an array that was exchanged
+        return bool(state == last)
+    except (RuntimeError, ValueError):  # raised for a tensor or an array that was exchanged
         return False
 
 
 def _refer_to_doubles(double: Any, doubles: Doubles) -> None:
-    """Give a double's attributes the doubles in the place of the modules that they refer to."""
+    """Replace modules by their doubles wherever the attributes of a double refer to them."""
     state = vars(double)
     for name, value in list(state.items()):
-        if type(value) not in _SHARED and name not in _OWN:
-            found = _of_doubles(value, doubles)
-            if found is not value:
-                state[name] = found
+        if type(value) not in _SHARED and name not in _NOT_SEARCHED:
+            replaced = _of_doubles(value, doubles)
+            if replaced is not value:
+                state[name] = replaced
 
 
 def _of_doubles(value: Any, doubles: Doubles) -> Any:
-    """The same with doubles for modules; the value itself where it refers to none."""
+    """The value with doubles in the place of modules; the value itself if it refers to none."""
     kind = type(value)
     if kind is Gate:
         return _of_doubles(value.below, doubles)
@@ -171,19 +179,15 @@ def _of_doubles(value: Any, doubles: Doubles) -> Any:
         keywords = _of_doubles(value.keywords, doubles)
         if args is value.args and keywords is value.keywords:
             return value
-        made = partial(value.func, *args, **keywords)
-        vars(made).update(vars(value))
-        return made
+        function = partial(value.func, *args, **keywords)
+        vars(function).update(vars(value))
+        return function
     if kind is dict:
-        found = {key: _of_doubles(one, doubles) for key, one in value.items()}
-        return value if all(found[key] is one for key, one in value.items()) else found
+        entries = {key: _of_doubles(entry, doubles) for key, entry in value.items()}
+        return value if all(entries[key] is entry for key, entry in value.items()) else entries
     if kind is tuple or kind is list:
-        items = kind(_of_doubles(one, doubles) for one in value)
-        return value if all(map(_is, items, value)) else items
-    if hasattr(kind, "_call_impl"):  # a torch module, which may be in no set of doubles
+        items = kind(_of_doubles(item, doubles) for item in value)
+        return value if all(map(operator.is_, items, value)) else items
+    if hasattr(kind, "_call_impl"):  # a torch module, which need not be one of this denoiser
         return doubles.get(value, value)
     return value
-
-
-def _is(one: Any, other: Any) -> bool:
-    return one is other

@@ -1,4 +1,4 @@
-"""What others did to a denoiser that an accelerator cannot work with, in words."""
+"""Changes by other code to a denoiser that accelerators cannot work with."""
 
 from functools import partial
 from types import MethodType
@@ -6,89 +6,92 @@ from typing import Any
 
 from tuner.errors import UnfitError, UsageError
 from tuner.pipelines.gate import Gate
-from tuner.pipelines.hooks import is_carried
+from tuner.pipelines.hooks import can_carry_over
 
 PACKAGES = ("DeepCache", "tgate", "tomesd")
 
 
 def check_untouched(denoiser: Any) -> None:
-    """Raise `UsageError`, in one line, where somebody else changes what the denoiser computes.
+    """Check that no other code changes what the denoiser computes.
 
-    Hooks that only move or cast weights are no hindrance: those of accelerate, and those of
-    diffusers that `is_carried` names.
+    Hooks that only move or cast weights are accepted: those of the package accelerate, and those of
+    diffusers for which `can_carry_over` is true.
+
+    Raises:
+        UsageError: other code changes it; the message is one line.
     """
     kind = type(denoiser).__name__
     if hasattr(denoiser, "_orig_mod"):
         raise UnfitError(
-            f"this {kind} is what torch.compile gave, and compiled code does not see what "
-            "accelerators change; put the module itself (its _orig_mod) back into the pipeline"
+            f"this {kind} was made by torch.compile, and compiled code ignores what accelerators "
+            "change; put the original module (its _orig_mod) back into the pipeline"
         )
     if denoiser._compiled_call_impl is not None:
         raise UnfitError(
-            f"this {kind} is compiled, and compiled code does not see what accelerators change; "
-            "load the pipeline anew and leave its compile() out"
+            f"this {kind} is compiled, and compiled code ignores what accelerators change; load "
+            "the pipeline again without calling compile()"
         )
     for module in denoiser.modules():
-        why = _why_not(module)
+        why = _objection(module)
         if why is not None:
-            name = next(name for name, one in denoiser.named_modules() if one is module)
+            name = next(name for name, other in denoiser.named_modules() if other is module)
             raise UsageError(why.format(where=name or f"the {kind}"))
 
 
 def has_compiled_blocks(denoiser: Any) -> bool:
-    """Whether something inside is compiled, as `compile_repeated_blocks` does."""
+    """Whether modules inside are compiled, as by `compile_repeated_blocks`."""
     return any(module._compiled_call_impl is not None for module in denoiser.modules())
 
 
-def _why_not(module: Any) -> str | None:
-    """A line that says at {where} what somebody else did; None where nobody did."""
+def _objection(module: Any) -> str | None:
+    """A message on what other code changed, with {where} for the module; None if nothing."""
     state = vars(module)
     registry = state.get("_diffusers_hook")
     hooks = {} if registry is None else registry.hooks
     for name, hook in hooks.items():
-        if not is_carried(name, hook):
-            return _of_hook(name)
+        if not can_carry_over(name, hook):
+            return _hook_message(name)
     if type(module).__name__ == "ToMeBlock":
-        return _of_package("tomesd")
+        return _package_message("tomesd")
     forward = state.get("forward")
     while isinstance(forward, Gate):
         forward = forward.below
     if hooks:
-        if not _is_of(forward, "diffusers"):
-            return _of_hook(next(iter(hooks)))
+        if not _is_hook_of(forward, "diffusers"):
+            return _hook_message(next(iter(hooks)))
         forward = registry._fn_refs[0].forward
-    if _is_of(forward, "accelerate"):
+    if _is_hook_of(forward, "accelerate"):
         forward = state["_old_forward"]
     if forward is None or _is_own(module, forward):
         return None
     home = str(getattr(forward, "__module__", None) or type(forward).__module__)
     package = home.split(".")[0]
     if package in PACKAGES:
-        return _of_package(package)
+        return _package_message(package)
     return (
-        f"a forward from {home} stands on {{where}}, and accelerators cannot tell what it "
-        "computes; take it off first"
+        f"the forward of {{where}} was replaced by one from {home}, and what that computes is not "
+        "known; remove it first"
     )
 
 
-def _of_package(package: str) -> str:
+def _package_message(package: str) -> str:
     return (
-        f"this pipeline is accelerated already, by {package} itself on {{where}}; load it anew, or "
-        f"undo that as {package} does"
+        f"this pipeline is accelerated already, by the package {package} on {{where}}; load the "
+        f"pipeline again, or undo this with {package}"
     )
 
 
-def _of_hook(name: str) -> str:
+def _hook_message(name: str) -> str:
     if "group_offloading" in name or name == "layer_execution_tracker":
         return (
-            "group offload with streams, or under another hook, is on {where}, and accelerators "
-            "leave layers out that it fetches ahead; use it without use_stream, or "
+            "group offload with streams, or with another hook on top, is on {where}, but it "
+            "prefetches layers that accelerators skip; use it without use_stream, or use "
             "enable_model_cpu_offload()"
         )
     if name == "layerwise_casting":
         return (
-            "layerwise casting is on {where} under another hook; load the pipeline anew and call "
-            "enable_layerwise_casting() last"
+            "layerwise casting is on {where} with another hook on top; load the pipeline again and "
+            "call enable_layerwise_casting() last"
         )
     return (
         f"this pipeline is accelerated already, by diffusers' hook {name!r} on {{where}}; call "
@@ -97,11 +100,11 @@ def _of_hook(name: str) -> str:
 
 
 def _is_own(module: Any, forward: Any) -> bool:
-    """The class's method, which packages put back as an attribute when they are done."""
+    """Whether it is the class's method: packages restore it as an attribute of the module."""
     return isinstance(forward, MethodType) and forward.__func__ is type(module).forward
 
 
-def _is_of(forward: Any, package: str) -> bool:
-    """Whether it is a hook's forward, which these packages make so that it takes the module."""
+def _is_hook_of(forward: Any, package: str) -> bool:
+    """Whether it is the forward of a hook of this package, a `partial` function of the module."""
     home = getattr(getattr(forward, "func", None), "__module__", "")
     return isinstance(forward, partial) and home.split(".")[0] == package

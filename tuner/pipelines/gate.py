@@ -1,7 +1,7 @@
-"""Sending an accelerated call of a denoiser to its double, and every other call on to itself.
+"""Routing the passes of an accelerated call to the denoiser's double, and no other passes.
 
-Which call it is tells the context: each thread, each greenlet and each task of asyncio has its
-own, so that calls that run at the same time do not see each other, and nobody waits for anybody.
+Which call a pass belongs to is read from its context (`contextvars`). Each thread, greenlet and
+asyncio task has its own context, so that simultaneous calls neither affect each other nor wait.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,118 +19,120 @@ from tuner.pipelines.steps import listening
 
 @dataclass
 class _Route:
-    """Where the calls of one denoiser go while an accelerated call of its pipeline runs."""
+    """Where the passes of one denoiser go while an accelerated call of its pipeline runs."""
 
     denoiser: Any
     double: Any
-    asked: int = 0  # calls of the denoiser
-    taken: int = 0  # those that went to the double
+    called: int = 0  # passes of the denoiser
+    routed: int = 0  # those that went to the double
 
 
 _route: ContextVar[_Route | None] = ContextVar("route", default=None)
 
 
 class Gate:
-    """Stands as the `forward` of a denoiser while accelerated calls of it run."""
+    """Replaces the `forward` of a denoiser while accelerated calls of it run."""
 
     def __init__(self, denoiser: Any) -> None:
         below = denoiser.forward
-        update_wrapper(self, below)  # pipelines ask for a forward's signature
+        update_wrapper(self, below)  # pipelines inspect the signature of a forward
         self.below = below
         self.denoiser = ref(denoiser)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Send a pass to the double where it belongs to an accelerated call."""
+        """Send a pass to the double if it belongs to an accelerated call."""
         route = _route.get()
         if route is None or route.denoiser is not self.denoiser():
             return self.below(*args, **kwargs)
-        route.taken += 1
+        route.routed += 1
         return route.double(*args, **kwargs)
 
 
 @dataclass
-class _Stand:
-    """A denoiser's gate, and how many calls need it."""
+class _Installed:
+    """The gate of a denoiser, and how many calls are using it."""
 
     gate: Gate
-    before: Any  # the attribute that was there; None where it was the class's method
+    replaced: Any  # the attribute `forward` before; None if it was the method of the class
     hook: Any
     calls: int = 0
 
 
-# Held for moments only. Whatever is allocated under it may set off the garbage collector, which may
-# end a call that was abandoned: in this thread, and so by the same lock.
+# Held for short moments only. It is reentrant because any allocation may start the garbage
+# collector, which may end an abandoned call in the same thread and so acquire the lock again.
 _lock = RLock()
-_stands: WeakKeyDictionary[Any, _Stand] = WeakKeyDictionary()
+_installed: WeakKeyDictionary[Any, _Installed] = WeakKeyDictionary()
 
 
 @contextmanager
-def sent_to(denoiser: Any, double: Any) -> Iterator[None]:
-    """In this context, and for the length of a ``with`` block, the double stands in.
+def routed_to(denoiser: Any, double: Any) -> Iterator[None]:
+    """Route the denoiser's passes to the double, in this context and within a ``with`` block.
 
-    Raises `UsageError` at the end where something took the gate away meanwhile, so that the
-    denoiser itself was called.
+    Raises:
+        UsageError: at the end of the block, if other code removed the gate meanwhile, so that
+            passes were computed by the denoiser itself.
     """
     route = _Route(denoiser, double)
-    _put_up(denoiser)
+    _install(denoiser)
     before = _route.set(route)
     try:
         yield
-        if route.asked != route.taken:
+        if route.called != route.routed:
             raise UsageError(
-                f"somebody changed the forward of this {type(denoiser).__name__} in the middle of "
-                f"an accelerated call, and {route.asked - route.taken} of {route.asked} steps were "
+                f"other code changed the forward of this {type(denoiser).__name__} during an "
+                f"accelerated call, and {route.called - route.routed} of {route.called} steps were "
                 "not accelerated; pipelines in several threads that share it must not be offloaded"
             )
     finally:
         _route.reset(before)
-        _take_down(denoiser)
+        _uninstall(denoiser)
 
 
-def aside(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, of whose passes and steps no accelerated call knows: a user's callback."""
+def detached(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, run outside the accelerated call: its passes and steps are not part of it."""
 
     @wraps(function)
-    def called(*args: Any, **kwargs: Any) -> Any:
-        before, told = _route.set(None), listening.set(None)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        route, listener = _route.set(None), listening.set(None)
         try:
             return function(*args, **kwargs)
         finally:
-            listening.reset(told)
-            _route.reset(before)
+            listening.reset(listener)
+            _route.reset(route)
 
-    return called
+    return wrapper
 
 
-def _put_up(denoiser: Any) -> None:
+def _install(denoiser: Any) -> None:
     with _lock:
-        stand = _stands.get(denoiser)
-        if stand is None:
+        installed = _installed.get(denoiser)
+        if installed is None:
             hook = denoiser.register_forward_pre_hook(_count)
-            before = vars(denoiser).get("forward")
-            stand = _stands[denoiser] = _Stand(Gate(denoiser), before, hook)
-            vars(denoiser)["forward"] = stand.gate
-        stand.calls += 1
+            replaced = vars(denoiser).get("forward")
+            installed = _installed[denoiser] = _Installed(Gate(denoiser), replaced, hook)
+            vars(denoiser)["forward"] = installed.gate
+        installed.calls += 1
 
 
-def _take_down(denoiser: Any) -> None:
+def _uninstall(denoiser: Any) -> None:
     with _lock:
-        stand = _stands[denoiser]
-        stand.calls -= 1
-        if stand.calls:
+        installed = _installed[denoiser]
+        installed.calls -= 1
+        if installed.calls:
             return
-        del _stands[denoiser]
-        stand.hook.remove()
+        del _installed[denoiser]
+        installed.hook.remove()
         state = vars(denoiser)
-        # Where somebody put something over the gate since, that stays: the gate lets all through.
-        if state.get("forward") is stand.gate:
-            if stand.before is None:
+        # If other code has wrapped the gate since, the wrapper stays: without a route the gate
+        # calls the denoiser's own forward.
+        if state.get("forward") is installed.gate:
+            if installed.replaced is None:
                 del state["forward"]
             else:
-                state["forward"] = stand.before
+                state["forward"] = installed.replaced
 
 
 def _count(module: Any, args: Any) -> None:
     route = _route.get()
     if route is not None and route.denoiser is module:
-        route.asked += 1
+        route.called += 1

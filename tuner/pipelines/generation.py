@@ -1,4 +1,4 @@
-"""What one call of a pipeline tells the accelerators that are applied to it."""
+"""What the accelerators of a pipeline know of the running call."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,35 +6,30 @@ from typing import Any
 
 @dataclass
 class Generation:
-    """What accelerators share while one `generate` call runs.
+    """The state of one accelerated call, shared by its accelerators."""
 
-    `step` counts the denoiser's calls from 0 and is -1 before the first. From then on `steps` is
-    how many there will be, and `first` the place of the first among the scheduler's timesteps:
-    image to image begins in their middle. At `full_steps` no accelerator may take features from an
-    earlier step, because another one changes their shape or keeps them. `resized` says that this
-    step's inputs have other shapes than the last one's, and `plain_batch` that the first one's had
-    one row for each picture, or two with guidance. `rng` is the `torch.Generator` of random
-    choices, seeded with `seed` by whoever draws first.
-    """
-
-    seed: int = 0
+    seed: int = 0  # of the accelerators' random choices
+    # Known from the first pass on: the number of steps, and the index of the first one in the
+    # scheduler's timesteps, which is not 0 for image to image.
     steps: int = 0
     first: int = 0
-    step: int = -1
+    step: int = -1  # the current step, counted in passes from 0; -1 before the first pass
+    # Steps at which no accelerator may reuse features of an earlier step, because another
+    # accelerator changes their shape or stores them.
     full_steps: frozenset[int] = frozenset()
-    resized: bool = False
-    plain_batch: bool = True
-    rng: Any = None
+    resized: bool = False  # whether this step's inputs have other shapes than the previous one's
+    plain_batch: bool = True  # whether the first batch had one row a picture, or two with guidance
+    rng: Any = None  # a `torch.Generator`, created from `seed` by the first that needs it
 
     @property
     def afresh(self) -> bool:
-        """Whether nothing from an earlier step may be used at this one."""
+        """Whether nothing from earlier steps may be reused at this step."""
         return self.resized or self.step in self.full_steps
 
 
 @dataclass
 class Call:
-    """How the pipeline is called: a function of it and its arguments, and what is added to them."""
+    """How the pipeline is called; an accelerator may change it in its `patch`."""
 
-    function: Any
-    extra: dict[str, Any]
+    function: Any  # takes the pipeline and the arguments of the call
+    extra: dict[str, Any]  # further arguments for the function, if it is not the pipeline's own

@@ -1,4 +1,4 @@
-"""The hooks of diffusers, on a denoiser's double."""
+"""Hooks of diffusers on a denoiser's double."""
 
 import copy
 from collections.abc import Callable
@@ -18,33 +18,32 @@ def hooked(
     skips_blocks: str | None = None,
     begin: Callable[[], None] = lambda: None,
 ) -> Callable[[], None]:
-    """Hang what a diffusers ``apply_…`` hangs on a denoiser's double.
+    """Attach caching hooks of diffusers to a denoiser's double.
 
-    Gives back a function that forgets all that the hooks keep; where `generation.afresh` they
-    forget by themselves. They are told a cache context, which only some pipelines do.
+    The hooks are given the cache context that they need, which only some pipelines set. Their
+    caches are emptied at steps at which nothing may be reused (`generation.afresh`).
 
     Args:
-        denoiser: the hooks are on it and on its modules.
-        generation: tells the step.
-        apply: hangs the hooks on.
-        by_row: run the batch row by row, each with a memory of its own, for hooks that decide for
-            a whole batch: a picture would depend on those that it is drawn with.
-        skips_blocks: the name of a hook on the first block that decides whether the others run;
+        denoiser: the double.
+        generation: the state of the call.
+        apply: attaches the hooks, by one of diffusers' ``apply_…`` functions.
+        by_row: compute each row of a batch separately, with a cache of its own. For hooks that make
+            one decision for a batch, so that a picture does not depend on the others.
+        skips_blocks: the name of the hook on the first block that decides whether the others run;
             see `Controls`.
-        begin: called at the first step, and at each one at which the hooks forget.
+        begin: called at the first step, and at each step at which the caches are emptied.
+
+    Returns:
+        A function that empties the hooks' caches.
     """
     from diffusers.hooks import HookRegistry
     from diffusers.models import CacheMixin
 
     apply()
     registry = HookRegistry.check_if_exists_or_initialize(denoiser)
-    plain = denoiser.forward
-    controls = None
+    run = denoiser.forward
     if skips_blocks is not None:
-        controls = Controls(denoiser, partial(_skips, denoiser, skips_blocks))
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        return plain(*args, **(kwargs if controls is None else controls.of(kwargs)))
+        run = _with_controls(denoiser, skips_blocks)
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         if generation.afresh:
@@ -61,37 +60,53 @@ def hooked(
     return forget
 
 
-def is_carried(name: str, hook: Any) -> bool:
-    """Whether it is a hook of diffusers' that `carry_over` can hang on a double."""
+def _with_controls(denoiser: Any, skips_blocks: str) -> Callable[..., Any]:
+    """The denoiser's forward, with a ControlNet's residuals that respect skipped blocks."""
+    plain = denoiser.forward
+    controls = Controls(denoiser, partial(_skips, denoiser, skips_blocks))
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return plain(*args, **controls.wrapped(kwargs))
+
+    return forward
+
+
+def can_carry_over(name: str, hook: Any) -> bool:
+    """Whether `carry_over` can attach this hook of diffusers to a double."""
     if name == "group_offloading":
         return hook.group.stream is None and hook.next_group is None
     return name == "layerwise_casting"
 
 
 def carry_over(module: Any, double: Any, forward: Callable[..., Any]) -> None:
-    """Hang a module's hooks on its double; they go on moving and casting the module's weights.
+    """Run the hooks of a module around the forward of its double.
 
-    They are told the module, which they know, and not the double, whose weights are the same.
-    `forward` is what the double computes without them.
+    The hooks move and cast the weights of the module, which the double shares. They are called with
+    the module, because their state is bound to it.
+
+    Args:
+        module: a module with hooks of diffusers.
+        double: its double.
+        forward: the forward of the double without the hooks.
     """
     registry = vars(module)["_diffusers_hook"]
     for reference in registry._fn_refs:
-        forward = _between(reference, module, forward)
+        forward = _with_hook(reference, module, forward)
     double.forward = forward
     # The double needs a registry too: diffusers' `ModelMixin.dtype` looks in it for the hook of
     # layerwise casting, which knows the dtype to compute in.
-    its_own = copy.copy(registry)
-    vars(its_own).update(
+    registry_of_double = copy.copy(registry)
+    vars(registry_of_double).update(
         _module_ref=double,
         hooks=dict(registry.hooks),
         _hook_order=list(registry._hook_order),
         _fn_refs=list(registry._fn_refs),
         _child_registries_cache=None,
     )
-    double._diffusers_hook = its_own
+    double._diffusers_hook = registry_of_double
 
 
-def _between(reference: Any, module: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
+def _with_hook(reference: Any, module: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(forward)
     def hooked(*args: Any, **kwargs: Any) -> Any:
         args, kwargs = reference.pre_forward(module, *args, **kwargs)
@@ -101,7 +116,7 @@ def _between(reference: Any, module: Any, forward: Callable[..., Any]) -> Callab
 
 
 def _skips(denoiser: Any, name: str) -> bool:
-    """Whether the first block's hook has decided in this pass that the others do not run."""
+    """Whether the first block's hook has decided that the other blocks do not run in this pass."""
     hook = denoiser.transformer_blocks[0]._diffusers_hook.get_hook(name)
     return not hook.state_manager.get_state().should_compute
 
@@ -115,8 +130,8 @@ def _row_by_row(
     count = len(args[0] if args else kwargs["hidden_states"])
     rows = []
     for index in range(count):
-        only = Rows(slice(index, index + 1), count)
+        row_of = Rows(slice(index, index + 1), count)
         with CacheMixin.cache_context(denoiser, f"row {index}"):
-            found = plain(*(only(one) for one in args), **only(kwargs))
-        rows.append(found[0])
+            output = plain(*(row_of(value) for value in args), **row_of(kwargs))
+        rows.append(output[0])
     return (torch.cat(rows),)

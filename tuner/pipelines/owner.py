@@ -1,4 +1,4 @@
-"""Standing in for a pipeline's call: our mark on it, and one call of it at a time."""
+"""Replacing the call of a pipeline, and running one call of it at a time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,26 +9,31 @@ from weakref import WeakKeyDictionary, ref
 
 from tuner.errors import UsageError
 
-_MARK = "_tuner_plain"  # on the class of a pipeline that is accelerated: what its class was
-_OWNED = "_tuner_owned"  # and which pipeline it is; a copy of that has the class, and is plain
-# Whatever is allocated under it may set off the garbage collector, which may leave an abandoned
-# `with` block and so undo in this thread.
+# Attributes of the class that an accelerated pipeline is given:
+_PLAIN = "_tuner_plain"  # the class that the pipeline had before
+_OWNED = "_tuner_owned"  # the pipeline; a copy of it has the same class and is not accelerated
+# Reentrant because any allocation may start the garbage collector, which may leave an abandoned
+# `with` block in the same thread and so undo there.
 _lock = RLock()
-_turns: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # a pipeline -> the lock of its calls
+_call_locks: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # by pipeline
 
 
 def plain_class(pipeline: Any) -> Any:
-    """The pipeline's class, or what it was before the pipeline was taken over."""
-    return getattr(type(pipeline), _MARK, type(pipeline))
+    """The pipeline's class, or the one that it had before `take_over`."""
+    return getattr(type(pipeline), _PLAIN, type(pipeline))
 
 
 def take_over(pipeline: Any, call: Callable[..., Any]) -> Callable[[], None]:
-    """From now on ``pipeline(...)`` is ``call(pipeline, ...)``; gives back what undoes it.
+    """Make ``pipeline(...)`` run ``call(pipeline, ...)`` from now on.
 
-    Its copies, and other pipelines of the same parts, stay as they are. Undoing may come twice,
-    and in the middle of a call, which then goes on to its end.
+    Copies of the pipeline, and other pipelines with the same parts, are not affected.
 
-    Raises `UsageError` where it was taken over already.
+    Returns:
+        A function that undoes this. It may be called more than once, and during a call of the
+        pipeline, which then runs to its end.
+
+    Raises:
+        UsageError: the pipeline was taken over already.
     """
     owned = ref(pipeline)
 
@@ -36,8 +41,8 @@ def take_over(pipeline: Any, call: Callable[..., Any]) -> Callable[[], None]:
         plain = plain_class(pipeline)
         if getattr(type(pipeline), _OWNED, _nobody)() is pipeline:
             raise UsageError(
-                "this pipeline is accelerated already; leave that `with` block (or call its undo) "
-                "first"
+                "this pipeline is accelerated already; leave the `with` block that did it, or call "
+                "its undo, first"
             )
 
         @wraps(plain.__call__)
@@ -48,26 +53,26 @@ def take_over(pipeline: Any, call: Callable[..., Any]) -> Callable[[], None]:
 
         names = ("__module__", "__qualname__", "__doc__")
         body = {name: getattr(plain, name) for name in names}
-        marks = {_MARK: plain, _OWNED: owned}
-        taken = type(plain.__name__, (plain,), {**body, "__call__": called, **marks})
-        pipeline.__class__ = taken
+        marks = {_PLAIN: plain, _OWNED: owned}
+        accelerated = type(plain.__name__, (plain,), {**body, "__call__": called, **marks})
+        pipeline.__class__ = accelerated
 
     def undo() -> None:
         with _lock:
-            if type(pipeline) is taken:
+            if type(pipeline) is accelerated:
                 pipeline.__class__ = plain
 
     return undo
 
 
 def _nobody() -> None:
-    """In the place of a reference, where a class is nobody's."""
+    """In the place of a weak reference: the class belongs to no pipeline."""
 
 
 @contextmanager
-def its_turn(pipeline: Any) -> Iterator[None]:
-    """Hold the pipeline for a call: its scheduler counts the steps of one at a time."""
+def exclusive_call(pipeline: Any) -> Iterator[None]:
+    """Wait until no other thread calls the pipeline: its scheduler can serve one call at a time."""
     with _lock:
-        turn = _turns.setdefault(pipeline, RLock())
-    with turn:
+        call_lock = _call_locks.setdefault(pipeline, RLock())
+    with call_lock:
         yield

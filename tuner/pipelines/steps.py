@@ -1,8 +1,8 @@
-"""Telling a call of each step that its scheduler takes, with nothing left on the scheduler.
+"""Notifying a call of each step that its scheduler takes, without changing the scheduler.
 
-The scheduler's class is asked instead: for the length of a call its `step` looks in the context
-whether it is the one that is listened to. A copy of the scheduler takes nothing of ours along, and
-calls in several threads may share one.
+The scheduler's class is changed instead: during a call, its `step` looks in the context whether
+this scheduler's steps are to be reported. So a copy of the scheduler, made during a call, is an
+ordinary one, and calls in several threads may share a scheduler.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,71 +13,72 @@ from functools import wraps
 from threading import RLock
 from typing import Any
 
-Tell = Callable[[Any], None]
+Listener = Callable[[Any], None]  # is given the timestep
 
-# The scheduler whose steps this context's call is told of, and who is told.
-listening: ContextVar[tuple[Any, Tell] | None] = ContextVar("listening", default=None)
+# The scheduler whose steps are reported in this context, and the function to report them to.
+listening: ContextVar[tuple[Any, Listener] | None] = ContextVar("listening", default=None)
 
 
 @dataclass
-class _Stand:
-    """What stands as the `step` of a class, and how many calls need it."""
+class _Installed:
+    """The replaced and the replacing `step` of a class, and how many calls are using the latter."""
 
     plain: Any
-    ours: Any
+    reporting: Any
     calls: int = 0
 
 
-# As in `_gate.py`, the garbage collector may come back to it in the same thread.
+# Reentrant for the same reason as the lock in `tuner.pipelines.gate`.
 _lock = RLock()
-_stands: dict[Any, _Stand] = {}  # empty while no accelerated call runs
+_installed: dict[Any, _Installed] = {}  # by class; empty while no accelerated call runs
 
 
 @contextmanager
-def told_of_steps(scheduler: Any, tell: Tell) -> Iterator[None]:
-    """In this context, and for the length of a ``with`` block, `tell` is given each step's time.
+def notified_of_steps(scheduler: Any, listener: Listener) -> Iterator[None]:
+    """Call `listener` with the timestep before each step of the scheduler.
 
-    It is called before the step; what it raises ends the step.
+    This holds in this context and within a ``with`` block. An error of the listener ends the step.
     """
-    owner = next(one for one in type(scheduler).__mro__ if "step" in vars(one))
-    _put_up(owner)
-    before = listening.set((scheduler, tell))
+    owner = next(cls for cls in type(scheduler).__mro__ if "step" in vars(cls))
+    _install(owner)
+    before = listening.set((scheduler, listener))
     try:
         yield
     finally:
         listening.reset(before)
-        _take_down(owner)
+        _uninstall(owner)
 
 
-def _put_up(owner: Any) -> None:
+def _install(owner: Any) -> None:
     with _lock:
-        stand = _stands.get(owner)
-        if stand is None:
+        installed = _installed.get(owner)
+        if installed is None:
             plain = vars(owner)["step"]
-            stand = _stands[owner] = _Stand(plain, _telling(plain))
-            owner.step = stand.ours
-        stand.calls += 1
+            installed = _installed[owner] = _Installed(plain, _reporting(plain))
+            owner.step = installed.reporting
+        installed.calls += 1
 
 
-def _take_down(owner: Any) -> None:
+def _uninstall(owner: Any) -> None:
     with _lock:
-        stand = _stands[owner]
-        stand.calls -= 1
-        if not stand.calls:
-            del _stands[owner]
-            # Where somebody put something over ours since, that stays: ours lets all through.
-            if vars(owner).get("step") is stand.ours:
-                owner.step = stand.plain
+        installed = _installed[owner]
+        installed.calls -= 1
+        if not installed.calls:
+            del _installed[owner]
+            # If other code has wrapped the reporting step since, the wrapper stays: without a
+            # listener the reporting step calls the plain one.
+            if vars(owner).get("step") is installed.reporting:
+                owner.step = installed.plain
 
 
-def _telling(plain: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(plain)  # pipelines ask for a step's signature
+def _reporting(plain: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(plain)  # pipelines inspect the signature of a step
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
-        heard = listening.get()
-        if heard is None or heard[0] is not self:
+        current = listening.get()
+        if current is None or current[0] is not self:
             return plain(self, *args, **kwargs)
-        heard[1](args[1] if len(args) > 1 else kwargs.get("timestep"))
-        before = listening.set(None)  # a step that a step makes on its way is none of its own
+        current[1](args[1] if len(args) > 1 else kwargs.get("timestep"))
+        before = listening.set(None)  # a step may call `step` again, which is not reported
         try:
             return plain(self, *args, **kwargs)
         finally:

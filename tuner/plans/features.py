@@ -1,8 +1,8 @@
-"""What of a plan decides its latency, and what its quality: plain numbers for learning from few.
+"""Numeric features of a plan, from which models of speed and quality can learn with few trials.
 
-A step's latency is nearly linear in the work that it does; `step_rows` counts that work. How much
-a picture loses depends smoothly on what is reused, how old it is and how early: `reuse` counts
-that. Neither knows the accelerators, so that one more needs nothing here.
+The latency of a step is nearly linear in the work that it does, which `step_rows` counts. The score
+loss depends smoothly on how much is reused, how old it is and how early in the generation, which
+`reuse` counts. Both depend on the plan alone, so a new accelerator needs no change here.
 """
 
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ import numpy as np
 
 from tuner.plans.plan import Plan
 
-_EARLY = 1 / 3  # of the steps: they decide what the picture shows
-PARTS = 20  # of a generation, in `Reuse.course`
+_EARLY = 1 / 3  # share of the steps, from the first on, that decide what the picture shows
+PARTS = 20  # into which `Reuse.course` divides a generation
 
 
 def step_rows(plan: Plan) -> np.ndarray:
-    """The work of each step, shape (steps, kinds of work); a latency is linear in it.
+    """The work of each step, shape (steps, kinds of work), in which latency is nearly linear.
 
-    Each kind is counted in pictures: a guided step computes two for one. The columns: one for the
-    step itself; one for each depth that a pass may turn back at, and for the full pass; and for
-    each resolution of tokens: self-attentions by the tokens that are left, the same squared,
-    merges, and cross-attentions.
+    Work is counted in pictures: a guided step computes two for each picture. The columns are: a
+    constant 1; one column for each branch at which a pass may turn back, and one for the full pass;
+    and for each resolution of tokens four columns: self-attentions by the share of tokens that
+    remain after merging, the same with that share squared, merges, and cross-attentions.
     """
     levels = sorted({layer.downsample for layer in plan.shape.layers})
     rows = np.zeros((len(plan.steps), 2 + plan.shape.branches + 4 * len(levels)))
@@ -33,9 +33,9 @@ def step_rows(plan: Plan) -> np.ndarray:
         for index, layer in enumerate(plan.shape.layers):
             first = 2 + plan.shape.branches + 4 * levels.index(layer.downsample)
             if step.self_source[index] == number:
-                left = 1 - plan.merged[index] / _tokens(plan, layer.downsample)
-                row[first] += pictures * left
-                row[first + 1] += pictures * left**2
+                remaining = 1 - plan.merged[index] / _tokens(plan, layer.downsample)
+                row[first] += pictures * remaining
+                row[first + 1] += pictures * remaining**2
                 row[first + 2] += pictures * (plan.merged[index] > 0)
             if step.cross_source[index] == number:
                 row[first + 3] += pictures
@@ -43,20 +43,20 @@ def step_rows(plan: Plan) -> np.ndarray:
 
 
 class Reuse(NamedTuple):
-    """What is reused: a point for a smooth model. The lengths are the same for plans of a shape."""
+    """How much of a generation is reused; the lengths are equal for all plans of the same shape."""
 
-    # Shares and mean ages over the steps, each for the early third and for the rest; ages count
-    # steps and grow like their logarithm.
+    # Means over the steps, most of them separately for the early third and for the rest. The ages
+    # of reused outputs count logarithmically: log2(1 + steps).
     summary: np.ndarray
-    # Each kind of reuse in turn, as its mean over each of `PARTS` equal parts of the generation,
-    # whatever the number of steps: schedules that sum up alike may differ in it.
+    # For each kind of reuse, its mean over each of `PARTS` equal parts of the generation, whatever
+    # the number of steps. It distinguishes schedules that have the same summary.
     course: np.ndarray
 
 
 def reuse(plan: Plan) -> Reuse:
-    """How much of a generation is reused, how old it is and how early; in sum, and when."""
+    """How much of a generation is reused, how old it is and how early."""
     kinds = _by_step(plan)
-    unguided, deep, depth, own, cross, *merged = kinds
+    unguided, deep, depth, self_ages, cross_ages, *merged = kinds
     count = len(plan.steps)
     early = np.arange(count) < count * _EARLY
     guided = unguided == 0
@@ -65,19 +65,26 @@ def reuse(plan: Plan) -> Reuse:
             unguided.mean(),
             *(part.mean() for part in (deep[early], deep[~early])),
             *(part.mean() for part in (depth[early], depth[~early])),
-            *(part.sum() / count for part in (own[early], own[~early & guided], own[~guided])),
-            cross.mean(),
+            self_ages[early].sum() / count,
+            self_ages[~early & guided].sum() / count,
+            self_ages[~guided].sum() / count,
+            cross_ages.mean(),
             *(part.mean() for part in merged),
         ]
     )
     ends = np.linspace(0, count, PARTS + 1)
     sums = np.cumsum(np.pad(kinds, ((0, 0), (1, 0))), axis=1)
-    parts = [np.diff(np.interp(ends, np.arange(count + 1), one)) for one in sums]
+    parts = [np.diff(np.interp(ends, np.arange(count + 1), total)) for total in sums]
     return Reuse(summary=summary, course=np.concatenate(parts) * PARTS / count)
 
 
 def _by_step(plan: Plan) -> np.ndarray:
-    """Each kind of reuse by step: shape (kinds, steps)."""
+    """Each kind of reuse by step, shape (kinds, steps).
+
+    The kinds: whether guidance is off; the age of the deep features; how shallow the pass is; the
+    mean ages of self-attentions and of cross-attentions; and for each resolution of tokens the
+    share that is merged.
+    """
     count = len(plan.steps)
     unguided = np.array([not step.guided for step in plan.steps], float)
     deep, depth = np.zeros(count), np.zeros(count)
@@ -88,8 +95,8 @@ def _by_step(plan: Plan) -> np.ndarray:
         else:
             deep[number] = np.log2(1 + number - full)
             depth[number] = 1 / (1 + step.entered)
-    own = _ages([step.self_source for step in plan.steps])
-    cross = _ages([step.cross_source for step in plan.steps])
+    self_ages = _ages([step.self_source for step in plan.steps])
+    cross_ages = _ages([step.cross_source for step in plan.steps])
     levels = sorted({layer.downsample for layer in plan.shape.layers})
     merged = [
         np.mean(
@@ -101,17 +108,19 @@ def _by_step(plan: Plan) -> np.ndarray:
         )
         for level in levels
     ]
-    return np.vstack([unguided, deep, depth, own, cross, *(np.full(count, one) for one in merged)])
+    constant = [np.full(count, share) for share in merged]
+    return np.vstack([unguided, deep, depth, self_ages, cross_ages, *constant])
 
 
 def _ages(sources: Sequence[Sequence[int | None]]) -> np.ndarray:
-    """By step: the mean age of what the layers that run take from earlier steps."""
-    taken = np.array(sources, float)  # shape (steps, layers); NaN where a layer does not run
-    ages = np.log2(1 + np.arange(len(taken))[:, None] - taken)
+    """By step: the mean age of the outputs that the layers which run use, as log2(1 + steps)."""
+    source = np.array(sources, float)  # shape (steps, layers); NaN where a layer does not run
+    ages = np.log2(1 + np.arange(len(source))[:, None] - source)
     runs = np.maximum(1, np.isfinite(ages).sum(axis=1))
-    found: np.ndarray = np.nansum(ages, axis=1) / runs
-    return found
+    means: np.ndarray = np.nansum(ages, axis=1) / runs
+    return means
 
 
 def _tokens(plan: Plan, downsample: int) -> int:
+    """How many tokens a layer of this downsampling has."""
     return -(-plan.shape.height // downsample) * -(-plan.shape.width // downsample)

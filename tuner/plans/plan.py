@@ -1,7 +1,7 @@
-"""What a setting really computes, step by step and layer by layer.
+"""What a setting computes, step by step and layer by layer.
 
-Two settings with the same plan are the same computation; the plan also says what a step costs.
-Every accelerator writes its own part of it (`Accelerator.plan`).
+Two settings with the same plan are the same computation, and from the plan follows what each step
+costs. Every accelerator enters its own part (`Accelerator.plan`).
 """
 
 from collections.abc import Sequence
@@ -14,36 +14,38 @@ from tuner.pipelines.denoiser import denoiser_of, patch_of
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One transformer block.
+    """One transformer block."""
 
-    `branch` is the skip branch (block·3 + layer, as DeepCache counts) that a pass must at least
-    enter at for this layer to run; the middle's is beyond all branches.
-    """
-
-    downsample: int  # of its tokens, against the finest grid
+    downsample: int  # factor between the finest grid of tokens and that of this layer
+    # The skip branch (block · 3 + layer, as DeepCache counts) at which a shallow pass must enter at
+    # least for this layer to run. That of the middle block is greater than all branches.
     branch: int
-    up: bool  # in the U-Net's upward half
-    cross: bool = True  # a second attention: to the prompt, or SD3.5's within the picture
+    up: bool  # whether it is in the U-Net's upward half
+    cross: bool = True  # whether it has a second attention: to the prompt, or SD3.5's own
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What of a pipeline a plan depends on: the grid of tokens, the blocks, the layers."""
+    """What a plan needs to know of a pipeline: the grid of tokens, the branches, the layers."""
 
-    height: int  # of the finest grid of tokens: the latent, or its patches
+    height: int  # of the finest grid of tokens: the latent's, or its patches'
     width: int
-    branches: int  # skip branches of a U-Net; a transformer has none
+    branches: int  # number of a U-Net's skip branches; 0 for a transformer
     layers: tuple[Layer, ...]
 
 
 @dataclass(kw_only=True)
 class Step:
-    """One pass of the denoiser. A source is the step whose result is used; itself when computed."""
+    """One pass of the denoiser.
 
-    guided: bool = True  # a batch of two for each picture: with and without the prompt
-    entered: int | None = None  # the branch at which a shallow pass turns back; None is a full pass
-    self_source: list[int | None] = field(default_factory=list)  # by layer; None: it does not run
-    cross_source: list[int | None] = field(default_factory=list)
+    A source, of each layer, is the number of the step whose attention output is used: this step if
+    the attention is computed, None if the layer does not run.
+    """
+
+    guided: bool = True  # whether each picture is computed twice: with and without the prompt
+    entered: int | None = None  # the branch at which a shallow pass turns back; None: a full pass
+    self_source: list[int | None] = field(default_factory=list)  # of self-attention
+    cross_source: list[int | None] = field(default_factory=list)  # of the second attention
 
 
 @dataclass(kw_only=True)
@@ -53,15 +55,15 @@ class Plan:
     shape: Shape
     full_steps: frozenset[int]
     steps: list[Step]
-    merged: list[int]  # by layer: tokens merged around self-attention
-    # By accelerator: knob values that tell settings apart where the steps do not show it, as of
-    # one that decides by the picture what is computed.
+    merged: list[int]  # by layer: the number of tokens merged around self-attention
+    # By accelerator: knob values that distinguish settings whose steps look the same, because what
+    # is computed depends on the picture or because the values change only how it is reused.
     data_dependent: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
     @property
-    def identity(self) -> tuple[Any, ...]:
-        """Equal for two settings exactly when they compute the same."""
-        live = any(
+    def computation(self) -> tuple[Any, ...]:
+        """A key that is equal for two plans of a shape exactly when they compute the same."""
+        any_self_attention = any(
             source == number
             for number, step in enumerate(self.steps)
             for source in step.self_source
@@ -71,22 +73,32 @@ class Plan:
                 (s.guided, s.entered, tuple(s.self_source), tuple(s.cross_source))
                 for s in self.steps
             ),
-            tuple(self.merged) if live else (),
+            tuple(self.merged) if any_self_attention else (),
             tuple(sorted(self.data_dependent.items())),
         )
 
 
 def plan_of(accelerators: Sequence[Any], shape: Shape, steps: int) -> Plan:
-    """The plan of accelerators together, on a denoiser of this shape."""
-    full: frozenset[int] = frozenset().union(*(one.full_steps() for one in accelerators))
-    plan = blank(shape, steps, full & frozenset(range(steps)))
-    for one in sorted(accelerators, key=lambda one: one.order):
-        one.plan(plan)
+    """The plan of a combination of accelerators.
+
+    Args:
+        accelerators: those that are applied together, in any order.
+        shape: the shape of the denoiser.
+        steps: the number of denoising steps.
+    """
+    full: frozenset[int] = frozenset().union(*(part.full_steps() for part in accelerators))
+    plan = baseline_plan(shape, steps, full & frozenset(range(steps)))
+    for part in sorted(accelerators, key=lambda part: part.order):
+        part.plan(plan)
     return plan
 
 
-def blank(shape: Shape, steps: int, full_steps: frozenset[int]) -> Plan:
-    """The baseline's plan: everything is computed at every step."""
+def baseline_plan(shape: Shape, steps: int, full_steps: frozenset[int]) -> Plan:
+    """A plan in which everything is computed at every step.
+
+    `full_steps` are those at which accelerators, once they enter their parts, must not reuse
+    anything; see `Accelerator.full_steps`.
+    """
     return Plan(
         shape=shape,
         full_steps=full_steps,
@@ -102,17 +114,21 @@ def blank(shape: Shape, steps: int, full_steps: frozenset[int]) -> Plan:
 
 
 def check_resolution(pipeline: Any, resolution: int) -> None:
-    """Refuse a resolution in pixels that does not divide into a transformer's patches."""
-    grain = pipeline.vae_scale_factor * patch_of(denoiser_of(pipeline))
-    if resolution % grain:
+    """Check that a resolution in pixels is a whole number of the denoiser's tokens.
+
+    Raises:
+        UsageError: it is not.
+    """
+    multiple = pipeline.vae_scale_factor * patch_of(denoiser_of(pipeline))
+    if resolution % multiple:
         raise UsageError(
-            f"resolution must be a multiple of {grain} for {type(pipeline).__name__}, "
+            f"resolution must be a multiple of {multiple} for {type(pipeline).__name__}, "
             f"not {resolution}"
         )
 
 
 def shape_of(pipeline: Any, resolution: int) -> Shape:
-    """The shape of a pipeline's U-Net or transformer at a resolution in pixels."""
+    """The shape of a pipeline's denoiser, for square pictures with this side in pixels."""
     latent = resolution // pipeline.vae_scale_factor
     if getattr(pipeline, "unet", None) is not None:
         return _shape_of_unet(pipeline.unet, latent)
@@ -120,7 +136,7 @@ def shape_of(pipeline: Any, resolution: int) -> Shape:
 
 
 def _shape_of_transformer(transformer: Any, latent: int) -> Shape:
-    """A transformer's blocks are of one resolution, and all of them run at every step."""
+    """The shape of a transformer, whose blocks all have the same resolution and always run."""
     side = latent // patch_of(transformer)
     blocks = [
         *transformer.transformer_blocks,
@@ -134,6 +150,7 @@ def _shape_of_transformer(transformer: Any, latent: int) -> Shape:
 
 
 def _shape_of_unet(unet: Any, latent: int) -> Shape:
+    """The shape of a U-Net whose latent has this side."""
     blocks = len(unet.down_blocks)
     layers: list[Layer] = []
 
@@ -141,7 +158,7 @@ def _shape_of_unet(unet: Any, latent: int) -> Shape:
         per_block = len(block.resnets)
         for index, attention in enumerate(getattr(block, "attentions", None) or []):
             layer = index if down else per_block - index - 1
-            # An upward layer runs one branch earlier than the downward one of the same number.
+            # An upward layer runs from one branch earlier on than the downward layer of its number.
             branch = 3 * number + layer + (1 if down else 0)
             layers.extend(
                 Layer(downsample=2**position, branch=branch, up=not down)

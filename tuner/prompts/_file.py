@@ -1,17 +1,15 @@
-"""Prompts from a text file of the user's, and choosing between files and known sets."""
+"""Prompts from a user's text file, and the check that a source has enough of them."""
 
 from pathlib import Path
 
-from tuner import registry
 from tuner.errors import UsageError
-from tuner.prompts import PromptSet, enough
 
 
 class PromptFile:
-    """One prompt a line; empty lines are skipped.
+    """A text file with one prompt a line; empty lines are skipped.
 
-    Lines end with a line feed, with or without a carriage return before it. Other characters that
-    break lines stay within their prompt.
+    Lines end with a line feed, with or without a carriage return before it. Other Unicode line
+    breaks are part of their prompt.
     """
 
     def __init__(self, path: Path) -> None:
@@ -19,11 +17,11 @@ class PromptFile:
         self.name = str(path)
 
     def load(self, count: int, pool: str = "search", most: int | None = None) -> list[str]:
-        """The first `count` prompts and up to `most`.
+        """At least `count` and up to `most` prompts; see `PromptSet.load`.
 
-        Searching has the first prompt, the third and so on, verifying those between, where half of
-        the file is enough; else both have all of it. So a prompt stays where it is when lines are
-        added at the end.
+        The pool 'search' has the first, third, fifth, … prompt of the file and the pool 'verify'
+        has the others, if half of the file has `count` prompts; otherwise both pools are the whole
+        file. Lines that are added at the end thus move no prompt to the other pool.
         """
         try:
             lines = self.path.read_bytes().decode("utf-8-sig").split("\n")
@@ -33,7 +31,7 @@ class PromptFile:
             ) from error
         except UnicodeDecodeError as error:
             raise UsageError(f"the prompt file {self.path} is not UTF-8 text") from error
-        except ValueError as error:  # a name that no file can have
+        except ValueError as error:  # a path that no file can have, such as one with a NUL byte
             raise UsageError(f"cannot read the prompt file {str(self.path)!r}: {error}") from error
         prompts = [line.strip() for line in lines if line.strip()]
         if not prompts:
@@ -43,13 +41,12 @@ class PromptFile:
         return enough(prompts, count, f"the prompt file {self.path}", most)
 
 
-def prompt_set(name: str) -> PromptSet:
-    """A known set by its name, or else a text file."""
-    known = registry.components("prompts")
-    for key, found in known.items():
-        if registry.plain(key) == registry.plain(name):
-            chosen: PromptSet = found
-            return chosen
-    if not Path(name).exists() and "/" not in name and "." not in name:
-        raise UsageError(f"unknown prompt set {name!r}; known: {', '.join(known)}, or a text file")
-    return PromptFile(Path(name))
+def enough(prompts: list[str], count: int, source: str, most: int | None = None) -> list[str]:
+    """The first of the prompts: at least `count`, and up to `most` where there are more.
+
+    Raises:
+        UsageError: there are fewer than `count`; the message names `source` and their number.
+    """
+    if len(prompts) < count:
+        raise UsageError(f"{source} has {len(prompts)} prompts, {count} were asked for")
+    return prompts[: max(count, most or 0)]

@@ -1,4 +1,4 @@
-"""The miniature's prompts: captions of scenes that its training never saw."""
+"""The miniature's prompts: captions of scenes that it was not trained on."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -10,12 +10,12 @@ FOLDER = Path(__file__).parent.parent / "models" / "miniature" / "captions"
 
 
 class Miniature:
-    """Three disjoint pools: for searching, for verifying and for the truth."""
+    """Three disjoint pools: 'search', 'verify', and 'truth' for the benchmarks."""
 
     name: ClassVar[str] = "miniature"
 
     def load(self, count: int, pool: str = "search", most: int | None = None) -> list[str]:
-        """The first `count` captions of the pool, and up to `most`."""
+        """At least `count` and up to `most` captions of the pool; see `PromptSet.load`."""
         pools = sorted(path.stem for path in FOLDER.glob("*.txt"))
         if pool not in pools:
             raise UsageError(f"unknown pool {pool!r}; known: {', '.join(pools)}")

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from tuner.canonical import canonical, computation_of
 from tuner.limits import Limits
 from tuner.plans.features import Reuse, reuse, step_rows
 from tuner.plans.plan import Plan, Shape, plan_of
 from tuner.search.frontier.context import Observation
 from tuner.search.frontier.speed_model import TimedSteps
 from tuner.search.space import Space
-from tuner.setting import Setting, canonical, identity
+from tuner.setting import Setting
 from tuner.spec import Aim
 
 
@@ -56,7 +57,7 @@ class Problem:
 
     def identity(self, setting: Setting) -> tuple[Any, ...]:
         """Equal for all that are the same computation."""
-        return identity(setting, self.shape, self.steps)
+        return computation_of(setting, self.shape, self.steps)
 
     def canonical(self, setting: Setting) -> Setting:
         """One setting for all that are the same computation."""

@@ -9,8 +9,9 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import BaseTrial
 
 from tuner.accelerators import Accelerator, Knob, Value
+from tuner.canonical import Canonical
 from tuner.errors import UsageError
-from tuner.setting import Canonical, Setting
+from tuner.setting import Setting
 from tuner.spec import StudySpec
 
 

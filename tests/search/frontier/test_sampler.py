@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 
 from tests.helpers.landscape import Bench, racing, setting_of
 from tests.helpers.pipelines import LATENT_SIDE, tiny
+from tuner.canonical import canonical
 from tuner.plans.features import Reuse, reuse, step_rows
 from tuner.plans.plan import plan_of, shape_of
 from tuner.search.frontier.acquisition import area_gains
@@ -20,7 +21,7 @@ from tuner.search.frontier.context import Observation, SearchContext, observatio
 from tuner.search.frontier.sampler import Bound, FrontierSampler
 from tuner.search.frontier.speed_model import TimedSteps
 from tuner.search.space import Space
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.study.schema import VERIFIED
 

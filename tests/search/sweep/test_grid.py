@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tests.helpers.landscape import EVALUATION, Bench, measurement, setting_of
 from tests.helpers.pipelines import LATENT_SIDE, tiny
+from tuner.canonical import computation_of
 from tuner.errors import BadPictureError
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
@@ -26,7 +27,7 @@ from tuner.search.space import Space
 from tuner.search.sweep import grid as module
 from tuner.search.sweep.grid import DistinctGrid, Grid, OptunasGrid, Scattered, grid
 from tuner.search.sweep.sweep import Exhaustive, Points, Reach
-from tuner.setting import Setting, identity
+from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.storage.cursor import POINT, points_taken
 from tuner.storage.database import Storage
@@ -322,7 +323,7 @@ def distinct(folder: Path, family: str, **changes: Any) -> Bench:
     pipeline = tiny(family)
     shape = shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor)
     bench.study.sampler = grid(
-        Space.of(bench.spec), bench.spec.seed, lambda one: identity(one, shape, 20)
+        Space.of(bench.spec), bench.spec.seed, lambda one: computation_of(one, shape, 20)
     )
     return bench
 
@@ -344,14 +345,14 @@ def test_each_distinct_computation_has_one_trial(family: str, tmp_path: Path) ->
     space = Space.of(bench.spec)
     points = Points(space.offered())
     every = [space.setting(points[number]) for number in range(points.count)]
-    computations = {identity(one, shape, 20) for one in every}
+    computations = {computation_of(one, shape, 20) for one in every}
     assert 10 < len(computations) < points.count
     bench.spec = replace(bench.spec, trials=7)
     bench.search()  # and goes on:
     bench = distinct(tmp_path, family, **chosen)
     trials = bench.search()
     assert len(trials) == len(computations)
-    assert {identity(setting_of(one), shape, 20) for one in trials} == computations
+    assert {computation_of(setting_of(one), shape, 20) for one in trials} == computations
     assert bench.study.sampler.reach(bench.study).left == 0  # type: ignore[attr-defined]
 
 

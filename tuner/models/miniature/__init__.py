@@ -1,9 +1,10 @@
 """The bundled miniature: a small Stable Diffusion that draws coloured shapes.
 
-Its guidance is 3, not Stable Diffusion's 7.5: at 7.5 this small model is over-guided, so that its
-baseline scores less than it could and settings that spoil the guidance gain. At 3 next to nothing
-gains, and DeepCache and T-GATE have settings on both sides of a score loss of 2 %, as on large
-models; ToMe has none over it (`python -m bench.quality.tradeoff`, docs/results/tradeoff.md).
+Its guidance scale is 3, not Stable Diffusion's 7.5. At 7.5 this small model is over-guided: the
+baseline scores lower than it could, and settings that weaken the guidance raise the score. At 3
+hardly any setting does so. DeepCache and T-GATE then have settings with a score loss below 2 % and
+above it, as on large models; ToMe has none above (`python -m bench.quality.tradeoff`,
+docs/results/tradeoff.md).
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Training of the miniature's scorer."""
+"""Training of the miniature's scorer, a small CLIP."""
 
 import argparse
 import json
@@ -25,16 +25,16 @@ from tuner.models.miniature.training import (
 )
 from tuner.models.miniature.world import Scene
 
-FINE = 0.8  # how far the scorer goes from what it was to what spoilt pictures taught it
+FINE = 0.8  # weight of the fine-tuned weights in their average with those from before
 
 
 def scorer_config(vocabulary: int) -> dict[str, object]:
-    """The architecture of the scorer, in open_clip's own words."""
+    """The architecture of the scorer, as open_clip's `model_cfg`."""
     return {
         "embed_dim": 96,
         "vision_cfg": {
             "image_size": world.SIDE,
-            "layers": [1, 1, 1, 1],  # a small ResNet tells a circle from a square sooner than a ViT
+            "layers": [1, 1, 1, 1],  # a small ResNet learns to tell shapes apart sooner than a ViT
             "width": 16,
         },
         "text_cfg": {
@@ -49,11 +49,11 @@ def scorer_config(vocabulary: int) -> dict[str, object]:
 
 
 def train_scorer(args: argparse.Namespace) -> None:
-    """The scorer: open_clip's CLIP, trained contrastively with near misses in every batch.
+    """Train the scorer: open_clip's CLIP, contrastively, with hard negatives in every batch.
 
-    Then its pictures' side learns to look closely: badly drawn pictures of the same scenes are
-    no matches of their captions. What is kept lies between the two, and so still knows what it
-    knew of captions (Wortsman et al., 2021, arXiv 2109.01903).
+    Then the image encoder is fine-tuned so that badly drawn pictures of a scene do not match its
+    caption. The final weights are an average of those before and after fine-tuning, which keeps
+    what the scorer learned of captions (Wortsman et al., 2021, arXiv 2109.01903).
     """
     folder = args.work / "scorer"
     if folder.exists():
@@ -79,9 +79,9 @@ def train_scorer(args: argparse.Namespace) -> None:
     before = deepcopy(model)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.eval()  # its statistics are those of good pictures
-    looking = list(model.visual.parameters())
-    for _ in optimise(looking, args.fine_steps, 1e-3, fine_loss_of, "scorer, fine", 0.05):
+            module.eval()  # keeps its statistics, which are those of well drawn pictures
+    image_encoder = list(model.visual.parameters())
+    for _ in optimise(image_encoder, args.fine_steps, 1e-3, fine_loss_of, "scorer, fine", 0.05):
         pass
     with torch.no_grad():
         for old, new in zip(before.parameters(), model.parameters(), strict=True):
@@ -93,7 +93,7 @@ def train_scorer(args: argparse.Namespace) -> None:
 
 
 class _Batches:
-    """Scenes of the training, each among scenes that are one attribute away."""
+    """Batches of scenes, each together with scenes that differ from it in one attribute."""
 
     def __init__(self, words: CLIPTokenizer, rng: random.Random) -> None:
         self.words = words
@@ -103,10 +103,13 @@ class _Batches:
         self.ids = {scene: number for number, scene in enumerate(self.scenes)}
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures, token ids, and what matches what: rows are pictures and add up to 1."""
+        """Pictures (n, 3, 64, 64), token ids (n, CONTEXT) and target matches (n, n).
+
+        Row i of the target says which captions match picture i; it sums to 1.
+        """
         batch: list[Scene] = []
         for scene in self.rng.choices(self.scenes, k=32):
-            # The first neighbour is the pair the other way round, the hardest to tell apart.
+            # The first neighbour has the pair in the other order, which is hardest to tell apart.
             swapped, *others = world.neighbours(scene)
             near = [swapped, *self.rng.sample(others, k=4)]
             batch += [scene, *(other for other in near if other in self.allowed)]
@@ -119,7 +122,7 @@ class _Batches:
 def contrast(
     model: Any, images: Tensor, spoilt: Tensor | None, texts: Tensor, target: Tensor
 ) -> Tensor:
-    """CLIP's loss in both directions; of a caption, a spoilt picture is no match."""
+    """CLIP's loss in both directions, where a spoilt picture matches no caption."""
     shown = images if spoilt is None else torch.cat([images, spoilt])
     with torch.autocast(images.device.type, torch.bfloat16):
         image_features = model.encode_image(shown, normalize=True).float()
@@ -133,7 +136,7 @@ def contrast(
 
 
 def roughen(images: Tensor) -> Tensor:
-    """Blur some pictures a little and add noise, as a diffusion model might draw them."""
+    """Blur some pictures a little and add noise, to make them look like a diffusion model's."""
     blurred = functional.avg_pool2d(
         functional.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1
     )
@@ -143,7 +146,7 @@ def roughen(images: Tensor) -> Tensor:
 
 
 def spoil(images: Tensor) -> Tensor:
-    """Draw the same scenes badly: outlines bent and areas stained, coarsely or finely."""
+    """Make the pictures look badly drawn: bend outlines and stain areas, coarsely or finely."""
     parts = []
     for part, cells in zip(images.chunk(3), (4, 8, 16), strict=True):
         count, side = len(part), part.shape[-1]

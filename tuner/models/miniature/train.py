@@ -1,8 +1,9 @@
 """Retrain the miniature and its scorer: ``python -m tuner.models.miniature.train``.
 
-Four stages from a fixed seed, each kept in the work folder when it ends and skipped when it is
-found there: the autoencoder and the scorer on drawn pictures, the text encoder on the meaning of
-captions (which words belong together), and the U-Net on latents that are encoded once.
+Four stages from a fixed seed: the autoencoder and the scorer are trained on drawn pictures, the
+text encoder on the meaning of captions (which words belong together), and the U-Net on latents
+that are encoded once. The result of a stage is saved in the work folder; a stage whose result is
+there is skipped.
 """
 
 import argparse
@@ -37,7 +38,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Read the arguments and run the stages that are still missing."""
+    """Run the stages that have no result in the work folder yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("miniature-training"))
     parser.add_argument("--out", type=Path, default=HERE / "weights")
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 def train_vae(args: argparse.Namespace) -> None:
-    """The autoencoder: 64x64 pictures to 16x16x4 latents."""
+    """Train the autoencoder: 64x64 pictures to 16x16x4 latents."""
     folder = args.work / "vae"
     if folder.exists():
         return
@@ -97,7 +98,7 @@ def train_vae(args: argparse.Namespace) -> None:
 
 
 def train_text(args: argparse.Namespace) -> None:
-    """The text encoder: every token learns what its words and its caption mean."""
+    """Train the text encoder: the scene's attributes are predicted from the state of a token."""
     folder = args.work / "text_encoder"
     if folder.exists():
         return
@@ -117,8 +118,8 @@ def train_text(args: argparse.Namespace) -> None:
         )
     ).to(args.device)
     labels = [None, *world.COLOURS, *world.SHAPES, *world.SIZES]
-    # left colour, left shape, right colour, right shape, ground, size; read off every token from
-    # the first one that has seen the whole caption.
+    # Predicts left colour, left shape, right colour, right shape, ground and size; from the first
+    # end token, which attends to the whole caption, and from the last token.
     head = nn.Linear(TEXT_WIDTH, 6 * len(labels)).to(args.device)
     scenes = train_scenes()
     rng = random.Random(args.seed)
@@ -149,7 +150,7 @@ def _meaning(scene: Scene) -> tuple[str | None, ...]:
 
 
 def train_unet(args: argparse.Namespace) -> None:
-    """The U-Net (and, slowly, the text encoder) on latents, predicting velocity."""
+    """Train the U-Net, together with the text encoder, to predict velocity on latents."""
     folder = args.work / "unet"
     if folder.exists():
         return
@@ -195,7 +196,7 @@ def train_unet(args: argparse.Namespace) -> None:
 
 
 def new_unet() -> UNet2DConditionModel:
-    """SD1.5's shape in small: four levels, two layers a block, cross-attention on three."""
+    """A small SD1.5: four levels, two layers a block, cross-attention on three levels."""
     return UNet2DConditionModel(
         sample_size=16,
         block_out_channels=(32, 64, 64, 64),
@@ -209,7 +210,7 @@ def new_unet() -> UNet2DConditionModel:
 
 
 def new_scheduler() -> DDIMScheduler:
-    """Nearly no signal is left at the last timestep, so that grounds get their own colour."""
+    """A schedule with nearly no signal at the last timestep, so that grounds get any colour."""
     return DDIMScheduler(
         beta_start=1e-4,
         beta_end=0.02,
@@ -222,7 +223,7 @@ def new_scheduler() -> DDIMScheduler:
 
 
 def encode(vae: AutoencoderKL, scenes: list[Scene], rng: random.Random, device: str) -> Tensor:
-    """Draw and encode; latents of standard deviation 1, shape (scenes, 4, 16, 16)."""
+    """Draw scenes and encode them; latents of standard deviation 1, (scenes, 4, 16, 16)."""
     parts = []
     for start in range(0, len(scenes), 100):
         images = pictures(scenes[start : start + 100], rng).to(device)
@@ -232,7 +233,7 @@ def encode(vae: AutoencoderKL, scenes: list[Scene], rng: random.Random, device: 
 
 
 def export(args: argparse.Namespace) -> None:
-    """Put the stages together as fp16 weights: a pipeline folder and a scorer folder."""
+    """Write the trained stages as fp16 weights: a folder of the pipeline and one of the scorer."""
     if not (args.work / "unet").exists():
         return
     pipeline = StableDiffusionPipeline(

@@ -1,4 +1,4 @@
-"""What the stages of the miniature's training share: words, pictures, and the optimiser."""
+"""What the training stages of the miniature share: the tokenizer, pictures, the optimiser."""
 
 import json
 import math
@@ -23,7 +23,7 @@ CONTEXT = 16  # tokens in a caption, start and end counted
 
 
 def tokenizer() -> CLIPTokenizer:
-    """A CLIP tokenizer of the world's words, each of which is one token."""
+    """A CLIP tokenizer in which each word of the world is one token."""
     learner = Tokenizer(BPE(end_of_word_suffix="</w>"))
     trainer = BpeTrainer(
         vocab_size=1000,
@@ -35,7 +35,7 @@ def tokenizer() -> CLIPTokenizer:
     learner.train_from_iterator([" ".join(world.WORDS)], trainer)
     learned = json.loads(learner.to_str())["model"]
     alphabet = [letter + end for letter in ascii_lowercase for end in ("", "</w>")]
-    # The learner breaks ties by rng: put what it learned into an order of our own.
+    # The learner breaks ties at random, so its merges are sorted to be the same every time.
     merges = sorted(learned["merges"], key=lambda pair: (len("".join(pair)), pair))
     pieces = dict.fromkeys([*alphabet, *("".join(pair) for pair in merges)])
     # The end token has the highest number: open_clip finds it with argmax.
@@ -59,7 +59,7 @@ def tokenize(words: CLIPTokenizer, captions: list[str]) -> Tensor:
 
 
 def train_scenes() -> list[Scene]:
-    """Every scene that training may see; singles as often as a tenth of all."""
+    """All scenes that are not held out."""
     return [scene for scene in world.scenes() if not scene.held_out]
 
 

@@ -2,7 +2,7 @@
 
 A scene is either one shape with a size ("a small red circle on a blue ground") or two shapes side
 by side ("a red circle left of a green square on a white ground"). About a third of all scenes is
-kept out of training; their captions are the miniature's prompt set.
+held out of training; their captions are the miniature's prompt set.
 """
 
 import random
@@ -41,7 +41,7 @@ class Scene:
     size: str | None = None  # of a single thing
 
     def captions(self) -> tuple[str, ...]:
-        """Every way of saying it: one for a single thing, two for a pair."""
+        """All captions of the scene: one for a single thing, two for a pair."""
         ground = f"on a {self.ground} ground"
         (colour, shape), *others = self.things
         if not others:
@@ -54,13 +54,13 @@ class Scene:
 
     @property
     def held_out(self) -> bool:
-        """Whether training never saw this scene, in any wording."""
+        """Whether the scene is excluded from training, with all of its captions."""
         return _unit_hash(self.captions()[0]) < HELD_OUT_SHARE
 
 
 @cache
 def scenes() -> tuple[Scene, ...]:
-    """Every scene of the world, singles first, in a fixed order."""
+    """All scenes of the world in a fixed order, first those with a single thing."""
     things = tuple(product(COLOURS, SHAPES))
     singles = [
         Scene(things=((colour, shape),), ground=ground, size=size)
@@ -77,28 +77,28 @@ def scenes() -> tuple[Scene, ...]:
 
 def neighbours(scene: Scene) -> list[Scene]:
     """The scenes that differ from this one in a single attribute, or in the order of a pair."""
-    found = [_swap(scene)] if len(scene.things) == 2 else [_resize(scene)]
+    changed = [_swap(scene)] if len(scene.things) == 2 else [_resize(scene)]
     for index, (colour, shape) in enumerate(scene.things):
         taken = {other for other, _ in scene.things} | {scene.ground}
         changes = [(new, shape) for new in COLOURS if new not in taken]
         changes += [(colour, new) for new in SHAPES if new != shape]
         for change in changes:
             things = (*scene.things[:index], change, *scene.things[index + 1 :])
-            found.append(Scene(things=things, ground=scene.ground, size=scene.size))
+            changed.append(Scene(things=things, ground=scene.ground, size=scene.size))
     taken = {colour for colour, _ in scene.things} | {scene.ground}
-    found += [
+    changed += [
         Scene(things=scene.things, ground=new, size=scene.size)
         for new in COLOURS
         if new not in taken
     ]
-    return found
+    return changed
 
 
 def pools() -> dict[str, tuple[str, ...]]:
-    """The held-out captions in three pools that share neither captions nor scenes."""
+    """The held-out captions, in three pools that have no caption and no scene in common."""
     held_out = [scene for scene in scenes() if scene.held_out]
     random.Random(0).shuffle(held_out)
-    found: dict[str, tuple[str, ...]] = {}
+    captions_of: dict[str, tuple[str, ...]] = {}
     remaining = iter(held_out)
     for name, count in POOLS.items():
         captions: list[str] = []
@@ -106,12 +106,12 @@ def pools() -> dict[str, tuple[str, ...]]:
             captions.extend(next(remaining).captions())
         captions = captions[:count]
         random.Random(name).shuffle(captions)
-        found[name] = tuple(captions)
-    return found
+        captions_of[name] = tuple(captions)
+    return captions_of
 
 
 def draw(scene: Scene, rng: random.Random) -> Image.Image:
-    """Draw a scene as a 64x64 RGB picture; place, size and colours vary a little with `rng`."""
+    """Draw a scene as a 64x64 RGB picture; `rng` varies place, size and colours a little."""
     scale = 4  # drawn larger and shrunk, for smooth edges
     image = Image.new("RGB", (SIDE * scale, SIDE * scale), _tint(scene.ground, rng))
     canvas = ImageDraw.Draw(image)

@@ -6,8 +6,9 @@ from itertools import combinations, product
 import numpy as np
 
 from tuner.accelerators import Accelerator
+from tuner.canonical import Canonical
 from tuner.search.space import Space
-from tuner.setting import Canonical, Setting
+from tuner.setting import Setting
 
 MOST = 2000  # candidates that are looked at together; a larger space is sampled
 
