@@ -214,8 +214,8 @@ REMOVALS = (
     ),
     Removal(
         hazard=9,
-        remedy="one generator for each prompt: `Evaluation.generate`",
-        file="measure/evaluation.py",
+        remedy="one generator for each prompt: `BatchGenerator.generate`",
+        file="measure/batch_generator.py",
         text="""        generators = [
             torch.Generator().manual_seed(prompt_seed(self.seed, number)) for number in numbers
         ]

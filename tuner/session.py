@@ -14,9 +14,10 @@ from tuner.errors import UsageError
 from tuner.fitting import fitting
 from tuner.limits import Limits
 from tuner.loading import device_named, dtype_named, load, model_named
-from tuner.measure.baseline import changes, key_of
+from tuner.measure.baseline import OnPictures
+from tuner.measure.cache_keys import changes, key_of
 from tuner.measure.device import contention, versions
-from tuner.measure.evaluation import Evaluation, Measurement, OnPictures
+from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.measure.extra_metrics import ExtraMetric
 from tuner.measure.lock import device_lock
 from tuner.picture_strips import PictureFolder, check_folder
@@ -105,13 +106,13 @@ class Session:
             device=device,
             steps=spec.steps,
             prompts=prompts[:count],
-            more=prompts[count:],
+            more_prompts=prompts[count:],
             metric=self._metric(model.metric, device, model.metric_options),
             resolution=resolution,
             guidance_scale=guidance_scale,
             batch_size=spec.batch_size,
             seed=spec.seed,
-            beside=tuple(
+            extra_metrics=tuple(
                 ExtraMetric(
                     component=registry.get("metrics", name),
                     metric=self._metric(name, device, {}),
@@ -191,7 +192,7 @@ class Session:
             aim=spec.aim,
             has_target=goal.has_target,
             samples=spec.num_samples,
-            prompts=len(evaluation.prompts) + len(evaluation.more),
+            prompts=len(evaluation.prompts) + len(evaluation.more_prompts),
         )
         first = space.known_good()
         if spec.sweep is not None or not is_done(study, spec.trials):
@@ -233,7 +234,7 @@ class Session:
                 canonical=problem.canonical,
                 trials=spec.trials,
                 samples=spec.num_samples,
-                most=None if spec.sweep else len(evaluation.prompts) + len(evaluation.more),
+                most=None if spec.sweep else len(evaluation.prompts) + len(evaluation.more_prompts),
                 races=races,
                 at_once=races and spec.aim == "front",
                 timeout=deadline.left,
@@ -375,7 +376,7 @@ def _outlook(
 def identity(evaluation: Evaluation) -> dict[str, Any]:
     """What tells one way of evaluating a triple from another, in a few readable values."""
     scores, latency = evaluation.score_parts, evaluation.latency_parts
-    beside = " + ".join(one.metric.identity for one in evaluation.beside)
+    beside = " + ".join(one.metric.identity for one in evaluation.extra_metrics)
     return {
         "weights": scores["weights"],
         "guidance": scores["guidance_scale"],

@@ -10,7 +10,7 @@ from bench import tables, truth
 from bench._miniature import MODEL, evaluation_of, pipeline
 from bench.tables import Product, read
 from bench.truth import OtherwiseError, Where, begun, fill, join
-from tuner.measure.baseline import InMemoryStore
+from tuner.measure.baseline_store import InMemoryStore
 from tuner.plans.plan import shape_of
 
 # As on a GPU, where nothing is rounded further.

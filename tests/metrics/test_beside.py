@@ -1,4 +1,4 @@
-"""Metrics beside the score: what they say of equal, close and far pictures, and where they fail."""
+"""Extra metrics: figures of equal, similar and different pictures, and errors of loading."""
 
 import json
 import math
@@ -31,36 +31,36 @@ from tuner.metrics.psnr import HIGHEST_DB
 from tuner.models.miniature import training
 
 METRICS: dict[str, MetricKind] = registry.components("metrics")
-COMPARISONS = [name for name, one in METRICS.items() if one.compares]
+COMPARISONS = [name for name, kind in METRICS.items() if kind.compares]
 PROMPTS = ["a red circle", "a large blue ring above a small green square", "a triangle"]
 
 
 def noisy(strength: float, count: int = 3) -> list[Any]:
-    """Smooth pictures of 64 x 64 pixels with more or less noise on them, in steps of 8 bits."""
+    """Smooth pictures of 64 x 64 pixels and 8 bits with noise of this standard deviation."""
     rng = np.random.default_rng(0)
     x, y = np.meshgrid(np.linspace(0, 1, 64), np.linspace(0, 1, 64))
-    found = []
+    pictures = []
     for number in range(count):
         smooth = np.stack([x, y, (x + y + number / count) % 1], axis=-1) * 200 + 28
         noise = strength * rng.standard_normal(smooth.shape)
-        found.append(Image.fromarray((smooth + noise).round().clip(0, 255).astype(np.uint8)))
-    return found
+        pictures.append(Image.fromarray((smooth + noise).round().clip(0, 255).astype(np.uint8)))
+    return pictures
 
 
 @pytest.fixture(scope="module", autouse=True)
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Torch's hub as a folder that holds an AlexNet of random weights; nothing is downloaded."""
+    """Torch's hub as a folder with an AlexNet of random weights; nothing is downloaded."""
     folder = tmp_path_factory.mktemp("hub")
     torch.manual_seed(0)
     with torch.device("meta"):
         weights = torchvision.models.alexnet().state_dict()
     file = Path(torchvision.models.AlexNet_Weights.DEFAULT.url).name
     values = {
-        # LPIPS uses the features alone; the rest, 230 MB, is one number seen many times.
-        name: 0.1 * torch.randn(one.shape)
+        # LPIPS uses the features only; the rest, 230 MB, is a view of a single number.
+        name: 0.1 * torch.randn(weight.shape)
         if name.startswith("features")
-        else torch.zeros(1).expand(one.shape)
-        for name, one in weights.items()
+        else torch.zeros(1).expand(weight.shape)
+        for name, weight in weights.items()
     }
     (folder / "hub" / "checkpoints").mkdir(parents=True)
     torch.save(values, folder / "hub" / "checkpoints" / file)
@@ -88,12 +88,14 @@ def test_a_picture_with_more_noise_is_further_from_the_baseline(
     name: str, comparisons: dict[str, Any]
 ) -> None:
     smooth = noisy(0)
-    found = [comparisons[name].compare(noisy(strength), smooth) for strength in (2, 8, 32, 64)]
+    by_strength = [
+        comparisons[name].compare(noisy(strength), smooth) for strength in (2, 8, 32, 64)
+    ]
     better = METRICS[name].above
-    for one in zip(*found, strict=True):
-        assert list(one) == sorted(one, reverse=better)
-        assert len(set(one)) == 4
-        assert (one[0] < METRICS[name].equal) == better
+    for values in zip(*by_strength, strict=True):
+        assert list(values) == sorted(values, reverse=better)
+        assert len(set(values)) == 4
+        assert (values[0] < METRICS[name].equal) == better
 
 
 @pytest.mark.parametrize("name", COMPARISONS)
@@ -101,7 +103,7 @@ def test_a_comparison_does_not_depend_on_the_batch(name: str, comparisons: dict[
     pictures, others = noisy(8), noisy(0)
     together = comparisons[name].compare(pictures, others)
     pairs = zip(pictures, others, strict=True)
-    alone = [comparisons[name].compare([one], [other])[0] for one, other in pairs]
+    alone = [comparisons[name].compare([first], [second])[0] for first, second in pairs]
     assert together == pytest.approx(alone, rel=1e-5)
 
 
@@ -123,14 +125,14 @@ def test_ssim_of_plain_pictures_is_the_papers_luminance_term(comparisons: dict[s
 def test_lpips_is_torchmetrics_own_on_pictures_between_0_and_1(
     comparisons: dict[str, Any],
 ) -> None:
-    arrays = [np.stack([np.asarray(one) for one in noisy(strength)]) for strength in (16, 0)]
-    pixels = [torch.from_numpy(one).permute(0, 3, 1, 2).float() / 255 for one in arrays]
+    arrays = [np.stack([np.asarray(image) for image in noisy(strength)]) for strength in (16, 0)]
+    pixels = [torch.from_numpy(array).permute(0, 3, 1, 2).float() / 255 for array in arrays]
     expected = learned_perceptual_image_patch_similarity(*pixels, normalize=True, reduction="none")
-    found = comparisons["lpips"].compare(noisy(16), noisy(0))
-    assert found == pytest.approx(expected.tolist(), rel=1e-5)
+    values = comparisons["lpips"].compare(noisy(16), noisy(0))
+    assert values == pytest.approx(expected.tolist(), rel=1e-5)
 
 
-def test_lpips_without_weights_says_what_to_do(
+def test_the_error_of_lpips_without_weights_names_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -143,7 +145,7 @@ def test_lpips_without_weights_says_what_to_do(
 
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CLIP of transformers with random weights, in small, and its processor."""
+    """A small CLIP of transformers with random weights, and its processor."""
     folder = tmp_path_factory.mktemp("clip")
     words = training.tokenizer()
     size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
@@ -173,7 +175,7 @@ def test_pickscore_is_the_scaled_cosine_of_each_picture_and_its_prompt(clip_fold
         assert score == pytest.approx(math.exp(model.logit_scale.item()) * cosine, rel=1e-4)
 
 
-def test_hpsv2_is_open_clips_network_with_weights_of_its_own(
+def test_hpsv2_is_open_clips_network_with_its_own_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = model_named("miniature").metric_options
@@ -190,7 +192,7 @@ def test_hpsv2_is_open_clips_network_with_weights_of_its_own(
     assert metric.identity.split()[-1] == scorer.identity.split()[-1]  # the same weights
     tokens = scorer._tokenize(PROMPTS)
     with torch.inference_mode():
-        pixels = torch.stack([metric._preprocess(one) for one in noisy(9)])
+        pixels = torch.stack([metric._preprocess(image) for image in noisy(9)])
         image = scorer._model.encode_image(pixels)
         expected = 100 * torch.cosine_similarity(image, scorer._model.encode_text(tokens))
     assert metric.score(noisy(9), PROMPTS) == pytest.approx(expected.tolist(), rel=1e-5)
@@ -198,7 +200,7 @@ def test_hpsv2_is_open_clips_network_with_weights_of_its_own(
 
 @dataclass(frozen=True)
 class Missing:
-    """What a metric says where it cannot be loaded."""
+    """A metric that cannot be loaded, and the words of its error."""
 
     name: str
     options: dict[str, str]
@@ -215,7 +217,7 @@ class Missing:
     ],
     ids=lambda missing: missing.name,
 )
-def test_what_cannot_be_loaded_says_in_one_line_what_would_work(
+def test_the_error_of_a_missing_metric_names_a_remedy_in_one_line(
     missing: Missing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -226,10 +228,10 @@ def test_what_cannot_be_loaded_says_in_one_line_what_would_work(
     assert str(caught.value).startswith("cannot load")
 
 
-def test_other_weights_have_another_identity(clip_folder: Path, tmp_path: Path) -> None:
+def test_different_weights_give_different_identities(clip_folder: Path, tmp_path: Path) -> None:
     def identity(folder: Path) -> str:
-        found = METRICS["pickscore"](device="cpu", model=str(folder), processor=str(clip_folder))
-        return str(found.identity)
+        metric = METRICS["pickscore"](device="cpu", model=str(folder), processor=str(clip_folder))
+        return str(metric.identity)
 
     other = CLIPModel.from_pretrained(clip_folder)
     with torch.no_grad():

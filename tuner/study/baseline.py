@@ -2,7 +2,7 @@
 
 Trials keep ratios and no times: a latency is made when it is read, so that all that is shown,
 exported or asked for stands beside the same figure. Each measurement keeps the latency key
-(`tuner.measure.baseline`), a digest of the machine and the versions that it was timed with. A
+(`tuner.measure.cache_keys`), a digest of the machine and the versions that it was timed with. A
 speedup of another key than today's only tells which settings are worth measuring here; whether a
 target is met is decided on speedups of today's key alone.
 
@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 import optuna
 
-from tuner.measure.baseline import key_of, timed_parts
+from tuner.measure.cache_keys import key_of, timed_parts
 from tuner.storage.queries import backend_of
 
 BASELINE = "baseline"  # study attribute: the baseline's figures, as they are now
