@@ -43,7 +43,7 @@ class StudySpec:
     steps: int = 50
     search_targets: tuple[str, ...] = ()  # the model's defaults when empty
     num_samples: int = 32  # prompts of each setting
-    max_samples: int | None = None  # of an inconclusive setting; 4 * num_samples when None
+    max_samples: int | None = None  # maximum prompts of a setting; 4 * num_samples when None
     batch_size: int = 4
     seed: int = 42
     req_time: float | None = None  # seconds per image
