@@ -1,4 +1,4 @@
-"""What a study is asked to do: defaults, files, flags, and what is refused."""
+"""Study specifications: defaults, files, flags, and the errors for wrong values."""
 
 import shlex
 from collections.abc import Mapping
@@ -12,19 +12,20 @@ from hypothesis import strategies as st
 from tuner.cli import main as cli
 from tuner.errors import UsageError
 from tuner.schedulers import SCHEDULERS
-from tuner.spec import StudySpec, read_specs
+from tuner.spec import StudySpec
+from tuner.study_files import read_specs
 
 
 def flags(*arguments: str) -> list[StudySpec]:
-    """The studies that a command line asks for, as `tuner run` reads it."""
-    seen: list[StudySpec] = []
+    """The studies of a command line, as `tuner run` reads it."""
+    studies: list[StudySpec] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "tuner.cli.launch.run_all", lambda specs, console, pictures: seen.extend(specs)
+            "tuner.cli.launch.run_all", lambda specs, console, pictures: studies.extend(specs)
         )
         patch.setattr(cli, "quiet", lambda: None)
         assert cli.main(["run", *arguments]) == 0
-    return seen
+    return studies
 
 
 def toml(folder: Path, text: str) -> Path:
@@ -67,10 +68,10 @@ def test_the_old_scripts_command_line_runs_as_it_was() -> None:
     )
 
 
-def test_every_command_line_of_the_old_scripts_sweep_asks_for_its_study() -> None:
+def test_every_command_line_of_the_old_scripts_sweep_gives_its_study() -> None:
     lines = (Path(__file__).parent / "old_sweep.sh").read_text().splitlines()
     commands = [shlex.split(line, comments=True) for line in lines]
-    found = []
+    studies = []
     for command in filter(None, commands):
         assert command[:3] == ["python", "cli.py", "run"]
         (spec,) = flags(*command[3:])
@@ -83,18 +84,18 @@ def test_every_command_line_of_the_old_scripts_sweep_asks_for_its_study() -> Non
             batch_size=8,
             req_score_loss=0.02,
         )
-        found.append((spec.triple, spec.search_targets))
+        studies.append((spec.triple, spec.search_targets))
     triples = {
         f"{pipe}/{sched}/{steps}"
         for pipe in ("SD1.5", "SD2.1", "SDXL")
         for sched in ("DDIM", "DPM-Solver++", "UniPC")
         for steps in (20, 25, 50)
     }
-    assert {triple for triple, _ in found} == triples
-    assert len(set(found)) == len(found) == 162
+    assert {triple for triple, _ in studies} == triples
+    assert len(set(studies)) == len(studies) == 162
 
 
-def test_pixart_is_asked_for_as_the_old_script_spelt_it() -> None:
+def test_pixart_is_accepted_as_the_old_script_spelt_it() -> None:
     specs = flags("--pipe", "PixArt-Alpha,PixArt-Sigma", "--sched", "DPMSolverMultistepScheduler")
     assert [spec.triple for spec in specs] == [
         "PixArt-Alpha/DPM-Solver++/50",
@@ -102,19 +103,21 @@ def test_pixart_is_asked_for_as_the_old_script_spelt_it() -> None:
     ]
 
 
-def test_a_replay_is_asked_for_by_the_sampler_and_goes_on_to_its_end(tmp_path: Path) -> None:
+def test_a_sweep_is_chosen_by_its_sampler_and_has_no_default_trials(
+    tmp_path: Path,
+) -> None:
     (spec,) = flags("--sampler", "Grid", "--distinct")
     assert (spec.sweep, spec.distinct, spec.trials) == ("grid", True, None)
     (spec,) = flags("--sampler", "walk", "--trials", "7")
     assert (spec.sweep, spec.distinct, spec.trials) == ("walk", False, 7)
     (spec,) = flags(str(toml(tmp_path, 'sampler = "grid"\ndistinct = true\n')))
     assert (spec.sweep, spec.distinct, spec.trials) == ("grid", True, None)
-    assert flags()[0].replay is None
+    assert flags()[0].sweep is None
     with pytest.raises(UsageError, match="distinct must be true or false, not 'yes'"):
         read_specs(toml(tmp_path, 'distinct = "yes"\n'), {})
 
 
-def test_an_underscore_in_a_value_stays() -> None:
+def test_an_underscore_in_a_value_is_left_unchanged() -> None:
     (spec,) = flags("--prompts=my_prompts.txt", "--storage", "sqlite:///my_file.db")
     assert (spec.prompts, spec.storage) == ("my_prompts.txt", "sqlite:///my_file.db")
 
@@ -129,23 +132,23 @@ def test_an_underscore_in_a_value_stays() -> None:
         *((kind, name) for name, kind in SCHEDULERS.items()),
     ],
 )
-def test_names_are_read_whatever_their_case(typed: str, sched: str) -> None:
+def test_names_are_read_regardless_of_case(typed: str, sched: str) -> None:
     (spec,) = flags("--pipe", "sd1.5", "--sched", typed, "--search-targets", "ToMe")
     assert (spec.pipe, spec.sched, spec.search_targets) == ("SD1.5", sched, ("tome",))
 
 
 def test_the_order_and_repeats_of_targets_do_not_matter() -> None:
-    one = flags("--search-targets", "tgate,deepcache,tgate")
-    assert one == flags("--search-targets", "deepcache, tgate")
+    specs = flags("--search-targets", "tgate,deepcache,tgate")
+    assert specs == flags("--search-targets", "deepcache, tgate")
 
 
-def test_flags_outweigh_the_file(tmp_path: Path) -> None:
+def test_flags_take_precedence_over_the_file(tmp_path: Path) -> None:
     path = toml(tmp_path, 'pipe = "SDXL"\nsteps = 25\nbatch_size = 2\nreq_score_loss = 0.01\n')
     (spec,) = flags(str(path), "--steps", "20", "--req-score-loss", "0.05")
     assert (spec.pipe, spec.steps, spec.batch_size, spec.req_score_loss) == ("SDXL", 20, 2, 0.05)
 
 
-def test_several_values_make_the_product_of_studies() -> None:
+def test_several_values_give_a_study_for_each_combination() -> None:
     specs = flags("--pipe", "SD1.5,SDXL", "--sched", "DDIM,UniPC", "--steps", "20,50")
     assert [spec.triple for spec in specs] == [
         f"{pipe}/{sched}/{steps}"
@@ -184,7 +187,7 @@ VALUES = st.fixed_dictionaries(
 
 
 @given(VALUES)
-def test_flags_and_a_file_ask_for_the_same(
+def test_flags_and_a_file_give_the_same_studies(
     tmp_path_factory: pytest.TempPathFactory, values: Mapping[str, Any]
 ) -> None:
     path = toml(
@@ -207,15 +210,15 @@ def _toml(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
-def test_limits_beside_the_score_are_flags_and_a_table_and_are_measured(tmp_path: Path) -> None:
+def test_limits_of_extra_metrics_are_flags_or_a_table_and_add_the_metrics(tmp_path: Path) -> None:
     typed = flags("--limit", "LPIPS=0.2", "--limit=ssim=0.9", "--metrics", "psnr,ssim")
     (spec,) = typed
     assert spec.limits == {"lpips": 0.2, "ssim": 0.9}
     assert spec.metrics == ("lpips", "psnr", "ssim")
     path = toml(tmp_path, 'metrics = ["psnr"]\n[limits]\nlpips = 0.2\nssim = 0.9\n')
     assert read_specs(path, {}) == typed
-    (other,) = flags(str(path), "--limit", "ssim=0.8")
-    assert other.limits == {"ssim": 0.8}
+    (changed,) = flags(str(path), "--limit", "ssim=0.8")
+    assert changed.limits == {"ssim": 0.8}
     assert flags("--metrics", "ssim")[0].limits == {}
 
 
@@ -225,7 +228,7 @@ def test_transfer_is_switched_off_by_a_flag_or_a_file(tmp_path: Path) -> None:
     assert not flags("--no_transfer")[0].transfer
 
 
-def test_knobs_of_a_file_narrow_the_space(tmp_path: Path) -> None:
+def test_knobs_in_a_file_narrow_the_search_space(tmp_path: Path) -> None:
     text = "[knobs.deepcache]\ncache_interval = [5, 3, 3]\ncache_branch_id = 0\n"
     (spec,) = read_specs(toml(tmp_path, text), {})
     assert spec.knobs == {"deepcache": {"cache_interval": (3, 5), "cache_branch_id": (0,)}}
@@ -294,14 +297,14 @@ def test_knobs_of_a_file_narrow_the_space(tmp_path: Path) -> None:
         ("[knobs.deepcash]\ncache_interval = 2", "known: deepcache"),
     ],
 )
-def test_a_wrong_value_is_named_in_one_line(text: str, words: str, tmp_path: Path) -> None:
+def test_a_wrong_value_is_reported_in_one_line(text: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         read_specs(toml(tmp_path, text), {})
     assert "\n" not in str(caught.value)
     assert words in str(caught.value)
 
 
-def test_open_verdicts_may_take_four_times_the_prompts_or_as_many_as_said() -> None:
+def test_inconclusive_settings_may_take_four_times_the_prompts_or_max_samples() -> None:
     assert StudySpec(num_samples=8).max_samples == 32
     assert StudySpec(num_samples=8, max_samples=8).max_samples == 8
     with pytest.raises(UsageError, match=r"max_samples must be at least num_samples \(8\), not 7"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tuner import registry
-from tuner.spec import bundled_studies, read_specs
+from tuner.study_files import bundled_studies, read_specs
 
 FILES = sorted(bundled_studies().glob("*.toml"))
 

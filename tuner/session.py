@@ -68,13 +68,13 @@ class Session:
             device=device,
             steps=spec.steps,
             prompts=prompts[:count],
-            more=prompts[count:],
+            more_prompts=prompts[count:],
             metric=self._metric(model.metric, device, model.metric_options),
             resolution=resolution,
             guidance_scale=guidance_scale,
             batch_size=spec.batch_size,
             seed=spec.seed,
-            beside=tuple(
+            extra_metrics=tuple(
                 ExtraMetric(
                     component=registry.get("metrics", name),
                     metric=self._metric(name, device, {}),

@@ -9,7 +9,7 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from tuner.errors import UsageError
-from tuner.measure.baseline import key_of
+from tuner.measure.cache_keys import key_of
 from tuner.measure.device import versions
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.measurement import Measurement
@@ -189,7 +189,7 @@ class StudyRun:
             aim=spec.aim,
             has_target=self._goal.has_target,
             samples=spec.num_samples,
-            prompts=len(evaluation.prompts) + len(evaluation.more),
+            prompts=len(evaluation.prompts) + len(evaluation.more_prompts),
         )
 
     @cached_property

@@ -25,7 +25,7 @@ from bench.lib.miniature import conditions, evaluation_of, quiet
 from bench.quality.tradeoff import settings
 from tuner.applying.applied import applied
 from tuner.measure import statistics
-from tuner.measure.baseline import changes
+from tuner.measure.cache_keys import changes
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.pictures import checked
 from tuner.setting import Setting

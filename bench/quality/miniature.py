@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from bench.lib.miniature import MODEL, captions, conditions, pipeline, quiet, scorer
-from tuner.measure.evaluation import prompt_seed
+from tuner.measure.batch_generator import prompt_seed
 from tuner.measure.pictures import checked
 from tuner.measure.statistics import share
 from tuner.metrics.clip import ClipScore

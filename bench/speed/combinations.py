@@ -163,7 +163,7 @@ def picture(pipeline: Any, setting: Setting, steps: int, args: argparse.Namespac
         )
         synchronise(args.device)
         seconds = (time.perf_counter() - start) / args.batch
-    return Picture(seconds=seconds, gib=meter.found.device or 0.0)
+    return Picture(seconds=seconds, gib=meter.peak.device or 0.0)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from statistics import median
 from threading import Timer
 
 from bench.lib.miniature import conditions, evaluation_of, quiet
-from tuner.measure.baseline import InMemoryStore
+from tuner.measure.baseline_store import InMemoryStore
 from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.setting import Setting
 
@@ -87,7 +87,7 @@ def trial(
     evaluation: Evaluation, setting: Setting, store: InMemoryStore, load: str, takes_s: float = 0.0
 ) -> tuple[Measurement, float]:
     """A trial of a setting, from the baseline that was kept when it was quiet; and its seconds."""
-    kept = InMemoryStore(store.kept)
+    kept = InMemoryStore(store.entries)
     delay = {"none": None, "throughout": 0.0, "half-way": takes_s * random.uniform(0.25, 0.75)}
     with neighbour(delay[load]):
         start = time.perf_counter()

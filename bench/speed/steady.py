@@ -11,8 +11,8 @@ import time
 from statistics import median
 
 from bench.lib.miniature import conditions, evaluation_of, quiet
-from tuner.measure.baseline import InMemoryStore
-from tuner.measure.stopwatch import Turns
+from tuner.measure.baseline_store import InMemoryStore
+from tuner.measure.paired_timing import PairedTimings
 from tuner.setting import Setting
 
 
@@ -26,8 +26,8 @@ def main() -> None:
     _, latency = evaluation.baseline(InMemoryStore())
     found, start = [], time.perf_counter()
     for _ in range(args.repeat):
-        turns = Turns(kept_s=latency.latency_s, batch_size=latency.batch_size)
-        found.append(evaluation.pairs.until_known(Setting(), turns))
+        turns = PairedTimings(stored_s=latency.latency_s, batch_size=latency.batch_size)
+        found.append(evaluation.pairs.until_precise(Setting(), turns))
     seconds = time.perf_counter() - start
     values = [one.speedup.value for one in found]
     halves = [(one.speedup.high - one.speedup.low) / 2 for one in found]

@@ -13,7 +13,7 @@ import numpy as np
 from bench.lib.miniature import conditions, evaluation_of, quiet
 from bench.speed.loaded import SETTINGS
 from tuner.measure.interleave import interleaved, one_by_one
-from tuner.measure.stopwatch import Turns
+from tuner.measure.paired_timing import PairedTimings
 from tuner.setting import Setting
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     print("| setting | turns | speedup (95 %) | scatter of a pair |\n|---|---|---|---|")
     for setting in (Setting(), *SETTINGS):
         evaluation.pairs.steps(setting)  # warm-up
-        empty = Turns(kept_s=1.0, batch_size=evaluation.batch_size)
+        empty = PairedTimings(stored_s=1.0, batch_size=evaluation.batch_size)
         found = dict.fromkeys(ways, empty)
         for _ in range(args.pairs):
             for name, way in ways.items():

@@ -116,7 +116,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
         ("--guidance-scale 1 --search-targets tgate", "tgate needs guidance_scale above 1"),
         ("--guidance-scale -1", "guidance_scale must be at least 0 and finite, not -1.0"),
         ("--timeout inf", "timeout must be above 0 and finite, not inf"),
-        ("--prompts=", "prompts is empty; leave it out for what is usual"),
+        ("--prompts=", "prompts is empty; leave it out for the default"),
         ("--model=", "model is empty"),
         ("--pictures=", "--pictures is empty; give it a folder, or none"),
         ("--steps 1 --search-targets deepcache", "nothing to try: with steps = 1 every value of"),
@@ -260,7 +260,7 @@ def test_an_unknown_study_lists_those_that_exist(
 @pytest.mark.parametrize("name", ["file", "file/pictures"])
 def test_a_place_for_pictures_that_is_a_file_is_refused(name: str, refused: Refused) -> None:
     Path("file").write_text("mine")
-    assert "--pictures" in refused(*SMALL, "--pictures", name)
+    assert "pictures must be a folder" in refused(*SMALL, "--pictures", name)
     assert Path("file").read_text() == "mine"
 
 
@@ -308,7 +308,7 @@ def test_pictures_in_a_read_only_folder_are_refused(
 ) -> None:
     monkeypatch.chdir(read_only)
     line = refused(*SMALL, "--storage", f"sqlite:///{folder / 'tuner.db'}")
-    assert "--pictures" in line
+    assert "pictures must be a folder" in line
     assert not (folder / "tuner.db").exists()
 
 

@@ -10,7 +10,7 @@ import tuner
 from tests.accelerators.cases import KNOWN, fits, setting
 from tests.gpu.pipelines import DEVICE, evaluation_of, full
 from tuner.applying.applied import applied
-from tuner.measure.baseline import InMemoryStore
+from tuner.measure.baseline_store import InMemoryStore
 from tuner.measure.evaluation import Evaluation
 from tuner.session import Session
 from tuner.setting import Setting

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from tests.gpu.pipelines import DEVICE, evaluation_of, generated, scarce
 from tests.runs.study import finished, spec
 from tuner.errors import TrialError, UsageError
-from tuner.measure.baseline import InMemoryStore
+from tuner.measure.baseline_store import InMemoryStore
 from tuner.search.runner.observer import Observer
 from tuner.session import Session
 from tuner.setting import Setting
@@ -44,7 +44,7 @@ def test_a_trial_on_a_full_gpu_fails_in_one_line_and_gives_everything_back() -> 
     finally:
         gc.enable()
     assert "\n" not in str(caught.value)
-    assert "--resolution" in str(caught.value)  # there is no smaller batch than one
+    assert "a lower resolution" in str(caught.value)  # there is no smaller batch than one
     *_, last = evaluation.measure(CACHED, store)
     assert last.prompts == len(evaluation.prompts)
     assert torch.equal(generated(evaluation, Setting()), before)
@@ -54,7 +54,7 @@ def test_a_baseline_on_a_full_gpu_is_the_users_to_mend() -> None:
     evaluation = evaluation_of(batch_size=2)
     with scarce(), pytest.raises(UsageError, match="out of memory at the baseline") as caught:
         evaluation.baseline(InMemoryStore())
-    assert "a smaller --batch-size" in str(caught.value)
+    assert "a smaller batch_size" in str(caught.value)
 
 
 class Filled(Observer):
@@ -88,7 +88,7 @@ def test_a_study_goes_on_after_a_trial_that_did_not_fit(tmp_path: Path) -> None:
     trials = finished(tmp_path)
     assert [one.state for one in trials] == [TrialState.FAIL, *[TrialState.COMPLETE] * 2]
     reason = trials[0].user_attrs["reason"]
-    assert reason == "out of memory; a smaller --batch-size needs less"
+    assert reason == "out of memory; a smaller batch_size needs less"
     again = [
         one for one in trials[1:] if one.user_attrs["setting"] == trials[0].user_attrs["setting"]
     ]

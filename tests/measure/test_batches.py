@@ -1,11 +1,11 @@
-"""The order of a setting's batches: a law, whatever their sizes."""
+"""The order of a setting's batches, as a property that holds for all sizes."""
 
 import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from tuner.measure.batches import in_order, split
+from tuner.measure.batches import shuffled, split
 
 
 @settings(max_examples=200)
@@ -16,25 +16,25 @@ from tuner.measure.batches import in_order, split
     seed=some.integers(0, 99),
     drawn=some.booleans(),
 )
-def test_a_setting_has_as_many_prompts_as_every_other_and_then_all_that_are_left(
+def test_every_setting_gets_equally_many_prompts_and_then_the_remaining_ones(
     count: int, more: int, size: int, seed: int, drawn: bool
 ) -> None:
     own, further = split(0, count, size), split(count, count + more, size)
-    found = in_order(own, further, random.Random(seed), drawn=drawn)
-    assert sorted(found, key=lambda one: one.start) == [*own, *further]
-    first, rest = found[: len(own)], found[len(own) :]
+    order = shuffled(own, further, random.Random(seed), drawn=drawn)
+    assert sorted(order, key=lambda batch: batch.start) == [*own, *further]
+    first, rest = order[: len(own)], order[len(own) :]
     assert sum(map(len, first)) == count
     assert own[0] in first
-    assert all(len(one) == len(own[0]) for one in first[:-1])
+    assert all(len(batch) == len(own[0]) for batch in first[:-1])
     if not drawn:
-        assert rest == sorted(rest, key=lambda one: (len(one) != len(own[0]), one.start))
+        assert rest == sorted(rest, key=lambda batch: (len(batch) != len(own[0]), batch.start))
         assert set(first) == set(own)
 
 
-def test_two_settings_draw_other_prompts() -> None:
+def test_two_settings_draw_different_prompts() -> None:
     own, further = split(0, 32, 4), split(32, 128, 4)
-    one, other = (
-        set(in_order(own, further, random.Random(seed), drawn=True)[:8]) for seed in (1, 2)
+    first, second = (
+        set(shuffled(own, further, random.Random(seed), drawn=True)[:8]) for seed in (1, 2)
     )
-    assert own[0] in one & other
-    assert one != other
+    assert own[0] in first & second
+    assert first != second

@@ -1,4 +1,4 @@
-"""Measuring: the same numbers twice, whatever ran before, under keys that tell all apart."""
+"""Measuring: reproducible figures, and a baseline stored under keys of all that changes it."""
 
 import gc
 from collections.abc import Callable
@@ -20,8 +20,10 @@ from tuner.applying.applied import applied
 from tuner.errors import BadPictureError, UsageError
 from tuner.measure import device as machine
 from tuner.measure import statistics
-from tuner.measure.baseline import BaselineLatency, changes, key_of
-from tuner.measure.evaluation import Evaluation, prompt_seed
+from tuner.measure.baseline_store import BaselineLatency
+from tuner.measure.batch_generator import prompt_seed
+from tuner.measure.cache_keys import changes, key_of
+from tuner.measure.evaluation import Evaluation
 from tuner.measure.extra_metrics import ExtraMetric
 from tuner.measure.pictures import checked
 from tuner.measure.stopwatch import Seconds
@@ -40,20 +42,20 @@ SETTINGS = [
     *(Setting.of({name: values}) for name, values in PARAMS.items()),
     Setting.of(PARAMS),
 ]
-pytestmark = pytest.mark.usefixtures("ticking")  # or a busy machine would tell another latency
+pytestmark = pytest.mark.usefixtures("ticking")  # a busy machine would change the latencies
 EACH = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.combination)
 
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    """Four prompts at four steps on the bundled miniature, in small; one pair tells the speedup."""
+    """Four prompts at four steps on the bundled miniature, in small; a trial times one pair."""
     spec = StudySpec(pipe="miniature", steps=4, num_samples=4, batch_size=2, resolution=32)
     return replace(Session().evaluation(spec), timing_pairs=1, most_pairs=1)
 
 
 @pytest.fixture(scope="module")
 def exact(evaluation: Evaluation) -> Evaluation:
-    """The same in float64, where the order of a sum flips no decision."""
+    """The same in float64, where the order of summation changes no decision."""
     pipeline = tuner.load("miniature", scheduler="DDIM", device="cpu")
     for part in pipeline.components.values():
         if isinstance(part, torch.nn.Module):
@@ -69,13 +71,12 @@ def store(tmp_path: Path) -> Storage:
 def generated(evaluation: Evaluation, setting: Setting) -> torch.Tensor:
     """The pictures of every prompt, batch by batch."""
     with applied(evaluation.pipeline, setting.accelerators, seed=evaluation.seed) as call:
-        found = [evaluation.generate(call, numbers)[0] for numbers in evaluation.batches()]
-    return torch.cat(found)
+        return torch.cat([evaluation.generate(call, batch)[0] for batch in evaluation.batches()])
 
 
 @pytest.fixture(scope="module")
 def in_pairs(exact: Evaluation) -> Callable[[Setting], torch.Tensor]:
-    """The exact pictures of a setting in batches of two, generated once."""
+    """The float64 pictures of a setting in batches of two, generated once."""
     return cache(lambda setting: generated(exact, setting))
 
 
@@ -83,11 +84,11 @@ def in_pairs(exact: Evaluation) -> Callable[[Setting], torch.Tensor]:
 def test_a_trial_gives_the_same_scores_twice_bit_for_bit(
     setting: Setting, evaluation: Evaluation, store: Storage
 ) -> None:
-    one, other = (list(evaluation.measure(setting, store))[-1] for _ in range(2))
-    assert one.scores == other.scores
-    assert one.score_loss == other.score_loss
-    assert one.prompts == other.prompts == 4
-    assert one.same_pictures == (not setting.accelerators)
+    first, second = (list(evaluation.measure(setting, store))[-1] for _ in range(2))
+    assert first.scores == second.scores
+    assert first.score_loss == second.score_loss
+    assert first.prompts == second.prompts == 4
+    assert first.same_pictures == (not setting.accelerators)
 
 
 @EACH
@@ -107,9 +108,9 @@ def test_pictures_do_not_depend_on_the_batch_size(
     size: int, setting: Setting, exact: Evaluation, in_pairs: Callable[[Setting], torch.Tensor]
 ) -> None:
     expected = in_pairs(setting)
-    found = generated(replace(exact, batch_size=size), setting)
+    pictures = generated(replace(exact, batch_size=size), setting)
     assert torch.isfinite(expected).all()
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(pictures, expected, rtol=0, atol=1e-6)
 
 
 def test_another_seed_or_prompt_gives_another_picture(evaluation: Evaluation) -> None:
@@ -119,15 +120,15 @@ def test_another_seed_or_prompt_gives_another_picture(evaluation: Evaluation) ->
     assert not torch.equal(generated(replace(short, seed=7), Setting()), pictures)
 
 
-def test_what_is_known_grows_with_each_batch(evaluation: Evaluation, store: Storage) -> None:
+def test_a_measurement_is_yielded_after_each_batch(evaluation: Evaluation, store: Storage) -> None:
     timed = replace(evaluation, timing_pairs=3, most_pairs=3)
     steps = list(timed.measure(SETTINGS[1], store))
-    assert [one.prompts for one in steps] == [2, 4]
+    assert [step.prompts for step in steps] == [2, 4]
     last = steps[-1]
     assert len(last.scores) == 4
     assert steps[0].scores in (last.scores[:2], last.scores[2:])  # batches come in any order
     assert last.score == pytest.approx(np.mean(last.scores))
-    before, latency = timed.baseline(store)  # as the last step may have found it anew
+    before, latency = timed.baseline(store)  # which the last step may have replaced
     assert last.score_loss == statistics.score_loss(before.scores, last.scores)
     assert last.baseline_s == latency.latency_s
     assert last.baseline_denoising_s == latency.denoising_s
@@ -135,9 +136,9 @@ def test_what_is_known_grows_with_each_batch(evaluation: Evaluation, store: Stor
     assert len(last.ratios) == 3
 
 
-def test_what_a_setting_takes_is_told_in_images(evaluation: Evaluation) -> None:
+def test_the_least_number_of_images_of_a_setting(evaluation: Evaluation) -> None:
     assert evaluation.least_images == 8  # a warm-up of 2, 4 prompts, and 2 without the setting
-    # Three pairs of 2 by turns, of which one is of no new prompts.
+    # A warm-up of 2, 4 prompts, the baseline's 3 batches, and a batch more for the third pair.
     assert replace(evaluation, timing_pairs=3).least_images == 14
 
 
@@ -150,9 +151,9 @@ def test_the_baseline_as_a_setting_loses_nothing_and_is_not_generated(
     assert (only.speedup.value, only.score_loss.value, only.same_pictures) == (1, 0, True)
 
 
-def test_a_baseline_is_kept_under_everything_that_changes_it(evaluation: Evaluation) -> None:
-    def keys(one: Evaluation) -> tuple[str, str]:
-        return key_of(one.score_parts), key_of(one.latency_parts)
+def test_a_baseline_is_stored_under_everything_that_changes_it(evaluation: Evaluation) -> None:
+    def keys(changed: Evaluation) -> tuple[str, str]:
+        return key_of(changed.score_parts), key_of(changed.latency_parts)
 
     scores, latency = keys(evaluation)
     assert keys(replace(evaluation)) == (scores, latency)
@@ -164,19 +165,19 @@ def test_a_baseline_is_kept_under_everything_that_changes_it(evaluation: Evaluat
         ({"guidance_scale": 2.0}, False, False),
         ({"resolution": 128}, False, False),
     ):
-        found = keys(replace(evaluation, **change))
-        assert (found[0] == scores, found[1] == latency) == (same_scores, same_latency), change
+        new_scores, new_latency = keys(replace(evaluation, **change))
+        assert (new_scores == scores, new_latency == latency) == (same_scores, same_latency), change
 
 
-def test_the_key_holds_weights_scheduler_precision_machine_and_packages(
+def test_the_key_depends_on_weights_scheduler_precision_machine_and_packages(
     evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def parts(one: Evaluation) -> dict[str, Any]:
-        return one.score_parts | one.latency_parts
+    def parts(changed: Evaluation) -> dict[str, Any]:
+        return changed.score_parts | changed.latency_parts
 
     def change(pipeline: Any) -> list[str]:
-        found = changes(before, parts(replace(evaluation, pipeline=pipeline)))
-        return [one.split()[0] for one in found]
+        lines = changes(before, parts(replace(evaluation, pipeline=pipeline)))
+        return [line.split()[0] for line in lines]
 
     before = parts(replace(evaluation))
     other = tuner.load("miniature", scheduler="DDIM", device="cpu")
@@ -197,7 +198,7 @@ def test_the_key_holds_weights_scheduler_precision_machine_and_packages(
     assert set(before["versions"]) >= {"torch", "diffusers", "open_clip_torch", "torchvision"}
 
 
-def test_changes_between_baselines_are_named_with_both_values() -> None:
+def test_changes_between_baselines_are_reported_with_both_values() -> None:
     before = {"steps": 4, "versions": {"torch": "2.14.0", "diffusers": "0.42.1"}, "threads": 1}
     now = {"steps": 4, "versions": {"torch": "2.15.0", "diffusers": "0.42.1"}, "driver": "580.1"}
     assert changes(before, now) == [
@@ -206,11 +207,11 @@ def test_changes_between_baselines_are_named_with_both_values() -> None:
         "driver none -> 580.1",
     ]
     assert changes(now, dict(reversed(now.items()))) == []
-    assert changes({"betas": [1, 2]}, {"betas": (1, 2)}) == []  # a store gives lists back
+    assert changes({"betas": [1, 2]}, {"betas": (1, 2)}) == []  # JSON has no tuples
 
 
 class Zero:
-    """A metric that thinks nothing of any picture."""
+    """A metric that scores every picture zero."""
 
     identity = "zero"
 
@@ -218,32 +219,32 @@ class Zero:
         return [0.0 for _ in images]
 
 
-def test_a_baseline_without_a_score_is_the_users_to_mend(
+def test_a_baseline_that_scores_zero_is_an_error_of_the_users_input(
     evaluation: Evaluation, store: Storage
 ) -> None:
-    worthless = replace(evaluation, metric=Zero(), prompts=evaluation.prompts[:2])
+    scored_zero = replace(evaluation, metric=Zero(), prompts=evaluation.prompts[:2])
     with pytest.raises(UsageError, match=r"mean score is 0\.00"):
-        worthless.baseline(store)
-    assert store.get("scores", key_of(worthless.score_parts)) is None
+        scored_zero.baseline(store)
+    assert store.get("scores", key_of(scored_zero.score_parts)) is None
 
 
 @pytest.fixture(scope="module")
 def compared(evaluation: Evaluation) -> Evaluation:
-    """With metrics beside the score: two comparisons, and the scorer once more as a reward."""
+    """With extra metrics: two comparisons, and the scorer once more as a reward."""
     known = registry.components("metrics")
-    rewards = ExtraMetric(component=known["clip"], metric=evaluation.metric)
+    reward = ExtraMetric(component=known["clip"], metric=evaluation.metric)
     others = (ExtraMetric(component=known[name], metric=known[name](device="cpu"))
               for name in ("psnr", "ssim"))  # fmt: skip
-    return replace(evaluation, beside=(rewards, *others))
+    return replace(evaluation, extra_metrics=(reward, *others))
 
 
-def test_metrics_beside_the_score_compare_with_the_baseline_of_the_same_noise(
+def test_extra_metrics_compare_with_the_baseline_of_the_same_noise(
     compared: Evaluation, store: Storage
 ) -> None:
-    before, after = (checked(generated(compared, one)) for one in (Setting(), SETTINGS[1]))
+    before, after = (checked(generated(compared, each)) for each in (Setting(), SETTINGS[1]))
     *_, last = compared.measure(SETTINGS[1], store)
-    for one in compared.beside[1:]:
-        assert last.fidelity[one.name] == statistics.mean(one.metric.compare(after, before))
+    for extra in compared.extra_metrics[1:]:
+        assert last.fidelity[extra.name] == statistics.mean(extra.metric.compare(after, before))
     scores, _ = compared.baseline(store)
     drops = [a - b for a, b in zip(scores.scores, last.scores, strict=True)]
     assert last.fidelity["clip"] == statistics.mean(drops)
@@ -252,49 +253,49 @@ def test_metrics_beside_the_score_compare_with_the_baseline_of_the_same_noise(
 
 def test_the_baseline_as_a_setting_equals_itself(compared: Evaluation, store: Storage) -> None:
     (only,) = compared.measure(Setting(), store)
-    equal = {one.name: one.component.equal for one in compared.beside}
-    assert {name: one.value for name, one in only.fidelity.items()} == equal
+    equal = {extra.name: extra.component.equal for extra in compared.extra_metrics}
+    assert {name: estimate.value for name, estimate in only.fidelity.items()} == equal
     images = checked(generated(compared, Setting()))
-    same = compared.beside[2].metric.compare(images, images)
+    same = compared.extra_metrics[2].metric.compare(images, images)
     assert statistics.mean(same).value == pytest.approx(equal["ssim"])
 
 
-def test_the_baselines_pictures_are_kept_and_are_not_generated_again(
+def test_the_baselines_pictures_are_stored_and_not_generated_again(
     compared: Evaluation, store: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared.baseline(store)
     reference = compared.reference(Storage(store.url, create=False))
     assert reference.complete
-    kept = [one for numbers in compared.batches() for one in reference.pictures(numbers)]
-    for one, other in zip(kept, checked(generated(compared, Setting())), strict=True):
-        assert np.array_equal(np.asarray(one), np.asarray(other))
+    stored = [picture for batch in compared.batches() for picture in reference.pictures(batch)]
+    for picture, expected in zip(stored, checked(generated(compared, Setting())), strict=True):
+        assert np.array_equal(np.asarray(picture), np.asarray(expected))
     assert 0 < reference.size < 4 * 64 * 64 * 3 * 4 / 3
     monkeypatch.setattr(Evaluation, "generate", None)
     compared.baseline(Storage(store.url, create=False))
 
 
-def test_a_metric_that_comes_later_leaves_the_scores_as_they_are(
+def test_a_metric_that_is_added_later_leaves_the_stored_scores_unchanged(
     evaluation: Evaluation, compared: Evaluation, store: Storage
 ) -> None:
     key = key_of(evaluation.score_parts)
     evaluation.baseline(store)
     before = store.get("scores", key)
     assert not compared.reference(store).complete
-    replace(compared, timing_pairs=1).baseline(store)  # all prompts, however few are timed
+    replace(compared, timing_pairs=1).baseline(store)  # all prompts, although one batch is timed
     reference = compared.reference(store)
     assert reference.complete
     assert len(reference.pictures(range(4))) == 4
     assert store.get("scores", key) == before
 
 
-def test_pictures_of_a_baseline_that_was_interrupted_are_not_taken_for_all(
+def test_the_pictures_of_an_interrupted_baseline_do_not_count_as_complete(
     evaluation: Evaluation, compared: Evaluation, store: Storage
 ) -> None:
     def interrupted(batch: int, images: list[Any]) -> None:
         raise KeyboardInterrupt
 
     evaluation.baseline(store)
-    pictures_only = replace(compared, beside=compared.beside[1:])
+    pictures_only = replace(compared, extra_metrics=compared.extra_metrics[1:])
     with pytest.raises(KeyboardInterrupt):
         pictures_only.baseline(store, on_pictures=interrupted)
     assert len(pictures_only.reference(store).pictures(range(4))) == 2  # the first batch's
@@ -303,25 +304,25 @@ def test_pictures_of_a_baseline_that_was_interrupted_are_not_taken_for_all(
     assert pictures_only.reference(store).complete
 
 
-def test_memory_is_kept_of_a_setting_and_of_the_baseline(
+def test_peak_memory_is_measured_for_a_setting_and_for_the_baseline(
     evaluation: Evaluation, store: Storage
 ) -> None:
     *_, last = evaluation.measure(SETTINGS[1], store)
     (baseline,) = evaluation.measure(Setting(), store)
     whole = psutil.virtual_memory().total / 2**30
-    for one in (last, baseline):
-        assert one.memory.device is None  # a CPU has none of its own
-        assert one.memory.host is not None
-        assert 0.1 < one.memory.host < whole
+    for measurement in (last, baseline):
+        assert measurement.memory.device is None  # a CPU has no memory of its own
+        assert measurement.memory.host is not None
+        assert 0.1 < measurement.memory.host < whole
 
 
 def peak_host_gib(size_gib: float) -> float:
-    """The peak of a block that needs so much for a moment."""
-    gc.collect()  # what the tests before left may go here, but not between two looks
+    """The peak memory of a block that allocates this much for a moment."""
+    gc.collect()  # frees what earlier tests left before the measurement, not during it
     with machine.PeakMeter("cpu") as meter:
         np.ones(int(size_gib * 2**30), np.uint8)
-    assert meter.found.host is not None
-    return meter.found.host
+    assert meter.peak.host is not None
+    return meter.peak.host
 
 
 def test_the_host_peak_is_of_the_block_not_of_the_processs_life() -> None:
@@ -330,22 +331,22 @@ def test_the_host_peak_is_of_the_block_not_of_the_processs_life() -> None:
     assert peak_host_gib(0) == pytest.approx(before, abs=0.05)
 
 
-def test_where_the_host_does_not_tell_there_is_no_peak(
+def test_there_is_no_peak_where_the_host_does_not_report_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "PROCESS", tmp_path / "no such folder")
     with machine.PeakMeter("cpu") as meter:
         pass
-    assert meter.found == machine.PeakMemory()
+    assert meter.peak == machine.PeakMemory()
 
 
-def test_every_prompt_has_noise_of_its_own() -> None:
+def test_every_prompt_has_its_own_noise() -> None:
     seeds = {prompt_seed(seed, number) for seed in (0, 1, 42) for number in range(500)}
     assert len(seeds) == 1500
     assert prompt_seed(42, 3) == prompt_seed(42, 3)
 
 
-def test_latency_is_the_median_batch_by_the_picture() -> None:
+def test_latency_is_the_median_batch_per_picture() -> None:
     assert BaselineLatency(batch_seconds=[4.0, 1.0, 2.0], batch_size=2).latency_s == 1.0
     assert BaselineLatency(batch_seconds=[4.0, 2.0], batch_size=1).latency_s == 3.0
 
@@ -353,7 +354,7 @@ def test_latency_is_the_median_batch_by_the_picture() -> None:
 NOTHING = Setting.of({"tome": {"ratio": 0.0, "max_downsample": 1}})
 
 
-def test_a_setting_that_changes_nothing_is_named(evaluation: Evaluation, store: Storage) -> None:
+def test_a_setting_that_changes_nothing_gets_a_note(evaluation: Evaluation, store: Storage) -> None:
     *_, last = evaluation.measure(NOTHING, store)
     assert last.same_pictures
     assert last.note is not None
@@ -361,93 +362,96 @@ def test_a_setting_that_changes_nothing_is_named(evaluation: Evaluation, store: 
 
 
 @pytest.mark.parametrize(("fused", "reason"), [(True, "fused attention"), (False, None)])
-def test_a_slowdown_is_named_with_its_reason(
+def test_a_slowdown_is_noted_with_its_reason(
     fused: bool, reason: str | None, evaluation: Evaluation, store: Storage
 ) -> None:
     unet = evaluation.pipeline.unet
-    kept = unet.attn_processors
+    original = unet.attn_processors
     unet.set_attn_processor(AttnProcessor2_0() if fused else AttnProcessor())
     try:
         *_, last = slowed(evaluation).measure(SETTINGS[2], store)
     finally:
-        unet.set_attn_processor(kept)
+        unet.set_attn_processor(original)
     assert last.speedup.value < 1
     assert last.note is not None and last.note.startswith("slower than the baseline")
     assert ("fused attention" in last.note) == (reason is not None)
 
 
 def slowed(evaluation: Evaluation) -> Evaluation:
-    """The same, on a machine that takes its time whenever an accelerator is on."""
+    """The same, with ten seconds added to every batch that is accelerated."""
 
     @dataclass(frozen=True, kw_only=True)
     class Slow(Evaluation):
-        def _one(
-            self, setting: Setting, numbers: range, *turn: Any, **where: Any
+        def generate_with(
+            self, setting: Setting, numbers: range, *args: Any, **kwargs: Any
         ) -> tuple[torch.Tensor, Seconds]:
-            output, took = super()._one(setting, numbers, *turn, **where)
-            return output, replace(took, whole=took.whole + (10 if setting.accelerators else 0))
+            output, seconds = super().generate_with(setting, numbers, *args, **kwargs)
+            added = 10 if setting.accelerators else 0
+            return output, replace(seconds, whole=seconds.whole + added)
 
-    return Slow(**{one.name: getattr(evaluation, one.name) for one in fields(evaluation)})
+    return Slow(**{field.name: getattr(evaluation, field.name) for field in fields(evaluation)})
 
 
-def test_more_prompts_go_on_where_the_first_ones_end(compared: Evaluation, store: Storage) -> None:
+def test_more_prompts_follow_the_first_ones(compared: Evaluation, store: Storage) -> None:
     first, more = compared.prompts[:2], compared.prompts[2:]
-    split = replace(compared, prompts=first, more=more)
+    split = replace(compared, prompts=first, more_prompts=more)
     *_, whole = compared.measure(SETTINGS[1], store)
     steps = list(split.measure(SETTINGS[1], store))
-    assert [one.prompts for one in steps] == [2, 4]
+    assert [step.prompts for step in steps] == [2, 4]
     assert (steps[-1].scores, steps[-1].score_loss) == (whole.scores, whole.score_loss)
     assert steps[-1].fidelity == whole.fidelity
     assert key_of(split.score_parts) == key_of(replace(compared, prompts=first).score_parts)
-    kept = [parts for kind, parts in store_rows(store) if kind == "scores"]
+    keys = [key for kind, key in store_rows(store) if kind == "scores"]
     list(split.measure(SETTINGS[2], store))  # another setting needs no new baseline
-    assert [parts for kind, parts in store_rows(store) if kind == "scores"] == kept
+    assert [key for kind, key in store_rows(store) if kind == "scores"] == keys
 
 
 def store_rows(store: Storage) -> list[tuple[str, str]]:
-    """The kinds and keys of what a store keeps."""
+    """The kinds and keys of everything that is stored."""
     with store.engine.connect() as connection:
-        found = connection.execute(text("SELECT kind, key FROM tuner_baselines ORDER BY created"))
-        return [(kind, key) for kind, key in found]
+        rows = connection.execute(text("SELECT kind, key FROM tuner_baselines ORDER BY created"))
+        return [(kind, key) for kind, key in rows]
 
 
-def test_prompts_are_drawn_anew_for_each_setting_and_the_first_batch_is_among_them(
+def test_each_setting_draws_its_own_prompts_and_always_the_first_batch(
     evaluation: Evaluation, store: Storage
 ) -> None:
     texts = [f"{text}, {number}" for number in range(8) for text in evaluation.prompts[:1]]
-    offered = replace(evaluation, prompts=texts[:4], more=texts[4:], timing_pairs=1, most_pairs=1)
-    found = {}
+    changes = {"prompts": texts[:4], "more_prompts": texts[4:]}
+    offered = replace(evaluation, **changes, timing_pairs=1, most_pairs=1)
+    drawn = set()
     for setting in (SETTINGS[1], SETTINGS[-1]):
         half, *_, whole = last_of_each(offered, setting, store)
         assert {0, 1} < set(half.numbers) < set(whole.numbers) == set(range(8))
-        *_, same = offered.measure(setting, store)  # the first prompts, then the others
-        assert same.scores == whole.scores
+        *_, in_order = offered.measure(setting, store)  # the first prompts, then the others
+        assert in_order.scores == whole.scores
         assert half.scores == [whole.scores[number] for number in half.numbers]
         before, _ = offered.baseline(store)
         assert half.score == pytest.approx(
             (1 - half.score_loss.value) * sum(before.scores) / len(before.scores)
         )
-        found[setting] = tuple(half.numbers)
-    assert len(set(found.values())) > 1
+        drawn.add(tuple(half.numbers))
+    assert len(drawn) > 1
 
 
-def test_a_broken_picture_of_the_baseline_is_not_blamed_on_the_setting(
+def test_the_error_of_a_broken_picture_of_the_baseline_says_so(
     evaluation: Evaluation, store: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    split = replace(evaluation, prompts=evaluation.prompts[:2], more=evaluation.prompts[2:])
-    one = Evaluation._one
+    first, more = evaluation.prompts[:2], evaluation.prompts[2:]
+    split = replace(evaluation, prompts=first, more_prompts=more)
+    generate_with = Evaluation.generate_with
 
-    def black(self: Evaluation, setting: Setting, numbers: range, *turn: Any, **where: Any) -> Any:
-        images, seconds = one(self, setting, numbers, *turn, **where)
+    def black(self: Evaluation, setting: Setting, numbers: range, *args: Any, **kwargs: Any) -> Any:
+        images, seconds = generate_with(self, setting, numbers, *args, **kwargs)
         return (images * 0 if numbers.start and not setting.accelerators else images), seconds
 
-    monkeypatch.setattr(Evaluation, "_one", black)
-    words = "the baseline's picture 0 of the batch is black; --max-samples 2 leaves"
+    monkeypatch.setattr(Evaluation, "generate_with", black)
+    words = "the baseline's picture 0 of the batch is black; max_samples = 2 avoids"
     with pytest.raises(BadPictureError, match=words):
         list(split.measure(SETTINGS[1], store))
 
 
 def last_of_each(evaluation: Evaluation, setting: Setting, store: Storage) -> list[Any]:
-    """What is known of drawn prompts after each further batch, from half of them on."""
-    found = {one.prompts: one for one in evaluation.measure(setting, store, drawn=True)}
-    return [one for prompts, one in found.items() if prompts >= len(evaluation.prompts)]
+    """Measurements on drawn prompts, from as many on as every setting is measured on."""
+    by_count = {step.prompts: step for step in evaluation.measure(setting, store, drawn=True)}
+    return [step for count, step in by_count.items() if count >= len(evaluation.prompts)]

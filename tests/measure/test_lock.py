@@ -1,4 +1,4 @@
-"""One run on a device at a time, between real processes."""
+"""One run on a device at a time, tested with real processes."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Holders:
-    """Starts processes that hold a device until they are told to go on."""
+    """Starts processes that hold a device until they read a line."""
 
     def __init__(self) -> None:
         self.started: list[subprocess.Popen[str]] = []
@@ -64,7 +64,7 @@ def line_of(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def go_on(process: subprocess.Popen[str]) -> None:
+def let_go(process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()
@@ -78,12 +78,12 @@ def test_the_second_waits_for_the_first_and_names_it(hold: Holders) -> None:
     assert waiting.startswith(f"waiting for cpu: process {first.pid} (")
     assert "device_lock" in waiting  # its command
     assert re.search(r"since \d{4}-\d\d-\d\d ", waiting)
-    go_on(first)
+    let_go(first)
     assert line_of(first) == "released"
     assert line_of(second) == "held"
 
 
-def test_a_killed_holder_blocks_nobody(hold: Holders) -> None:
+def test_a_killed_holder_does_not_block_others(hold: Holders) -> None:
     first = hold()
     assert line_of(first) == "held"
     second = hold()
@@ -92,38 +92,36 @@ def test_a_killed_holder_blocks_nobody(hold: Holders) -> None:
     assert line_of(second) == "held"
     second.kill()
     second.wait()
-    told: list[str] = []
-    with device_lock("cpu", told.append):
-        assert told == []
+    notices: list[str] = []
+    with device_lock("cpu", notices.append):
+        assert notices == []
 
 
-def test_devices_are_locked_one_by_one(hold: Holders) -> None:
+def test_each_device_has_its_own_lock(hold: Holders) -> None:
     assert line_of(hold("cpu")) == "held"
     assert line_of(hold("mps")) == "held"
 
 
-def test_a_block_that_fails_gives_the_device_back(hold: Holders) -> None:
-    told: list[str] = []
-    with pytest.raises(RuntimeError), device_lock("cpu", told.append):
+def test_a_block_that_fails_releases_the_device(hold: Holders) -> None:
+    notices: list[str] = []
+    with pytest.raises(RuntimeError), device_lock("cpu", notices.append):
         raise RuntimeError
     assert line_of(hold()) == "held"
-    assert told == []
+    assert notices == []
 
 
-def test_a_temporary_folder_that_cannot_be_used_is_a_warning(folder: Path) -> None:
+def test_an_unusable_temporary_folder_is_a_warning(folder: Path) -> None:
     lock_file("cpu").parent.write_text("a file in the folder's place")
-    told: list[str] = []
-    with device_lock("cpu", told.append):
+    notices: list[str] = []
+    with device_lock("cpu", notices.append):
         pass
-    assert len(told) == 1
-    assert told[0].startswith("cannot lock cpu (")
-    assert "TMPDIR" in told[0]
-    assert "\n" not in told[0]
+    assert len(notices) == 1
+    assert notices[0].startswith("cannot lock cpu (")
+    assert "TMPDIR" in notices[0]
+    assert "\n" not in notices[0]
 
 
-def test_a_lock_whose_owner_is_unknown_is_waited_for_all_the_same(
-    hold: Holders, folder: Path
-) -> None:
+def test_a_lock_whose_holder_is_unknown_is_waited_for_too(hold: Holders, folder: Path) -> None:
     first = hold()
     assert line_of(first) == "held"
     lock_file("cpu").write_text("not yet signed")
@@ -133,7 +131,7 @@ def test_a_lock_whose_owner_is_unknown_is_waited_for_all_the_same(
     assert line_of(second) == "held"
 
 
-def test_runs_of_one_user_use_one_file_wherever_they_start(
+def test_all_runs_of_a_user_share_one_file_wherever_they_start(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = lock_file("cpu")

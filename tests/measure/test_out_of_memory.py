@@ -1,4 +1,4 @@
-"""Running out of memory: one line that says what needs less, and nothing is held any longer."""
+"""Running out of memory: one line names a remedy, and all memory is freed."""
 
 import weakref
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> Storage:
 
 @contextmanager
 def full(pipeline: Any) -> Iterator[list[weakref.ref[Any]]]:
-    """The device is full halfway through a pass; gives back what the pass held there."""
+    """Out of memory halfway through a pass; yields references to the tensors that the pass held."""
     held: list[weakref.ref[Any]] = []
 
     def fail(module: Any, args: Any) -> None:
@@ -50,18 +50,18 @@ def full(pipeline: Any) -> Iterator[list[weakref.ref[Any]]]:
         hook.remove()
 
 
-def test_pictures_that_no_machine_has_room_for_are_refused_in_one_line(
+def test_a_resolution_too_large_for_any_machine_is_refused_in_one_line(
     evaluation: Evaluation, store: Storage
 ) -> None:
     huge = replace(evaluation, resolution=8 * 10**8, batch_size=1)
-    with pytest.raises(UsageError, match=r"out of memory at the baseline; a lower --resolution"):
+    with pytest.raises(UsageError, match=r"out of memory at the baseline; a lower resolution"):
         huge.baseline(store)
 
 
 @pytest.mark.parametrize(
-    ("size", "remedy"), [(2, "a smaller --batch-size"), (1, "a lower --resolution")]
+    ("size", "remedy"), [(2, "a smaller batch_size"), (1, "a lower resolution")]
 )
-def test_a_trial_without_memory_says_what_needs_less_and_holds_nothing(
+def test_a_trial_out_of_memory_names_a_remedy_and_frees_all_memory(
     size: int, remedy: str, evaluation: Evaluation, store: Storage
 ) -> None:
     sized = replace(evaluation, batch_size=size)
@@ -70,30 +70,30 @@ def test_a_trial_without_memory_says_what_needs_less_and_holds_nothing(
         list(sized.measure(SETTING, store))
     assert remedy in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert [one() for one in held] == [None]  # though the exception is still there
+    assert [reference() for reference in held] == [None]  # although the exception still exists
     *_, last = sized.measure(SETTING, store)
     assert last.prompts == 2
 
 
-def test_a_baseline_without_memory_is_the_users_to_mend(
+def test_a_baseline_out_of_memory_is_an_error_of_the_users_input(
     evaluation: Evaluation, store: Storage
 ) -> None:
     with full(evaluation.pipeline) as held, pytest.raises(UsageError, match="baseline") as caught:
         evaluation.baseline(store)
-    assert "a smaller --batch-size" in str(caught.value)
-    assert [one() for one in held] == [None]
+    assert "a smaller batch_size" in str(caught.value)
+    assert [reference() for reference in held] == [None]
 
 
-def test_a_setting_without_memory_is_not_timed_and_the_others_are(
+def test_a_setting_out_of_memory_is_left_out_of_the_timed_steps(
     evaluation: Evaluation, store: Storage
 ) -> None:
     with full(evaluation.pipeline):
         assert _timed([SETTING], evaluation, store) == []
-    assert [one.setting for one in _timed([SETTING], evaluation, store)] == [Setting(), SETTING]
+    assert [timed.setting for timed in _timed([SETTING], evaluation, store)] == [Setting(), SETTING]
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "recognised"),
     [
         (MemoryError(), True),
         (RuntimeError("CUDA error: out of memory"), True),
@@ -104,6 +104,9 @@ def test_a_setting_without_memory_is_not_timed_and_the_others_are(
     ],
     ids=str,
 )
-def test_what_counts_as_out_of_memory(error: Exception, told: bool) -> None:
-    with pytest.raises(TrialError if told else type(error)), memory_errors(TrialError, "full"):
+def test_what_counts_as_out_of_memory(error: Exception, recognised: bool) -> None:
+    with (
+        pytest.raises(TrialError if recognised else type(error)),
+        memory_errors(TrialError, "full"),
+    ):
         raise error

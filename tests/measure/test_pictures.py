@@ -1,4 +1,4 @@
-"""Only pictures are judged: neither black, nor one colour, nor what is no number."""
+"""Broken pictures are rejected: black ones, constant ones, and values that are not numbers."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from tuner.measure.pictures import checked
         (torch.linspace(0, 1, 192).reshape(3, 8, 8) / 0, "not numbers"),
     ],
 )
-def test_broken_pictures_are_not_judged(picture: torch.Tensor, words: str) -> None:
+def test_broken_pictures_are_rejected(picture: torch.Tensor, words: str) -> None:
     healthy = torch.linspace(0, 1, 192).reshape(3, 8, 8)
     assert len(checked(torch.stack([healthy]))) == 1
     with pytest.raises(BadPictureError, match=f"picture 1 of the batch .*{words}"):

@@ -1,4 +1,4 @@
-"""Intervals that hold."""
+"""Confidence intervals have their nominal coverage."""
 
 import numpy as np
 import pytest
@@ -10,13 +10,13 @@ from tuner.measure import statistics
 
 
 def prompts(rng: np.random.Generator, count: int, loss: float) -> tuple[list[float], list[float]]:
-    """Scores as CLIP's look: spread over prompts, and a paired loss with its own spread."""
+    """Scores like CLIP's: they vary over the prompts, and so does the paired loss."""
     before = rng.normal(30, 4, count)
     after = before * (1 - loss) + rng.normal(0, 1.5, count)
     return before.tolist(), after.tolist()
 
 
-def test_the_interval_of_a_loss_is_the_bootstraps() -> None:
+def test_the_interval_of_a_loss_agrees_with_the_bootstrap() -> None:
     rng = np.random.default_rng(0)
     before, after = prompts(rng, 400, 0.03)
     estimate = statistics.score_loss(before, after)
@@ -30,36 +30,36 @@ def test_the_interval_of_a_loss_is_the_bootstraps() -> None:
 
 
 @pytest.mark.parametrize("count", [8, 32])
-def test_19_of_20_intervals_of_a_loss_hold_the_truth(count: int) -> None:
+def test_19_of_20_intervals_of_a_loss_cover_the_true_value(count: int) -> None:
     rng = np.random.default_rng(count)
-    held = []
+    covered = []
     for _ in range(2000):
         estimate = statistics.score_loss(*prompts(rng, count, 0.03))
-        held.append(estimate.low <= 0.03 <= estimate.high)
-    assert 0.93 <= sum(held) / len(held) <= 0.97
+        covered.append(estimate.low <= 0.03 <= estimate.high)
+    assert 0.93 <= sum(covered) / len(covered) <= 0.97
 
 
-def test_a_loss_that_a_few_prompts_make_is_held_too() -> None:
+def test_intervals_cover_a_loss_that_is_due_to_a_few_prompts() -> None:
     rng = np.random.default_rng(3)
-    held, plain = [], []
+    covered, plain = [], []
     for _ in range(2000):
         before = rng.normal(30, 4, 32)
-        after = before * (1 - 0.03 * rng.lognormal(-0.72, 1.2, 32))  # a mean of three per cent
+        after = before * (1 - 0.03 * rng.lognormal(-0.72, 1.2, 32))  # 3 % on average
         estimate = statistics.score_loss(before.tolist(), after.tolist())
-        held.append(estimate.low <= 0.03 <= estimate.high)
+        covered.append(estimate.low <= 0.03 <= estimate.high)
         plain.append(estimate.low <= 0.03 <= 2 * estimate.value - estimate.low)
-    assert sum(plain) / len(plain) + 0.02 < sum(held) / len(held)
-    assert 0.90 <= sum(held) / len(held) <= 0.97
+    assert sum(plain) / len(plain) + 0.02 < sum(covered) / len(covered)
+    assert 0.90 <= sum(covered) / len(covered) <= 0.97
 
 
 @pytest.mark.parametrize("count", [3, 8])
-def test_19_of_20_intervals_of_a_speedup_hold_the_truth(count: int) -> None:
+def test_19_of_20_intervals_of_a_speedup_cover_the_true_value(count: int) -> None:
     rng = np.random.default_rng(count)
-    held = []
+    covered = []
     for _ in range(2000):
         estimate = statistics.speedup(np.exp(rng.normal(np.log(2), 0.1, count)).tolist())
-        held.append(estimate.low <= 2 <= estimate.high)
-    assert 0.93 <= sum(held) / len(held) <= 0.98
+        covered.append(estimate.low <= 2 <= estimate.high)
+    assert 0.93 <= sum(covered) / len(covered) <= 0.98
 
 
 def test_the_speedup_is_the_median_ratio() -> None:
@@ -74,24 +74,24 @@ def test_the_speedup_is_the_median_ratio() -> None:
 
 
 @pytest.mark.parametrize("count", [8, 32])
-def test_19_of_20_intervals_of_a_mean_hold_the_truth(count: int) -> None:
+def test_19_of_20_intervals_of_a_mean_cover_the_true_value(count: int) -> None:
     rng = np.random.default_rng(count)
-    held = []
+    covered = []
     for _ in range(2000):
         estimate = statistics.mean(rng.normal(0.3, 0.1, count).tolist())
-        held.append(estimate.low <= 0.3 <= estimate.high)
-    assert 0.93 <= sum(held) / len(held) <= 0.97
+        covered.append(estimate.low <= 0.3 <= estimate.high)
+    assert 0.93 <= sum(covered) / len(covered) <= 0.97
 
 
 @given(st.lists(st.floats(0.1, 10), min_size=1, max_size=9))
 def test_swapping_baseline_and_candidate_inverts_the_speedup(ratios: list[float]) -> None:
-    one, other = statistics.speedup(ratios), statistics.speedup([1 / r for r in ratios])
-    assert one.value == pytest.approx(1 / other.value)
+    speedup, inverse = statistics.speedup(ratios), statistics.speedup([1 / r for r in ratios])
+    assert speedup.value == pytest.approx(1 / inverse.value)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60))
-def test_a_share_has_the_exact_interval(found: list[bool]) -> None:
-    estimate = statistics.share(found)
-    expected = binomtest(sum(found), len(found)).proportion_ci(0.95, method="exact")
-    assert estimate.value == sum(found) / len(found)
+def test_a_share_has_the_exact_interval(outcomes: list[bool]) -> None:
+    estimate = statistics.share(outcomes)
+    expected = binomtest(sum(outcomes), len(outcomes)).proportion_ci(0.95, method="exact")
+    assert estimate.value == sum(outcomes) / len(outcomes)
     assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))

@@ -198,7 +198,7 @@ REMOVALS = (
     ),
     Removal(
         bug=9,
-        remedy="one generator for each prompt: `Evaluation.generate`",
+        remedy="one generator for each prompt: `BatchGenerator.generate`",
         file="measure/evaluation.py",
         text="""        generators = [
             torch.Generator().manual_seed(prompt_seed(self.seed, number)) for number in numbers

@@ -167,13 +167,13 @@ def test_what_is_verified_on_another_machine_has_that_machines_latency(file: Pat
 def test_a_setting_whose_pictures_are_black_here_does_not_hold(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = Evaluation._one
+    one = Evaluation.generate_with
 
     def black(self: Evaluation, setting: Setting, *numbers: Any, **where: Any) -> Any:
         images, seconds = one(self, setting, *numbers, **where)
         return (images * 0 if setting.accelerators else images), seconds
 
-    monkeypatch.setattr(Evaluation, "_one", black)
+    monkeypatch.setattr(Evaluation, "generate_with", black)
     assert main(["verify", str(file)]) == 1
     captured = capsys.readouterr()
     assert "no longer holds: deepcache 2/0: " in captured.out and "black" in captured.out

@@ -13,7 +13,7 @@ from tests.conftest import timed_by_work
 from tests.runs.study import spec
 from tuner.loading import load
 from tuner.measure.evaluation import Evaluation
-from tuner.measure.stopwatch import Turns
+from tuner.measure.paired_timing import PairedTimings
 from tuner.metrics.clip import ClipScore
 from tuner.session import Session
 
@@ -33,7 +33,7 @@ def quick_and_steady() -> Iterator[None]:
         patch.setattr(Session, "evaluation", of_one_pair)
         patch.setattr("tuner.session.load", cache(load))
         patch.setattr(ClipScore, "score", lambda *given: [100 + one for one in score(*given)])
-        patch.setattr(Turns, "enough", lambda turns, precision: True)
+        patch.setattr(PairedTimings, "is_precise", lambda timings, precision: True)
         patch.setattr("tuner.session.contention", lambda device: None)
         yield
 

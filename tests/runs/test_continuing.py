@@ -8,7 +8,7 @@ import torch
 
 from tests.runs.study import FLAGS, TRIPLE, Count, baselines, finished, spec
 from tuner.cli.main import main
-from tuner.measure.baseline import key_of
+from tuner.measure.cache_keys import key_of
 from tuner.session import Session
 from tuner.storage.database import Storage
 

@@ -197,14 +197,14 @@ def _dashed(argument: str) -> str:
 
 
 def _run(args: argparse.Namespace, console: Console) -> None:
-    from tuner import spec as specs
+    from tuner.study_files import read_specs
 
     flags = {
         name: value
         for name, value in vars(args).items()
         if name not in ("study_file", "command", "name", "debug", "pictures")
     }
-    asked = specs.read_specs(args.study_file, flags)
+    asked = read_specs(args.study_file, flags)
     if not args.pictures:
         raise UsageError("--pictures is empty; give it a folder, or none")
     quiet()

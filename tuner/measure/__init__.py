@@ -1,1 +1,1 @@
-"""One trial: apply a setting, generate, time, score. Knows nothing of studies."""
+"""One trial: apply a setting, generate, time, score. Independent of studies."""

@@ -1,111 +1,143 @@
-"""The baseline: measured once, kept under a key of everything that changes it."""
+"""Measuring the baseline once, and storing it under a key of everything that changes it."""
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from statistics import median
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from tuner.applying.applied import applied
+from tuner.errors import BadPictureError, UsageError
+from tuner.measure import device as machine
+from tuner.measure.baseline_store import BaselineLatency, BaselineScores, Store, payload_of
+from tuner.measure.batch_generator import BatchGenerator
+from tuner.measure.cache_keys import key_of, prompts_part
+from tuner.measure.extra_metrics import ExtraMetric, Reference
+from tuner.measure.out_of_memory import memory_errors, remedy
+from tuner.measure.pictures import checked, digest
 from tuner.measure.stopwatch import Seconds
+from tuner.metrics import Metric
+from tuner.setting import Setting
 
-UNTIMED = ("seed", "prompts", "metric")  # parts that change scores, and no latency
-
-
-@dataclass(frozen=True, kw_only=True)
-class BaselineScores:
-    """Per prompt, in the order of the prompts: the score, and a digest of the picture."""
-
-    scores: list[float]
-    digests: list[str]
+OnBatch = Callable[[int, int], None]  # called with the batches done and their total
+OnPictures = Callable[[int, list[Any]], None]  # called with the batch's number and its pictures
+OWNER = "the baseline's "  # for the error about a broken picture
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaselineLatency:
-    """Seconds of each full batch, end to end, the batch's size, and the memory of one."""
+class BaselineProcedure:
+    """How the baseline is measured where it is not stored."""
 
-    batch_seconds: list[float]
-    batch_size: int
-    denoising_seconds: list[float] = field(default_factory=list)  # of each, the denoising alone
-    memory: dict[str, float | None] = field(default_factory=dict)  # GiB, as `PeakMemory` names it
+    generator: BatchGenerator
+    metric: Metric
+    extra_metrics: tuple[ExtraMetric, ...]
+    store: Store
+    score_parts: dict[str, Any]
+    latency_parts: dict[str, Any]
+    timed_batches: int  # the least number that gives the latency
 
-    @classmethod
-    def of(
-        cls, seconds: list[Seconds], batch_size: int, memory: dict[str, float | None]
-    ) -> "BaselineLatency":
-        """From what the clock found."""
-        return cls(
-            batch_seconds=[one.whole for one in seconds],
-            denoising_seconds=[one.denoising for one in seconds],
-            batch_size=batch_size,
-            memory=memory,
+    def measured(
+        self, on_batch: OnBatch | None, on_pictures: OnPictures | None
+    ) -> tuple[BaselineScores, BaselineLatency]:
+        """The baseline of the prompts that every setting is measured on.
+
+        Raises:
+            UsageError: its mean score is zero or less, so that a loss is undefined; or the
+                device's memory is too small.
+        """
+        stored_scores = self.store.get("scores", key_of(self.score_parts))
+        stored_latency = self.store.get("latency", key_of(self.latency_parts))
+        reference = Reference(self.extra_metrics, self.score_parts, self.store)
+        if stored_scores is not None and stored_latency is not None and reference.complete:
+            return BaselineScores(**stored_scores), BaselineLatency(**stored_latency)
+        scores, latency = self._generated(
+            reference, on_batch, on_pictures, needs_scores=stored_scores is None
         )
+        if stored_scores is None:
+            _check_positive(scores.scores)
+            key = key_of(self.score_parts)
+            self.store.put("scores", key, self.score_parts, payload_of(scores))
+        else:
+            scores = BaselineScores(**stored_scores)
+        reference.save()
+        if stored_latency is None:
+            self.store_latency(latency)
+        else:
+            latency = BaselineLatency(**stored_latency)
+        return scores, latency
 
-    @property
-    def latency_s(self) -> float:
-        """Median seconds per image."""
-        return median(self.batch_seconds) / self.batch_size
+    def store_latency(self, latency: BaselineLatency) -> None:
+        """Store a latency, in place of the stored one."""
+        parts = self.latency_parts
+        self.store.put("latency", key_of(parts), parts, payload_of(latency))
 
-    @property
-    def denoising_s(self) -> float | None:
-        """Median seconds per image of denoising alone; None where that was not timed."""
-        found = self.denoising_seconds
-        return median(found) / self.batch_size if found else None
+    def of_more_prompts(self, numbers: range) -> tuple[BaselineScores, Reference]:
+        """The baseline of a batch of `more_prompts`, which is stored under a key of its own."""
+        prompts = self.generator.texts(numbers)
+        parts = self.score_parts | {"prompts": f"{prompts_part(prompts)} from {numbers.start}"}
+        reference = Reference(self.extra_metrics, parts, self.store, numbers.start)
+        stored = self.store.get("scores", key_of(parts))
+        if stored is not None and reference.complete:
+            return BaselineScores(**stored), reference
+        try:
+            images = checked(self.generator.generate_with(Setting(), numbers)[0], OWNER)
+        except BadPictureError as error:  # which is not the setting's fault
+            count = len(self.generator.prompts)
+            raise BadPictureError(f"{error}; max_samples = {count} avoids its prompts") from error
+        scores = BaselineScores(
+            scores=self.metric.score(images, prompts), digests=[digest(image) for image in images]
+        )
+        self.store.put("scores", key_of(parts), parts, payload_of(scores))
+        if not reference.complete:
+            reference.add(numbers, images, prompts)
+        reference.save()
+        return scores, reference
+
+    def _generated(
+        self,
+        reference: Reference,
+        on_batch: OnBatch | None,
+        on_pictures: OnPictures | None,
+        *,
+        needs_scores: bool,
+    ) -> tuple[BaselineScores, BaselineLatency]:
+        """Generate the baseline, all of it or as many batches as are timed.
+
+        Without `needs_scores` the scores are empty.
+        """
+        scores: list[float] = []
+        digests: list[str] = []
+        seconds: list[Seconds] = []
+        generator = self.generator
+        batches = generator.batches()
+        message = f"out of memory at the baseline; {remedy(generator.batch_size)}"
+        no_setting = applied(generator.pipeline, (), seed=generator.seed)
+        with memory_errors(UsageError, message), no_setting as call:
+            with machine.PeakMeter(generator.device) as meter:
+                generator.generate(call, batches[0])  # warm-up
+            for index, numbers in enumerate(batches):
+                output, elapsed = generator.generate(call, numbers)
+                images, prompts = checked(output, OWNER), generator.texts(numbers)
+                if len(numbers) == len(batches[0]):
+                    seconds.append(elapsed)
+                if needs_scores:
+                    scores += self.metric.score(images, prompts)
+                    digests += [digest(image) for image in images]
+                if not reference.complete:
+                    reference.add(numbers, images, prompts)
+                if on_pictures is not None:
+                    on_pictures(index, images)
+                if on_batch is not None:
+                    on_batch(index + 1, len(batches))
+                only_timed = not needs_scores and reference.complete
+                if only_timed and index + 1 >= self.timed_batches:
+                    break
+        latency = BaselineLatency.of(seconds, len(batches[0]), asdict(meter.peak))
+        return BaselineScores(scores=scores, digests=digests), latency
 
 
-class Store(Protocol):
-    """Keeps baselines from one run to the next."""
-
-    def get(self, kind: str, key: str) -> dict[str, Any] | None:
-        """What was kept under a key, or None."""
-
-    def put(self, kind: str, key: str, parts: dict[str, Any], payload: dict[str, Any]) -> None:
-        """Keep a payload; `parts` are what the key was made of, for people to read."""
-
-
-class InMemoryStore:
-    """A store that lasts as long as the process."""
-
-    def __init__(self, kept: Mapping[tuple[str, str], dict[str, Any]] | None = None) -> None:
-        self.kept = dict(kept or {})
-
-    def get(self, kind: str, key: str) -> dict[str, Any] | None:
-        """What was kept under a key, or None."""
-        return self.kept.get((kind, key))
-
-    def put(self, kind: str, key: str, parts: dict[str, Any], payload: dict[str, Any]) -> None:
-        """Keep a payload."""
-        self.kept[kind, key] = payload
-
-
-def key_of(parts: dict[str, Any]) -> str:
-    """A digest of the parts, in whatever order they come."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def timed_parts(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Of all parts of a baseline, those that change its latency."""
-    return {name: value for name, value in parts.items() if name not in UNTIMED}
-
-
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """In what the parts of two baselines differ: 'torch 2.14.0 -> 2.15.0', 'threads 1 -> 2'."""
-    old, new = _flat(before), _flat(now)
-    return [
-        f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}"
-        for name in dict.fromkeys([*old, *new])
-        if old.get(name) != new.get(name)
-    ]
-
-
-def _flat(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Parts as a store gives them back, those of versions and schedulers by their own names."""
-    found: dict[str, Any] = {}
-    for name, value in json.loads(json.dumps(parts)).items():
-        found |= value if isinstance(value, dict) else {name: value}
-    return found
-
-
-def payload_of(baseline: BaselineScores | BaselineLatency) -> dict[str, Any]:
-    """What a store keeps."""
-    return asdict(baseline)
+def _check_positive(scores: list[float]) -> None:
+    """Raise `UsageError` where the mean score is zero or less."""
+    if sum(scores) <= 0:
+        raise UsageError(
+            f"the baseline's mean score is {sum(scores) / len(scores):.2f}: the score loss is a "
+            "share of it, so it must be above zero; check model, prompts and metric"
+        )

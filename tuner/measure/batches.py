@@ -1,4 +1,4 @@
-"""Batches of prompts, and in which order a setting is measured on them."""
+"""Batches of prompts, and the order in which a setting is measured on them."""
 
 import random
 
@@ -8,27 +8,28 @@ def split(start: int, stop: int, size: int) -> list[range]:
     return [range(first, min(first + size, stop)) for first in range(start, stop, size)]
 
 
-def in_order(
-    own: list[range], further: list[range], rng: random.Random, *, drawn: bool
+def shuffled(
+    first: list[range], more: list[range], rng: random.Random, *, drawn: bool
 ) -> list[range]:
-    """Batches in a random order, so that the first ones stand for all: `own`, then `further` ones.
+    """Batches in a random order, so that each prefix is a random sample: `first`, then `more`.
 
-    One that is smaller comes last of its kind: latencies are those of full batches. Where they are
-    `drawn`, as many as there are of `own` are drawn from all; the first of `own` always is among
-    them, for its pictures.
+    A smaller batch comes last in its list, because only full batches are timed. With `drawn`, as
+    many batches as `first` has are drawn from both lists and come first; batch 0 is always among
+    them, because its pictures are saved.
     """
-    (full, short), (more, last) = (_by_size(found, len(own[0])) for found in (own, further))
+    size = len(first[0])
+    (full, short), (more_full, more_short) = (_by_size(batches, size) for batches in (first, more))
     if drawn:
-        others = [*full[1:], *more]
+        others = [*full[1:], *more_full]
         rng.shuffle(others)
-        full, more = [full[0], *others[: len(full) - 1]], others[len(full) - 1 :]
+        full, more_full = [full[0], *others[: len(full) - 1]], others[len(full) - 1 :]
     rng.shuffle(full)
-    return [*full, *short, *more, *last]
+    return [*full, *short, *more_full, *more_short]
 
 
 def _by_size(batches: list[range], size: int) -> tuple[list[range], list[range]]:
-    """Those of this size, and the others."""
+    """The batches of this size, and the others."""
     return (
-        [one for one in batches if len(one) == size],
-        [one for one in batches if len(one) != size],
+        [batch for batch in batches if len(batch) == size],
+        [batch for batch in batches if len(batch) != size],
     )

@@ -1,4 +1,4 @@
-"""What the machine is, and what of it changes a measurement."""
+"""The machine: its properties that change a measurement, and the peak memory on it."""
 
 import os
 import platform
@@ -10,13 +10,13 @@ from types import TracebackType
 from typing import Any, Self
 
 GENERATION = ("torch", "diffusers", "transformers", "DeepCache", "tomesd", "tgate")
-SCORING = ("open_clip_torch", "torchvision", "pillow")  # the latter two resize pictures for it
+SCORING = ("open_clip_torch", "torchvision", "pillow")  # the last two resize pictures for it
 
-PROCESS = Path("/proc/self")  # where Linux tells of this process
+PROCESS = Path("/proc/self")  # Linux's files about this process
 
 
 def synchronise(device: str) -> None:
-    """Wait until the device has done all that was asked of it."""
+    """Wait until the device has finished its queued work."""
     import torch
 
     if device.startswith("cuda"):
@@ -42,10 +42,11 @@ def describe(device: str) -> dict[str, Any]:
 
 
 def contention(device: str) -> str | None:
-    """In one line, that torch has more threads than there are idle cores; None where it has not.
+    """In one line, a warning that torch has more threads than there are idle cores; else None.
 
-    Threads wait for one another after each layer: beside one busy neighbour two threads on two
-    cores may be twenty times slower than one. Looks for half a second where there are several.
+    Threads wait for one another after each layer: while another process keeps one of two cores
+    busy, two threads may be twenty times slower than one. With several threads, this measures the
+    load of the cores for half a second.
     """
     import psutil
     import torch
@@ -65,7 +66,7 @@ def contention(device: str) -> str | None:
 
 
 def _own_cores() -> Sequence[int]:
-    """The cores on which this process may run."""
+    """The numbers of the cores on which this process may run."""
     import psutil
 
     if hasattr(os, "sched_getaffinity"):
@@ -80,21 +81,21 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class PeakMemory:
-    """Peaks in GiB; None where the machine does not tell."""
+    """Peaks in GiB; None where the machine does not report them."""
 
     device: float | None = None  # allocated by torch on the device
-    host: float | None = None  # resident memory of this process: weights, libraries and all
+    host: float | None = None  # resident memory of this process, weights and libraries included
 
 
 class PeakMeter:
-    """The peak memory of a ``with`` block, in `found` afterwards.
+    """Measures the peak memory of a ``with`` block; it is in `peak` afterwards.
 
-    On the host it is Linux's high-water mark of the resident memory, set back to what is resident
-    at the block's beginning; what an allocator has not given back by then counts. Elsewhere there
-    is only a mark of the process's whole life, which says nothing of one trial: None.
+    On the host it is Linux's high-water mark of the resident memory, reset at the beginning of the
+    block; memory that an allocator has not returned by then counts. Other systems have only a mark
+    for the whole life of the process, which says nothing about one trial: None.
     """
 
-    found = PeakMemory()
+    peak = PeakMemory()
 
     def __init__(self, device: str) -> None:
         self._device = device
@@ -104,7 +105,7 @@ class PeakMeter:
 
         if self._device.startswith("cuda"):
             torch.cuda.reset_peak_memory_stats(self._device)
-        self._host_tells = _reset_host_peak()
+        self._host_reports = _reset_host_peak()
         return self
 
     def __exit__(
@@ -118,10 +119,11 @@ class PeakMeter:
         on_device = None
         if self._device.startswith("cuda"):
             on_device = torch.cuda.max_memory_allocated(self._device) / 2**30
-        self.found = PeakMemory(device=on_device, host=_host_peak() if self._host_tells else None)
+        self.peak = PeakMemory(device=on_device, host=_host_peak() if self._host_reports else None)
 
 
 def _reset_host_peak() -> bool:
+    """Reset the high-water mark of the resident memory; False where that is impossible."""
     try:
         (PROCESS / "clear_refs").write_text("5", encoding="ascii")
     except OSError:

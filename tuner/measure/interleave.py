@@ -1,8 +1,8 @@
-"""Two generations by turns, step by step, so that both meet the same machine.
+"""Two generations interleaved step by step, so that both meet the same load of the machine.
 
-A machine that is shared is now fast and now slow, for a second or for ten. Of two batches one after
-the other, each may meet another machine; of two that take their steps by turns, both meet the same.
-On two cores of a shared host that leaves a third to a fifth of the scatter (`bench.speed.turns`).
+A shared machine is fast for some seconds and slow for the next. Two batches, one after the other,
+may run under different loads; two batches whose steps are interleaved run under the same. On two
+cores of a shared host, that leaves a third to a fifth of the scatter (`bench.speed.turns`).
 """
 
 import copy
@@ -14,54 +14,57 @@ from greenlet import getcurrent, greenlet
 
 from tuner.pipelines.denoiser import denoiser_of
 
-HandOver = Callable[[], None]
-Job = Callable[[HandOver | None], Any]
-Way = Callable[[Sequence[Job]], list[Any]]
+YieldControl = Callable[[], None]  # lets the other jobs run; returns when the caller may go on
+Job = Callable[[YieldControl | None], Any]
+RunJobs = Callable[[Sequence[Job]], list[Any]]
 
 
 def interleaved(jobs: Sequence[Job]) -> list[Any]:
-    """Run jobs in one thread; each goes on until it hands over, and then it is the next one's turn.
+    """Run jobs in one thread: each runs until it yields control, then the next one does.
 
-    What a job raises ends the others where they stand, and goes on to the caller.
+    Where a job raises an error, the others are ended where they are, and the caller gets the error.
+
+    Returns:
+        What each job returned, in the order of the jobs.
     """
     import torch
 
-    here = getcurrent()
+    scheduler = getcurrent()
 
-    def hand_over() -> None:
-        here.switch()
+    def yield_control() -> None:
+        scheduler.switch()
 
     running = {index: greenlet(job) for index, job in enumerate(jobs)}
-    found: list[Any] = [None] * len(jobs)
-    begun: set[int] = set()
+    results: list[Any] = [None] * len(jobs)
+    started: set[int] = set()
     try:
         # Jobs that switch gradients off and on again would do so for one another.
         with torch.no_grad():
             while running:
                 for index, job in list(running.items()):
-                    came = job.switch() if index in begun else job.switch(hand_over)
-                    begun.add(index)
+                    result = job.switch() if index in started else job.switch(yield_control)
+                    started.add(index)
                     if job.dead:
-                        found[index] = came
+                        results[index] = result
                         del running[index]
     finally:
         for job in running.values():
             job.throw()
-    return found
+    return results
 
 
 def one_by_one(jobs: Sequence[Job]) -> list[Any]:
-    """Run jobs one after the other, none of which hands over."""
+    """Run jobs one after the other; none yields control."""
     return [job(None) for job in jobs]
 
 
 def twin_of(pipeline: Any) -> Any:
-    """A pipeline that computes the same with the same weights, and can be patched by itself.
+    """A pipeline with the same weights that can be patched independently.
 
-    It has a denoiser and a scheduler of its own; nothing of a tensor's size is copied.
+    It has its own denoiser modules and its own scheduler; no tensor is copied.
     """
     denoiser = denoiser_of(pipeline)
-    shared = {id(one): one for one in chain(denoiser.parameters(), denoiser.buffers())}
+    shared = {id(tensor): tensor for tensor in chain(denoiser.parameters(), denoiser.buffers())}
     name = "unet" if getattr(pipeline, "unet", None) is denoiser else "transformer"
     twin = copy.copy(pipeline)
     setattr(twin, name, copy.deepcopy(denoiser, shared))

@@ -1,4 +1,4 @@
-"""One run on a device at a time: two at once would spoil each other's latency."""
+"""One run on a device at a time: two at once would falsify each other's latencies."""
 
 import json
 import os
@@ -10,50 +10,50 @@ from pathlib import Path
 
 from tuner.passwords import hidden
 
-POLL_S = 0.5  # between two looks at a lock that another process holds
+POLL_S = 0.5  # between two attempts to take a lock that another process holds
 
 
 @contextmanager
 def device_lock(device: str, notice: Callable[[str], None]) -> Iterator[None]:
     """Hold a device for the length of a ``with`` block; wait while another process holds it.
 
-    The lock is the operating system's, on a file of this user's that all clones share, and goes
-    with the process however it ends. It only asks: other programs use the device as they like.
+    The lock is the operating system's, on a file that all runs of this user share, and is released
+    when the process ends, in whatever way. It is advisory: other programs may use the device.
 
     Args:
         device: 'cpu', 'cuda:1', 'mps'.
-        notice: is told in one line for whom is waited, or why there is no lock; the block runs
-            all the same then.
+        notice: called with one line that says which process holds the lock, or why there is no
+            lock; without one, the block runs all the same.
     """
     from filelock import FileLock, Timeout
 
-    held = None
+    acquired = None
     try:
         path = lock_file(device)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        # A lock that is only a file would outlive a killed process.
+        # A lock that is merely a file's existence would outlive a killed process.
         lock = FileLock(path, on_acquired=_sign, fallback_to_soft=False, preserve_lock_file=True)
         try:
-            held = lock.acquire(timeout=0)
+            acquired = lock.acquire(timeout=0)
         except Timeout:
             notice(f"waiting for {device}: {_holder(path)} measures on it")
-            held = lock.acquire(poll_interval=POLL_S)
+            acquired = lock.acquire(poll_interval=POLL_S)
     except OSError as error:
         notice(
-            f"cannot lock {device} ({error}); another run on it would spoil the latencies: "
+            f"cannot lock {device} ({error}); another run on it would falsify the latencies: "
             "set TMPDIR to a folder that can be written to"
         )
     try:
         yield
     finally:
-        if held is not None:
-            held.lock.release()
+        if acquired is not None:
+            acquired.lock.release()
 
 
 def lock_file(device: str) -> Path:
-    """The file whose lock stands for a device: one for each user and physical device."""
+    """The file that is locked for a device: one for each user and physical device."""
     name = device
-    if device.startswith("cuda"):  # whose number depends on what a process may see
+    if device.startswith("cuda"):  # its number depends on which devices the process sees
         import torch
 
         name = f"cuda-{torch.cuda.get_device_properties(device).uuid}"
@@ -61,7 +61,7 @@ def lock_file(device: str) -> Path:
 
 
 def _sign(file: int) -> None:
-    """Write into the lock's file who holds it."""
+    """Write into the lock's file which process holds it."""
     import psutil
 
     signature = {
@@ -74,9 +74,9 @@ def _sign(file: int) -> None:
 
 
 def _holder(path: Path) -> str:
-    """Who signed a lock's file, for people."""
+    """The process that holds the lock, as its file describes it."""
     try:
-        who = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {who['pid']} ({who['command']}, since {who['since']})"
-    except (OSError, ValueError, LookupError, TypeError):  # it is being signed at this moment
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {holder['pid']} ({holder['command']}, since {holder['since']})"
+    except (OSError, ValueError, LookupError, TypeError):  # the file is being written just now
         return "another process"

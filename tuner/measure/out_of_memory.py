@@ -1,4 +1,4 @@
-"""Running out of memory: told in one line that names what needs less, and all of it given back."""
+"""Running out of memory: an error of one line that names a remedy, and the memory is freed."""
 
 import gc
 import traceback
@@ -6,19 +6,20 @@ from types import TracebackType
 
 from tuner.errors import TunerError
 
-# Libraries that find no room for their workspace say so in their own words.
+# Parts of the messages of libraries that cannot allocate their workspace.
 _WORDS = ("out of memory", "can't allocate memory", "ALLOC_FAILED", "unable to find an engine")
 
 
 class memory_errors:  # noqa: N801 - reads as a statement
-    """Turns running out of memory into an error of this package, and gives the memory back.
+    """Context manager that replaces an out-of-memory error by one of this package.
 
-    An exception holds the frames that it came through, and they the tensors that filled the
-    memory, for as long as anyone keeps the exception: Optuna does until Python looks for cycles.
-    So the frames let go of what they hold, before the device is asked to.
+    An exception refers to the frames that it passed through, and these to the tensors that filled
+    the memory, as long as the exception exists; Optuna refers to it until the next garbage
+    collection. So the frames are cleared first, and then the device's cache is emptied.
     """
 
     def __init__(self, kind: type[TunerError], message: str) -> None:
+        """`kind` and `message` of the error that is raised instead."""
         self._kind, self._message = kind, message
 
     def __enter__(self) -> None: ...
@@ -29,7 +30,7 @@ class memory_errors:  # noqa: N801 - reads as a statement
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None or not _of_memory(error):
+        if error is None or not _is_out_of_memory(error):
             return
         import torch
 
@@ -40,14 +41,14 @@ class memory_errors:  # noqa: N801 - reads as a statement
         raise self._kind(self._message) from None
 
 
-def less(batch_size: int) -> str:
-    """What needs less memory than batches of so many pictures."""
+def remedy(batch_size: int) -> str:
+    """What to change where batches of this size need too much memory."""
     if batch_size > 1:
-        return "a smaller --batch-size needs less"
-    return "a lower --resolution or --dtype float16 needs less"
+        return "a smaller batch_size needs less"
+    return "a lower resolution or dtype float16 needs less"
 
 
-def _of_memory(error: BaseException) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

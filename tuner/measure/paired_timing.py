@@ -1,83 +1,187 @@
-"""Pairs of batches, one of the baseline and one of a setting, until the speedup is known."""
+"""Paired timings: a batch of the baseline and one of a setting, as often as the speedup needs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from statistics import median
 from typing import Any
 
-from tuner.measure.interleave import Way, interleaved, one_by_one, twin_of
-from tuner.measure.stopwatch import Seconds, Turns
+from tuner.measure import statistics
+from tuner.measure.interleave import RunJobs, interleaved, one_by_one, twin_of
+from tuner.measure.statistics import Estimate
+from tuner.measure.stopwatch import Seconds
 from tuner.setting import Setting
+
+CHANGED = 0.25  # a baseline that is this much faster or slower replaces the stored one
+UNSTEADY = 0.5  # a change of this size means that other work disturbs the machine
+IMPRECISE = 0.05  # a speedup whose interval is wider than ± this share is unreliable
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pairs:
-    """How pairs are generated: `least` of them, and `most` where ±`precision` takes as many.
+class PairedTimings:
+    """The timings of some pairs of batches; with more pairs, the speedup is more certain."""
 
-    `one` generates a batch, given a setting, the prompts' numbers, with whom to take turns and the
-    pipeline, and gives back the pictures and their seconds.
-    """
+    stored_s: float  # the baseline's latency in the store, seconds per image
+    batch_size: int
+    baseline: tuple[Seconds, ...] = ()
+    accelerated: tuple[Seconds, ...] = ()
 
-    one: Callable[..., tuple[Any, Seconds]]
+    def plus(self, baseline: Seconds, accelerated: Seconds) -> "PairedTimings":
+        """These timings and one pair more."""
+        return PairedTimings(
+            stored_s=self.stored_s,
+            batch_size=self.batch_size,
+            baseline=(*self.baseline, baseline),
+            accelerated=(*self.accelerated, accelerated),
+        )
+
+    @property
+    def ratios(self) -> list[float]:
+        """The baseline's seconds over the setting's, pair by pair."""
+        return [a.whole / b.whole for a, b in zip(self.baseline, self.accelerated, strict=True)]
+
+    @property
+    def speedup(self) -> Estimate:
+        """End to end."""
+        return statistics.speedup(self.ratios)
+
+    @property
+    def denoising(self) -> Estimate:
+        """The speedup of denoising alone."""
+        pairs = zip(self.baseline, self.accelerated, strict=True)
+        return statistics.speedup([a.denoising / b.denoising for a, b in pairs])
+
+    @property
+    def baseline_changed(self) -> bool:
+        """Whether the baseline's latency is no longer the stored one."""
+        return _differ(self.stored_s, self._latency_s(self.baseline), CHANGED)
+
+    @property
+    def drifts(self) -> bool:
+        """Whether the baseline's latency differs between the first and the second half."""
+        return _differ(*self._halves, UNSTEADY)
+
+    def is_precise(self, precision: float) -> bool:
+        """Whether the speedup's interval is ±`precision` (a share of it), on a steady machine."""
+        return _half_width(self.speedup) <= precision and not self.drifts
+
+    @property
+    def unsteady(self) -> str | None:
+        """In one line, why these timings are unreliable; None on a steady machine."""
+        now = self._latency_s(self.baseline)
+        if self.drifts:
+            first, second = self._halves
+            return f"the baseline took {first:.3g} s per image at first and {second:.3g} s later"
+        if _differ(self.stored_s, now, UNSTEADY):
+            return f"the baseline takes {now:.3g} s per image now, {self.stored_s:.3g} s before"
+        if _half_width(self.speedup) > IMPRECISE:
+            return f"the speedup is known to ±{_half_width(self.speedup):.0%} only"
+        return None
+
+    @property
+    def baseline_note(self) -> str | None:
+        """In one line, that the stored baseline is replaced; None where `unsteady` reports more."""
+        now = self._latency_s(self.baseline)
+        if not self.baseline_changed or self.drifts or _differ(self.stored_s, now, UNSTEADY):
+            return None
+        return f"the baseline was re-measured: {now:.3g} s per image, {self.stored_s:.3g} s before"
+
+    @property
+    def _halves(self) -> tuple[float, float]:
+        """The baseline's latency in the first and in the second half, in seconds per image."""
+        half = (len(self.baseline) + 1) // 2
+        return self._latency_s(self.baseline[:half]), self._latency_s(self.baseline[-half:])
+
+    def _latency_s(self, timed: tuple[Seconds, ...]) -> float:
+        """Median seconds per image."""
+        return median(batch.whole for batch in timed) / self.batch_size
+
+
+def _differ(before: float, after: float, share: float) -> bool:
+    return max(before, after) > (1 + share) * min(before, after)
+
+
+def _half_width(estimate: Estimate) -> float:
+    """Half the interval's width, as a share of the value."""
+    return (estimate.high - estimate.low) / 2 / estimate.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairTimer:
+    """Times pairs of batches: `least` of them, and up to `most` until ±`precision` is reached."""
+
+    # As `BatchGenerator.generate_with`: (setting, numbers, yield_control, pipeline=) -> (pictures,
+    # seconds).
+    generate: Callable[..., tuple[Any, Seconds]]
     pipeline: Any
     device: str
-    batches: Sequence[range]  # full ones, which are timed again and again
+    batches: Sequence[range]  # full batches, timed in turn
     least: int
     most: int
     precision: float  # a share of the speedup
 
     @cached_property
     def baseline_is_warm(self) -> bool:
-        """Generates a batch of the baseline, once: its kept figures need none in this process."""
-        self.one(Setting(), self.batches[0])
+        """Generates one batch of the baseline, once in a process, as a warm-up."""
+        self.generate(Setting(), self.batches[0])
         return True
 
     def pair(
-        self, setting: Setting, numbers: range, turns: Turns, way: Way | None = None
-    ) -> tuple[Any, Turns]:
-        """One pair more, and the setting's pictures; each comes first every other time.
+        self,
+        setting: Setting,
+        numbers: range,
+        timings: PairedTimings,
+        run_jobs: RunJobs | None = None,
+    ) -> tuple[Any, PairedTimings]:
+        """Time one pair more; baseline and setting come first alternately.
 
-        On a CPU the two take their steps by turns, which cancels most of what a shared host does
-        to them. A GPU is given one batch after the other: the host runs ahead of it, and a wait
-        before each step would make the short ones longer than they are.
+        On a CPU the steps of the two batches are interleaved, which cancels most of what a shared
+        host does to them. On a GPU one batch follows the other: the host runs ahead of the device,
+        and waiting before each step would make short steps longer than they are.
+
+        Returns:
+            The setting's pictures, as `BatchGenerator.generate` returns them, and the timings.
         """
-        way = way or (interleaved if self.device == "cpu" else one_by_one)
-        apart = self._twin if way is interleaved else self.pipeline
+        run_jobs = run_jobs or (interleaved if self.device == "cpu" else one_by_one)
+        baseline_pipeline = self._twin if run_jobs is interleaved else self.pipeline
         jobs = [
-            partial(self.one, Setting(), numbers, pipeline=apart),
-            partial(self.one, setting, numbers),
+            partial(self.generate, Setting(), numbers, pipeline=baseline_pipeline),
+            partial(self.generate, setting, numbers),
         ]
-        if len(turns.ratios) % 2:
-            (output, after), (_, before) = way(jobs[::-1])
+        if len(timings.ratios) % 2:
+            (output, accelerated), (_, baseline) = run_jobs(jobs[::-1])
         else:
-            (_, before), (output, after) = way(jobs)
-        return output, turns.plus(before, after)
+            (_, baseline), (output, accelerated) = run_jobs(jobs)
+        return output, timings.plus(baseline, accelerated)
 
-    def enough(self, turns: Turns) -> bool:
-        """Whether the speedup is known well enough, or no more pairs may be spent on it."""
-        done = len(turns.ratios)
-        return done >= self.most or (done >= self.least and turns.enough(self.precision))
+    def enough(self, timings: PairedTimings) -> bool:
+        """Whether the speedup is precise enough, or all pairs that are allowed were timed."""
+        count = len(timings.ratios)
+        return count >= self.most or (count >= self.least and timings.is_precise(self.precision))
 
-    def until_known(self, setting: Setting, turns: Turns, most: int | None = None) -> Turns:
-        """With as many pairs more as make the speedup known well enough."""
-        while len(turns.ratios) < (most or self.most) and not self.enough(turns):
-            numbers = self.batches[len(turns.ratios) % len(self.batches)]
-            _, turns = self.pair(setting, numbers, turns)
-        return turns
+    def until_precise(
+        self, setting: Setting, timings: PairedTimings, most: int | None = None
+    ) -> PairedTimings:
+        """Time more pairs until there are enough, or `most` where that is given."""
+        while len(timings.ratios) < (most or self.most) and not self.enough(timings):
+            numbers = self.batches[len(timings.ratios) % len(self.batches)]
+            _, timings = self.pair(setting, numbers, timings)
+        return timings
 
-    def known(self, setting: Setting, turns: Turns) -> Iterator[Turns]:
-        """The turns with the least pairs, and then with as many as it needs, where that is more."""
-        turns = self.until_known(setting, turns, self.least)
-        yield turns
-        if not self.enough(turns):
-            yield self.until_known(setting, turns)
+    def completed(self, setting: Setting, timings: PairedTimings) -> Iterator[PairedTimings]:
+        """Yield the timings with `least` pairs, and then with enough where that takes more."""
+        timings = self.until_precise(setting, timings, self.least)
+        yield timings
+        if not self.enough(timings):
+            yield self.until_precise(setting, timings)
 
     def steps(self, setting: Setting) -> tuple[Seconds, Seconds]:
-        """What each step of one batch takes, after a warm-up: without the setting and with."""
+        """The seconds of one batch and of its steps, after a warm-up: baseline, then setting."""
         numbers = self.batches[0]
-        self.one(setting, numbers)
-        _, turns = self.pair(setting, numbers, Turns(kept_s=1.0, batch_size=len(numbers)))
-        return turns.without[0], turns.accelerated[0]
+        self.generate(setting, numbers)
+        empty = PairedTimings(stored_s=1.0, batch_size=len(numbers))
+        _, timings = self.pair(setting, numbers, empty)
+        return timings.baseline[0], timings.accelerated[0]
 
     @cached_property
     def _twin(self) -> Any:

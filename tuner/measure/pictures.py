@@ -1,4 +1,4 @@
-"""What pictures must be before a metric may judge them, telling equal ones, and keeping them."""
+"""Pictures: rejecting broken ones, comparing them by a digest, and storing them as text."""
 
 import base64
 import hashlib
@@ -10,17 +10,20 @@ import numpy as np
 from tuner.errors import BadPictureError
 
 
-def checked(tensor: Any, whose: str = "") -> list[Any]:
-    """PIL pictures from a pipeline's output, shape (batch, 3, height, width) in [0, 1].
+def checked(tensor: Any, owner: str = "") -> list[Any]:
+    """Convert a pipeline's output to PIL pictures, none of which is broken.
 
-    `whose` they are is told where one is broken.
+    Args:
+        tensor: shape (batch, 3, height, width), values in [0, 1].
+        owner: put before the word 'picture' in the error, such as "the baseline's ".
 
-    Raises `BadPictureError` where one is not a number, black or constant: a metric may well give
-    such a picture a good score.
+    Raises:
+        BadPictureError: one has values that are not numbers, is black, or is constant; a metric may
+            give such a picture a good score.
     """
     from PIL import Image
 
-    broken = f"{whose}picture {{}} of the batch {{}}"
+    broken = f"{owner}picture {{}} of the batch {{}}"
     array = tensor.detach().float().cpu().numpy()
     for index, picture in enumerate(array):
         if not np.isfinite(picture).all():
@@ -39,14 +42,14 @@ def digest(image: Any) -> str:
 
 
 def to_text(image: Any) -> str:
-    """A picture as a PNG file in base64, from which every pixel comes back."""
+    """A picture as a PNG file in base64; nothing is lost."""
     file = io.BytesIO()
     image.save(file, format="PNG")
     return base64.b64encode(file.getvalue()).decode()
 
 
 def from_text(png: str) -> Any:
-    """The picture that `to_text` wrote."""
+    """The picture of which `to_text` made the text."""
     from PIL import Image
 
     image = Image.open(io.BytesIO(base64.b64decode(png)))

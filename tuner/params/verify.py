@@ -8,7 +8,7 @@ from typing import Any
 from tuner.errors import UnreachedError, UsageError
 from tuner.limits import Limits
 from tuner.loading import device_named
-from tuner.measure.baseline import InMemoryStore
+from tuner.measure.baseline_store import InMemoryStore
 from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.measure.lock import device_lock
 from tuner.params import write as export

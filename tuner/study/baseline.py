@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 import optuna
 
-from tuner.measure.baseline import key_of, timed_parts
+from tuner.measure.cache_keys import key_of, timed_parts
 from tuner.measure.measurement import Measurement
 from tuner.storage.log import log_of
 

@@ -32,7 +32,7 @@ def study_of(spec: StudySpec, evaluation: Evaluation, storage: Storage) -> optun
 def identity(evaluation: Evaluation) -> dict[str, Any]:
     """What tells one way of evaluating a triple from another, in a few readable values."""
     scores, latency = evaluation.score_parts, evaluation.latency_parts
-    extra = " + ".join(metric.metric.identity for metric in evaluation.beside)
+    extra = " + ".join(metric.metric.identity for metric in evaluation.extra_metrics)
     return {
         "weights": scores["weights"],
         "guidance": scores["guidance_scale"],

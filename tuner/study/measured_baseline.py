@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import optuna
 
-from tuner.measure.baseline import changes, key_of
-from tuner.measure.evaluation import Evaluation, OnPictures
+from tuner.measure.baseline import OnPictures
+from tuner.measure.cache_keys import changes, key_of
+from tuner.measure.evaluation import Evaluation
 from tuner.storage.database import Storage
 from tuner.study.baseline import PARTS, key_old_trials, set_baseline
 

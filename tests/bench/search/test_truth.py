@@ -11,7 +11,7 @@ from bench.lib.miniature import MODEL, evaluation_of, pipeline
 from bench.lib.tables import Product, read
 from bench.search import truth
 from bench.search.truth import OtherwiseError, Where, begun, fill, join
-from tuner.measure.baseline import InMemoryStore
+from tuner.measure.baseline_store import InMemoryStore
 from tuner.plans.plan import shape_of
 
 # As on a GPU, where nothing is rounded further.

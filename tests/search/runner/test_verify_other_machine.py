@@ -13,7 +13,7 @@ from tuner.cli.answer import answer
 from tuner.cli.tables import remarks
 from tuner.errors import BadPictureError
 from tuner.limits import Limits
-from tuner.measure.baseline import key_of
+from tuner.measure.cache_keys import key_of
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.deadline import Deadline

@@ -1,0 +1,36 @@
+"""Stored baselines are found again: keys and payloads stay the same, byte for byte."""
+
+import json
+
+from tuner.measure.baseline_store import BaselineLatency, BaselineScores, payload_of
+from tuner.measure.batch_generator import prompt_seed
+from tuner.measure.cache_keys import key_of, prompts_part, timed_parts
+
+PARTS = {
+    "steps": 4,
+    "prompts": "2 0123456789ab",
+    "versions": {"torch": "2.14.0"},
+    "guidance_scale": 7.5,
+    "seed": 42,
+}
+
+
+def test_the_key_of_given_parts_never_changes() -> None:
+    assert key_of(PARTS) == "d3daa0267985facc200b94d6"
+    assert key_of(dict(reversed(PARTS.items()))) == "d3daa0267985facc200b94d6"
+    assert sorted(timed_parts(PARTS)) == ["guidance_scale", "steps", "versions"]
+
+
+def test_the_part_of_given_prompts_and_their_seeds_never_change() -> None:
+    assert prompts_part(["a red ring", "a blue ring"]) == "2 abd22efef970"
+    assert prompt_seed(42, 3) == 4660589121953230
+
+
+def test_payloads_never_change() -> None:
+    scores = BaselineScores(scores=[1.5], digests=["0123456789ab"])
+    assert json.dumps(payload_of(scores)) == '{"scores": [1.5], "digests": ["0123456789ab"]}'
+    latency = BaselineLatency(batch_seconds=[2.0], batch_size=4, memory={"device": None})
+    assert json.dumps(payload_of(latency)) == (
+        '{"batch_seconds": [2.0], "batch_size": 4, "denoising_seconds": [], '
+        '"memory": {"device": null}}'
+    )

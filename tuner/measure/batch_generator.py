@@ -1,0 +1,104 @@
+"""Generating pictures batch by batch, with noise that depends on the prompt only."""
+
+import hashlib
+import inspect
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuner.applying.applied import Generate, applied
+from tuner.measure.batches import split
+from tuner.measure.interleave import YieldControl
+from tuner.measure.stopwatch import Seconds, Stopwatch
+from tuner.pipelines.denoiser import denoiser_of
+from tuner.setting import Setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchGenerator:
+    """How pictures are generated: everything that changes them except the setting.
+
+    A prompt is named by its number: its place in `prompts`, followed by `more_prompts`.
+    """
+
+    pipeline: Any
+    device: str
+    steps: int
+    prompts: list[str]  # every setting is measured on these
+    resolution: int  # pixels of each side
+    guidance_scale: float
+    batch_size: int = 4
+    seed: int = 42
+    more_prompts: list[str] = field(default_factory=list)  # for inconclusive settings
+
+    def batches(self) -> list[range]:
+        """The numbers of `prompts`, batch by batch; only the last batch may be smaller."""
+        return split(0, len(self.prompts), self.batch_size)
+
+    def more_batches(self) -> list[range]:
+        """The numbers of `more_prompts`, batch by batch; only the last batch may be smaller."""
+        count = len(self.prompts)
+        return split(count, count + len(self.more_prompts), self.batch_size)
+
+    def texts(self, numbers: range) -> list[str]:
+        """The prompts of these numbers."""
+        first = len(self.prompts)
+        return [self.prompts[n] if n < first else self.more_prompts[n - first] for n in numbers]
+
+    def generate(
+        self, call: Generate, numbers: range, stopwatch: Stopwatch | None = None
+    ) -> tuple[Any, Seconds]:
+        """Generate one batch by calling a pipeline.
+
+        Returns:
+            The pictures, a tensor of shape (batch, 3, resolution, resolution) with values in
+            [0, 1], and the seconds that the call took.
+        """
+        import torch
+
+        # Drawn on the CPU, so that every device begins with the same noise.
+        generators = [
+            torch.Generator().manual_seed(prompt_seed(self.seed, number)) for number in numbers
+        ]
+        options = {}
+        if "use_resolution_binning" in inspect.signature(call).parameters:
+            # PixArt would generate at the nearest size that it was trained on, and resize.
+            options["use_resolution_binning"] = False
+        stopwatch = stopwatch or Stopwatch(denoiser_of(self.pipeline), self.device)
+        with stopwatch.timed() as seconds:
+            output = call(
+                self.texts(numbers),
+                num_inference_steps=self.steps,
+                guidance_scale=self.guidance_scale,
+                height=self.resolution,
+                width=self.resolution,
+                generator=generators,
+                output_type="pt",
+                **options,
+            )
+        return output.images, seconds()
+
+    def generate_with(
+        self,
+        setting: Setting,
+        numbers: range,
+        yield_control: YieldControl | None = None,
+        pipeline: Any = None,
+    ) -> tuple[Any, Seconds]:
+        """Generate one batch with a setting; pictures and seconds as `generate` returns them.
+
+        Args:
+            setting: which accelerators are on.
+            numbers: the prompts' numbers.
+            yield_control: called before each step, where another batch is generated in between.
+            pipeline: a pipeline to use instead of this generator's.
+        """
+        pipeline = pipeline or self.pipeline
+        stopwatch = Stopwatch(denoiser_of(pipeline), self.device, yield_control)
+        with applied(pipeline, setting.accelerators, seed=self.seed) as call:
+            return self.generate(call, numbers, stopwatch)
+
+
+def prompt_seed(seed: int, number: int) -> int:
+    """The seed of one prompt's noise, from the study's seed and the prompt's number."""
+    text = f"{seed}/{number}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:7])

@@ -1,0 +1,88 @@
+"""The keys under which baselines are stored: digests of everything that changes their figures.
+
+Equal parts give the same key in every version of this package, so that a stored baseline is found
+again. The parts themselves are stored with it, so that people can read what changed.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tuner.loading import fingerprint
+from tuner.measure import device as machine
+from tuner.pipelines.denoiser import denoiser_of
+
+SCORE_ONLY = ("seed", "prompts", "metric")  # parts that change scores but not the latency
+
+
+def key_of(parts: Mapping[str, Any]) -> str:
+    """A digest of the parts (24 hexadecimal digits); their order does not matter."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def score_parts(
+    pipeline: Any,
+    *,
+    device: str,
+    steps: int,
+    guidance_scale: float,
+    resolution: int,
+    prompts: list[str],
+    seed: int,
+    metric: str,
+) -> dict[str, Any]:
+    """Everything that changes pictures and scores; `metric` is the metric's identity."""
+    return {
+        "weights": fingerprint(pipeline),
+        "pipeline": type(pipeline).__name__,
+        "scheduler": scheduler_parts(pipeline.scheduler),
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "resolution": resolution,
+        "dtype": str(denoiser_of(pipeline).dtype).removeprefix("torch."),
+        "device_type": device.split(":")[0],
+        "prompts": prompts_part(prompts),
+        "seed": seed,
+        "metric": metric,
+        "versions": machine.versions(),
+    }
+
+
+def scheduler_parts(scheduler: Any) -> dict[str, Any]:
+    """A scheduler's class and configuration, except for the entries that name its source."""
+    parts = {name: value for name, value in scheduler.config.items() if not name.startswith("_")}
+    return {"class": type(scheduler).__name__} | parts
+
+
+def prompts_part(prompts: list[str]) -> str:
+    """The number of prompts and a digest of their texts."""
+    return f"{len(prompts)} {hashlib.sha256(chr(10).join(prompts).encode()).hexdigest()[:12]}"
+
+
+def latency_parts(parts: Mapping[str, Any], device: str, batch_size: int) -> dict[str, Any]:
+    """Everything that changes the latency; `parts` are the score's."""
+    return timed_parts(parts) | machine.describe(device) | {"batch_size": batch_size}
+
+
+def timed_parts(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Of all parts of a baseline, those that change its latency."""
+    return {name: value for name, value in parts.items() if name not in SCORE_ONLY}
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """How the parts of two baselines differ: ['torch 2.14.0 -> 2.15.0', 'threads 1 -> 2']."""
+    old, new = _flat(before), _flat(now)
+    return [
+        f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}"
+        for name in dict.fromkeys([*old, *new])
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _flat(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts as JSON returns them, with nested ones (versions, scheduler) at the top level."""
+    flat: dict[str, Any] = {}
+    for name, value in json.loads(json.dumps(parts)).items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return flat
