@@ -1,4 +1,4 @@
-"""Calls with several passes of the denoiser for one step, and with batches that change size."""
+"""Passes of the denoiser that are not one for a step, and batches that change on the way."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,21 +10,18 @@ from diffusers.callbacks import SD3CFGCutoffCallback, SDCFGCutoffCallback, SDXLC
 from diffusers.models.unets import unet_2d_blocks
 from diffusers.utils.torch_utils import apply_freeu
 
-from tests.accelerators.cases import KNOWN, STRONG, Names, fits, neutral, setting
+from tests.accelerators.cases import KNOWN, STRONG, fits, neutral, setting
 from tests.helpers.pipelines import UNETS, WIDTH, new, same, tiny
-from tests.helpers.relatives import PICTURE, drawn, relative, unet
+from tests.helpers.relatives import drawn, relative
 from tuner.accelerators import Accelerator
 from tuner.accelerators.deepcache import DeepCache
-from tuner.accelerators.fbcache import FirstBlockCache
 from tuner.accelerators.tgate import TGate
-from tuner.accelerators.tome import ToMe
 from tuner.applying.applied import applied
 from tuner.applying.pass_counter import PassCounter
 from tuner.errors import UnfitError
 from tuner.pipelines.denoiser import denoiser_of
 from tuner.pipelines.generation import Generation
 
-PAG = {"pag_scale": 3.0, "num_inference_steps": 3}
 # Pipelines that pass through the denoiser more than once for one step.
 SEVERAL: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "self-attention guidance": (
@@ -44,6 +41,7 @@ SEVERAL: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     ),
     "skipped layers": (lambda: new("sd3"), {"skip_guidance_layers": [1]}, "takes two passes"),
 }
+
 SEVERAL_FIT = [
     (kind, name)
     for kind, family in zip(SEVERAL, ("sd", "sd", "sd", "sd3"), strict=True)
@@ -123,64 +121,6 @@ def test_without_accelerators_anything_may_run() -> None:
     expected = drawn(pipeline, skip_guidance_layers=[1])
     with applied(pipeline, ()) as generate:
         assert same(drawn(generate, skip_guidance_layers=[1]), expected)
-
-
-@pytest.mark.parametrize(
-    ("kind", "family", "names"),
-    [
-        ("StableDiffusionPAGPipeline", "sd", ("deepcache", "pab", "taylorseer", "tome")),
-        ("PixArtSigmaPAGPipeline", "sigma", ("pab", "taylorseer", "fbcache")),
-    ],
-)
-def test_a_third_row_for_each_picture_is_drawn_right_or_refused(
-    kind: str, family: str, names: Names
-) -> None:
-    layers = {"pag_applied_layers": ["blocks.1"]} if family == "sigma" else {}
-    pipeline = relative(kind, family, **layers)
-    expected = drawn(pipeline, **PAG)
-    for name in names:
-        with applied(pipeline, neutral((name,)).accelerators) as generate:
-            assert same(drawn(generate, **PAG), expected), name
-
-
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("tome", r"\(2, 16\) rows and tokens, not \(3, 16\)"),
-        ("fbcache", "runs each row by itself"),
-        ("fastercache", "batch of step 0 is different"),
-    ],
-)
-def test_accelerators_that_do_not_work_with_the_third_row_refuse_it(name: str, why: str) -> None:
-    pipeline = relative("PixArtSigmaPAGPipeline", "sigma", pag_applied_layers=["blocks.1"])
-    plain = dict(pipeline.transformer.attn_processors)
-    with (
-        applied(pipeline, setting((name,)).accelerators) as generate,
-        pytest.raises(UnfitError, match=why) as refusal,
-    ):
-        drawn(generate, **PAG)
-    assert "\n" not in str(refusal.value)
-    assert pipeline.transformer.attn_processors == plain
-
-
-def test_tome_with_perturbed_attention_in_the_middle_is_refused() -> None:
-    pipeline = relative("StableDiffusionPAGPipeline", "sd")
-    everywhere = ToMe(ratio=0.5, max_downsample=8)
-    with (
-        applied(pipeline, (everywhere,)) as generate,
-        pytest.raises(UnfitError, match="such as pag_scale"),
-    ):
-        # At 8 pixels a side the middle has a single token, which is never merged.
-        drawn(generate, height=64, width=64, **PAG)
-
-
-def test_tome_is_refused_where_layers_have_no_self_attention() -> None:
-    pipeline = relative("StableDiffusionPipeline", "sd", unet=unet(only_cross_attention=True))
-    with (
-        pytest.raises(UnfitError, match="only_cross_attention"),
-        applied(pipeline, setting(("tome",)).accelerators),
-    ):
-        pass
 
 
 def cut(family: str, step: int) -> Any:
@@ -284,21 +224,3 @@ def test_fastercache_refuses_a_callback_that_ends_guidance() -> None:
         pytest.raises(UnfitError, match="the batch of step 4 is different"),
     ):
         drawn(generate, callback_on_step_end=cut("sd3", 3))
-
-
-def test_three_rows_for_each_picture_without_attention_between_them_are_right() -> None:
-    kind = "StableDiffusionInstructPix2PixPipeline"
-    pipeline = relative(kind, "sd", unet=unet(in_channels=8), image_encoder=None)
-    more = {"image": PICTURE, "num_inference_steps": 3}
-    expected = drawn(pipeline, **more)
-    for name in ("deepcache", "pab", "taylorseer", "tome"):
-        with applied(pipeline, neutral((name,)).accelerators) as generate:
-            assert same(drawn(generate, **more), expected), name
-
-
-def test_the_first_block_cache_that_does_nothing_takes_any_batch() -> None:
-    accelerator = FirstBlockCache(threshold=0.0)
-    pipeline = relative("PixArtSigmaPAGPipeline", "sigma", pag_applied_layers=["blocks.1"])
-    expected = drawn(pipeline, **PAG)
-    with applied(pipeline, (accelerator,)) as generate:
-        assert same(drawn(generate, **PAG), expected)

@@ -1,133 +1,13 @@
 """Our sampler: predicted speed, learned quality, and nothing proposed twice."""
 
-from copy import copy
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import optuna
-import pytest
-from optuna.study import StudyDirection
 
-from tests.helpers.landscape import Bench, racing, setting_of
-from tests.helpers.pipelines import LATENT_SIDE, tiny
-from tuner.canonical import canonical
-from tuner.plans.features import Reuse, reuse, step_rows
-from tuner.plans.plan import plan_of, shape_of
+from tests.search.frontier.world import LIMIT, World, create
 from tuner.search.frontier.acquisition import area_gains
-from tuner.search.frontier.candidates import Candidates
-from tuner.search.frontier.context import Observation, SearchContext, observation
-from tuner.search.frontier.sampler import Bound, FrontierSampler
-from tuner.search.frontier.speed_model import TimedSteps
-from tuner.search.space import Space
+from tuner.search.frontier.sampler import Bound
 from tuner.setting import Setting
-from tuner.spec import StudySpec
 from tuner.study.schema import VERIFIED
-
-STEPS = 20
-LIMIT = 0.02
-
-
-class World:
-    """A study's space with a made-up truth: speed by the work, loss by what is reused."""
-
-    def __init__(self, *targets: str) -> None:
-        pipeline = tiny("sd")
-        self.shape = shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor)
-        self.space = Space.of(StudySpec(pipe="miniature", search_targets=targets))
-        self.candidates = Candidates(self.space, self.canonical, seed=0)
-        kinds = self.work(Setting()).shape[1]
-        self.cost = np.linspace(0.5, 1.0, kinds)
-        self.cost[1 : 2 + self.shape.branches] = np.linspace(2, 20, 1 + self.shape.branches)
-        self.random = np.random.default_rng(0)
-        self.harder = 1.0
-
-    def canonical(self, setting: Setting) -> Setting:
-        return canonical(setting, self.shape, STEPS)
-
-    def plan(self, setting: Setting) -> Any:
-        return plan_of(setting.accelerators, self.shape, STEPS)
-
-    def work(self, setting: Setting) -> np.ndarray:
-        return step_rows(self.plan(setting))
-
-    def reuse(self, setting: Setting) -> Reuse:
-        return reuse(self.plan(setting))
-
-    def seconds(self, setting: Setting) -> np.ndarray:
-        return self.work(setting) @ self.cost
-
-    def speedup(self, setting: Setting) -> float:
-        return float(self.seconds(Setting()).sum() / self.seconds(setting).sum())
-
-    def loss(self, setting: Setting) -> float:
-        points = self.reuse(setting).summary
-        return float(self.harder * (0.06 * (points[2] * points[4]) + 0.02 * points[9] ** 2))
-
-    def knowledge(self) -> SearchContext:
-        return SearchContext(
-            candidates=self.candidates.settings,
-            distributions=dict(self.space.distributions()),
-            flat=lambda setting: dict(self.space.flat(setting)),
-            work=self.work,
-            reuse=self.reuse,
-            around=None if self.candidates.complete else self.candidates.around,
-        )
-
-    def timed(self) -> list[TimedSteps]:
-        whole = self.seconds(Setting()).sum()
-        some = [Setting(), *self.candidates.settings[:: max(1, len(self.candidates.settings) // 5)]]
-        return [
-            TimedSteps(setting=one, steps=tuple(self.seconds(one) / whole), rest=0.0)
-            for one in some
-        ]
-
-    def sampler(self, **arguments: Any) -> FrontierSampler:
-        arguments = {"limit": LIMIT, "seed": 0, "timed": self.timed()} | arguments
-        return FrontierSampler(self.knowledge(), **arguments)
-
-    def tell(self, trial: optuna.Trial, setting: Setting) -> tuple[float, float]:
-        loss = self.loss(setting) + float(self.random.normal(0, 0.001))
-        trial.set_user_attr("setting", setting.params)
-        trial.set_user_attr("score_loss", loss)
-        trial.set_user_attr("score_loss_ci", [loss - 0.002, loss + 0.002])
-        trial.set_user_attr("speedup", self.speedup(setting))
-        return self.speedup(setting), loss
-
-    def search(self, sampler: optuna.samplers.BaseSampler, trials: int) -> list[Setting]:
-        study = create(sampler)
-        seen: list[Setting] = []
-
-        def objective(trial: optuna.Trial) -> tuple[float, float]:
-            seen.append(self.canonical(self.space.suggest(trial)))
-            return self.tell(trial, seen[-1])
-
-        study.optimize(objective, n_trials=trials)
-        return seen
-
-    def best_of(self, settings: list[Setting]) -> float:
-        return max((self.speedup(one) for one in settings if self.loss(one) < LIMIT), default=1.0)
-
-
-def create(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
-    """A study of speedup and score loss."""
-    directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
-    return optuna.create_study(directions=directions, sampler=sampler)
-
-
-@pytest.fixture(scope="module")
-def prepared() -> World:
-    """DeepCache and ToMe: 424 distinct settings."""
-    return World("deepcache", "tome")
-
-
-@pytest.fixture
-def world(prepared: World) -> World:
-    """The same, with noise of its own: a test finds what it finds, whatever ran before it."""
-    world = copy(prepared)
-    world.random = np.random.default_rng(0)
-    return world
 
 
 def test_it_finds_the_best_where_random_search_does_not(world: World) -> None:
@@ -262,60 +142,6 @@ def test_for_the_front_it_spreads_over_the_speeds(world: World) -> None:
     assert for_front > at_random
 
 
-def test_a_related_study_saves_trials(world: World) -> None:
-    best = world.best_of(world.candidates.settings)
-
-    def until_best(sampler: FrontierSampler) -> int:
-        seen = world.search(sampler, 40)
-        return next(n for n in range(1, 41) if world.best_of(seen[:n]) >= 0.99 * best)
-
-    other = [
-        Observation(setting=one, loss=1.1 * world.loss(one), error=0.001)
-        for one in world.candidates.settings[::6]
-    ]
-    assert until_best(world.sampler(related=other)) < until_best(world.sampler())
-
-
-def test_a_related_studys_settings_are_placed_by_what_they_reuse_there(world: World) -> None:
-    # There a setting reuses what another one does here: of twice the steps, say.
-    settings = world.candidates.settings
-    there = dict(zip(settings, settings[1:] + settings[:1], strict=True))
-    other = [
-        Observation(setting=one, loss=world.loss(two), error=0.001, reused=world.reuse(two))
-        for one, two in list(there.items())[::4]
-    ]
-    misplaced = [replace(one, reused=None) for one in other]
-    truth = np.array([world.loss(one) for one in settings])
-
-    def error(related: list[Observation]) -> float:
-        return float(np.abs(world.sampler(related=related).expected(settings) - truth).mean())
-
-    assert error(other) < 0.1 * error([])
-    assert error(misplaced) > 2 * error(other)
-
-
-def test_a_related_study_teaches_the_figures_beside_the_score(world: World) -> None:
-    def distance(setting: Setting) -> float:
-        return float(0.15 * (world.speedup(setting) / 1.5) ** 4)  # over the limit from 1.5x on
-
-    bound = Bound(name="lpips", limit=0.15, above=False)
-    other = [
-        Observation(
-            setting=one,
-            loss=world.loss(one),
-            error=0.001,
-            others={"lpips": (distance(one), 0.001)},
-        )
-        for one in world.candidates.settings[::6]
-    ]
-
-    def first(related: list[Observation]) -> float:
-        (proposed,) = world.search(world.sampler(bounds=[bound], related=related), 1)
-        return world.speedup(proposed)
-
-    assert 1.4 < first(other) < 1.75 < first([replace(one, others={}) for one in other])
-
-
 def test_a_large_space_is_sampled_and_looked_into_around_the_best() -> None:
     large = World("deepcache", "tome", "tgate")
     assert large.candidates.count > 400_000
@@ -329,39 +155,6 @@ def test_a_large_space_is_sampled_and_looked_into_around_the_best() -> None:
         assert large.space.holds(one)
         changed = [name for name, value in large.space.flat(one).items() if value != flat[name]]
         assert changed
-
-
-def test_what_is_stored_of_other_accelerators_teaches_and_is_not_proposed(tmp_path: Path) -> None:
-    def bench(**changes: Any) -> Bench:
-        found = racing(tmp_path, **changes)
-        found.canonical = found.problem.canonical
-        return found
-
-    both = ("deepcache", "tome")
-    before = bench(search_targets=both, trials=12, req_score_loss=0.005).search(32, races=True)
-    stopped = [setting_of(one) for one in before if one.state.name == "PRUNED"]
-    assert any("tome" in one.params for one in stopped)  # what it was stopped for will not hold
-    after = bench(trials=22, req_score_loss=0.5).search(32, races=True)[len(before) :]
-    settings = [setting_of(one) for one in after]
-    assert {one.combination for one in settings} == {"deepcache"}
-    assert len(set(settings)) == len(settings) == 10
-    whole = bench(trials=100, req_score_loss=0.5).search(32, races=True)
-    own = {setting_of(one) for one in whole if setting_of(one).combination == "deepcache"}
-    assert len(own) == 16
-    assert len(whole) < 40  # it ends, whatever is left of the others
-
-
-def test_an_observation_reads_what_a_trial_keeps() -> None:
-    kept = {
-        "setting": {"deepcache": {"cache_interval": 3, "cache_branch_id": 0}},
-        "score_loss": 0.01,
-        "score_loss_ci": [float("-inf"), float("inf")],
-        "speedup": 2.0,
-    }
-    found = observation(kept)
-    assert found.setting.combination == "deepcache"
-    assert (found.loss, found.speedup) == (0.01, 2.0)
-    assert 0 < found.error < 1  # one prompt tells little, but not nothing
 
 
 def test_limits_beside_the_score_are_kept_as_well(world: World) -> None:

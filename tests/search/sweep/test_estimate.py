@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.helpers.landscape import EVALUATION, Bench
-from tests.search.sweep.test_grid import SMALL, distinct
+from tests.search.sweep.small import SMALL, distinct
 from tuner.search.space import Space
 from tuner.search.sweep.estimate import PROMPT_BYTES, TRIAL_BYTES, SweepEstimate, recent_s, span
 from tuner.search.sweep.grid import grid

@@ -1,0 +1,153 @@
+"""Databases, folders and ports that cannot be used: one line, exit code 2, nothing written."""
+
+import os
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import optuna
+import pytest
+
+from tests.cli.refused import COMMANDS, SMALL, Refused
+from tuner.cli.main import main
+from tuner.storage.database import Storage
+
+pytestmark = pytest.mark.usefixtures("folder", "no_server")
+
+
+@COMMANDS
+def test_another_programs_database_is_refused_and_left_as_it_is(
+    command: list[str], refused: Refused
+) -> None:
+    with closing(sqlite3.connect("tuner.db")) as connection:
+        connection.execute("CREATE TABLE recipes (title TEXT)")
+        connection.commit()
+    line = refused(*command)
+    assert "belongs to another program (it has a table 'recipes')" in line
+    assert "give --storage another file" in line
+
+
+@COMMANDS
+def test_another_programs_optuna_studies_are_refused(command: list[str], refused: Refused) -> None:
+    theirs = optuna.create_study(storage="sqlite:///tuner.db", study_name="theirs")
+    theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    assert "belongs to another program" in refused(*command)
+
+
+@COMMANDS
+def test_a_file_that_is_no_database_is_refused(command: list[str], refused: Refused) -> None:
+    Path("tuner.db").write_text("dear diary, this is no database at all\n")
+    assert "tuner.db is no SQLite database" in refused(*command)
+
+
+@COMMANDS
+def test_a_newer_versions_database_is_refused_and_left_as_it_is(
+    command: list[str], refused: Refused
+) -> None:
+    storage = Storage("sqlite:///tuner.db")
+    storage.engine.dispose()
+    storage.optuna.engine.dispose()
+    with closing(sqlite3.connect("tuner.db")) as connection:
+        connection.execute("UPDATE tuner_version SET version = 99")
+        connection.commit()
+    line = refused(*command)
+    assert "was made by a newer version of the tuner (99 > 1)" in line
+    assert "update the tuner" in line
+
+
+@COMMANDS
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("sqlite:///no/such/folder/tuner.db", ""),
+        ("sqlite:///.", ""),
+        ("sqlite://", "the database must be a file; try sqlite:///tuner.db"),
+        ("nonsense://here/x", "nonsense://here/x"),
+    ],
+)
+def test_an_address_that_cannot_be_opened_is_refused(
+    address: str, words: str, command: list[str], refused: Refused
+) -> None:
+    assert words in refused(*command, "--storage", address)
+
+
+@pytest.mark.parametrize("command", [["show"], ["export"], ["dashboard"]], ids=" ".join)
+def test_reading_without_a_database_says_what_makes_one(
+    command: list[str], refused: Refused
+) -> None:
+    assert "there is no database tuner.db; `tuner run` makes one" in refused(*command)
+
+
+def test_a_folder_that_does_not_exist_is_named(refused: Refused) -> None:
+    line = refused(*SMALL, "--storage", "sqlite:///nowhere/tuner.db")
+    assert "there is no folder nowhere" in line
+
+
+def test_an_unknown_study_lists_those_that_exist(
+    refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = Storage("sqlite:///tuner.db")
+    storage.open_study("SD1.5/DDIM/50", {"batch": 4})
+    storage.engine.dispose()
+    storage.optuna.engine.dispose()
+    main(["show", "--study", "x"])  # opens it once, so that the journal's files are there
+    capsys.readouterr()
+    assert "it has: SD1.5/DDIM/50" in refused("show", "--study", "SD1.5/DDIM/20")
+
+
+@pytest.mark.parametrize("name", ["file", "file/pictures"])
+def test_a_place_for_pictures_that_is_a_file_is_refused(name: str, refused: Refused) -> None:
+    Path("file").write_text("mine")
+    assert "pictures must be a folder" in refused(*SMALL, "--pictures", name)
+    assert Path("file").read_text() == "mine"
+
+
+def test_a_port_that_is_taken_is_named(refused: Refused) -> None:
+    storage = Storage("sqlite:///tuner.db")
+    storage.engine.dispose()
+    storage.optuna.engine.dispose()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert str(port) in refused("dashboard", "--port", str(port))
+
+
+@pytest.fixture
+def read_only(folder: Path) -> Iterator[Path]:
+    """A folder on a mount that cannot be written to; the root user may write anywhere else."""
+    place = folder / "read only"
+    place.mkdir()
+    mounted = False
+    if os.geteuid() == 0:
+        command = ["mount", "-t", "tmpfs", "-o", "ro", "none", str(place)]
+        mounted = subprocess.run(command, capture_output=True).returncode == 0
+        if not mounted:
+            pytest.skip("the root user can write everywhere, and mounting is not allowed here")
+    else:
+        place.chmod(0o555)
+    yield place
+    os.chdir(folder)
+    if mounted:
+        subprocess.run(["umount", str(place)], check=True)
+    else:
+        place.chmod(0o755)
+
+
+def test_a_read_only_folder_is_refused(
+    read_only: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(read_only)
+    assert "cannot be written to" in refused(*SMALL)
+
+
+def test_pictures_in_a_read_only_folder_are_refused(
+    read_only: Path, folder: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(read_only)
+    line = refused(*SMALL, "--storage", f"sqlite:///{folder / 'tuner.db'}")
+    assert "pictures must be a folder" in line
+    assert not (folder / "tuner.db").exists()

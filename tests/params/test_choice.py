@@ -1,0 +1,200 @@
+"""Which study of a file a call uses: by steps, scheduler, weights, resolution and guidance."""
+
+import copy
+import warnings
+from typing import Any
+
+import pytest
+import torch
+
+import tuner
+from tests.helpers.pipelines import new, new_double, pictures, same
+from tests.helpers.relatives import with_ip_adapter
+from tests.params.files import contents, study
+from tests.params.settings import DEEPCACHE, TGATE, TOME, expected, weights
+from tuner.errors import UsageError
+from tuner.loading import fingerprint
+from tuner.schedulers import set_scheduler
+
+
+def test_each_call_uses_the_study_of_its_own_number_of_steps(pipe: Any) -> None:
+    source = contents(few=study(6, DEEPCACHE), many=study(8, TGATE))
+    wanted = {
+        steps: expected(pipe, params, num_inference_steps=steps)
+        for steps, params in ((6, DEEPCACHE), (8, TGATE))
+    }
+    with tuner.applied(pipe, source) as generate:
+        for steps in (8, 6, 8):
+            assert same(pictures(generate, num_inference_steps=steps), wanted[steps])
+        with pytest.raises(UsageError, match="no study with 7 steps; the file has 6, 8"):
+            pictures(pipe, num_inference_steps=7)
+
+
+def test_a_study_may_be_asked_for_by_its_steps_whatever_a_call_takes(pipe: Any) -> None:
+    source = contents(few=study(6, DEEPCACHE), many=study(8, TGATE))
+    found = expected(pipe, DEEPCACHE)
+    with tuner.applied(pipe, source, steps=6) as generate:
+        assert same(pictures(generate), found)
+    with (
+        pytest.raises(UsageError, match="no study with 7 steps; the file has 6, 8"),
+        tuner.applied(pipe, source, steps=7),
+    ):
+        pass
+
+
+def test_a_calls_own_timesteps_or_sigmas_are_its_number_of_steps() -> None:
+    pipe = new("sd")
+    set_scheduler(pipe, "DPM-Solver++")
+    own = {"timesteps": [900, 700, 500, 300, 100, 10], "num_inference_steps": 50}
+    found = expected(pipe, DEEPCACHE, **own)
+    undo = tuner.apply(pipe, contents(six=study(6, DEEPCACHE, "DPM-Solver++")))
+    assert same(pictures(pipe, **own), found)
+    own["num_inference_steps"] = None
+    assert same(pictures(pipe, **own), found)
+    with pytest.raises(UsageError, match="no study with 5 steps"):
+        pictures(pipe, timesteps=own["timesteps"][1:])
+    undo()
+
+
+@pytest.mark.parametrize("steps", [None, 0, -3, "8", True, 8.5])
+def test_what_is_no_number_of_steps_is_refused_in_one_line(pipe: Any, steps: Any) -> None:
+    undo = tuner.apply(pipe, DEEPCACHE)
+    with pytest.raises(UsageError, match="num_inference_steps must be a whole number from 1"):
+        pictures(pipe, num_inference_steps=steps)
+    undo()
+
+
+def test_each_call_uses_the_study_of_the_scheduler_that_is_there(pipe: Any) -> None:
+    source = contents(ddim=study(8, DEEPCACHE), unipc=study(8, TOME, "UniPC"))
+    undo = tuner.apply(pipe, source)
+    set_scheduler(pipe, "UniPC")
+    found = pictures(pipe)
+    set_scheduler(pipe, "DPM-Solver++")
+    with pytest.raises(UsageError, match=r"with DPMSolverMultistepScheduler; .* ddim .*DDIM, 8"):
+        pictures(pipe)
+    undo()
+    set_scheduler(pipe, "UniPC")
+    assert same(found, expected(pipe, TOME))
+
+
+def test_a_study_of_another_scheduler_or_with_nothing_feasible_is_not_used(pipe: Any) -> None:
+    source = contents(other=study(8, DEEPCACHE, "UniPC"), nothing=study(8, None))
+    with pytest.raises(UsageError, match=r"no feasible study for Stable.*8 steps, nothing feas"):
+        tuner.apply(pipe, source)
+
+
+def test_of_several_models_of_a_class_the_study_of_these_weights_is_used(pipe: Any) -> None:
+    source = contents(
+        other=study(8, TOME, evaluation={"weights": "another's"}),
+        mine=study(8, DEEPCACHE, evaluation=weights(pipe)),
+    )
+    assert same(expected(pipe, source), expected(pipe, DEEPCACHE))
+
+
+def test_other_weights_are_refused_and_the_line_says_which_the_file_has(pipe: Any) -> None:
+    source = contents(sd21=study(8, DEEPCACHE, evaluation={"weights": "abc"}))
+    with pytest.raises(UsageError, match=r"weights .*: sd21 is of abc in float32"):
+        tuner.apply(pipe, source)
+
+
+def test_the_line_names_the_parts_whose_weights_count(pipe: Any) -> None:
+    source = contents(one=study(8, DEEPCACHE, evaluation=weights(pipe)))
+    torch.nn.init.ones_(pipe.vae.decoder.conv_out.weight)
+    with pytest.raises(UsageError, match=r"\(text_encoder, unet, vae together are \w+ in float32"):
+        tuner.apply(pipe, source)
+
+
+def test_a_study_from_before_an_ip_adapter_was_loaded_is_used_with_a_warning(pipe: Any) -> None:
+    source = contents(
+        other=study(8, TOME, evaluation={"weights": "another's"}),
+        one=study(8, DEEPCACHE, evaluation=weights(pipe)),
+    )
+    extended = with_ip_adapter("sd")
+    assert fingerprint(extended) != fingerprint(pipe)
+    with pytest.warns(UserWarning, match="one was measured .* without the IP-Adapter"):
+        tuner.apply(extended, source)()
+
+
+def test_a_denoiser_that_was_exchanged_since_is_looked_at_again(pipe: Any) -> None:
+    undo = tuner.apply(pipe, contents(one=study(8, DEEPCACHE, evaluation=weights(pipe))))
+    pipe.unet = copy.deepcopy(pipe.unet)
+    pictures(pipe)
+    pipe.unet = new("sdxl").unet
+    with pytest.raises(UsageError, match="no study of these weights"):
+        pictures(pipe)
+    undo()
+
+
+def test_weights_are_read_once_and_not_at_each_call(
+    pipe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undo = tuner.apply(pipe, contents(one=study(8, DEEPCACHE, evaluation=weights(pipe))))
+    monkeypatch.setattr(torch.nn.Module, "state_dict", lambda self: pytest.fail("read again"))
+    pictures(pipe)
+    undo()
+
+
+def test_weights_that_were_measured_in_half_precision_are_known_in_whole(pipe: Any) -> None:
+    half = new("sd").to(torch.float16)
+    source = contents(
+        other=study(8, TOME, evaluation={"weights": "another's", "dtype": "float16"}),
+        mine=study(8, DEEPCACHE, evaluation=weights(half, dtype="float16")),
+    )
+    assert same(expected(pipe, source), expected(pipe, DEEPCACHE))
+
+
+def test_weights_that_were_measured_in_a_higher_precision_are_warned_of() -> None:
+    pipe = new_double("sd")
+    source = contents(one=study(8, DEEPCACHE, evaluation={"weights": "abc"}))
+    with pytest.warns(UserWarning, match="whether it has the same weights cannot be told"):
+        tuner.apply(pipe, source)()
+
+
+def test_the_safety_checker_is_no_part_of_the_weights(pipe: Any) -> None:
+    before = fingerprint(pipe)
+    pipe.safety_checker = torch.nn.Linear(2, 2)
+    assert "safety_checker" in pipe.components
+    assert fingerprint(pipe) == before
+
+
+def test_each_call_uses_the_study_of_its_resolution_and_guidance(pipe: Any) -> None:
+    source = contents(
+        small=study(8, DEEPCACHE, evaluation=weights(pipe, resolution=16)),
+        large=study(8, TOME, evaluation=weights(pipe, resolution=32)),
+        strong=study(8, TGATE, evaluation=weights(pipe, resolution=32, guidance=9.0)),
+    )
+    large = {"height": 32, "width": 32}
+    wanted = [
+        (expected(pipe, DEEPCACHE), {}),
+        (expected(pipe, DEEPCACHE), {"height": None, "width": None}),  # what it was trained on
+        (expected(pipe, TOME, **large), large),
+        (expected(pipe, TGATE, guidance_scale=9.0, **large), large | {"guidance_scale": 9.0}),
+    ]
+    with warnings.catch_warnings(), tuner.applied(pipe, source) as generate:
+        warnings.simplefilter("error")
+        for found, arguments in wanted:
+            assert same(pictures(generate, **arguments), found)
+
+
+def test_another_resolution_or_guidance_than_the_measured_is_warned_of_once(pipe: Any) -> None:
+    undo = tuner.apply(pipe, contents(one=study(8, DEEPCACHE, evaluation=weights(pipe))))
+    with pytest.warns(UserWarning, match="measured at 16x16 pixels, and this call is of 24x16"):
+        pictures(pipe, width=24)
+    with pytest.warns(UserWarning, match=r"measured at guidance 7\.5, and this call has 5"):
+        pictures(pipe, guidance_scale=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pictures(pipe, width=24)
+        pictures(pipe, guidance_scale=5)
+    undo()
+
+
+def test_two_studies_that_fit_a_call_alike_are_refused_unless_they_agree(pipe: Any) -> None:
+    source = contents(one=study(8, DEEPCACHE), other=study(8, TOME))
+    with (
+        tuner.applied(pipe, source) as generate,
+        pytest.raises(UsageError, match=r"one and other fit this call alike: .*--study"),
+    ):
+        pictures(generate)
+    agreed = contents(one=study(8, DEEPCACHE), other=study(8, DEEPCACHE))
+    assert same(expected(pipe, agreed), expected(pipe, DEEPCACHE))

@@ -1,0 +1,22 @@
+"""A world of DeepCache and ToMe."""
+
+from copy import copy
+
+import numpy as np
+import pytest
+
+from tests.search.frontier.world import World
+
+
+@pytest.fixture(scope="module")
+def prepared() -> World:
+    """DeepCache and ToMe: 424 distinct settings."""
+    return World("deepcache", "tome")
+
+
+@pytest.fixture
+def world(prepared: World) -> World:
+    """The same, with noise of its own: a test finds what it finds, whatever ran before it."""
+    world = copy(prepared)
+    world.random = np.random.default_rng(0)
+    return world
