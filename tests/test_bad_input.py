@@ -1,4 +1,4 @@
-"""Bad input: one line that says what would work, exit code 2, no traceback, nothing written."""
+"""Invalid input ends with one line, exit code 2, no traceback and no file written."""
 
 import os
 import socket
@@ -32,7 +32,7 @@ SMALL = [
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder with its contents, and every folder."""
+    """All files below a folder with their contents, and all folders."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"folder"
         for path in folder.rglob("*")
@@ -41,13 +41,13 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder of the command."""
+    """An empty working folder for the command."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 class Refused:
-    """Runs a command that must be refused; gives back the line that it prints."""
+    """Runs a command that must be refused and returns the line that it prints."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.capsys = capsys
@@ -68,7 +68,7 @@ class Refused:
 
 @pytest.fixture(autouse=True)
 def no_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dashboard that opens all the same would serve for ever."""
+    """Keep a dashboard that is not refused from serving forever."""
     if "command" in request.fixturenames:
         monkeypatch.setattr("optuna_dashboard.run_server", lambda *args, **options: None)
 
@@ -118,7 +118,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
         ("--timeout inf", "timeout must be above 0 and finite, not inf"),
         ("--prompts=", "prompts is empty; leave it out for what is usual"),
         ("--model=", "model is empty"),
-        ("--pictures=", "--pictures is empty; give it a folder, or none"),
+        ("--pictures=", "--pictures is empty; give a folder, or none"),
         ("--steps 1 --search-targets deepcache", "nothing to try: with steps = 1 every value of"),
         ("--steps 2 --search-targets tgate --sampler tpe", "nothing to try: with steps = 2 every"),
         ("--steps 2 --search-targets tgate --sampler grid", "give more steps, other"),
@@ -129,7 +129,7 @@ def test_a_wrong_flag_is_refused(flags: str, words: str, refused: Refused) -> No
     assert words in refused(*SMALL, *flags.split())
 
 
-def test_pixart_without_what_cleans_its_captions_names_the_command_that_installs_it(
+def test_pixart_without_beautifulsoup4_names_the_command_that_installs_it(
     refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("two.txt").write_text("a cat\na dog\n")
@@ -140,7 +140,7 @@ def test_pixart_without_what_cleans_its_captions_names_the_command_that_installs
     assert "pip install 'diffusion-tuner[pixart]'" in line
 
 
-def test_a_prompt_file_that_is_empty_or_too_short_is_refused(refused: Refused) -> None:
+def test_an_empty_short_or_binary_prompt_file_is_refused(refused: Refused) -> None:
     Path("empty.txt").write_text("\n  \n")
     Path("short.txt").write_text("a cat\n")
     Path("binary.txt").write_bytes(b"\xff\xfe\x00")
@@ -165,7 +165,7 @@ def test_a_wrong_study_file_is_refused(text: str, words: str, refused: Refused) 
     assert words in refused("run", "study.toml")
 
 
-def test_a_study_file_that_is_missing_or_a_folder_is_refused(refused: Refused) -> None:
+def test_a_missing_study_file_and_a_folder_are_refused(refused: Refused) -> None:
     line = refused("run", "nowhere.toml")
     assert "cannot read the study file nowhere.toml" in line
     assert "bundled ones: flux, miniature" in line
@@ -178,7 +178,7 @@ COMMANDS = pytest.mark.parametrize(
 
 
 @COMMANDS
-def test_another_programs_database_is_refused_and_left_as_it_is(
+def test_a_database_of_another_program_is_refused_and_not_changed(
     command: list[str], refused: Refused
 ) -> None:
     with closing(sqlite3.connect("tuner.db")) as connection:
@@ -190,20 +190,22 @@ def test_another_programs_database_is_refused_and_left_as_it_is(
 
 
 @COMMANDS
-def test_another_programs_optuna_studies_are_refused(command: list[str], refused: Refused) -> None:
+def test_optuna_studies_of_another_program_are_refused(
+    command: list[str], refused: Refused
+) -> None:
     theirs = optuna.create_study(storage="sqlite:///tuner.db", study_name="theirs")
     theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
     assert "belongs to another program" in refused(*command)
 
 
 @COMMANDS
-def test_a_file_that_is_no_database_is_refused(command: list[str], refused: Refused) -> None:
+def test_a_file_that_is_not_a_database_is_refused(command: list[str], refused: Refused) -> None:
     Path("tuner.db").write_text("dear diary, this is no database at all\n")
     assert "tuner.db is no SQLite database" in refused(*command)
 
 
 @COMMANDS
-def test_a_newer_versions_database_is_refused_and_left_as_it_is(
+def test_a_database_of_a_newer_version_is_refused_and_not_changed(
     command: list[str], refused: Refused
 ) -> None:
     storage = Storage("sqlite:///tuner.db")
@@ -227,44 +229,44 @@ def test_a_newer_versions_database_is_refused_and_left_as_it_is(
         ("nonsense://here/x", "nonsense://here/x"),
     ],
 )
-def test_an_address_that_cannot_be_opened_is_refused(
+def test_a_database_address_that_cannot_be_opened_is_refused(
     address: str, words: str, command: list[str], refused: Refused
 ) -> None:
     assert words in refused(*command, "--storage", address)
 
 
 @pytest.mark.parametrize("command", [["show"], ["export"], ["dashboard"]], ids=" ".join)
-def test_reading_without_a_database_says_what_makes_one(
+def test_without_a_database_the_message_names_the_command_that_creates_one(
     command: list[str], refused: Refused
 ) -> None:
     assert "there is no database tuner.db; `tuner run` makes one" in refused(*command)
 
 
-def test_a_folder_that_does_not_exist_is_named(refused: Refused) -> None:
+def test_a_missing_folder_is_named(refused: Refused) -> None:
     line = refused(*SMALL, "--storage", "sqlite:///nowhere/tuner.db")
     assert "there is no folder nowhere" in line
 
 
-def test_an_unknown_study_lists_those_that_exist(
+def test_an_unknown_study_is_refused_with_a_list_of_the_known_ones(
     refused: Refused, capsys: pytest.CaptureFixture[str]
 ) -> None:
     storage = Storage("sqlite:///tuner.db")
     storage.open_study("SD1.5/DDIM/50", {"batch": 4})
     storage.engine.dispose()
     storage.optuna.engine.dispose()
-    main(["show", "--study", "x"])  # opens it once, so that the journal's files are there
+    main(["show", "--study", "x"])  # opens it once, so that the journal files exist
     capsys.readouterr()
     assert "it has: SD1.5/DDIM/50" in refused("show", "--study", "SD1.5/DDIM/20")
 
 
 @pytest.mark.parametrize("name", ["file", "file/pictures"])
-def test_a_place_for_pictures_that_is_a_file_is_refused(name: str, refused: Refused) -> None:
+def test_a_pictures_folder_that_is_a_file_is_refused(name: str, refused: Refused) -> None:
     Path("file").write_text("mine")
     assert "--pictures" in refused(*SMALL, "--pictures", name)
     assert Path("file").read_text() == "mine"
 
 
-def test_a_port_that_is_taken_is_named(refused: Refused) -> None:
+def test_a_port_that_is_in_use_is_named(refused: Refused) -> None:
     storage = Storage("sqlite:///tuner.db")
     storage.engine.dispose()
     storage.optuna.engine.dispose()
@@ -277,7 +279,7 @@ def test_a_port_that_is_taken_is_named(refused: Refused) -> None:
 
 @pytest.fixture
 def read_only(folder: Path) -> Iterator[Path]:
-    """A folder on a mount that cannot be written to; the root user may write anywhere else."""
+    """A read-only folder; for root, on a read-only mount, as root can write to any folder."""
     place = folder / "read only"
     place.mkdir()
     mounted = False
@@ -320,9 +322,7 @@ def test_pictures_in_a_read_only_folder_are_refused(
     ],
     ids=["captions", "weights"],
 )
-def test_a_hub_that_cannot_be_reached_is_said_in_one_line(
-    flags: str, words: str, folder: Path
-) -> None:
+def test_an_unreachable_hub_is_reported_in_one_line(flags: str, words: str, folder: Path) -> None:
     Path("two.txt").write_text("a cat\na dog\n")
     before = snapshot(folder)
     hub = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder.parent / f"{folder.name}-empty-hub")}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner.cli import main as cli
+from tuner.cli.main import main
 from tuner.errors import UsageError
 from tuner.schedulers import SCHEDULERS
 from tuner.spec import StudySpec, read_specs
@@ -22,8 +22,8 @@ def flags(*arguments: str) -> list[StudySpec]:
         patch.setattr(
             "tuner.cli.launch.run_all", lambda specs, console, pictures: seen.extend(specs)
         )
-        patch.setattr(cli, "quiet", lambda: None)
-        assert cli.main(["run", *arguments]) == 0
+        patch.setattr("tuner.cli.commands.quiet", lambda: None)
+        assert main(["run", *arguments]) == 0
     return seen
 
 
