@@ -63,8 +63,11 @@ def verified_text(result: Result) -> str:
     verification = result.verified
     if verification is None:
         return ""
-    where = "" if verification.today else f", {ELSEWHERE}"
-    return f"{verification.speedup.value:.2f}×, {quality_text(verification)}, {verification.prompts} prompts{where}"
+    elsewhere = "" if verification.today else f", {ELSEWHERE}"
+    return (
+        f"{verification.speedup.value:.2f}×, {quality_text(verification)}, "
+        f"{verification.prompts} prompts{elsewhere}"
+    )
 
 
 def interval(estimate: Estimate) -> str:

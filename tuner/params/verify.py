@@ -160,7 +160,7 @@ def verify_setting(
     report(
         f"{verdict}: {setting}: "
         f"{measured.speedup.value:.2f}× now, {points[0]['speedup']:.2f}× exported; "
-        f"{quality_text(again)}, {limits.certainty(measured.score_loss, measured.fidelity)}, "
+        f"{quality_text(measured)}, {limits.certainty(measured.score_loss, measured.fidelity)}, "
         f"over {measured.prompts} prompts{unsteady}"
     )
     return not reasons
