@@ -1,4 +1,4 @@
-"""Runs the command line from a plain clone: ``python cli.py run …``."""
+"""Runs the command line from a clone without installing it: `python cli.py run …`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The study files that come with the package."""
+"""The bundled study files."""
 
 from itertools import groupby
 from pathlib import Path
@@ -18,19 +18,19 @@ def test_every_bundled_study_file_parses(path: Path) -> None:
     assert len({spec.triple for spec in specs}) == len(specs)
 
 
-def test_there_is_one_for_each_model_and_one_for_all() -> None:
+def test_there_is_a_study_file_for_each_model_and_one_for_the_old_sweep() -> None:
     names = {registry.plain(path.stem) for path in FILES}
     assert names >= {registry.plain(name) for name in registry.components("models")}
     assert "traversal" in names
 
 
 @pytest.mark.parametrize("name", registry.components("models"))
-def test_the_file_of_a_model_is_of_that_model(name: str) -> None:
+def test_each_models_study_file_names_that_model(name: str) -> None:
     (spec,) = read_specs(bundled_studies() / f"{registry.plain(name)}.toml", {})
     assert spec.pipe == name
 
 
-def test_the_traversal_makes_27_studies_and_changes_models_twice() -> None:
+def test_the_traversal_has_27_studies_and_loads_each_model_once() -> None:
     specs = read_specs(bundled_studies() / "traversal.toml", {})
     assert len(specs) == 27
     assert {spec.steps for spec in specs} == {20, 25, 50}

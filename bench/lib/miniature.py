@@ -17,7 +17,7 @@ MODEL = model_named("miniature")
 
 def quiet() -> None:
     """Keep the libraries' chatter out of a table."""
-    from tuner.cli.main import quiet as silence
+    from tuner.cli.quiet import quiet as silence
 
     silence()
 

@@ -14,9 +14,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def no_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dashboard that opens all the same would serve for ever."""
+    """Keep a dashboard that is not refused from serving forever."""
     if "command" in request.fixturenames:
         monkeypatch.setattr("optuna_dashboard.run_server", lambda *args, **options: None)
 

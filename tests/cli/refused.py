@@ -22,7 +22,7 @@ SMALL = [
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder with its contents, and every folder."""
+    """All files below a folder with their contents, and all folders."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"folder"
         for path in folder.rglob("*")
@@ -30,7 +30,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 class Refused:
-    """Runs a command that must be refused; gives back the line that it prints."""
+    """Runs a command that must be refused and returns the line that it prints."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.capsys = capsys

@@ -1,4 +1,4 @@
-"""What a study answers: its best setting; or what stands in the way, and the closest one."""
+"""The result of a study: its best setting; or the blocking limits and the closest setting."""
 
 from pathlib import Path
 
@@ -22,44 +22,46 @@ def searched(folder: Path) -> Bench:
 def test_the_answer_is_the_fastest_setting_that_meets_the_goal(tmp_path: Path) -> None:
     study = searched(tmp_path).study
     assert answer(study, Goal.of_request(study.user_attrs["request"])) == [
-        "fastest with a score loss under 2%: deepcache 5/0, 1.50× (0.667 s per image), "
+        "fastest setting with score loss under 2%: deepcache 5/0, 1.50× (0.667 s per image), "
         "loss 1.00%, ssim 0.95, lpips 0.1"
     ]
 
 
-def test_where_nothing_does_it_names_what_stands_in_the_way_and_the_closest(tmp_path: Path) -> None:
+def test_an_unmet_goal_names_the_blocking_limits_and_the_closest_setting(tmp_path: Path) -> None:
     study = searched(tmp_path).study
     goal = Goal(limits=Limits(score_loss=0.008), speedup=1.4)
     assert answer(study, goal) == [
-        "no setting reached speedup ≥ 1.4 and score loss under 0.8%; in the way: "
-        "speed alone of deepcache 3/0 (1.30× where 1.4× is asked); "
-        "score loss alone of deepcache 5/0 (score loss 1.00% where under 0.8% is asked)",
-        "the closest: deepcache 3/0, 1.30× (0.769 s per image), loss 0.60%, ssim 0.97, lpips 0.06",
+        "no setting reached speedup ≥ 1.4 and score loss under 0.8%; "
+        "blocking limit: speed; deepcache 3/0 misses only this (1.30× where 1.4× is asked); "
+        "blocking limit: score loss; deepcache 5/0 misses only this "
+        "(score loss 1.00% where under 0.8% is asked)",
+        "closest setting: deepcache 3/0, 1.30× (0.769 s per image), "
+        "loss 0.60%, ssim 0.97, lpips 0.06",
     ]
-    beside = Goal(limits=Limits(score_loss=0.02, others={"ssim": 0.99}))
-    assert answer(study, beside)[0] == (
-        "no setting reached score loss under 2% and ssim over 0.99; in the way: "
-        "ssim alone of deepcache 2/0 (ssim 0.98 where over 0.99 is asked)"
+    with_ssim = Goal(limits=Limits(score_loss=0.02, others={"ssim": 0.99}))
+    assert answer(study, with_ssim)[0] == (
+        "no setting reached score loss under 2% and ssim over 0.99; blocking limit: ssim; "
+        "deepcache 2/0 misses only this (ssim 0.98 where over 0.99 is asked)"
     )
 
 
-def test_what_is_missed_together_is_named_together(tmp_path: Path) -> None:
+def test_limits_that_are_always_missed_together_are_named_together(tmp_path: Path) -> None:
     first, second = answer(
         searched(tmp_path).study, Goal(limits=Limits(score_loss=0.002), speedup=1.6)
     )
-    assert first.endswith("in the way: score loss and speed together")
-    assert second.startswith("the closest: deepcache 2/0, 1.20×")
+    assert first.endswith("blocking limits: score loss and speed; no setting misses only one")
+    assert second.startswith("closest setting: deepcache 2/0, 1.20×")
     assert second.endswith(
         "; score loss 0.40% where under 0.2% is asked, 1.20× where 1.6× is asked"
     )
 
 
-def test_where_every_trial_was_stopped_the_closest_is_one_of_them(tmp_path: Path) -> None:
+def test_where_every_trial_was_stopped_the_closest_setting_is_one_of_them(tmp_path: Path) -> None:
     knobs = {"deepcache": {"cache_interval": (5,), "cache_branch_id": (2, 3)}}
     bench = racing(tmp_path, trials=2, req_score_loss=0.001, knobs=knobs)
     bench.search(samples=32, races=True)
     goal = Goal.of(bench.spec)
-    assert answer(bench.study, goal)[1].startswith("the closest: deepcache 5/2, 1.70×")
+    assert answer(bench.study, goal)[1].startswith("closest setting: deepcache 5/2, 1.70×")
     assert answer(bench.study, goal)[1].endswith(", stopped after 8 prompts")
-    loosened = Goal(limits=Limits(score_loss=0.5))  # their trials will be measured to the end
+    loosened = Goal(limits=Limits(score_loss=0.5))  # the next run measures their trials to the end
     assert answer(bench.study, loosened)[0].startswith("no setting was measured")

@@ -1,4 +1,4 @@
-"""The command line as people meet it: help, flags, exit codes."""
+"""The command line: help, flags, exit codes."""
 
 import argparse
 import subprocess
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tuner.cli import main as cli
+from tuner.cli.arguments import argument_parser
+from tuner.cli.main import main
 from tuner.errors import UsageError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -17,11 +18,11 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     """The parser of each command."""
     (commands,) = (
         action
-        for action in cli._parser()._actions
+        for action in argument_parser()._actions
         if isinstance(action, argparse._SubParsersAction)
     )
-    found: dict[str, argparse.ArgumentParser] = dict(commands.choices)
-    return found
+    parsers: dict[str, argparse.ArgumentParser] = dict(commands.choices)
+    return parsers
 
 
 OPTIONS = [
@@ -29,26 +30,26 @@ OPTIONS = [
 ]
 
 
-def test_the_commands_are_those_of_the_design() -> None:
-    assert {"run", "show", "export", "dashboard"} <= set(parsers())
+def test_there_are_five_commands() -> None:
+    assert set(parsers()) == {"run", "verify", "show", "export", "dashboard"}
 
 
 @pytest.mark.parametrize("name", parsers())
-def test_every_command_says_what_it_does(name: str) -> None:
+def test_every_command_has_a_description(name: str) -> None:
     assert parsers()[name].description
 
 
 @pytest.mark.parametrize(("command", "dest", "action"), OPTIONS, ids=lambda part: str(part)[:20])
-def test_every_option_says_what_it_is(command: str, dest: str, action: argparse.Action) -> None:
+def test_every_option_has_a_help_text(command: str, dest: str, action: argparse.Action) -> None:
     assert action.help, f"`tuner {command}` does not explain {dest}"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in parsers())])
-def test_help_is_printed_and_is_no_error(
+def test_help_is_printed_with_exit_code_0(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
+        main(arguments)
     assert caught.value.code == 0
     assert capsys.readouterr().out.startswith("usage: tuner")
 
@@ -62,20 +63,20 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
+        main(arguments)
     assert caught.value.code == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert "--help` lists what there is" in captured.err
+    assert "--help` lists the options" in captured.err
 
 
-def test_debug_shows_where_an_error_comes_from() -> None:
+def test_debug_raises_the_error_with_its_traceback() -> None:
     with pytest.raises(UsageError):
-        cli.main(["--debug", "run", "--sched", "DIM"])
+        main(["--debug", "run", "--sched", "DIM"])
 
 
-def test_a_plain_clone_runs_the_same_program(tmp_path: Path) -> None:
+def test_the_command_line_runs_from_a_clone(tmp_path: Path) -> None:
     finished = subprocess.run(
         [sys.executable, ROOT / "cli.py", "run", "--sched", "DIM"],
         cwd=tmp_path,

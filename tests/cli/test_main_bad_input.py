@@ -52,9 +52,9 @@ ROOT = Path(__file__).parent.parent.parent
         ("--guidance-scale 1 --search-targets tgate", "tgate needs guidance_scale above 1"),
         ("--guidance-scale -1", "guidance_scale must be at least 0 and finite, not -1.0"),
         ("--timeout inf", "timeout must be above 0 and finite, not inf"),
-        ("--prompts=", "prompts is empty; leave it out for the default"),
+        ("--prompts=", "prompts is empty; leave it out for what is usual"),
         ("--model=", "model is empty"),
-        ("--pictures=", "--pictures is empty; give it a folder, or none"),
+        ("--pictures=", "--pictures is empty; give a folder, or none"),
         ("--steps 1 --search-targets deepcache", "nothing to try: with steps = 1 every value of"),
         ("--steps 2 --search-targets tgate --sampler tpe", "nothing to try: with steps = 2 every"),
         ("--steps 2 --search-targets tgate --sampler grid", "give more steps, other"),
@@ -65,7 +65,7 @@ def test_a_wrong_flag_is_refused(flags: str, words: str, refused: Refused) -> No
     assert words in refused(*SMALL, *flags.split())
 
 
-def test_pixart_without_what_cleans_its_captions_names_the_command_that_installs_it(
+def test_pixart_without_beautifulsoup4_names_the_command_that_installs_it(
     refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("two.txt").write_text("a cat\na dog\n")
@@ -76,7 +76,7 @@ def test_pixart_without_what_cleans_its_captions_names_the_command_that_installs
     assert "pip install 'diffusion-tuner[pixart]'" in line
 
 
-def test_a_prompt_file_that_is_empty_or_too_short_is_refused(refused: Refused) -> None:
+def test_an_empty_short_or_binary_prompt_file_is_refused(refused: Refused) -> None:
     Path("empty.txt").write_text("\n  \n")
     Path("short.txt").write_text("a cat\n")
     Path("binary.txt").write_bytes(b"\xff\xfe\x00")
@@ -101,7 +101,7 @@ def test_a_wrong_study_file_is_refused(text: str, words: str, refused: Refused) 
     assert words in refused("run", "study.toml")
 
 
-def test_a_study_file_that_is_missing_or_a_folder_is_refused(refused: Refused) -> None:
+def test_a_missing_study_file_and_a_folder_are_refused(refused: Refused) -> None:
     line = refused("run", "nowhere.toml")
     assert "cannot read the study file nowhere.toml" in line
     assert "bundled ones: flux, miniature" in line
@@ -111,14 +111,12 @@ def test_a_study_file_that_is_missing_or_a_folder_is_refused(refused: Refused) -
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("", "set prompts to a text file"),
-        ("--prompts two.txt --num-samples 2", "set model to a folder"),
+        ("", "give --prompts a text file"),
+        ("--prompts two.txt --num-samples 2", "give --model a folder"),
     ],
     ids=["captions", "weights"],
 )
-def test_a_hub_that_cannot_be_reached_is_said_in_one_line(
-    flags: str, words: str, folder: Path
-) -> None:
+def test_an_unreachable_hub_is_reported_in_one_line(flags: str, words: str, folder: Path) -> None:
     Path("two.txt").write_text("a cat\na dog\n")
     before = snapshot(folder)
     hub = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder.parent / f"{folder.name}-empty-hub")}

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("folder", "no_server")
 
 
 @COMMANDS
-def test_another_programs_database_is_refused_and_left_as_it_is(
+def test_a_database_of_another_program_is_refused_and_not_changed(
     command: list[str], refused: Refused
 ) -> None:
     with closing(sqlite3.connect("tuner.db")) as connection:
@@ -31,20 +31,22 @@ def test_another_programs_database_is_refused_and_left_as_it_is(
 
 
 @COMMANDS
-def test_another_programs_optuna_studies_are_refused(command: list[str], refused: Refused) -> None:
+def test_optuna_studies_of_another_program_are_refused(
+    command: list[str], refused: Refused
+) -> None:
     theirs = optuna.create_study(storage="sqlite:///tuner.db", study_name="theirs")
     theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
     assert "belongs to another program" in refused(*command)
 
 
 @COMMANDS
-def test_a_file_that_is_no_database_is_refused(command: list[str], refused: Refused) -> None:
+def test_a_file_that_is_not_a_database_is_refused(command: list[str], refused: Refused) -> None:
     Path("tuner.db").write_text("dear diary, this is no database at all\n")
     assert "tuner.db is no SQLite database" in refused(*command)
 
 
 @COMMANDS
-def test_a_newer_versions_database_is_refused_and_left_as_it_is(
+def test_a_database_of_a_newer_version_is_refused_and_not_changed(
     command: list[str], refused: Refused
 ) -> None:
     storage = Storage("sqlite:///tuner.db")
@@ -68,44 +70,44 @@ def test_a_newer_versions_database_is_refused_and_left_as_it_is(
         ("nonsense://here/x", "nonsense://here/x"),
     ],
 )
-def test_an_address_that_cannot_be_opened_is_refused(
+def test_a_database_address_that_cannot_be_opened_is_refused(
     address: str, words: str, command: list[str], refused: Refused
 ) -> None:
     assert words in refused(*command, "--storage", address)
 
 
 @pytest.mark.parametrize("command", [["show"], ["export"], ["dashboard"]], ids=" ".join)
-def test_reading_without_a_database_says_what_makes_one(
+def test_without_a_database_the_message_names_the_command_that_creates_one(
     command: list[str], refused: Refused
 ) -> None:
     assert "there is no database tuner.db; `tuner run` makes one" in refused(*command)
 
 
-def test_a_folder_that_does_not_exist_is_named(refused: Refused) -> None:
+def test_a_missing_folder_is_named(refused: Refused) -> None:
     line = refused(*SMALL, "--storage", "sqlite:///nowhere/tuner.db")
     assert "there is no folder nowhere" in line
 
 
-def test_an_unknown_study_lists_those_that_exist(
+def test_an_unknown_study_is_refused_with_a_list_of_the_known_ones(
     refused: Refused, capsys: pytest.CaptureFixture[str]
 ) -> None:
     storage = Storage("sqlite:///tuner.db")
     storage.open_study("SD1.5/DDIM/50", {"batch": 4})
     storage.engine.dispose()
     storage.optuna.engine.dispose()
-    main(["show", "--study", "x"])  # opens it once, so that the journal's files are there
+    main(["show", "--study", "x"])  # opens it once, so that the journal files exist
     capsys.readouterr()
     assert "it has: SD1.5/DDIM/50" in refused("show", "--study", "SD1.5/DDIM/20")
 
 
 @pytest.mark.parametrize("name", ["file", "file/pictures"])
-def test_a_place_for_pictures_that_is_a_file_is_refused(name: str, refused: Refused) -> None:
+def test_a_pictures_folder_that_is_a_file_is_refused(name: str, refused: Refused) -> None:
     Path("file").write_text("mine")
-    assert "pictures must be a folder" in refused(*SMALL, "--pictures", name)
+    assert "--pictures" in refused(*SMALL, "--pictures", name)
     assert Path("file").read_text() == "mine"
 
 
-def test_a_port_that_is_taken_is_named(refused: Refused) -> None:
+def test_a_port_that_is_in_use_is_named(refused: Refused) -> None:
     storage = Storage("sqlite:///tuner.db")
     storage.engine.dispose()
     storage.optuna.engine.dispose()
@@ -118,7 +120,7 @@ def test_a_port_that_is_taken_is_named(refused: Refused) -> None:
 
 @pytest.fixture
 def read_only(folder: Path) -> Iterator[Path]:
-    """A folder on a mount that cannot be written to; the root user may write anywhere else."""
+    """A read-only folder; for root, on a read-only mount, as root can write to any folder."""
     place = folder / "read only"
     place.mkdir()
     mounted = False

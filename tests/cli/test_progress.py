@@ -1,4 +1,4 @@
-"""The progress display: how far a study is, and how long it will still take."""
+"""The progress display: the bar of a study and its remaining time."""
 
 import re
 from io import StringIO
@@ -14,19 +14,19 @@ from tuner.search.goal import Goal
 GOAL = Goal(limits=Limits(score_loss=0.02))
 
 
-def test_the_bar_is_that_of_the_points_and_says_how_long_the_rest_takes() -> None:
+def test_the_bar_counts_points_and_shows_the_remaining_time() -> None:
     clock = iter(range(0, 10_000_000, 600))
-    seen = StringIO()
-    console = Console(file=seen, force_terminal=True, width=120, color_system=None)
+    output = StringIO()
+    console = Console(file=output, force_terminal=True, width=120, color_system=None)
     display = Display(console, GOAL, None, 32)
     display._progress.get_time = lambda: float(next(clock))
     with display:
         display.advanced(1000, 1_036_800)
         display.advanced(1001, 1_036_800)
         display._progress.refresh()
-    bars = re.findall(r"study .*", seen.getvalue())
+    bars = re.findall(r"study .*", output.getvalue())
     assert "1001/1036800" in bars[-1]
-    # A point every ten minutes by this clock, which each look moves on by as much.
+    # Each reading of this clock is ten minutes after the last one, and there is one a point.
     assert re.search(r"[\d,]+ days \d+ h left", bars[-1])
 
 
@@ -34,7 +34,7 @@ def test_the_bar_is_that_of_the_points_and_says_how_long_the_rest_takes() -> Non
     ("steps", "text"),
     [([], ""), ([1], ""), ([1, 2, 3, 4], "16 min 0 s left"), ([90, 100], "0 min 0 s left")],
 )
-def test_the_time_left_is_that_of_the_pace_since_the_run_began(steps: list[int], text: str) -> None:
+def test_the_remaining_time_follows_from_the_pace_of_this_run(steps: list[int], text: str) -> None:
     now = [0.0]
     progress = Progress(get_time=lambda: now[0], speed_estimate_period=1e9)
     task = progress.add_task("study", total=100)

@@ -2,17 +2,17 @@
 
 import pytest
 
-from tuner.cli import main as cli
+from tuner.cli.main import main
 from tuner.spec import StudySpec
 
 
 def flags(*arguments: str) -> list[StudySpec]:
-    """The studies of a command line, as `tuner run` reads it."""
-    studies: list[StudySpec] = []
+    """The studies that a command line asks for, as `tuner run` reads it."""
+    seen: list[StudySpec] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "tuner.cli.launch.run_all", lambda specs, console, pictures: studies.extend(specs)
+            "tuner.cli.launch.run_all", lambda specs, console, pictures: seen.extend(specs)
         )
-        patch.setattr(cli, "quiet", lambda: None)
-        assert cli.main(["run", *arguments]) == 0
-    return studies
+        patch.setattr("tuner.cli.commands.quiet", lambda: None)
+        assert main(["run", *arguments]) == 0
+    return seen

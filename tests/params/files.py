@@ -1,4 +1,4 @@
-"""Files as `tuner export` writes them, in small."""
+"""Small files of the form that `tuner export` writes."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def study(
     sched: str = "DDIM",
     evaluation: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A study with what every file has; without an evaluation it is contents, and no whole file."""
+    """A study with the keys of every file; without `evaluation` it is valid as contents only."""
     best = None if params is None else point(params)
     whole = {
         "pipe": "SD1.5",

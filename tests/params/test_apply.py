@@ -15,31 +15,35 @@ from tuner.errors import UsageError
 from tuner.setting import Setting
 
 
-def test_a_file_a_mapping_and_a_setting_give_the_same_pictures(pipe: Any, tmp_path: Path) -> None:
-    found = expected(pipe, DEEPCACHE)
+def test_a_file_its_contents_and_a_setting_give_the_same_pictures(
+    pipe: Any, tmp_path: Path
+) -> None:
+    images = expected(pipe, DEEPCACHE)
     whole = file(tmp_path, one=study(8, DEEPCACHE, evaluation=weights(pipe)))
     for source in (Setting.of(DEEPCACHE), whole, contents(one=study(8, DEEPCACHE))):
-        assert same(expected(pipe, source), found)
-    assert not same(pictures(pipe), found)
+        assert same(expected(pipe, source), images)
+    assert not same(pictures(pipe), images)
 
 
-def test_applied_for_good_the_pipeline_itself_is_accelerated_until_undone(pipe: Any) -> None:
+def test_apply_accelerates_the_pipeline_itself_until_undone(pipe: Any) -> None:
     before = pictures(pipe)
-    found = expected(pipe, TGATE)
+    images = expected(pipe, TGATE)
     undo = tuner.apply(pipe, TGATE)
-    assert same(pictures(pipe), found)
+    assert same(pictures(pipe), images)
     undo()
     assert same(pictures(pipe), before)
 
 
-def test_applying_for_good_twice_is_refused(pipe: Any) -> None:
+def test_applying_twice_is_refused(pipe: Any) -> None:
     undo = tuner.apply(pipe, DEEPCACHE)
     with pytest.raises(UsageError, match="accelerated already"):
         tuner.apply(pipe, TGATE)
     undo()
 
 
-def test_what_does_not_fit_is_told_when_it_is_applied_and_leaves_nothing(pipe: Any) -> None:
+def test_a_setting_that_does_not_fit_is_refused_and_leaves_the_pipeline_unchanged(
+    pipe: Any,
+) -> None:
     deep = {"deepcache": {"cache_interval": 3, "cache_branch_id": 11}}
     pipe.unet.down_blocks = pipe.unet.down_blocks[:2]
     with pytest.raises(UsageError, match="cache_branch_id = 11 does not exist"):
@@ -47,7 +51,7 @@ def test_what_does_not_fit_is_told_when_it_is_applied_and_leaves_nothing(pipe: A
     tuner.apply(pipe, DEEPCACHE)()
 
 
-def test_copies_of_an_accelerated_pipeline_are_plain(pipe: Any) -> None:
+def test_copies_of_an_accelerated_pipeline_are_not_accelerated(pipe: Any) -> None:
     before = pictures(pipe)
     undo = tuner.apply(pipe, DEEPCACHE)
     twin = copy.copy(pipe)
@@ -56,7 +60,7 @@ def test_copies_of_an_accelerated_pipeline_are_plain(pipe: Any) -> None:
     undo()
 
 
-def test_a_copy_of_an_accelerated_pipeline_can_be_accelerated_itself(pipe: Any) -> None:
+def test_a_copy_of_an_accelerated_pipeline_can_be_accelerated(pipe: Any) -> None:
     before, wanted, wanted_of_copy = (
         pictures(pipe),
         expected(pipe, TGATE),

@@ -17,7 +17,7 @@ from tuner.loading import fingerprint
 from tuner.schedulers import set_scheduler
 
 
-def test_each_call_uses_the_study_of_its_own_number_of_steps(pipe: Any) -> None:
+def test_each_call_uses_the_study_with_its_number_of_steps(pipe: Any) -> None:
     source = contents(few=study(6, DEEPCACHE), many=study(8, TGATE))
     wanted = {
         steps: expected(pipe, params, num_inference_steps=steps)
@@ -30,11 +30,11 @@ def test_each_call_uses_the_study_of_its_own_number_of_steps(pipe: Any) -> None:
             pictures(pipe, num_inference_steps=7)
 
 
-def test_a_study_may_be_asked_for_by_its_steps_whatever_a_call_takes(pipe: Any) -> None:
+def test_steps_select_a_study_whatever_number_a_call_runs(pipe: Any) -> None:
     source = contents(few=study(6, DEEPCACHE), many=study(8, TGATE))
-    found = expected(pipe, DEEPCACHE)
+    images = expected(pipe, DEEPCACHE)
     with tuner.applied(pipe, source, steps=6) as generate:
-        assert same(pictures(generate), found)
+        assert same(pictures(generate), images)
     with (
         pytest.raises(UsageError, match="no study with 7 steps; the file has 6, 8"),
         tuner.applied(pipe, source, steps=7),
@@ -42,48 +42,50 @@ def test_a_study_may_be_asked_for_by_its_steps_whatever_a_call_takes(pipe: Any) 
         pass
 
 
-def test_a_calls_own_timesteps_or_sigmas_are_its_number_of_steps() -> None:
+def test_the_length_of_timesteps_is_the_number_of_steps() -> None:
     pipe = new("sd")
     set_scheduler(pipe, "DPM-Solver++")
     own = {"timesteps": [900, 700, 500, 300, 100, 10], "num_inference_steps": 50}
-    found = expected(pipe, DEEPCACHE, **own)
+    images = expected(pipe, DEEPCACHE, **own)
     undo = tuner.apply(pipe, contents(six=study(6, DEEPCACHE, "DPM-Solver++")))
-    assert same(pictures(pipe, **own), found)
+    assert same(pictures(pipe, **own), images)
     own["num_inference_steps"] = None
-    assert same(pictures(pipe, **own), found)
+    assert same(pictures(pipe, **own), images)
     with pytest.raises(UsageError, match="no study with 5 steps"):
         pictures(pipe, timesteps=own["timesteps"][1:])
     undo()
 
 
 @pytest.mark.parametrize("steps", [None, 0, -3, "8", True, 8.5])
-def test_what_is_no_number_of_steps_is_refused_in_one_line(pipe: Any, steps: Any) -> None:
+def test_an_invalid_number_of_steps_is_refused(pipe: Any, steps: Any) -> None:
     undo = tuner.apply(pipe, DEEPCACHE)
     with pytest.raises(UsageError, match="num_inference_steps must be a whole number from 1"):
         pictures(pipe, num_inference_steps=steps)
     undo()
 
 
-def test_each_call_uses_the_study_of_the_scheduler_that_is_there(pipe: Any) -> None:
+def test_each_call_uses_the_study_of_the_current_scheduler(pipe: Any) -> None:
     source = contents(ddim=study(8, DEEPCACHE), unipc=study(8, TOME, "UniPC"))
     undo = tuner.apply(pipe, source)
     set_scheduler(pipe, "UniPC")
-    found = pictures(pipe)
+    with_unipc = pictures(pipe)
     set_scheduler(pipe, "DPM-Solver++")
     with pytest.raises(UsageError, match=r"with DPMSolverMultistepScheduler; .* ddim .*DDIM, 8"):
         pictures(pipe)
     undo()
     set_scheduler(pipe, "UniPC")
-    assert same(found, expected(pipe, TOME))
+    assert same(with_unipc, expected(pipe, TOME))
 
 
-def test_a_study_of_another_scheduler_or_with_nothing_feasible_is_not_used(pipe: Any) -> None:
+def test_a_study_with_another_scheduler_or_without_a_feasible_setting_is_not_used(
+    pipe: Any,
+) -> None:
     source = contents(other=study(8, DEEPCACHE, "UniPC"), nothing=study(8, None))
     with pytest.raises(UsageError, match=r"no feasible study for Stable.*8 steps, nothing feas"):
         tuner.apply(pipe, source)
 
 
-def test_of_several_models_of_a_class_the_study_of_these_weights_is_used(pipe: Any) -> None:
+def test_of_several_models_of_a_class_the_study_with_the_same_weights_is_used(pipe: Any) -> None:
     source = contents(
         other=study(8, TOME, evaluation={"weights": "another's"}),
         mine=study(8, DEEPCACHE, evaluation=weights(pipe)),
@@ -91,31 +93,33 @@ def test_of_several_models_of_a_class_the_study_of_these_weights_is_used(pipe: A
     assert same(expected(pipe, source), expected(pipe, DEEPCACHE))
 
 
-def test_other_weights_are_refused_and_the_line_says_which_the_file_has(pipe: Any) -> None:
+def test_other_weights_are_refused_and_the_message_names_those_of_the_file(pipe: Any) -> None:
     source = contents(sd21=study(8, DEEPCACHE, evaluation={"weights": "abc"}))
-    with pytest.raises(UsageError, match=r"weights .*: sd21 is of abc in float32"):
+    with pytest.raises(UsageError, match=r"weights .*: sd21 has abc in float32"):
         tuner.apply(pipe, source)
 
 
-def test_the_line_names_the_parts_whose_weights_count(pipe: Any) -> None:
+def test_the_message_names_the_parts_whose_weights_count(pipe: Any) -> None:
     source = contents(one=study(8, DEEPCACHE, evaluation=weights(pipe)))
     torch.nn.init.ones_(pipe.vae.decoder.conv_out.weight)
-    with pytest.raises(UsageError, match=r"\(text_encoder, unet, vae together are \w+ in float32"):
+    with pytest.raises(
+        UsageError, match=r"\(text_encoder, unet, vae together have the fingerprint \w+ in float32"
+    ):
         tuner.apply(pipe, source)
 
 
-def test_a_study_from_before_an_ip_adapter_was_loaded_is_used_with_a_warning(pipe: Any) -> None:
+def test_a_study_made_without_the_ip_adapter_is_used_with_a_warning(pipe: Any) -> None:
     source = contents(
         other=study(8, TOME, evaluation={"weights": "another's"}),
         one=study(8, DEEPCACHE, evaluation=weights(pipe)),
     )
     extended = with_ip_adapter("sd")
     assert fingerprint(extended) != fingerprint(pipe)
-    with pytest.warns(UserWarning, match="one was measured .* without the IP-Adapter"):
+    with pytest.warns(UserWarning, match="one was measured .* without this pipeline's IP-Adapter"):
         tuner.apply(extended, source)()
 
 
-def test_a_denoiser_that_was_exchanged_since_is_looked_at_again(pipe: Any) -> None:
+def test_the_weights_of_a_replaced_denoiser_are_compared_again(pipe: Any) -> None:
     undo = tuner.apply(pipe, contents(one=study(8, DEEPCACHE, evaluation=weights(pipe))))
     pipe.unet = copy.deepcopy(pipe.unet)
     pictures(pipe)
@@ -125,16 +129,14 @@ def test_a_denoiser_that_was_exchanged_since_is_looked_at_again(pipe: Any) -> No
     undo()
 
 
-def test_weights_are_read_once_and_not_at_each_call(
-    pipe: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_are_read_once_not_at_each_call(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     undo = tuner.apply(pipe, contents(one=study(8, DEEPCACHE, evaluation=weights(pipe))))
     monkeypatch.setattr(torch.nn.Module, "state_dict", lambda self: pytest.fail("read again"))
     pictures(pipe)
     undo()
 
 
-def test_weights_that_were_measured_in_half_precision_are_known_in_whole(pipe: Any) -> None:
+def test_weights_in_full_precision_match_a_study_in_half_precision(pipe: Any) -> None:
     half = new("sd").to(torch.float16)
     source = contents(
         other=study(8, TOME, evaluation={"weights": "another's", "dtype": "float16"}),
@@ -143,21 +145,21 @@ def test_weights_that_were_measured_in_half_precision_are_known_in_whole(pipe: A
     assert same(expected(pipe, source), expected(pipe, DEEPCACHE))
 
 
-def test_weights_that_were_measured_in_a_higher_precision_are_warned_of() -> None:
+def test_a_study_in_a_higher_precision_is_used_with_a_warning() -> None:
     pipe = new_double("sd")
     source = contents(one=study(8, DEEPCACHE, evaluation={"weights": "abc"}))
-    with pytest.warns(UserWarning, match="whether it has the same weights cannot be told"):
+    with pytest.warns(UserWarning, match="it is unknown whether the weights are the same"):
         tuner.apply(pipe, source)()
 
 
-def test_the_safety_checker_is_no_part_of_the_weights(pipe: Any) -> None:
+def test_the_safety_checker_does_not_count_among_the_weights(pipe: Any) -> None:
     before = fingerprint(pipe)
     pipe.safety_checker = torch.nn.Linear(2, 2)
     assert "safety_checker" in pipe.components
     assert fingerprint(pipe) == before
 
 
-def test_each_call_uses_the_study_of_its_resolution_and_guidance(pipe: Any) -> None:
+def test_each_call_uses_the_study_with_its_resolution_and_guidance(pipe: Any) -> None:
     source = contents(
         small=study(8, DEEPCACHE, evaluation=weights(pipe, resolution=16)),
         large=study(8, TOME, evaluation=weights(pipe, resolution=32)),
@@ -172,15 +174,15 @@ def test_each_call_uses_the_study_of_its_resolution_and_guidance(pipe: Any) -> N
     ]
     with warnings.catch_warnings(), tuner.applied(pipe, source) as generate:
         warnings.simplefilter("error")
-        for found, arguments in wanted:
-            assert same(pictures(generate, **arguments), found)
+        for images, arguments in wanted:
+            assert same(pictures(generate, **arguments), images)
 
 
-def test_another_resolution_or_guidance_than_the_measured_is_warned_of_once(pipe: Any) -> None:
+def test_a_resolution_or_guidance_that_was_not_measured_is_warned_of_once(pipe: Any) -> None:
     undo = tuner.apply(pipe, contents(one=study(8, DEEPCACHE, evaluation=weights(pipe))))
-    with pytest.warns(UserWarning, match="measured at 16x16 pixels, and this call is of 24x16"):
+    with pytest.warns(UserWarning, match="measured at 16x16 pixels, but this call has 24x16"):
         pictures(pipe, width=24)
-    with pytest.warns(UserWarning, match=r"measured at guidance 7\.5, and this call has 5"):
+    with pytest.warns(UserWarning, match=r"measured at guidance 7\.5, but this call has 5"):
         pictures(pipe, guidance_scale=5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -189,11 +191,13 @@ def test_another_resolution_or_guidance_than_the_measured_is_warned_of_once(pipe
     undo()
 
 
-def test_two_studies_that_fit_a_call_alike_are_refused_unless_they_agree(pipe: Any) -> None:
+def test_two_studies_that_fit_a_call_equally_well_are_refused_unless_they_agree(pipe: Any) -> None:
     source = contents(one=study(8, DEEPCACHE), other=study(8, TOME))
     with (
         tuner.applied(pipe, source) as generate,
-        pytest.raises(UsageError, match=r"one and other fit this call alike: .*--study"),
+        pytest.raises(
+            UsageError, match=r"one and other fit this call equally well; export only one of them"
+        ),
     ):
         pictures(generate)
     agreed = contents(one=study(8, DEEPCACHE), other=study(8, DEEPCACHE))

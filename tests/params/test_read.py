@@ -14,18 +14,14 @@ from tuner.params.read import read
 
 
 @pytest.mark.parametrize("source", [{"deepcache": 3}, {"deepcache": None}, 7, {"schema": 1}])
-def test_what_is_neither_a_setting_nor_a_file_is_refused_in_one_line(
-    pipe: Any, source: Any
-) -> None:
+def test_a_source_that_is_neither_a_setting_nor_a_file_is_refused(pipe: Any, source: Any) -> None:
     with pytest.raises(UsageError) as caught:
         tuner.apply(pipe, source)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"schema": 2, "studies": {}}'])
-def test_a_file_of_another_kind_is_refused_in_one_line(
-    pipe: Any, tmp_path: Path, text: str
-) -> None:
+def test_a_file_of_another_kind_is_refused(pipe: Any, tmp_path: Path, text: str) -> None:
     path = tmp_path / "search_params.json"
     path.write_text(text)
     with pytest.raises(UsageError) as caught:
@@ -36,7 +32,7 @@ def test_a_file_of_another_kind_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("place", "value", "words"),
     [
-        ((), {"schema": 1}, r"at the top: 'studies' is a required property"),
+        ((), {"schema": 1}, r"at the top level: 'studies' is a required property"),
         (("studies", "one", "steps"), "ten", r"at studies → one → steps: 'ten' is not of type"),
         (("studies", "one", "sched"), "DIM", r"studies → one → sched: unknown scheduler 'DIM'"),
         (("studies", "one", "best"), {}, r"at studies → one → best: 'params' is a required"),
@@ -45,7 +41,7 @@ def test_a_file_of_another_kind_is_refused_in_one_line(
         (("studies", "one", "goal"), None, r"studies → one → goal: None is not of type 'object'"),
     ],
 )
-def test_a_malformed_file_is_refused_with_the_part_that_is_wrong(
+def test_a_malformed_file_is_refused_with_the_invalid_part_named(
     tmp_path: Path, place: tuple[str, ...], value: Any, words: str
 ) -> None:
     whole: Any = contents(one=study(8, DEEPCACHE, evaluation={}))
@@ -64,10 +60,10 @@ def test_a_malformed_file_is_refused_with_the_part_that_is_wrong(
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_from_before_some_figures_were_written_is_read(tmp_path: Path) -> None:
+def test_a_file_of_an_older_version_without_some_figures_is_read(tmp_path: Path) -> None:
     old = study(8, DEEPCACHE, evaluation={})
     for name in ("fidelity", "certainty", "memory_gib", "host_memory_gib"):
         del old["best"][name]
     del old["goal"]["limits"], old["baseline"]["memory_gib"], old["baseline"]["host_memory_gib"]
-    found = read(file(tmp_path, one=old))["studies"]["one"]
-    assert (found["best"]["fidelity"], found["goal"]["limits"]) == ({}, {})
+    read_study = read(file(tmp_path, one=old))["studies"]["one"]
+    assert (read_study["best"]["fidelity"], read_study["goal"]["limits"]) == ({}, {})

@@ -14,37 +14,38 @@ from tuner.cli.main import main
 from tuner.loading import load
 from tuner.measure.evaluation import Evaluation
 from tuner.metrics.clip import ClipScore
+from tuner.params import schema
 from tuner.params import write as export
-from tuner.params.verify import every
+from tuner.params.verify import all_points
 from tuner.prompts import prompt_set
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.study.results import read_results
 
-pytestmark = pytest.mark.usefixtures("ticking")  # how fast this machine is decides nothing
+pytestmark = pytest.mark.usefixtures("ticking")  # verdicts must not depend on this machine's speed
 NAME = "miniature/DDIM/4"
 ONE_KNOB = {"deepcache": {"cache_interval": (2,), "cache_branch_id": (0,)}}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
-    """The miniature is loaded once, three pairs are enough, and a score is never under zero."""
+    """Load the miniature once, time three pairs only, and keep scores positive."""
     evaluation, score = Session.evaluation, ClipScore.score
 
-    def of_three_pairs(*given: Any, **asked: Any) -> Evaluation:
-        return replace(evaluation(*given, **asked), most_pairs=3)
+    def of_three_pairs(*args: Any, **options: Any) -> Evaluation:
+        return replace(evaluation(*args, **options), most_pairs=3)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "evaluation", of_three_pairs)
         patch.setattr("tuner.session.load", cache(load))
-        patch.setattr(ClipScore, "score", lambda *given: [100 + one for one in score(*given)])
+        patch.setattr(ClipScore, "score", lambda *args: [100 + value for value in score(*args)])
         yield
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a short search of one setting found; its figures made up, so that no noise decides."""
+    """The export of a short search of one setting, with made-up speedups."""
     folder = tmp_path_factory.mktemp("searched")
     spec = StudySpec(
         pipe="miniature",
@@ -59,16 +60,16 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         storage=f"sqlite:///{folder / 'tuner.db'}",
     )
     outcome = Session().run(spec)
-    assert any(one.setting.accelerators for one in read_results(outcome.study))
+    assert any(result.setting.accelerators for result in read_results(outcome.study))
     contents = export.document([outcome.study])
-    for point in every(contents["studies"][NAME]):
+    for point in all_points(contents["studies"][NAME]):
         point |= {"speedup": 0.5, "speedup_ci": [0.4, 0.6], "verified": None}
     return contents
 
 
 @pytest.fixture
 def file(exported: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file, in the working folder."""
+    """The exported file, in the working folder."""
     monkeypatch.chdir(tmp_path)
     return written(tmp_path / "search_params.json", exported)
 
@@ -79,7 +80,7 @@ def written(path: Path, contents: dict[str, Any]) -> Path:
 
 
 def changed(path: Path, **values: Any) -> dict[str, Any]:
-    """Change parts of the file's study; its contents."""
+    """Change parts of the file's study; returns the contents."""
     contents: dict[str, Any] = json.loads(path.read_text())
     for name, value in values.items():
         contents["studies"][NAME][name] = value
@@ -88,14 +89,14 @@ def changed(path: Path, **values: Any) -> dict[str, Any]:
 
 
 def study(path: Path) -> dict[str, Any]:
-    """The file's study, after the schema has seen it."""
+    """The file's study, after validation."""
     contents = json.loads(path.read_text())
-    jsonschema.validate(contents, json.loads(export.SCHEMA.read_text()))
-    found: dict[str, Any] = contents["studies"][NAME]
-    return found
+    jsonschema.validate(contents, schema.load())
+    entry: dict[str, Any] = contents["studies"][NAME]
+    return entry
 
 
-def test_what_holds_is_confirmed_with_other_prompts_and_noise(
+def test_a_setting_that_holds_is_verified_with_other_prompts_and_noise(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: set[tuple[str, int]] = set()
@@ -109,17 +110,17 @@ def test_what_holds_is_confirmed_with_other_prompts_and_noise(
     assert main(["verify"]) == 0
     out = capsys.readouterr().out
     assert "holds: deepcache 2/0: " in out and "0.50× exported" in out
-    found = study(file)
-    for point in (found["best"], *found["pareto"]):
+    entry = study(file)
+    for point in (entry["best"], *entry["pareto"]):
         assert point["verified"]["num_samples"] >= 4
         assert point["feasible"]
-        assert point["speedup"] == 0.5  # the first figures stay
+        assert point["speedup"] == 0.5  # the figures of the search stay
     assert not {prompt for prompt, _ in used} & set(prompt_set("miniature").load(16))
-    assert not {seed for _, seed in used} & {42, 43}  # of the search, and of its own second look
-    assert list(file.parent.iterdir()) == [file]  # no database, nothing half written
+    assert not {seed for _, seed in used} & {42, 43}  # of the search, and of its own verification
+    assert list(file.parent.iterdir()) == [file]  # no database, no temporary file
 
 
-def test_a_best_that_misses_a_limit_is_no_longer_the_best(
+def test_a_best_setting_that_misses_a_limit_is_no_longer_the_best(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     goal = {**study(file)["goal"], "limits": {"ssim": 0.99999}}
@@ -127,73 +128,71 @@ def test_a_best_that_misses_a_limit_is_no_longer_the_best(
     assert main(["verify", str(file)]) == 1
     captured = capsys.readouterr()
     assert "no longer holds (misses the limit of ssim): deepcache 2/0" in captured.out
-    assert captured.err == f"tuner: {NAME}: the best does not hold\n"
-    found = study(file)
-    assert found["best"] is None
-    assert found["by_combination"] == {}
-    assert [point["feasible"] for point in found["pareto"]] == [False]
+    assert captured.err == f"tuner: the best setting of {NAME} no longer holds\n"
+    entry = study(file)
+    assert entry["best"] is None
+    assert entry["by_combination"] == {}
+    assert [point["feasible"] for point in entry["pareto"]] == [False]
     assert main(["verify", str(file)]) == 1
-    assert "it has no feasible setting" in capsys.readouterr().err
+    assert f"{NAME} has no feasible setting" in capsys.readouterr().err
 
 
-def test_a_best_that_is_slower_here_does_not_hold_and_stays_feasible(
+def test_a_best_setting_that_is_slower_does_not_hold_but_stays_feasible(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = study(file)
-    for point in every(found):
+    entry = study(file)
+    for point in all_points(entry):
         point |= {"speedup": 99.0, "speedup_ci": [98.0, 100.0]}
-    changed(file, **found)
+    changed(file, **entry)
     assert main(["verify", str(file), "--best"]) == 1
     assert "no longer holds (slower): deepcache 2/0" in capsys.readouterr().out
     assert study(file)["best"]["feasible"]
 
 
-def test_what_is_verified_on_another_machine_has_that_machines_latency(file: Path) -> None:
+def test_a_verification_on_another_machine_has_the_latency_of_that_machine(file: Path) -> None:
     exported_s = 1000.0  # no machine takes so long
-    here = study(file)["baseline"]
-    changed(file, baseline=here | {"latency_s": exported_s})
+    baseline = study(file)["baseline"]
+    changed(file, baseline=baseline | {"latency_s": exported_s})
     assert main(["verify", str(file)]) == 0
-    again = study(file)["best"]["verified"]
-    assert again["latency_s"] == pytest.approx(exported_s / again["speedup"])
-    assert "timed_elsewhere" not in again
+    verified = study(file)["best"]["verified"]
+    assert verified["latency_s"] == pytest.approx(exported_s / verified["speedup"])
+    assert "timed_elsewhere" not in verified
 
-    changed(file, baseline=here | {"latency_s": exported_s, "latency_key": "another machine"})
+    changed(file, baseline=baseline | {"latency_s": exported_s, "latency_key": "another machine"})
     assert main(["verify", str(file)]) == 0
-    again = study(file)["best"]["verified"]
-    assert again["latency_s"] < 100
-    assert again["timed_elsewhere"]
+    verified = study(file)["best"]["verified"]
+    assert verified["latency_s"] < 100
+    assert verified["timed_elsewhere"]
 
 
-def test_a_setting_whose_pictures_are_black_here_does_not_hold(
+def test_a_setting_with_black_pictures_does_not_hold(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = Evaluation.generate_with
+    generate_one = Evaluation._one
 
     def black(self: Evaluation, setting: Setting, *numbers: Any, **where: Any) -> Any:
-        images, seconds = one(self, setting, *numbers, **where)
+        images, seconds = generate_one(self, setting, *numbers, **where)
         return (images * 0 if setting.accelerators else images), seconds
 
-    monkeypatch.setattr(Evaluation, "generate_with", black)
+    monkeypatch.setattr(Evaluation, "_one", black)
     assert main(["verify", str(file)]) == 1
     captured = capsys.readouterr()
     assert "no longer holds: deepcache 2/0: " in captured.out and "black" in captured.out
-    assert captured.err == f"tuner: {NAME}: the best does not hold\n"
+    assert captured.err == f"tuner: the best setting of {NAME} no longer holds\n"
     assert study(file)["best"] is None
 
 
-def test_other_weights_are_refused_before_anything_is_measured(
+def test_other_weights_are_refused_before_any_measurement(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed(file, evaluation=study(file)["evaluation"] | {"weights": "others"})
     before = file.read_text()
     monkeypatch.setattr(Evaluation, "generate", None)
     assert main(["verify", str(file)]) == 2
-    assert "was searched with the weights others" in capsys.readouterr().err
+    assert "was searched with weights of fingerprint others" in capsys.readouterr().err
     assert file.read_text() == before
 
 
-def test_a_file_that_is_none_is_the_users_to_mend(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(tmp_path / "nothing.json")]) == 2
     assert "cannot read" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`search_params.json`: valid, faithful and written in one go."""
+"""`search_params.json` is valid, has the figures of the study and is written atomically."""
 
 import json
 import resource
@@ -19,6 +19,7 @@ from tuner.cli.main import main
 from tuner.errors import UsageError
 from tuner.limits import Limits
 from tuner.measure.evaluation import Measurement
+from tuner.params import schema
 from tuner.params import write as export
 from tuner.search.goal import Goal
 from tuner.search.runner.verify import verify
@@ -29,12 +30,12 @@ from tuner.study.recording import store_verification
 from tuner.study.results import Result, fastest_feasible, read_results
 from tuner.study.verifications import Failure
 
-SCHEMA = json.loads(export.SCHEMA.read_text())
+SCHEMA = schema.load()
 POINT = {"$ref": "#/$defs/point", "$defs": SCHEMA["$defs"]}
 
 
 def searched(folder: Path, **changes: Any) -> Bench:
-    """A searched study with everything that a session keeps with it."""
+    """A searched study with all the attributes that a session stores."""
     bench = Bench(folder, **changes)
     bench.study.set_user_attr("request", request(bench.spec))
     bench.study.set_user_attr("pipeline", "StableDiffusionPipeline")
@@ -47,12 +48,12 @@ def searched(folder: Path, **changes: Any) -> Bench:
 
 
 def checked(document: dict[str, Any]) -> dict[str, Any]:
-    """The document as another program reads it, after the schema has seen it."""
+    """The document as another program reads it, after validation."""
     text = json.dumps(document, allow_nan=False)
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(json.loads(text), SCHEMA)
-    read: dict[str, Any] = json.loads(text)
-    return read
+    document = json.loads(text)
+    return document
 
 
 def test_a_searched_study_validates_and_names_its_best(tmp_path: Path) -> None:
@@ -78,44 +79,54 @@ def test_a_searched_study_validates_and_names_its_best(tmp_path: Path) -> None:
         assert "+".join(point["params"]) == name
         assert point["feasible"]
     for point in study["pareto"]:
-        found_there = measurement(Setting.of(point["params"]))
-        assert point["speedup"] == found_there.speedup.value
-        assert point["score_loss"] == found_there.score_loss.value
+        measured = measurement(Setting.of(point["params"]))
+        assert point["speedup"] == measured.speedup.value
+        assert point["score_loss"] == measured.score_loss.value
         assert point["feasible"] == (point["score_loss"] < 0.03)
-        assert (point["memory_gib"], point["host_memory_gib"]) == (None, found_there.memory.host)
+        assert (point["memory_gib"], point["host_memory_gib"]) == (None, measured.memory.host)
 
 
-def test_every_latency_of_the_file_is_its_baseline_over_the_speedup(tmp_path: Path) -> None:
+def test_every_latency_in_the_file_is_the_baselines_over_the_speedup(tmp_path: Path) -> None:
     searched(tmp_path, trials=4, req_score_loss=0.5)
     seen: list[Setting] = []
 
     def moving(setting: Setting, trial: int = 0) -> Iterator[Measurement]:
-        seen.append(setting)  # each trial finds another machine
+        seen.append(setting)  # each trial runs on another machine
         baseline = {"baseline_s": 1.0 + len(seen), "baseline_denoising_s": 0.5 + len(seen)}
         yield replace(measurement(setting), latency_key="key", **baseline)  # type: ignore[arg-type]
 
-    again = Bench(tmp_path, trials=8, req_score_loss=0.5)
-    again.measure = moving  # type: ignore[method-assign]
-    again.search()
-    found = len(seen)
-    assert found > 1
-    verify(again.study, Goal.of(again.spec), lambda one: moving(one.setting), lambda one: None)
-    assert len(seen) > found
-    study = checked(export.document([again.study]))["studies"]["miniature/DDIM/50"]
+    continued = Bench(tmp_path, trials=8, req_score_loss=0.5)
+    continued.measure = moving  # type: ignore[method-assign]
+    continued.search()
+    searched_count = len(seen)
+    assert searched_count > 1
+    verify(
+        continued.study,
+        Goal.of(continued.spec),
+        lambda result: moving(result.setting),
+        lambda _: None,
+    )
+    assert len(seen) > searched_count
+    study = checked(export.document([continued.study]))["studies"]["miniature/DDIM/50"]
     baseline = study["baseline"]
     assert (baseline["latency_s"], baseline["denoising_s"]) == (1.0 + len(seen), 0.5 + len(seen))
     points = [study["best"], *study["by_combination"].values(), *study["pareto"]]
-    for one in [*points, *(point["verified"] for point in points if point["verified"])]:
-        assert baseline["latency_s"] / one["latency_s"] == pytest.approx(one["speedup"])
-        if "denoising" in one:
-            inner = one["denoising"]
+    verifications = [point["verified"] for point in points if point["verified"]]
+    for figures in [*points, *verifications]:
+        assert baseline["latency_s"] / figures["latency_s"] == pytest.approx(figures["speedup"])
+        if "denoising" in figures:
+            inner = figures["denoising"]
             assert baseline["denoising_s"] / inner["latency_s"] == pytest.approx(inner["speedup"])
     assert study["best"]["verified"]
-    for point in study["pareto"]:  # the first four were timed under no key, before trials kept any
+    for point in study[
+        "pareto"
+    ]:  # the first four have no latency key, like trials of older versions
         assert "timed_elsewhere" not in point or point["trial"] < 4
 
 
-def test_what_was_timed_elsewhere_or_broke_off_again_is_exported_as_such(tmp_path: Path) -> None:
+def test_a_timing_on_another_machine_and_a_failed_verification_are_exported_as_such(
+    tmp_path: Path,
+) -> None:
     bench = searched(tmp_path, trials=4, req_score_loss=0.5)
     moved = replace(measurement(Setting()), latency_key="another machine")
     keep_baseline(bench.study, moved)
@@ -124,18 +135,18 @@ def test_what_was_timed_elsewhere_or_broke_off_again_is_exported_as_such(tmp_pat
     broke = Failure(reason="it broke")
     store_verification(bench.study, best["trial"], broke, Goal.of(bench.spec).limits)
     study = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]
-    (failed,) = (one for one in study["pareto"] if one["trial"] == best["trial"])
+    (failed,) = (point for point in study["pareto"] if point["trial"] == best["trial"])
     assert (failed["failed_again"], failed["feasible"]) == ("it broke", False)
     assert all(point["timed_elsewhere"] for point in study["pareto"])
     assert study["best"]["trial"] != best["trial"]
 
 
-def test_what_has_accelerators_that_are_left_out_today_is_not_exported(tmp_path: Path) -> None:
+def test_results_with_excluded_accelerators_are_not_exported(tmp_path: Path) -> None:
     bench = searched(tmp_path, trials=10, req_score_loss=0.5)
     whole = export.entry(bench.study)
     assert len(whole["by_combination"]) > 2
-    asked = bench.study.user_attrs["request"]
-    bench.study.set_user_attr("request", asked | {"search_targets": ["deepcache"]})
+    last_request = bench.study.user_attrs["request"]
+    bench.study.set_user_attr("request", last_request | {"search_targets": ["deepcache"]})
     narrow = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]
     assert set(narrow["by_combination"]) == {"deepcache"}
     for point in (narrow["best"], *narrow["pareto"]):
@@ -154,9 +165,9 @@ def test_best_is_null_where_nothing_is_feasible(tmp_path: Path) -> None:
 
 def test_a_changed_limit_changes_the_export(tmp_path: Path) -> None:
     strict = export.entry(searched(tmp_path, trials=12, req_score_loss=0.012).study)
-    again = searched(tmp_path, trials=12, req_score_loss=0.04)
-    assert again.measured == []
-    loose = export.entry(again.study)
+    continued = searched(tmp_path, trials=12, req_score_loss=0.04)
+    assert continued.measured == []
+    loose = export.entry(continued.study)
     assert loose["best"]["speedup"] > (strict["best"] or {"speedup": 0})["speedup"]
     assert [point["trial"] for point in loose["pareto"]] == [
         point["trial"] for point in strict["pareto"]
@@ -165,9 +176,7 @@ def test_a_changed_limit_changes_the_export(tmp_path: Path) -> None:
 
 @given(found(), LIMITS)
 @settings(max_examples=25)  # of up to a dozen points each
-def test_every_point_comes_back_as_the_setting_it_was(
-    results: list[Result], limits: Limits
-) -> None:
+def test_every_point_can_be_read_back_as_its_setting(results: list[Result], limits: Limits) -> None:
     for result in results:
         point = json.loads(json.dumps(export.point(result, limits), allow_nan=False))
         jsonschema.validate(point, POINT)
@@ -193,7 +202,7 @@ def test_the_schema_refuses_other_documents(change: dict[str, Any]) -> None:
         jsonschema.validate({"schema": 1, "studies": {}} | change, SCHEMA)
 
 
-def test_limits_beside_the_score_and_their_figures_are_exported(tmp_path: Path) -> None:
+def test_limits_of_extra_metrics_and_their_figures_are_exported(tmp_path: Path) -> None:
     limits = {"lpips": 0.15, "ssim": 0.5}
     bench = searched(tmp_path, trials=20, req_score_loss=0.03, limits=limits)
     study = checked(export.document([bench.study]))["studies"]["miniature/DDIM/50"]
@@ -209,7 +218,7 @@ def test_limits_beside_the_score_and_their_figures_are_exported(tmp_path: Path) 
     assert verdicts == {True, False}
 
 
-def test_the_schema_refuses_a_point_that_lacks_anything(tmp_path: Path) -> None:
+def test_the_schema_refuses_a_point_that_lacks_a_required_key(tmp_path: Path) -> None:
     study = searched(tmp_path, trials=4, req_score_loss=0.5).study
     whole = export.document([study])
     for missing in set(whole["studies"][study.study_name]["best"]) - {"denoising", "unsteady"}:
@@ -219,13 +228,13 @@ def test_the_schema_refuses_a_point_that_lacks_anything(tmp_path: Path) -> None:
             jsonschema.validate(document, SCHEMA)
 
 
-def test_a_study_without_a_baseline_says_what_to_do(tmp_path: Path) -> None:
+def test_a_study_without_a_baseline_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no baseline yet"):
         export.document([Bench(tmp_path).study])
 
 
 @pytest.mark.parametrize("command", ["export", "show"])
-def test_an_unfinished_study_is_left_out_with_a_line_unless_it_is_named_or_the_only_one(
+def test_a_study_without_a_baseline_is_left_out_unless_it_is_named_or_the_only_one(
     command: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -256,7 +265,7 @@ def test_knob_names_are_those_of_the_accelerators(tmp_path: Path) -> None:
             assert list(values) == [knob.name for knob in knobs]
 
 
-def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_writing_replaces_the_file_and_leaves_no_other(tmp_path: Path) -> None:
     path = tmp_path / "search_params.json"
     for number in range(2):
         export.write(path, {"schema": 1, "number": number})
@@ -264,7 +273,7 @@ def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "search_params.json"
     export.write(path, {"schema": 1})
     old = path.read_bytes()
@@ -279,7 +288,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_crash_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_crash_while_writing_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "search_params.json"
     export.write(path, {"schema": 1})
     old = path.read_bytes()
@@ -289,7 +298,7 @@ def test_a_crash_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: Pa
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_in_the_files_place_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+def test_a_path_that_is_a_folder_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "search_params.json"
     path.mkdir()
     with pytest.raises(UsageError, match="cannot write"):

@@ -47,7 +47,7 @@ def test_limits_beside_the_score_are_kept_shown_exported_and_judged_anew(
     assert "ssim (95 %)" in printed
     assert "psnr (95 %)" in printed
     assert re.search(r"trial   0 .* psnr \d+\.?\d*, ssim 0\.\d+ ", printed)
-    assert re.search(r"verified on .* psnr \d+\.?\d*, ssim 0\.\d+", printed)
+    assert re.search(r"verification on .* psnr \d+\.?\d*, ssim 0\.\d+", printed)
     assert "the baseline's 4 pictures" in printed
     kept = baselines(tmp_path)
     found = {one.number: one.user_attrs["fidelity"]["ssim"]["value"] for one in finished(tmp_path)}
@@ -58,14 +58,14 @@ def test_limits_beside_the_score_are_kept_shown_exported_and_judged_anew(
     assert baselines(tmp_path) == kept
     ended = capsys.readouterr()
     assert "misses ssim" in ended.out
-    assert "in the way: ssim alone of " in ended.err
+    assert "blocking limit: ssim; " in ended.err
     for one in finished(tmp_path):
         assert [value <= 0 for value in one.constraints.values()] == [True, False]
     assert main(["show"]) == 0
     shown = capsys.readouterr().out
     assert "misses ssim" in shown
-    assert "in the way: ssim alone of " in shown
-    assert "the closest: " in shown
+    assert "blocking limit: ssim; " in shown
+    assert "closest setting: " in shown
     assert main(["export"]) == 0
     (entry,) = json.loads(Path("search_params.json").read_text())["studies"].values()
     assert entry["best"] is None

@@ -72,7 +72,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, session: Se
     process.send_signal(signal.SIGINT)
     printed, errors = process.communicate("go on\n", timeout=600)
     assert process.returncode == 130, printed + errors
-    assert re.fullmatch(r"tuner: interrupted; the same command continues\n", errors)
+    assert re.fullmatch(r"tuner: interrupted; run the same command again to continue\n", errors)
     left = trials(folder)
     assert not [one for one in left if one.state == TrialState.RUNNING]
     done = len([one for one in left if one.state.is_finished()])

@@ -112,7 +112,7 @@ def test_a_replay_is_shown_and_exported_like_a_search(
     flags = [one for one in FLAGS if one not in ("--sampler", "random")]
     assert main([*flags, str(study), "--pictures", "none"]) == 0
     printed = capsys.readouterr().out
-    assert f"{TRIPLE}  score loss under 99%, every point" in printed
+    assert f"{TRIPLE}: score loss under 99%; all points" in printed
     assert "2 points, 2 left: " in printed
     assert f"{TRIPLE} grid: Pareto front" in printed
     assert main(["show", "--study", f"{TRIPLE} grid"]) == 0

@@ -97,12 +97,12 @@ def test_a_row_shows_both_measurements_and_the_answer_too(tmp_path: Path) -> Non
     overrule(bench)
     assert row(bench)[-2:] == [
         "1.30×, loss 60.00%, ssim 0.97, lpips 0.06, 16 prompts",
-        "over the limit when measured again, sure",
+        "over the limit in the verification, sure",
     ]
     assert "0.60% (-0.4% … 1.6%)" in row(bench)
     why, closest = answer(bench.study, Goal.of(bench.spec))
     assert "(score loss 60.00% where under 50% is asked when measured again)" in why
-    assert "loss 0.60%" in closest and "measured again: 1.30×, loss 60.00%" in closest
+    assert "loss 0.60%" in closest and "verification: 1.30×, loss 60.00%" in closest
 
 
 def test_a_row_says_why_a_second_measurement_failed(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_row_says_why_a_second_measurement_failed(tmp_path: Path) -> None:
     overrule(bench, None)
     assert row(bench)[-2:] == [
         "failed: picture 1 is black",
-        "failed when measured again, sure",
+        "verification failed, sure",
     ]
 
 

@@ -1,46 +1,55 @@
-"""What a study answers, in a line or two: the best setting, or why there is none."""
+"""The result of a study in a line or two: the best setting, or why there is none."""
 
 import optuna
 
-from tuner.cli.tables import verified_text
+from tuner.cli.tables import ELSEWHERE, verified_text
 from tuner.search.goal import Goal
-from tuner.study.formatting import losses
+from tuner.study.formatting import quality_text
 from tuner.study.results import Result, read_results, read_stopped
 
 
 def answer(study: optuna.Study, goal: Goal) -> list[str]:
-    """The fastest setting that meets the goal; else what stands in the way, and the closest one.
+    """The fastest setting that meets the goal; else the blocking limits and the closest setting.
 
-    A trial that was stopped early counts with the figures that it had: where nothing is feasible,
-    nearly every trial was.
+    A limit is blocking if some setting misses that limit and no other. Trials that were stopped
+    early count with the figures that they had, because where nothing is feasible nearly all
+    trials were stopped.
     """
     complete = goal.admitted(read_results(study))
     best = goal.reached(complete)
     if best is not None:
-        holds = "verified" if best.verified_now else "measured again"
-        return [f"fastest with a {goal}: {_figures(best, holds)}"]
-    # What was stopped and would now miss nothing was stopped for limits of an earlier day.
+        label = "verified" if best.verified_now else "verification"
+        return [f"fastest setting with {goal}: {_figures(best, label)}"]
+    # A stopped trial that misses nothing was stopped under limits that have changed since.
     stopped = goal.admitted(read_stopped(study))
-    found = [*complete, *(one for one in stopped if not goal.may_be_met_by(one))]
-    closest = goal.closest(found)
+    results = [*complete, *(result for result in stopped if not goal.may_be_met_by(result))]
+    closest = goal.closest(results)
     if closest is None:
-        return ["no setting was measured; the trials' reasons in `tuner dashboard` tell more"]
-    misses = goal.misses(closest)
-    obstacles = [
-        f"{miss.name} alone of {one.setting} ({miss.text})" for miss, one in goal.obstacles(found)
-    ]
-    together = " and ".join(miss.name for miss in misses) + " together"
-    line = f"the closest: {_figures(closest)}"
+        return ["no setting was measured; `tuner dashboard` shows why each trial failed"]
+    line = f"closest setting: {_figures(closest)}"
     if closest not in complete:
         line += f", stopped after {closest.prompts} prompts"
+    misses = goal.misses(closest)
     if len(misses) > 1:
         line += f"; {', '.join(miss.text for miss in misses)}"
-    return [f"no setting reached {goal}; in the way: {'; '.join(obstacles) or together}", line]
+    return [f"no setting reached {goal}; {_blocking_limits(goal, results, closest)}", line]
 
 
-def _figures(one: Result, again: str = "measured again") -> str:
-    cost = f"{one.latency_s:.3f} s per image{'' if one.current else '; timed elsewhere'}"
-    line = f"{one.setting}, {one.speedup.value:.2f}× ({cost}), {losses(one)}"
-    if one.verified is None:
+def _blocking_limits(goal: Goal, results: list[Result], closest: Result) -> str:
+    blocking = [
+        f"blocking limit: {miss.name}; {result.setting} misses only this ({miss.text})"
+        for miss, result in goal.obstacles(results)
+    ]
+    if blocking:
+        return "; ".join(blocking)
+    names = " and ".join(miss.name for miss in goal.misses(closest))
+    return f"blocking limits: {names}; no setting misses only one"
+
+
+def _figures(result: Result, label: str = "verification") -> str:
+    """A setting with its figures, and those of its verification after a label."""
+    latency = f"{result.latency_s:.3f} s per image{'' if result.current else f'; {ELSEWHERE}'}"
+    line = f"{result.setting}, {result.speedup.value:.2f}× ({latency}), {quality_text(result)}"
+    if result.verified is None:
         return line
-    return f"{line}; {again}: {verified_text(one)}"
+    return f"{line}; {label}: {verified_text(result)}"

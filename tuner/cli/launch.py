@@ -1,4 +1,4 @@
-"""What ``tuner run`` prints around the work itself."""
+"""The search of `tuner run`, and what is printed before and after it."""
 
 from pathlib import Path
 from typing import Any
@@ -18,29 +18,38 @@ from tuner.study_run import Outcome
 
 
 def run_all(specs: list[StudySpec], console: Console, pictures: Path | None) -> None:
-    """Run studies one after another; raises `UnreachedError` where a goal was not reached."""
+    """Run studies one after another.
+
+    Args:
+        specs: the studies.
+        console: where progress and results are printed.
+        pictures: folder for sample images; None keeps none.
+
+    Raises:
+        UnreachedError: after the last study, if one of them did not reach its goal.
+    """
     session = Session(pictures)
-    missed: list[str] = []
+    unreached: list[str] = []
     for spec in specs:
         goal = Goal.of(spec)
-        trials = "every point" if spec.trials is None else f"at most {spec.trials} trials"
-        console.print(f"[bold]{spec.triple}[/bold]  {goal}, {trials}")
+        trials = "all points" if spec.trials is None else f"at most {spec.trials} trials"
+        console.print(f"[bold]{spec.triple}[/bold]: {goal}; {trials}", highlight=False)
         with Display(console, goal, spec.trials, spec.num_samples) as display:
-            outcome = session.run(spec, display, display.baseline_went_on)
+            outcome = session.run(spec, display, display.baseline_progress)
         _print_outcome(outcome, console)
         lines = answer(outcome.study, outcome.goal)
         if outcome.best is None:
-            missed.append("; ".join([f"{outcome.study.study_name}: {lines[0]}", *lines[1:]]))
+            unreached.append(f"{outcome.study.study_name}: {'; '.join(lines)}")
         else:
             print_lines(lines, console)
-    if missed:
-        raise UnreachedError("; ".join(missed))
+    if unreached:
+        raise UnreachedError("; ".join(unreached))
 
 
 def _print_outcome(outcome: Outcome, console: Console) -> None:
     baseline: dict[str, Any] = attributes(outcome.study)[BASELINE]
     console.print(
-        f"baseline {baseline['latency_s']:.3f} s per image, score {baseline['score']:.2f} "
+        f"baseline: {baseline['latency_s']:.3f} s per image, score {baseline['score']:.2f} "
         f"over {baseline['num_samples']} prompts",
         highlight=False,
     )

@@ -1,4 +1,4 @@
-"""What ``tuner show`` prints: each study's front and its answer, from the database alone."""
+"""`tuner show`: the Pareto front and the result of each study, read from the database alone."""
 
 import optuna
 from rich.console import Console
@@ -10,7 +10,7 @@ from tuner.study.results import pareto_front, read_results
 
 
 def show(studies: list[optuna.Study], console: Console) -> None:
-    """Print the front of each study, and its answer."""
+    """Print each study's Pareto front, the remarks on its results, and its best setting."""
     for study in studies:
         goal = Goal.of_request(study.user_attrs.get("request", {}))
         results = goal.admitted(read_results(study))
@@ -21,6 +21,6 @@ def show(studies: list[optuna.Study], console: Console) -> None:
 
 
 def print_lines(lines: list[str], console: Console, style: str | None = None) -> None:
-    """Print lines as they are, without breaking them."""
+    """Print lines without wrapping them and without reading markup in them."""
     for line in lines:
         console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)

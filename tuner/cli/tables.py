@@ -1,4 +1,4 @@
-"""Tables for the terminal."""
+"""The table of a Pareto front, and remarks on single results."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,42 +9,45 @@ from tuner import registry
 from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
 from tuner.setting import Setting
-from tuner.study.formatting import losses
+from tuner.study.formatting import quality_text
 from tuner.study.results import VERIFICATION, Result
+
+ELSEWHERE = "timed on another machine or with other versions"
+NAMED = 3  # settings that a remark lists by name
 
 
 def front_table(front: list[Result], limits: Limits, title: str) -> Table:
-    """The Pareto front, slowest first; what is not feasible is dimmed."""
-    beside = list(dict.fromkeys(name for one in front for name in one.fidelity))
+    """The Pareto front, slowest setting first; infeasible settings are dimmed."""
     table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("trial", justify="right")
     table.add_column("setting")
     table.add_column("speedup", justify="right")
     table.add_column("latency", justify="right")
     table.add_column("score loss (95 %)", justify="right", no_wrap=True)
-    memory = [name for name in ("device", "host") if any(getattr(r.memory, name) for r in front)]
-    for name in memory:
+    memories = [name for name in ("device", "host") if any(getattr(r.memory, name) for r in front)]
+    for name in memories:
         table.add_column(f"{name} memory", justify="right", no_wrap=True)
-    for name in beside:
+    metrics = list(dict.fromkeys(name for result in front for name in result.fidelity))
+    for name in metrics:
         figure = registry.get("metrics", name).figure
         table.add_column(f"{figure} (95 %)", justify="right", no_wrap=True)
-    again = any(one.verified is not None or one.failed_again is not None for one in front)
-    if again:
-        table.add_column("measured again")
-    table.add_column("")
-    for one in front:
-        loss = one.score_loss
+    verified = any(r.verified is not None or r.failed_again is not None for r in front)
+    if verified:
+        table.add_column("verification")
+    table.add_column("verdict")
+    for result in front:
+        loss = result.score_loss
         table.add_row(
-            str(one.trial),
-            str(one.setting),
-            f"{one.speedup.value:.2f}×",
-            f"{one.latency_s:.3f} s",
+            str(result.trial),
+            str(result.setting),
+            f"{result.speedup.value:.2f}×",
+            f"{result.latency_s:.3f} s",
             f"{loss.value:.2%} ({loss.low:.1%} … {loss.high:.1%})",
-            *(_gib(getattr(one.memory, name)) for name in memory),
-            *(interval(one.fidelity[name]) for name in beside),
-            *([verified_text(one)] if again else []),
-            verdict(one, limits),
-            style="" if one.feasible(limits) else "dim",
+            *(_gib(getattr(result.memory, name)) for name in memories),
+            *(interval(result.fidelity[name]) for name in metrics),
+            *([verified_text(result)] if verified else []),
+            verdict(result, limits),
+            style="" if result.feasible(limits) else "dim",
         )
     return table
 
@@ -54,72 +57,77 @@ def _gib(memory: float | None) -> str:
 
 
 def verified_text(result: Result) -> str:
-    """What the second measurement of a result found; '' where there was none."""
+    """The figures of a result's verification, or why that failed; '' if there was none."""
     if result.failed_again is not None:
         return f"failed: {result.failed_again}"
-    again = result.verified
-    if again is None:
+    verification = result.verified
+    if verification is None:
         return ""
-    where = "" if again.current else ", timed elsewhere"
-    return f"{again.speedup.value:.2f}×, {losses(again)}, {again.prompts} prompts{where}"
+    elsewhere = "" if verification.current else f", {ELSEWHERE}"
+    return (
+        f"{verification.speedup.value:.2f}×, {quality_text(verification)}, "
+        f"{verification.prompts} prompts{elsewhere}"
+    )
 
 
-def interval(one: Estimate) -> str:
-    """A figure beside the score, and its interval."""
-    return f"{one.value:.3g} ({one.low:.3g} … {one.high:.3g})"
+def interval(estimate: Estimate) -> str:
+    """The figure of an extra metric with its 95 % interval."""
+    return f"{estimate.value:.3g} ({estimate.low:.3g} … {estimate.high:.3g})"
 
 
 def verdict(result: Result, limits: Limits) -> str:
-    """Whether a result is within its limits, and how sure it is from the intervals."""
+    """Whether a result is within its limits, how certain that is, and what its timing lacks.
+
+    Empty for the baseline.
+    """
     if not result.setting.accelerators:
         return ""
-    words = [f"{judged(result, limits)}, {result.certainty(limits)}"]
+    parts = [f"{limits_text(result, limits)}, {result.certainty(limits)}"]
     if result.unsteady is not None:
-        words.append("unsteady")
+        parts.append("unsteady timing")
     if not result.current:
-        words.append("timed elsewhere")
-    return "; ".join(words)
+        parts.append(ELSEWHERE)
+    return "; ".join(parts)
 
 
-def judged(result: Result, limits: Limits) -> str:
-    """Whether a result is within its limits, and whether only the second measurement is not."""
+def limits_text(result: Result, limits: Limits) -> str:
+    """Whether a result is within its limits, and whether the verification alone decided that."""
     missed = result.missed(limits)
     if missed == [VERIFICATION]:
-        return "failed when measured again"
+        return "verification failed"
     if not limits.others:
-        word = "over the limit" if missed else "under the limit"
+        text = "over the limit" if missed else "under the limit"
     else:
-        word = f"misses {', '.join(missed)}" if missed else "within the limits"
-    return f"{word} when measured again" if result.overruled(limits) else word
+        text = f"misses {', '.join(missed)}" if missed else "within the limits"
+    return f"{text} in the verification" if result.overruled(limits) else text
 
 
 def remarks(results: list[Result]) -> list[str]:
-    """One line for each note on the results: which settings changed nothing or were slower.
+    """What is unusual about results, one line each.
 
-    The last one names those whose speed is that of another machine or of other versions.
+    First each trial with an unsteady timing; then each note of trials, such as that a setting
+    changes nothing or is slower than the baseline; last the settings that were timed on another
+    machine or with other versions than the baseline.
     """
-    noted: dict[str, dict[Setting, Result]] = defaultdict(dict)
-    for one in results:
-        if one.note is not None and one.setting.accelerators:
-            noted[one.note].setdefault(one.setting, one)
+    accelerated = [result for result in results if result.setting.accelerators]
     lines = [
-        f"unsteady, trial {one.trial}: {one.setting}: {one.unsteady}"
-        for one in results
-        if one.unsteady is not None and one.setting.accelerators
+        f"unsteady timing in trial {result.trial} ({result.setting}): {result.unsteady}"
+        for result in accelerated
+        if result.unsteady is not None
     ]
-    lines += [f"{note}: {_some(found.values())}" for note, found in noted.items()]
-    elsewhere = {
-        one.setting: one for one in results if not one.current and one.setting.accelerators
-    }
+    by_note: dict[str, dict[Setting, Result]] = defaultdict(dict)
+    for result in accelerated:
+        if result.note is not None:
+            by_note[result.note].setdefault(result.setting, result)
+    lines += [f"{note}: {_listed(noted.values())}" for note, noted in by_note.items()]
+    elsewhere = {result.setting: result for result in accelerated if not result.current}
     if elsewhere:
-        lines.append(
-            "timed elsewhere, on another machine or with other versions than the baseline: "
-            f"{_some(elsewhere.values())}"
-        )
+        lines.append(f"{ELSEWHERE} than the baseline: {_listed(elsewhere.values())}")
     return lines
 
 
-def _some(found: Iterable[Result]) -> str:
-    shown = [f"{one.setting} ({one.speedup.value:.2f}×)" for one in found]
-    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
-    return f"{', '.join(shown[:3])}{more}"
+def _listed(results: Iterable[Result]) -> str:
+    """The first settings with their speedups, and how many more there are."""
+    names = [f"{result.setting} ({result.speedup.value:.2f}×)" for result in results]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"

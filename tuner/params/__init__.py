@@ -1,1 +1,1 @@
-"""`search_params.json`: written, read, applied to a pipeline, and verified."""
+"""`search_params.json`: writing, reading and verifying it, and applying it to a pipeline."""

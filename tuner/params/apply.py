@@ -1,4 +1,4 @@
-"""Applying what a study found: for a ``with`` block, or for good."""
+"""Applying a setting or a `search_params.json` to a pipeline: in a ``with`` block, or for good."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,24 +19,27 @@ Source = Setting | Mapping[str, Any] | str | Path
 def applied(
     pipe: Any, source: Source, *, steps: int | None = None, seed: int = 42
 ) -> Iterator[Generate]:
-    """Accelerate a pipeline for the length of a ``with`` block.
+    """Accelerate a pipeline inside a ``with`` block.
 
-    The same code runs in a trial. Afterwards the pipeline is as it was, bit for bit.
+    Trials of a search run through the same code. After the block the pipeline is bit for bit what
+    it was before.
 
     Args:
         pipe: a diffusers pipeline.
-        source: a setting, as accelerator → knob → value; or a `search_params.json` (its path or
-            its contents). Of a file the studies of this pipeline class and of these weights count,
-            and each call uses the one of its scheduler, number of steps, resolution and guidance.
-            Of another resolution or guidance the nearest is used, with a warning.
-        steps: use the study of this number of steps, however many a call takes.
-        seed: fixes what an accelerator draws at random; the studies' default.
+        source: a setting, as accelerator → knob → value; or a `search_params.json`, as its path or
+            its contents. Only the file's studies of this pipeline class and of these weights are
+            considered, and each call uses the study that has its scheduler, number of steps,
+            resolution and guidance. If no study has the call's resolution or guidance, the nearest
+            one is used, with a warning.
+        steps: use the study with this number of steps, whatever number a call runs.
+        seed: random seed of the accelerators; the default is that of a study.
 
     Yields:
-        `generate`, which takes the pipeline's own arguments; so does the pipeline itself meanwhile.
+        `generate`, which takes the pipeline's own arguments. Inside the block, calling the
+        pipeline itself does the same.
 
     Raises:
-        UsageError: nothing in the file fits, or an accelerator does not fit the pipeline.
+        UsageError: no study of the file fits, or an accelerator does not fit the pipeline.
     """
     choose, first = _chosen(pipe, source, steps)
     generate, undo = started(pipe, choose, first, seed=seed)
@@ -49,7 +52,10 @@ def applied(
 def apply(pipe: Any, source: Source, *, seed: int = 42) -> Callable[[], None]:
     """Accelerate a pipeline for good: from now on ``pipe(...)`` uses the setting.
 
-    Gives back a function that undoes it. Arguments and errors are those of `applied`.
+    Arguments and errors are those of `applied`.
+
+    Returns:
+        A function that undoes it.
     """
     choose, first = _chosen(pipe, source, None)
     return started(pipe, choose, first, seed=seed)[1]
@@ -58,7 +64,7 @@ def apply(pipe: Any, source: Source, *, seed: int = 42) -> Callable[[], None]:
 def _chosen(
     pipe: Any, source: Source, steps: int | None
 ) -> tuple[Choose, Iterable[Sequence[Accelerator]]]:
-    """What chooses at each call, and what it may choose now."""
+    """A function that chooses the accelerators of a call, and those that it can choose now."""
     if isinstance(source, str | Path):
         source = read(Path(source))
     elif isinstance(source, Mapping) and ("studies" in source or "schema" in source):
@@ -69,13 +75,13 @@ def _chosen(
         accelerators = source.accelerators
         return lambda *_: accelerators, [accelerators]
     choices = Choices(contents=source, steps=steps)
-    return choices, [one.setting.accelerators for one in choices.now(pipe)]
+    return choices, [choice.setting.accelerators for choice in choices.available(pipe)]
 
 
 def _setting(source: Any) -> Setting:
     if not isinstance(source, Mapping) or not all(isinstance(v, Mapping) for v in source.values()):
         raise UsageError(
-            f"{source!r} is no setting; one is accelerator → knob → value, such as "
+            f"{source!r} is not a setting; write accelerator → knob → value, such as "
             "{'deepcache': {'cache_interval': 3, 'cache_branch_id': 0}}"
         )
     return Setting.of(source)

@@ -19,162 +19,199 @@ from tuner.setting import Setting
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One study of a file: its best setting, and what that was measured with."""
+    """One study of a file: its best setting, and under which conditions that was measured."""
 
     name: str
-    scheduler: str  # the diffusers class
+    scheduler: str  # the class in diffusers
     steps: int
     setting: Setting
-    evaluation: Mapping[str, Any]  # empty in a file that does not tell
+    evaluation: Mapping[str, Any]  # empty if the file has none
+
+    @property
+    def weights(self) -> str | None:
+        """Fingerprint of the weights; None if the file has none."""
+        return self.evaluation.get("weights")
+
+    def dtype(self, default: str) -> str:
+        """Precision of the measured weights; the default if the file does not name it."""
+        return str(self.evaluation.get("dtype", default))
 
 
 @dataclass(kw_only=True)
 class Choices:
-    """The studies of a file that are of a pipeline's class and weights."""
+    """The studies of a file that were made with a pipeline's class and weights.
+
+    A warning is given once, however often it applies.
+    """
 
     contents: Mapping[str, Any]
-    steps: int | None = None  # the study of this number, whatever a call asks for
-    _found: list[Choice] = field(default_factory=list)
-    _of: Any = None  # the denoiser that they are of
-    _told: set[str] = field(default_factory=set)
+    steps: int | None = None  # use the study with this number of steps for every call
+    _matching: list[Choice] = field(default_factory=list)
+    _denoiser: Any = None  # a weak reference to the denoiser that `_matching` was made for
+    _warnings: set[str] = field(default_factory=set)
 
-    def now(self, pipeline: Any) -> list[Choice]:
-        """Those that fit the pipeline with its scheduler; a `UsageError` where none does."""
+    def available(self, pipeline: Any) -> list[Choice]:
+        """The studies for the pipeline and its scheduler; a `UsageError` if there is none."""
         denoiser = denoiser_of(pipeline)
-        if self._of is None or self._of() is not denoiser:
-            self._found, self._of = self._of_weights(pipeline), ref(denoiser)
+        if self._denoiser is None or self._denoiser() is not denoiser:
+            self._matching = self._with_same_weights(pipeline)
+            self._denoiser = ref(denoiser)
         scheduler = type(pipeline.scheduler).__name__
-        found = [one for one in self._found if one.scheduler == scheduler]
-        if self.steps is not None:
-            found = _of_steps(found, self.steps) if found else found
-        if not found:
+        choices = [choice for choice in self._matching if choice.scheduler == scheduler]
+        if not choices:
             raise UsageError(
                 f"no feasible study for {type(pipeline).__name__} with {scheduler}; "
                 f"the file has: {_listed(self.contents)}"
             )
-        return found
+        return choices if self.steps is None else _with_steps(choices, self.steps)
 
     def __call__(self, pipeline: Any, arguments: Mapping[str, Any]) -> Sequence[Accelerator]:
-        """The accelerators of a call; warns once where it was measured otherwise."""
-        found = self.now(pipeline)
+        """The accelerators of a call.
+
+        The study with the nearest image size is used, and of those the one with the nearest
+        guidance; a difference in either is warned of.
+        """
+        choices = self.available(pipeline)
         if self.steps is None:
-            found = _of_steps(found, steps_that_run(pipeline, arguments))
+            choices = _with_steps(choices, steps_that_run(pipeline, arguments))
         size = size_of(pipeline, denoiser_of(pipeline), arguments)
         guidance = guidance_of(arguments)
 
-        def distance(one: Choice) -> tuple[float, float]:
-            return _apart(one.evaluation, size), abs(_guidance(one, guidance) - (guidance or 0))
+        def distance(choice: Choice) -> tuple[float, float]:
+            difference = _guidance(choice, guidance) - (guidance or 0)
+            return _size_distance(choice.evaluation, size), abs(difference)
 
-        nearest = min(map(distance, found))
-        best = [one for one in found if distance(one) == nearest]
-        if len({str(one.setting) for one in best}) > 1:
-            names = " and ".join(one.name for one in best)
-            raise UsageError(f"{names} fit this call alike: export a single one with --study")
-        self._warn(best[0], size, guidance)
-        return best[0].setting.accelerators
+        least = min(map(distance, choices))
+        nearest = [choice for choice in choices if distance(choice) == least]
+        if len({str(choice.setting) for choice in nearest}) > 1:
+            names = " and ".join(choice.name for choice in nearest)
+            raise UsageError(f"{names} fit this call equally well; export only one of them")
+        self._warn_of_differences(nearest[0], size, guidance)
+        return nearest[0].setting.accelerators
 
-    def _warn(self, one: Choice, size: tuple[int, int] | None, guidance: float | None) -> None:
-        others = []
-        side = one.evaluation.get("resolution")
-        if _apart(one.evaluation, size) and size is not None:
-            others.append(f"{side}x{side} pixels, and this call is of {size[1]}x{size[0]}")
-        if _guidance(one, guidance) != (guidance or 0):
-            others.append(
-                f"guidance {one.evaluation['guidance']:g}, and this call has {guidance:g}"
-            )
-        if others:
-            self._tell(f"{one.name} was measured at {'; at '.join(others)}")
+    def _warn_of_differences(
+        self, choice: Choice, size: tuple[int, int] | None, guidance: float | None
+    ) -> None:
+        differences = []
+        side = choice.evaluation.get("resolution")
+        if size is not None and _size_distance(choice.evaluation, size):
+            differences.append(f"{side}x{side} pixels, but this call has {size[1]}x{size[0]}")
+        measured = _guidance(choice, guidance)
+        if measured != (guidance or 0):
+            differences.append(f"guidance {measured:g}, but this call has {guidance:g}")
+        if differences:
+            self._warn(f"{choice.name} was measured at {'; at '.join(differences)}")
 
-    def _tell(self, line: str) -> None:
-        if line not in self._told:
-            self._told.add(line)
+    def _warn(self, line: str) -> None:
+        if line not in self._warnings:
+            self._warnings.add(line)
             warnings.warn(line, stacklevel=2)
 
-    def _of_weights(self, pipeline: Any) -> list[Choice]:
-        """The feasible studies of this class, and of these weights where the file tells them."""
-        mine = [
-            Choice(
-                name=name,
-                scheduler=SCHEDULERS[name_of(study["sched"])],
-                steps=int(study["steps"]),
-                setting=Setting.of(study["best"]["params"]),
-                evaluation=study.get("evaluation", {}),
-            )
-            for name, study in self.contents["studies"].items()
-            if study["pipeline"] == type(pipeline).__name__ and study["best"] is not None
-        ]
+    def _with_same_weights(self, pipeline: Any) -> list[Choice]:
+        """The feasible studies for the pipeline's class and weights.
+
+        A study without a fingerprint counts as one of the same weights. Weights are cast to the
+        precision of a study before they are compared. That is impossible if they were rounded to
+        another precision before: such a study is used, with a warning, if no other fits.
+        """
         dtype = str(denoiser_of(pipeline).dtype).removeprefix("torch.")
-        known: dict[str | None, str] = {}
-        same, unsure, others = [], [], []
-        for one in mine:
-            wanted, theirs = one.evaluation.get("weights"), one.evaluation.get("dtype", dtype)
-            if wanted is None:
-                same.append(one)
-                continue
-            as_if = theirs if theirs != dtype and theirs in DTYPES else None
-            if as_if not in known:
-                known[as_if] = fingerprint(pipeline, as_if)
-            if known[as_if] == wanted:
-                same.append(one)
-            elif as_if is not None and dtype != "float32":
-                unsure.append(one)  # rounded once already
+        fingerprints: dict[str | None, str] = {}
+        same, unknown, different = [], [], []
+        for choice in _of_class(self.contents, type(pipeline).__name__):
+            cast = _cast(choice, dtype)
+            if cast not in fingerprints and choice.weights is not None:
+                fingerprints[cast] = fingerprint(pipeline, cast)
+            if choice.weights is None or fingerprints[cast] == choice.weights:
+                same.append(choice)
+            elif cast is not None and dtype != "float32":
+                unknown.append(choice)  # the pipeline's weights were rounded already
             else:
-                others.append(one)
-        if same or not (unsure or others):
+                different.append(choice)
+        if same or not (unknown or different):
             return same
-        extended = [one for one in (*unsure, *others) if _is_of_less(one, pipeline, dtype)]
+        return self._match_with_warning(pipeline, dtype, unknown, different)
+
+    def _match_with_warning(
+        self, pipeline: Any, dtype: str, unknown: list[Choice], different: list[Choice]
+    ) -> list[Choice]:
+        """The studies to use with a warning where none has the same fingerprint.
+
+        Raises `UsageError` if no study can be one of these weights.
+        """
+        extended = [
+            choice
+            for choice in (*unknown, *different)
+            if fingerprint(pipeline, _cast(choice, dtype), ip_adapter=False) == choice.weights
+        ]
         if extended:
-            self._tell(
-                f"{extended[0].name} was measured with these weights, but without the IP-Adapter "
-                "or image_encoder that this pipeline has: what it says of speed and quality holds "
-                "for calls without ip_adapter_image"
+            self._warn(
+                f"{extended[0].name} was measured with these weights, but without this pipeline's "
+                "IP-Adapter or image_encoder: its speed and quality figures are valid for calls "
+                "without ip_adapter_image only"
             )
             return extended
-        if len({one.evaluation["weights"] for one in unsure}) == 1:
-            self._tell(
-                f"{unsure[0].name} was measured in {unsure[0].evaluation['dtype']} and this "
-                f"pipeline is in {dtype}: whether it has the same weights cannot be told"
+        if len({choice.weights for choice in unknown}) == 1:
+            self._warn(
+                f"{unknown[0].name} was measured in {unknown[0].dtype(dtype)}, but this pipeline "
+                f"is in {dtype}: it is unknown whether the weights are the same"
             )
-            return unsure
-        theirs = "; ".join(
-            f"{one.name} is of {one.evaluation['weights']} in {one.evaluation.get('dtype')}"
-            for one in (*unsure, *others)
+            return unknown
+        others = "; ".join(
+            f"{choice.name} has {choice.weights} in {choice.evaluation.get('dtype')}"
+            for choice in (*unknown, *different)
         )
-        here, parts = fingerprint(pipeline), ", ".join(weighed(pipeline))
         raise UsageError(
-            f"the file has no study of these weights ({parts} together are {here} in {dtype}): "
-            f"{theirs}; load all of these parts as they were measured, or apply a setting itself, "
-            "as accelerator → knob → value"
+            f"the file has no study of these weights ({', '.join(weighed(pipeline))} together have "
+            f"the fingerprint {fingerprint(pipeline)} in {dtype}): {others}; load all of these "
+            "parts as they were measured, or apply a setting directly, as "
+            "accelerator → knob → value"
         )
 
 
-def _is_of_less(one: Choice, pipeline: Any, dtype: str) -> bool:
-    """Whether a study is of these weights without what an IP-Adapter adds."""
-    theirs = one.evaluation.get("dtype", dtype)
-    as_if = theirs if theirs != dtype and theirs in DTYPES else None
-    return bool(fingerprint(pipeline, as_if, ip_adapter=False) == one.evaluation["weights"])
+def _of_class(contents: Mapping[str, Any], pipeline_class: str) -> list[Choice]:
+    """The feasible studies of a pipeline class."""
+    return [
+        Choice(
+            name=name,
+            scheduler=SCHEDULERS[name_of(study["sched"])],
+            steps=int(study["steps"]),
+            setting=Setting.of(study["best"]["params"]),
+            evaluation=study.get("evaluation", {}),
+        )
+        for name, study in contents["studies"].items()
+        if study["pipeline"] == pipeline_class and study["best"] is not None
+    ]
 
 
-def _of_steps(found: list[Choice], steps: int) -> list[Choice]:
-    fitting = [one for one in found if one.steps == steps]
+def _cast(choice: Choice, dtype: str) -> str | None:
+    """The precision to which weights are cast before their fingerprint is compared, or None."""
+    measured = choice.dtype(dtype)
+    return measured if measured != dtype and measured in DTYPES else None
+
+
+def _with_steps(choices: list[Choice], steps: int) -> list[Choice]:
+    fitting = [choice for choice in choices if choice.steps == steps]
     if not fitting:
-        has = ", ".join(str(number) for number in sorted({one.steps for one in found}))
-        raise UsageError(f"no study with {steps} steps; the file has {has}")
+        known = ", ".join(map(str, sorted({choice.steps for choice in choices})))
+        raise UsageError(f"no study with {steps} steps; the file has {known}")
     return fitting
 
 
-def _apart(evaluation: Mapping[str, Any], size: tuple[int, int] | None) -> float:
-    """How far a call's size is from the measured one; 0 where it is the same or not told."""
+def _size_distance(evaluation: Mapping[str, Any], size: tuple[int, int] | None) -> float:
+    """How far a call's image size is from the measured one; 0 if either is unknown.
+
+    It is the sum of the absolute logarithms of the ratios of both sides.
+    """
     side = evaluation.get("resolution")
     if side is None or size is None:
         return 0.0
     return sum(abs(log(pixels / side)) for pixels in size)
 
 
-def _guidance(one: Choice, asked: float | None) -> float:
-    """The measured guidance; the call's own where one of them is not told."""
-    measured = one.evaluation.get("guidance")
-    return (asked or 0.0) if measured is None or asked is None else float(measured)
+def _guidance(choice: Choice, guidance: float | None) -> float:
+    """The measured guidance; that of the call if either is unknown."""
+    measured = choice.evaluation.get("guidance")
+    return (guidance or 0.0) if measured is None or guidance is None else float(measured)
 
 
 def _listed(contents: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`tuner verify`: measuring what a file holds again, later or on another machine."""
+"""Verifying a `search_params.json`: re-measuring its settings later or on another machine."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -11,86 +11,87 @@ from tuner.loading import device_named
 from tuner.measure.baseline_store import InMemoryStore
 from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.measure.lock import device_lock
-from tuner.params import write as export
 from tuner.params.read import read
+from tuner.params.write import verified_entry, write
 from tuner.search.runner.stopping import StoppingRule
 from tuner.search.runner.verify import measure_again
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
-from tuner.study.formatting import losses
+from tuner.study.formatting import quality_text
 from tuner.study.verifications import Failure
 
-SLOWER = 0.1  # a speedup holds that is no more than this share under the exported one
-NOISE = 2  # the search draws from its seed and the search's own second look from the next one
+SLOWER = 0.1  # share of the exported speedup that a setting may lose and still hold
+SEED_OFFSET = 2  # the search uses its seed, and the verification at its end uses the next
 
-Point = dict[str, Any]
+Point = dict[str, Any]  # a result in the file
 
 
 def verify(
     path: Path,
     *,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     best_only: bool = False,
     changes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Measure a file's feasible points again, on prompts and noise that their search never saw.
+    """Re-measure a file's feasible settings on prompts and noise that their search did not use.
 
-    What is found is written into the file: a point that misses a limit is no longer feasible, and
-    the best is the fastest that is.
+    The figures are written into the file after each setting. A setting that misses a limit becomes
+    infeasible, and the fastest one that is still feasible becomes the best.
 
     Args:
         path: a `search_params.json`.
-        say: is told in one line for each point what holds and what does not.
-        best_only: leave out all but the best.
-        changes: of the spec of each study, such as `device`, `model` or `prompts`.
+        report: called with a line for each study and each setting.
+        best_only: re-measure only the best setting of each study.
+        changes: values that replace those of each study's spec, such as `device`, `model` or
+            `prompts`; those that are None are ignored.
 
     Raises:
-        UsageError: the file or what it names cannot be read, or these are other weights.
-        UnreachedError: a best point does not hold, or there is none.
+        UsageError: the file, or what it refers to, cannot be read; or the weights are different.
+        UnreachedError: a best setting no longer holds, or a study has none.
     """
     contents = read(path)
     session = Session()
-    failed = []
+    failures = []
     for name, study in contents["studies"].items():
         if study["best"] is None:
-            failed.append(f"{name}: it has no feasible setting")
+            failures.append(f"{name} has no feasible setting")
             continue
         best = study["best"]["params"]
-        say(f"{name}: {Limits.of_request(study['goal'])}")
+        report(f"{name}: {Limits.of_request(study['goal'])}")
         spec = spec_of(study, changes or {})
-        with device_lock(device_named(spec.device), say):
+        with device_lock(device_named(spec.device), report):
             evaluation = session.evaluation(spec, pool="verify", more=True)
             check_weights(name, study, evaluation)
             store = InMemoryStore()
-            for params in points(study, best_only):
-                holds = look_again(study, params, evaluation, store, spec, say)
-                export.write(path, contents)  # what a kill leaves is true
+            for params in settings_to_verify(study, best_only):
+                holds = verify_setting(study, params, evaluation, store, spec, report)
+                write(path, contents)  # so that an interruption loses one setting at most
                 if params == best and not holds:
-                    failed.append(f"{name}: the best does not hold")
+                    failures.append(f"the best setting of {name} no longer holds")
         if study["best"] is not None and study["best"]["params"] != best:
-            say(f"the best is now {Setting.of(study['best']['params'])}")
-    if failed:
-        raise UnreachedError("; ".join(failed))
+            report(f"the best setting is now {Setting.of(study['best']['params'])}")
+    if failures:
+        raise UnreachedError("; ".join(failures))
 
 
 def spec_of(study: Mapping[str, Any], changes: Mapping[str, Any]) -> StudySpec:
-    """How a study of a file was evaluated, but for its noise."""
-    how, goal = study["evaluation"], study["goal"]
-    beside = {name for point in study["pareto"] for name in point["fidelity"]}
+    """The spec under which a study's settings were measured, with another seed."""
+    conditions, goal = study["evaluation"], study["goal"]
+    metrics = {name for point in study["pareto"] for name in point["fidelity"]}
     values = {
         "pipe": study["pipe"],
         "sched": study["sched"],
         "steps": study["steps"],
         "num_samples": study["baseline"]["num_samples"],
-        "batch_size": how["batch"],
-        "seed": (how["seed"] + NOISE) % 2**32,
-        "guidance_scale": how["guidance"],
-        "resolution": how["resolution"],
-        "dtype": how["dtype"],
+        "batch_size": conditions["batch"],
+        "seed": (conditions["seed"] + SEED_OFFSET) % 2**32,
+        "guidance_scale": conditions["guidance"],
+        "resolution": conditions["resolution"],
+        "dtype": conditions["dtype"],
         "prompts": study.get("prompts"),
         "model": study.get("model"),
-        "metrics": tuple(sorted(beside)),
+        "metrics": tuple(sorted(metrics)),
         "limits": goal["limits"],
         "req_score_loss": goal["req_score_loss"],
         "search_targets": tuple(study["best"]["params"]),
@@ -99,91 +100,102 @@ def spec_of(study: Mapping[str, Any], changes: Mapping[str, Any]) -> StudySpec:
 
 
 def check_weights(name: str, study: Mapping[str, Any], evaluation: Evaluation) -> None:
-    """Raise `UsageError` where the model is another one than the study's."""
-    asked, here = study["evaluation"]["weights"], evaluation.score_parts["weights"]
-    if asked != here:
+    """Raise `UsageError` if the loaded weights are not those of the study."""
+    searched, loaded = study["evaluation"]["weights"], evaluation.score_parts["weights"]
+    if searched != loaded:
         raise UsageError(
-            f"{name} was searched with the weights {asked} and these are {here}; "
-            "give --model the folder or hub id of those"
+            f"{name} was searched with weights of fingerprint {searched}, but the loaded ones have "
+            f"{loaded}; set model to the folder or hub id of the weights of the search"
         )
 
 
-def points(study: Mapping[str, Any], best_only: bool) -> list[Mapping[str, Any]]:
-    """The settings of a study that are feasible as exported, fastest first."""
+def settings_to_verify(study: Mapping[str, Any], best_only: bool) -> list[Mapping[str, Any]]:
+    """The feasible settings of a study, as params; fastest first."""
     if best_only:
         return [study["best"]["params"]]
-    found = [point for point in every(study) if point["feasible"]]
-    found.sort(key=lambda point: -point["speedup"])
+    feasible = [point for point in all_points(study) if point["feasible"]]
+    feasible.sort(key=lambda point: -point["speedup"])
     distinct: list[Mapping[str, Any]] = []
-    for point in found:
+    for point in feasible:
         if point["params"] not in distinct:
             distinct.append(point["params"])
     return distinct
 
 
-def every(study: Mapping[str, Any]) -> Iterator[Point]:
-    """Each point wherever it stands; the same setting may come several times."""
+def all_points(study: Mapping[str, Any]) -> Iterator[Point]:
+    """Every result in a study of the file; a setting can occur several times."""
     if study["best"] is not None:
         yield study["best"]
     yield from study["by_combination"].values()
     yield from study["pareto"]
 
 
-def look_again(
+def verify_setting(
     study: dict[str, Any],
     params: Mapping[str, Any],
     evaluation: Evaluation,
     store: InMemoryStore,
     spec: StudySpec,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> bool:
-    """Measure a setting, put what was found into the study, and say whether it holds."""
-    limits, setting = Limits.of(spec), Setting.of(params)
-    effort = StoppingRule(limits=limits, samples=spec.num_samples, resolves=True)
-    same = [point for point in every(study) if point["params"] == params]
-    again = measure_again(partial(evaluation.measure, setting, store), effort)
-    if isinstance(again, Failure):
-        judge(study, same, feasible=False, verified=None)
-        say(f"no longer holds: {setting}: {again.reason}")
-        return False
-    missed = limits.missed(again.score_loss.value, again.fidelity)
-    slower = is_slower(again, same[0])
-    judge(study, same, feasible=not missed, verified=verified(study["baseline"], again))
-    wrong = [f"misses the limit of {name}" for name in missed] + ["slower"] * slower
-    verdict = f"no longer holds ({', '.join(wrong)})" if wrong else "holds"
-    say(
-        f"{verdict}: {setting}: "
-        f"{again.speedup.value:.2f}× here, {same[0]['speedup']:.2f}× exported; "
-        f"{losses(again)}, {limits.certainty(again.score_loss, again.fidelity)}, "
-        f"over {again.prompts} prompts{f'; unsteady: {again.unsteady}' if again.unsteady else ''}"
-    )
-    return not wrong
+    """Re-measure a setting, update the study with the figures, and return whether it holds.
 
-
-def verified(baseline: Mapping[str, Any], again: Measurement) -> dict[str, Any]:
-    """A second measurement as the file has it.
-
-    Its latency belongs to the machine that it was timed on: where that is not the exported
-    baseline's, it comes from the baseline that was measured here, and the point says so.
+    A setting holds if it is within the limits and not slower than exported (`is_slower`).
     """
-    if again.latency_key == baseline.get("latency_key"):
-        return export.second(again, baseline["latency_s"] / again.speedup.value)
-    here = again.baseline_s / again.speedup.value
-    return export.second(again, here) | {"timed_elsewhere": True}
+    limits, setting = Limits.of(spec), Setting.of(params)
+    rule = StoppingRule(limits=limits, samples=spec.num_samples, resolves=True)
+    points = [point for point in all_points(study) if point["params"] == params]
+    measured = measure_again(partial(evaluation.measure, setting, store), rule)
+    if isinstance(measured, Failure):
+        set_verdict(study, points, feasible=False, verified=None)
+        report(f"no longer holds: {setting}: {measured.reason}")
+        return False
+    missed = limits.missed(measured.score_loss.value, measured.fidelity)
+    slower = is_slower(measured, points[0])
+    entry = entry_of(measured, study["baseline"])
+    set_verdict(study, points, feasible=not missed, verified=entry)
+    reasons = [f"misses the limit of {name}" for name in missed] + ["slower"] * slower
+    verdict = f"no longer holds ({', '.join(reasons)})" if reasons else "holds"
+    unsteady = f"; unsteady timing: {measured.unsteady}" if measured.unsteady else ""
+    report(
+        f"{verdict}: {setting}: "
+        f"{measured.speedup.value:.2f}× now, {points[0]['speedup']:.2f}× exported; "
+        f"{quality_text(measured)}, {limits.certainty(measured.score_loss, measured.fidelity)}, "
+        f"over {measured.prompts} prompts{unsteady}"
+    )
+    return not reasons
 
 
-def judge(
-    study: dict[str, Any], same: list[Point], feasible: bool, verified: Mapping[str, Any] | None
+def entry_of(measured: Measurement, baseline: Mapping[str, Any]) -> dict[str, Any]:
+    """A verification in the file, from its measurement and the study's exported baseline.
+
+    The latency is the exported baseline's over the speedup. If the verification was timed on
+    another machine or with other versions, it is that of the baseline measured there, and the
+    entry is marked.
+    """
+    if measured.latency_key == baseline.get("latency_key"):
+        return verified_entry(measured, baseline["latency_s"] / measured.speedup.value)
+    latency_s = measured.baseline_s / measured.speedup.value
+    return verified_entry(measured, latency_s) | {"timed_elsewhere": True}
+
+
+def set_verdict(
+    study: dict[str, Any], points: list[Point], feasible: bool, verified: Mapping[str, Any] | None
 ) -> None:
-    """Put a verdict into all points of one setting, and choose the best of the study anew."""
-    for point in same:
+    """Update all points of a setting, and choose the study's best setting measured."""
+    for point in points:
         point |= {"feasible": feasible, "verified": verified}
-    study["by_combination"] = {k: v for k, v in study["by_combination"].items() if v["feasible"]}
-    good = [point for point in every(study) if point["feasible"]]
-    study["best"] = max(good, key=lambda point: point["speedup"], default=None)
+    study["by_combination"] = {
+        name: point for name, point in study["by_combination"].items() if point["feasible"]
+    }
+    candidates = [point for point in all_points(study) if point["feasible"]]
+    study["best"] = max(candidates, key=lambda point: point["speedup"], default=None)
 
 
-def is_slower(again: Measurement, point: Point) -> bool:
-    """Whether a speedup is clearly under the exported one."""
+def is_slower(measured: Measurement, point: Point) -> bool:
+    """Whether a speedup is clearly below the exported one.
+
+    That is, more than 10 % below it, with a 95 % interval entirely below the exported interval.
+    """
     low = point["speedup_ci"][0] or 0.0
-    return again.speedup.value < (1 - SLOWER) * point["speedup"] and again.speedup.high < low
+    return measured.speedup.value < (1 - SLOWER) * point["speedup"] and measured.speedup.high < low

@@ -1,4 +1,4 @@
-"""`search_params.json`: what a study found, in the form that a pipeline applies."""
+"""Writing `search_params.json`: the results of studies, in the form that a pipeline applies."""
 
 import json
 import math
@@ -13,88 +13,102 @@ import optuna
 from tuner.errors import UsageError
 from tuner.limits import Limits
 from tuner.measure.measurement import Measurement
+from tuner.params import schema
 from tuner.search.goal import Goal
 from tuner.study.baseline import BASELINE, attributes
 from tuner.study.results import Result, Verification, fastest_feasible, pareto_front, read_results
 
-SCHEMA = Path(__file__).with_name("search_params.schema.json")
-FIGURES = (  # of a baseline
-    "latency_s",
-    "latency_key",
-    "denoising_s",
-    "score",
-    "num_samples",
-    "memory_gib",
-    "host_memory_gib",
-)
-
 
 def has_baseline(study: optuna.Study) -> bool:
-    """Whether a study came as far as its baseline, without which it has nothing to tell."""
+    """Whether a study's baseline was measured, without which it has no results."""
     return "score" in study.user_attrs.get(BASELINE, {})
 
 
-def having_baseline(
-    studies: list[optuna.Study], say: Callable[[str], None], *, named: bool
+def studies_with_baseline(
+    studies: list[optuna.Study], report: Callable[[str], None], *, required: bool
 ) -> list[optuna.Study]:
-    """The studies that have a baseline; of each other one, `say` is told in a line.
+    """The studies that have a baseline.
 
-    Raises `UsageError` where a study that was `named` has none, or none has one.
+    Args:
+        studies: any studies.
+        report: called with a line for each study that is left out.
+        required: whether every study must have a baseline.
+
+    Raises:
+        UsageError: a baseline that is `required` is missing, or no study has one.
     """
-    found = [one for one in studies if has_baseline(one)]
-    lacking = [_no_baseline(one) for one in studies if not has_baseline(one)]
-    if lacking and (named or not found):
-        raise UsageError(lacking[0])
-    for line in lacking:
-        say(f"left out: {line}")
-    return found
+    complete = [study for study in studies if has_baseline(study)]
+    missing = [_no_baseline(study) for study in studies if not has_baseline(study)]
+    if missing and (required or not complete):
+        raise UsageError(missing[0])
+    for line in missing:
+        report(f"left out: {line}")
+    return complete
 
 
 def _no_baseline(study: optuna.Study) -> str:
-    return f"the study {study.study_name!r} has no baseline yet; `tuner run` makes it"
+    return f"the study {study.study_name!r} has no baseline yet; `tuner run` measures it"
 
 
 def document(studies: list[optuna.Study]) -> dict[str, Any]:
-    """The whole file for these studies."""
-    return {"schema": 1, "studies": {one.study_name: entry(one) for one in studies}}
+    """The contents of a file with these studies."""
+    return {
+        "schema": schema.VERSION,
+        "studies": {study.study_name: entry(study) for study in studies},
+    }
 
 
 def entry(study: optuna.Study) -> dict[str, Any]:
-    """One study: what it was, its baseline, its best points and its front."""
-    kept = attributes(study)
+    """A study in the file: its conditions, its baseline, its best settings and its front.
+
+    Results with accelerators that the last request excluded are left out. Raises `UsageError` if
+    the study has no baseline.
+    """
+    stored = attributes(study)
     if not has_baseline(study):
         raise UsageError(_no_baseline(study))
-    asked = kept["request"]
-    goal = Goal.of_request(asked)
+    request = stored["request"]
+    goal = Goal.of_request(request)
     limits = goal.limits
-    measured = goal.admitted(read_results(study, kept))
-    found = [one for one in measured if one.setting.accelerators]
+    results = [
+        result
+        for result in goal.admitted(read_results(study, stored))
+        if result.setting.accelerators
+    ]
     combinations: dict[str, list[Result]] = {}
-    for one in found:
-        combinations.setdefault(one.setting.combination, []).append(one)
-    best_of = {name: fastest_feasible(many, limits) for name, many in sorted(combinations.items())}
-    best = fastest_feasible(found, limits)
+    for result in results:
+        combinations.setdefault(result.setting.combination, []).append(result)
+    best_of = {
+        name: fastest_feasible(group, limits) for name, group in sorted(combinations.items())
+    }
+    best = fastest_feasible(results, limits)
     return {
-        "pipe": asked["pipe"],
-        "sched": asked["sched"],
-        "steps": asked["steps"],
-        "pipeline": kept["pipeline"],
-        "evaluation": kept["evaluation"],
-        "versions": kept["versions"],
-        **{name: asked[name] for name in ("prompts", "model") if asked.get(name)},
-        "baseline": {k: v for k, v in kept[BASELINE].items() if k in FIGURES},
+        "pipe": request["pipe"],
+        "sched": request["sched"],
+        "steps": request["steps"],
+        "pipeline": stored["pipeline"],
+        "evaluation": stored["evaluation"],
+        "versions": stored["versions"],
+        **{name: request[name] for name in ("prompts", "model") if request.get(name)},
+        "baseline": {
+            name: value
+            for name, value in stored[BASELINE].items()
+            if name in schema.baseline_figures()
+        },
         "goal": {
-            **{name: asked[name] for name in ("req_score_loss", "req_speedup", "req_time")},
+            **{name: request[name] for name in ("req_score_loss", "req_speedup", "req_time")},
             "limits": dict(limits.others),
         },
         "best": None if best is None else point(best, limits),
-        "by_combination": {k: point(v, limits) for k, v in best_of.items() if v is not None},
-        "pareto": [point(one, limits) for one in pareto_front(found, limits)],
+        "by_combination": {
+            name: point(result, limits) for name, result in best_of.items() if result is not None
+        },
+        "pareto": [point(result, limits) for result in pareto_front(results, limits)],
     }
 
 
 def point(result: Result, limits: Limits) -> dict[str, Any]:
-    """One result, as the schema has it."""
+    """A result in the file."""
     return {
         "params": result.setting.params,
         "latency_s": result.latency_s,
@@ -115,77 +129,78 @@ def point(result: Result, limits: Limits) -> dict[str, Any]:
     }
 
 
-def _verified(again: Verification) -> dict[str, Any]:
-    return second(again, again.latency_s) | _where(again)
+def _verified(verification: Verification) -> dict[str, Any]:
+    return verified_entry(verification, verification.latency_s) | _elsewhere(verification)
 
 
-def second(again: Verification | Measurement, latency_s: float) -> dict[str, Any]:
-    """A second measurement, as the schema has it; with its latency, which is the baseline's."""
+def verified_entry(figures: Verification | Measurement, latency_s: float) -> dict[str, Any]:
+    """A verification in the file, with its latency in seconds per image."""
     return {
-        "speedup": again.speedup.value,
-        "speedup_ci": _interval(again.speedup.low, again.speedup.high),
-        "score_loss": again.score_loss.value,
-        "score_loss_ci": _interval(again.score_loss.low, again.score_loss.high),
+        "speedup": figures.speedup.value,
+        "speedup_ci": _interval(figures.speedup.low, figures.speedup.high),
+        "score_loss": figures.score_loss.value,
+        "score_loss_ci": _interval(figures.score_loss.low, figures.score_loss.high),
         "latency_s": latency_s,
-        "score": again.score,
-        "fidelity": _fidelity(again),
-        "num_samples": again.prompts,
-        **({} if again.unsteady is None else {"unsteady": again.unsteady}),
+        "score": figures.score,
+        "fidelity": _fidelity(figures),
+        "num_samples": figures.prompts,
+        **({} if figures.unsteady is None else {"unsteady": figures.unsteady}),
     }
 
 
 def _optional(result: Result) -> dict[str, Any]:
-    """What older studies do not tell, and most need not."""
-    found: dict[str, Any] = _where(result)
+    """The keys that most results, or results of older versions, do not have."""
+    optional: dict[str, Any] = _elsewhere(result)
     if result.denoising is not None:
-        known = result.denoising_s is not None
-        found["denoising"] = {
-            **({"latency_s": result.denoising_s} if known else {}),
+        latency = {} if result.denoising_s is None else {"latency_s": result.denoising_s}
+        optional["denoising"] = {
+            **latency,
             "speedup": result.denoising.value,
             "speedup_ci": _interval(result.denoising.low, result.denoising.high),
         }
     if result.unsteady is not None:
-        found["unsteady"] = result.unsteady
+        optional["unsteady"] = result.unsteady
     if result.failed_again is not None:
-        found["failed_again"] = result.failed_again
-    return found
+        optional["failed_again"] = result.failed_again
+    return optional
 
 
-def _where(measured: Result | Verification) -> dict[str, Any]:
-    """That it was timed elsewhere than the baseline, where it was."""
-    return {} if measured.current else {"timed_elsewhere": True}
+def _elsewhere(figures: Result | Verification) -> dict[str, Any]:
+    """The mark of a timing on another machine or with other versions than the baseline."""
+    return {} if figures.current else {"timed_elsewhere": True}
 
 
-def _fidelity(measured: Result | Verification | Measurement) -> dict[str, Any]:
+def _fidelity(figures: Result | Verification | Measurement) -> dict[str, Any]:
     return {
-        name: {"value": one.value, "ci": _interval(one.low, one.high)}
-        for name, one in measured.fidelity.items()
+        name: {"value": estimate.value, "ci": _interval(estimate.low, estimate.high)}
+        for name, estimate in figures.fidelity.items()
     }
 
 
 def write(path: Path, contents: dict[str, Any]) -> None:
-    """Write the file in one go: a reader sees the old one or the new one, never half of it.
+    """Write the file atomically: a reader sees the old contents or the new ones.
 
-    Raises `UsageError` where the folder cannot be written to.
+    Raises `UsageError` if the file cannot be written.
     """
-    part: Path | None = None
+    temporary: Path | None = None
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        part = Path(name)
+        temporary = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(contents, file, indent=2)
             file.write("\n")
-        part.chmod(0o644)
-        part.replace(path)
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except BaseException as error:
-        if part is not None:
-            part.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise UsageError(
-                f"cannot write {path}: {error.strerror}; give -o another place"
+                f"cannot write {path}: {error.strerror}; choose another file"
             ) from error
         raise
 
 
 def _interval(low: float, high: float) -> list[float | None]:
+    """Both ends; an infinite end is None, because JSON has no infinity."""
     return [value if math.isfinite(value) else None for value in (low, high)]

@@ -1,14 +1,19 @@
-"""Figures in words, as tables and messages show them."""
+"""Figures as text, for tables and messages."""
 
 from typing import Any
 
 from tuner import registry
 
 
-def losses(measured: Any, width: int = 0) -> str:
-    """What a setting costs, in a few words: the score loss, and the figures beside it."""
-    beside = [
-        f", {registry.get('metrics', name).figure} {one.value:.3g}"
-        for name, one in measured.fidelity.items()
+def quality_text(figures: Any, width: int = 0) -> str:
+    """The score loss and the extra metrics of a result: 'loss 1.00%, ssim 0.95, lpips 0.1'.
+
+    Args:
+        figures: what has a `score_loss` and a `fidelity`: a result, a verification, a measurement.
+        width: minimum number of characters for the score loss, so that lines align.
+    """
+    extra = [
+        f", {registry.get('metrics', name).figure} {estimate.value:.3g}"
+        for name, estimate in figures.fidelity.items()
     ]
-    return f"loss {measured.score_loss.value:{width}.2%}{''.join(beside)}"
+    return f"loss {figures.score_loss.value:{width}.2%}{''.join(extra)}"

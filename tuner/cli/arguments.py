@@ -1,0 +1,275 @@
+"""The command line's arguments and their help texts."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from tuner.cli import commands
+
+STORAGE = "sqlite:///tuner.db"
+PARAMS = Path("search_params.json")
+
+STORAGE_HELP = f"address of the database (default: {STORAGE})"
+DEVICE_HELP = "cpu, cuda, cuda:1 or mps (default: a GPU if there is one)"
+PROMPTS_HELP = "coco, miniature, or a text file with one prompt per line"
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; the parsed arguments name the function to call as `command`."""
+    parser = _Parser(
+        prog="tuner",
+        description="Find the accelerator settings that make a diffusion model fastest while its "
+        "image quality stays within the limits that you set.",
+    )
+    parser.add_argument("--debug", action="store_true", help="show a traceback for errors")
+    subparsers = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+    _add_run(subparsers)
+    _add_verify(subparsers)
+    _add_show(subparsers)
+    _add_export(subparsers)
+    _add_dashboard(subparsers)
+    return parser
+
+
+def _add_run(subparsers: Any) -> None:
+    run = subparsers.add_parser(
+        "run",
+        help="start a search or continue it",
+        description="Search for the best settings of each study. Running the same command again "
+        "continues where the last run stopped. Flags override the study file.",
+    )
+    run.add_argument(
+        "study_file", nargs="?", type=Path, help="study file in TOML, like those in studies/"
+    )
+    _add_study_flags(run)
+    _add_quality_flags(run)
+    _add_search_flags(run)
+    _add_environment_flags(run)
+    run.set_defaults(command=commands.run)
+
+
+def _add_study_flags(run: argparse.ArgumentParser) -> None:
+    """What is searched: model, scheduler, steps and accelerators."""
+    run.add_argument(
+        "--pipe",
+        help="model: SD1.5, SDXL, PixArt-Sigma, miniature, …; several are separated by commas "
+        "(default: SD1.5)",
+    )
+    run.add_argument(
+        "--sched",
+        help="scheduler: DDIM, DPM-Solver++, UniPC or FlowMatchEuler, or the name of its class in "
+        "diffusers; several are separated by commas (default: DDIM)",
+    )
+    run.add_argument(
+        "--steps",
+        help="number of denoising steps; several are separated by commas (default: 50)",
+    )
+    run.add_argument(
+        "--search-targets",
+        help="accelerators to search, separated by commas (default: the model's own list, without "
+        "those that do not fit)",
+    )
+    run.add_argument("--guidance-scale", type=float, help="guidance scale (default: the model's)")
+    run.add_argument(
+        "--resolution",
+        type=int,
+        help="height and width of an image in pixels (default: the model's)",
+    )
+    run.add_argument("--batch-size", type=int, help="images per batch (default: 4)")
+
+
+def _add_quality_flags(run: argparse.ArgumentParser) -> None:
+    """How quality is measured, and the limits that a setting has to stay within."""
+    run.add_argument("--num-samples", type=int, help="prompts per setting (default: 32)")
+    run.add_argument(
+        "--max-samples",
+        type=int,
+        help="maximum prompts per setting, used if --num-samples are too few to tell whether a "
+        "setting is within the limits; also the pool that the sampler frontier draws prompts from "
+        "(default: 4 times --num-samples)",
+    )
+    run.add_argument("--prompts", help=f"{PROMPTS_HELP} (default: the model's)")
+    run.add_argument(
+        "--req-score-loss",
+        type=float,
+        help="upper limit of the score loss, the share of the baseline's score that a setting may "
+        "lose (default: 0.02, which is 2 %%)",
+    )
+    run.add_argument(
+        "--metrics",
+        help="extra metrics to measure, separated by commas, such as lpips,ssim; they do not "
+        "exclude a setting unless --limit sets a limit for them",
+    )
+    run.add_argument(
+        "--limit",
+        dest="limits",
+        action="append",
+        metavar="METRIC=NUMBER",
+        help="limit of an extra metric: an upper limit for distances (lpips=0.2) and for drops of "
+        "a reward (pickscore=0.3), a lower limit for similarities (ssim=0.9); can be given several "
+        "times",
+    )
+
+
+def _add_search_flags(run: argparse.ArgumentParser) -> None:
+    """How settings are searched, and when the search stops."""
+    run.add_argument(
+        "--req-time",
+        type=float,
+        help="stop when a setting within the limits takes at most this many seconds per image",
+    )
+    run.add_argument(
+        "--req-speedup",
+        type=float,
+        help="stop when a setting within the limits is at least this many times as fast as the "
+        "baseline",
+    )
+    run.add_argument(
+        "--trials",
+        type=int,
+        help="total number of trials of the study, those of earlier runs included (default: 100; "
+        "with grid and walk: all points of the sweep)",
+    )
+    run.add_argument("--timeout", type=float, help="maximum search time in seconds")
+    run.add_argument(
+        "--sampler",
+        help="frontier, tpe, gp, nsga2 or random search; grid and walk sweep over all values "
+        "with every accelerator of --search-targets switched on: grid measures every combination "
+        "of values, walk takes the nested loops of the old script and skips settings with no knob "
+        "more aggressive than the best feasible one's (default: frontier)",
+    )
+    run.add_argument(
+        "--distinct",
+        action="store_true",
+        default=None,
+        help="with --sampler grid: of settings that compute the same, measure only one",
+    )
+    run.add_argument(
+        "--aim",
+        help="with --sampler frontier: max searches for the fastest setting within the limits, "
+        "front for the smallest score loss at every speedup; tpe, gp, nsga2 and random always "
+        "search for the front (default: max)",
+    )
+    run.add_argument(
+        "--no-transfer",
+        dest="transfer",
+        action="store_const",
+        const=False,
+        help="disable the warm start from a related study in the same database",
+    )
+    run.add_argument(
+        "--seed",
+        type=int,
+        help="random seed for the noise, the accelerators and the sampler (default: 42)",
+    )
+
+
+def _add_environment_flags(run: argparse.ArgumentParser) -> None:
+    """Where it runs, and where data comes from and goes to."""
+    run.add_argument("--storage", help=STORAGE_HELP)
+    run.add_argument("--device", help=DEVICE_HELP)
+    run.add_argument(
+        "--dtype", help="float32, float16 or bfloat16 (default: the model's for the device)"
+    )
+    run.add_argument(
+        "--model", help="hub id or folder of other weights for the model that --pipe names"
+    )
+    run.add_argument(
+        "--pictures",
+        default="pictures",
+        help="folder for sample images of each trial, or none (default: pictures)",
+    )
+
+
+def _add_verify(subparsers: Any) -> None:
+    verify = subparsers.add_parser(
+        "verify",
+        help="re-measure the settings of a search_params.json",
+        description="Re-measure the feasible settings of a file on prompts and noise that the "
+        "search did not use; for instance later, or on another machine. Prints which settings "
+        "still hold and writes the new figures into the file. The exit code is 1 if the best "
+        "setting of a study no longer holds.",
+    )
+    verify.add_argument(
+        "file", nargs="?", type=Path, default=PARAMS, help=f"the file (default: {PARAMS})"
+    )
+    verify.add_argument("--best", action="store_true", help="only the best setting of each study")
+    verify.add_argument(
+        "--num-samples", type=int, help="prompts per setting (default: as in the search)"
+    )
+    verify.add_argument("--device", help=DEVICE_HELP)
+    verify.add_argument("--prompts", help=f"{PROMPTS_HELP} (default: as in the search)")
+    verify.add_argument(
+        "--model",
+        help="hub id or folder of the weights that the search used, where they are stored in "
+        "another place now",
+    )
+    verify.set_defaults(command=commands.verify)
+
+
+def _add_show(subparsers: Any) -> None:
+    show = _add_reader(
+        subparsers, "show", "print the Pareto front and the best setting of each study"
+    )
+    _add_study_names(show)
+    show.set_defaults(command=commands.show)
+
+
+def _add_export(subparsers: Any) -> None:
+    export = _add_reader(
+        subparsers, "export", "write the best settings of each study to search_params.json"
+    )
+    _add_study_names(export)
+    export.add_argument(
+        "-o", "--output", type=Path, default=PARAMS, help=f"the file to write (default: {PARAMS})"
+    )
+    export.set_defaults(command=commands.export)
+
+
+def _add_dashboard(subparsers: Any) -> None:
+    dashboard = _add_reader(
+        subparsers, "dashboard", "serve optuna-dashboard for the database, to this machine only"
+    )
+    dashboard.add_argument(
+        "--port", type=int, default=8080, help="port to listen on (default: 8080)"
+    )
+    dashboard.set_defaults(command=commands.dashboard)
+
+
+def _add_reader(subparsers: Any, name: str, help_text: str) -> argparse.ArgumentParser:
+    """A command that reads the database."""
+    reader: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}."
+    )
+    reader.add_argument("--storage", default=STORAGE, help=STORAGE_HELP)
+    return reader
+
+
+def _add_study_names(reader: argparse.ArgumentParser) -> None:
+    reader.add_argument(
+        "--study",
+        action="append",
+        help="name of a study; can be given several times (default: all)",
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Accepts the old script's flags, which have underscores: `--num_samples`."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments after changing the underscores of flags to dashes."""
+        arguments = sys.argv[1:] if args is None else list(args)
+        return super().parse_args([_dashed(argument) for argument in arguments], namespace)
+
+    def error(self, message: str) -> Any:
+        """Print an error of usage on one line and exit with code 2."""
+        self.exit(2, f"{self.prog}: {message}; `{self.prog} --help` lists the options\n")
+
+
+def _dashed(argument: str) -> str:
+    """A flag with dashes for underscores; its value, and all other arguments, unchanged."""
+    if not argument.startswith("--"):
+        return argument
+    flag, equals, value = argument.partition("=")
+    return flag.replace("_", "-") + equals + value
