@@ -88,8 +88,8 @@ def test_a_setting_out_of_memory_is_left_out_of_the_timed_steps(
     evaluation: Evaluation, store: Storage
 ) -> None:
     with full(evaluation.pipeline):
-        assert _timed([SETTING], evaluation, store) == []
-    assert [timed.setting for timed in _timed([SETTING], evaluation, store)] == [Setting(), SETTING]
+        assert timed_steps([SETTING], evaluation, store) == []
+    assert [timed.setting for timed in timed_steps([SETTING], evaluation, store)] == [Setting(), SETTING]
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def timed_where_one_fails(error: BaseException, folder: Path) -> list[Setting]:
 
     evaluation: Any = SimpleNamespace(latency_parts={"device": "cpu"}, timed_steps=timed_steps)
     storage = Storage(f"sqlite:///{folder / 'tuner.db'}")
-    return [one.setting for one in _timed([FAILS, PASSES], evaluation, storage)]
+    return [one.setting for one in timed_steps([FAILS, PASSES], evaluation, storage)]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyError("cache"), TrialError("memory")])

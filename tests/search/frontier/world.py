@@ -14,7 +14,8 @@ from tuner.search.frontier.context import SearchContext
 from tuner.search.frontier.sampler import FrontierSampler
 from tuner.search.frontier.speed_model import TimedSteps
 from tuner.search.space import Space
-from tuner.setting import Setting, canonical
+from tuner.canonical import canonical
+from tuner.setting import Setting
 from tuner.spec import StudySpec
 
 STEPS = 20
