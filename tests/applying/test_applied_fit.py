@@ -1,9 +1,13 @@
 """Pipelines changed by other code that an accelerator accepts or refuses."""
 
+from typing import Any
+
 import pytest
 from DeepCache import DeepCacheSDHelper
 
 from tests.helpers.pipelines import new, pictures, same
+from tuner.accelerators.fbcache import FirstBlockCache
+from tuner.accelerators.taylorseer import TaylorSeer
 from tuner.applying.applied import applied
 from tuner.errors import UnfitError
 from tuner.setting import Setting
@@ -41,3 +45,22 @@ def test_tome_is_refused_where_the_projections_are_fused() -> None:
         applied(pipeline, TOME.accelerators),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    "setting", [FirstBlockCache(threshold=0.1), TaylorSeer(cache_interval=5, warmup=3, max_order=1)]
+)
+def test_a_second_pass_a_step_is_refused(setting: Any) -> None:
+    with (
+        applied(new("flux"), (setting,)) as generate,
+        pytest.raises(UnfitError, match="true_cfg_scale = 2 takes two passes"),
+    ):
+        pictures(generate, negative_prompt=["a blue ring"] * 2, true_cfg_scale=2)
+
+
+def test_sd3s_guidance_by_skipped_layers_is_refused_for_its_second_pass() -> None:
+    with (
+        applied(new("sd3"), (TaylorSeer(cache_interval=5, warmup=3, max_order=1),)) as generate,
+        pytest.raises(UnfitError, match="skip_guidance_layers takes two passes"),
+    ):
+        pictures(generate, skip_guidance_layers=[1])

@@ -13,10 +13,11 @@ import torch
 from tuner.errors import TrialError, UsageError
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.out_of_memory import memory_errors
-from tuner.session import Session, _timed
+from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
+from tuner.study_run import timed_steps
 
 SETTING = Setting.of({"deepcache": {"cache_interval": 2, "cache_branch_id": 0}})
 

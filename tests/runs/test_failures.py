@@ -12,10 +12,11 @@ from tests.runs.study import finished, spec, trials
 from tuner.errors import TrialError, UnfitError
 from tuner.measure.stopwatch import Seconds
 from tuner.search.runner.observer import Observer
-from tuner.session import Session, _timed
+from tuner.session import Session
 from tuner.setting import Setting
 from tuner.storage.database import Storage
 from tuner.study.results import Result
+from tuner.study_run import timed_steps
 
 
 class Sabotage(Observer):
@@ -108,12 +109,12 @@ FAILS, PASSES = (
 def timed_where_one_fails(error: BaseException, folder: Path) -> list[Setting]:
     """Have the steps of two settings timed, the first of which raises an error meanwhile."""
 
-    def timed_steps(setting: Setting) -> tuple[Seconds, Seconds]:
+    def time(setting: Setting) -> tuple[Seconds, Seconds]:
         if setting == FAILS:
             raise error
         return (Seconds(whole=2.0, denoising=1.0, steps=(0.5, 0.5)),) * 2
 
-    evaluation: Any = SimpleNamespace(latency_parts={"device": "cpu"}, timed_steps=timed_steps)
+    evaluation: Any = SimpleNamespace(latency_parts={"device": "cpu"}, timed_steps=time)
     storage = Storage(f"sqlite:///{folder / 'tuner.db'}")
     return [one.setting for one in timed_steps([FAILS, PASSES], evaluation, storage)]
 

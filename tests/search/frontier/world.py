@@ -7,6 +7,7 @@ import optuna
 from optuna.study import StudyDirection
 
 from tests.helpers.pipelines import LATENT_SIDE, tiny
+from tuner.canonical import canonical
 from tuner.plans.features import Reuse, reuse, step_rows
 from tuner.plans.plan import plan_of, shape_of
 from tuner.search.frontier.candidates import Candidates
@@ -14,7 +15,6 @@ from tuner.search.frontier.context import SearchContext
 from tuner.search.frontier.sampler import FrontierSampler
 from tuner.search.frontier.speed_model import TimedSteps
 from tuner.search.space import Space
-from tuner.canonical import canonical
 from tuner.setting import Setting
 from tuner.spec import StudySpec
 
