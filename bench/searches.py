@@ -18,9 +18,9 @@ from bench.replay import BLOCK, LIMIT, MORE, PROMPTS, SCATTER, TableSearch, Trut
 from tuner.accelerators import Value
 from tuner.search.frontier.context import Observation
 from tuner.search.frontier.sampler import FrontierSampler
-from tuner.search.frontier.speed_model import TimedSteps, to_time
-from tuner.search.samplers import TO_TIME
-from tuner.search.sweep.walk import gentle_knobs, is_bolder, loops
+from tuner.search.frontier.speed_model import TimedSteps, settings_to_time
+from tuner.search.samplers import TIMED_SETTINGS
+from tuner.search.sweep.walk import inverted_knobs, is_more_aggressive, loops
 from tuner.setting import Setting
 from tuner.spec import Aim
 
@@ -78,9 +78,9 @@ def frontier(
         aim=aim,
         seed=seed,
         timed=timed,
-        related=related,
-        samples=PROMPTS,
-        prompts=PROMPTS + MORE,
+        warm_start=related,
+        num_samples=PROMPTS,
+        max_samples=PROMPTS + MORE,
     )
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     for setting in first:
@@ -107,7 +107,7 @@ def probes(truth: TruthTable, replay: TableSearch, measured: Sequence[Setting]) 
     The speedups of those `measured` are known, or going to be.
     """
     found = []
-    chosen = to_time(truth.table.settings, truth.knowledge.work, TO_TIME, measured)
+    chosen = settings_to_time(truth.table.settings, truth.knowledge.work, TIMED_SETTINGS, measured)
     for setting in (Setting(), *chosen) if chosen else ():
         seconds = np.array(truth.sums.steps(setting))
         steps = seconds * np.exp(replay.random.normal(0, 3 * SCATTER, len(seconds)))
@@ -121,14 +121,14 @@ def old_order(
 ) -> TableSearch:
     """The old script's walk (`tuner.search.sweep.walk`)."""
     replay = TableSearch(truth, seed, races=False)
-    points, gentle = loops(truth.offered), gentle_knobs()
+    points, inverted = loops(truth.offered), inverted_knobs()
     best: tuple[float, dict[str, Value]] | None = None
     done: set[int] = set()
     for number in range(points.count):
         if replay.trials >= trials or (replay.arrived and not whole):
             break
         point = points[number]
-        if best is not None and not is_bolder(point, best[1], gentle):
+        if best is not None and not is_more_aggressive(point, best[1], inverted):
             continue
         places = (values.index(point[name]) for name, values in truth.offered.items())
         row = truth.by_index[tuple(places)]

@@ -22,15 +22,16 @@ from tuner.measure.lock import device_lock
 from tuner.picture_strips import PictureFolder, check_folder
 from tuner.plans.plan import check_resolution, shape_of
 from tuner.prompts._file import prompt_set
+from tuner.sampler_table import sampler_row
 from tuner.schedulers import check_steps, set_scheduler
 from tuner.search.deadline import Deadline
 from tuner.search.frontier.speed_model import TimedSteps
-from tuner.search.frontier.transfer import related
+from tuner.search.frontier.transfer import source_study
 from tuner.search.goal import Goal
 from tuner.search.problem import Problem
 from tuner.search.runner.run import Observer, is_done, search
 from tuner.search.runner.verify import verify
-from tuner.search.samplers import LEARNS, RACES, known, sampler
+from tuner.search.samplers import sampler
 from tuner.search.space import Space
 from tuner.search.sweep.estimate import SweepEstimate, recent_s
 from tuner.search.sweep.grid import FEW
@@ -140,7 +141,7 @@ class Session:
         watch = watch or Observer()
         check_address(spec.storage)
         check_folder(self._pictures)
-        known(spec.sampler)
+        sampler_row(spec.sampler)
         # Taken before the model is loaded: a run that waits leaves the device's memory alone.
         device = device_named(spec.device)
         with device_lock(device, watch.notice):
@@ -172,7 +173,7 @@ class Session:
         on_pictures = strips.saver("baseline")
         _keep_baseline(study, storage, evaluation, watch, on_baseline, on_pictures)
 
-        races = known(spec.sampler) in RACES
+        races = sampler_row(spec.sampler).stops_early
         # The front is an order: it is told best on the same prompts, each verdict as it comes up.
         drawn = races and spec.aim == "max"
 
@@ -190,21 +191,21 @@ class Session:
             distinct=spec.distinct,
             aim=spec.aim,
             has_target=goal.has_target,
-            samples=spec.num_samples,
-            prompts=len(evaluation.prompts) + len(evaluation.more),
+            num_samples=spec.num_samples,
+            max_samples=len(evaluation.prompts) + len(evaluation.more),
         )
         first = space.known_good()
         if spec.sweep is not None or not is_done(study, spec.trials):
-            learns = spec.transfer and known(spec.sampler) in LEARNS
-            learned = related(study, storage, problem) if learns else None
+            learns = spec.transfer and sampler_row(spec.sampler).warm_starts
+            learned = source_study(study, storage, problem) if learns else None
             if learned is not None:
                 watch.notice(
                     f"learning from {learned.name}, {len(learned.observations)} settings; "
                     "--no-transfer leaves it out"
                 )
-                problem = replace(problem, related=learned.observations)
+                problem = replace(problem, warm_start=learned.observations)
                 first = first if learned.best is None else [learned.best]
-            if known(spec.sampler) in LEARNS:  # a long replay is not read
+            if sampler_row(spec.sampler).warm_starts:  # a long replay is not read
                 measured = [one.setting for one in record.results(study)]
                 problem = replace(problem, known=measured if study.trials else first)
             study.sampler = sampler(spec.sampler, spec.seed, problem, begun(study))

@@ -12,13 +12,13 @@ from typing import Any, Literal, get_args
 from tuner import registry
 from tuner.accelerators import Accelerator, Value
 from tuner.errors import UsageError
+from tuner.sampler_table import sweep_named
 from tuner.schedulers import name_of
 
 Aim = Literal["max", "front"]
 
 MANY = ("pipe", "sched", "steps")  # several values of these make several studies
 SEEDS = 2**32  # how many there are, from 0 on: samplers take no greater ones
-SWEEPS = ("grid", "walk")  # samplers that go through a whole product, every accelerator on
 SEARCHED = 100  # trials of a search that does not say
 LISTS = ("search_targets", "metrics")
 TEXTS = ("pipe", "sched", "sampler", "aim", "storage", "device", "dtype", "prompts", "model")
@@ -170,8 +170,7 @@ class StudySpec:
     @property
     def sweep(self) -> str | None:
         """The sampler's name where it goes through a whole product."""
-        plain = registry.plain(self.sampler)
-        return plain if plain in SWEEPS else None
+        return sweep_named(self.sampler)
 
     @property
     def accelerators(self) -> list[type[Accelerator]]:

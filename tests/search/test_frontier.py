@@ -1,4 +1,4 @@
-"""Our sampler: predicted speed, learned quality, and nothing proposed twice."""
+"""Our sampler: predicted speed, modelled quality, and nothing proposed twice."""
 
 from copy import copy
 from dataclasses import replace
@@ -14,7 +14,7 @@ from tests.pipelines import LATENT_SIDE, tiny
 from tests.search.study import Bench, racing, setting_of
 from tuner.plans.features import Reuse, reuse, step_rows
 from tuner.plans.plan import plan_of, shape_of
-from tuner.search.frontier.acquisition import area_gains
+from tuner.search.frontier.acquisition import hypervolume_improvement
 from tuner.search.frontier.candidates import Candidates
 from tuner.search.frontier.context import Observation, SearchContext, observation
 from tuner.search.frontier.sampler import Bound, FrontierSampler
@@ -64,14 +64,14 @@ class World:
         points = self.reuse(setting).summary
         return float(self.harder * (0.06 * (points[2] * points[4]) + 0.02 * points[9] ** 2))
 
-    def knowledge(self) -> SearchContext:
+    def context(self) -> SearchContext:
         return SearchContext(
             candidates=self.candidates.settings,
             distributions=dict(self.space.distributions()),
             flat=lambda setting: dict(self.space.flat(setting)),
             work=self.work,
             reuse=self.reuse,
-            around=None if self.candidates.complete else self.candidates.around,
+            neighbours=None if self.candidates.complete else self.candidates.neighbours,
         )
 
     def timed(self) -> list[TimedSteps]:
@@ -84,7 +84,7 @@ class World:
 
     def sampler(self, **arguments: Any) -> FrontierSampler:
         arguments = {"limit": LIMIT, "seed": 0, "timed": self.timed()} | arguments
-        return FrontierSampler(self.knowledge(), **arguments)
+        return FrontierSampler(self.context(), **arguments)
 
     def tell(self, trial: optuna.Trial, setting: Setting) -> tuple[float, float]:
         loss = self.loss(setting) + float(self.random.normal(0, 0.001))
@@ -123,13 +123,13 @@ def prepared() -> World:
 
 @pytest.fixture
 def world(prepared: World) -> World:
-    """The same, with noise of its own: a test finds what it finds, whatever ran before it."""
+    """The same with its own random generator, so that the tests do not depend on their order."""
     world = copy(prepared)
     world.random = np.random.default_rng(0)
     return world
 
 
-def test_it_finds_the_best_where_random_search_does_not(world: World) -> None:
+def test_it_finds_the_best_setting_where_random_search_does_not(world: World) -> None:
     best = world.best_of(world.candidates.settings)
     found = world.best_of(world.search(world.sampler(), 25))
     at_random = [
@@ -145,7 +145,7 @@ def test_it_never_proposes_the_same_computation_twice(world: World) -> None:
     assert len(set(seen)) == 40
 
 
-def test_when_all_was_tried_it_goes_on_at_random() -> None:
+def test_once_every_setting_was_tried_it_draws_at_random() -> None:
     small = World("deepcache")
     count = len(small.candidates.settings)
     assert count == 16
@@ -153,7 +153,7 @@ def test_when_all_was_tried_it_goes_on_at_random() -> None:
     assert set(seen[:count]) == set(small.candidates.settings)
 
 
-def test_what_other_workers_measure_is_not_proposed_again(world: World) -> None:
+def test_settings_that_other_workers_measure_are_not_proposed(world: World) -> None:
     sampler = world.sampler()
     study = create(sampler)
     running = []
@@ -164,14 +164,14 @@ def test_what_other_workers_measure_is_not_proposed_again(world: World) -> None:
     assert len(set(running)) == 6
 
 
-def test_a_trial_whose_numbers_are_given_keeps_them(world: World) -> None:
+def test_a_queued_trial_keeps_its_numbers(world: World) -> None:
     study = create(world.sampler())
     wanted = world.candidates.settings[7]
     study.enqueue_trial(world.space.flat(wanted))
     assert world.canonical(world.space.suggest(study.ask())) == wanted
 
 
-def test_it_is_the_bolder_the_more_prompts_a_trial_may_take(world: World) -> None:
+def test_with_more_prompts_per_setting_it_proposes_more_aggressive_ones(world: World) -> None:
     study = create(world.sampler())
     for setting in world.candidates.settings[::4]:
         study.enqueue_trial(world.space.flat(setting))
@@ -183,7 +183,7 @@ def test_it_is_the_bolder_the_more_prompts_a_trial_may_take(world: World) -> Non
         study.tell(trial, values)
 
     def expected_loss(prompts: int) -> float:
-        sampler = world.sampler(prompts=prompts)
+        sampler = world.sampler(max_samples=prompts)
         setting = sampler.propose(study, number=1000)
         assert setting is not None
         return float(sampler.expected([setting])[0])
@@ -191,7 +191,7 @@ def test_it_is_the_bolder_the_more_prompts_a_trial_may_take(world: World) -> Non
     assert expected_loss(32) < expected_loss(32_000)
 
 
-def test_a_stopped_trial_teaches(world: World) -> None:
+def test_a_stopped_trial_trains_the_model(world: World) -> None:
     sampler = world.sampler()
     study = create(sampler)
     first = study.ask()
@@ -205,7 +205,7 @@ def test_a_stopped_trial_teaches(world: World) -> None:
     assert sampler.expected([setting])[0] > 0.2 > before
 
 
-def test_a_second_look_teaches_in_place_of_the_first(world: World) -> None:
+def test_a_verification_replaces_the_trials_own_figures(world: World) -> None:
     study = create(world.sampler())
     first = study.ask()
     setting = world.canonical(world.space.suggest(first))
@@ -221,7 +221,7 @@ def test_a_second_look_teaches_in_place_of_the_first(world: World) -> None:
     assert sampler.propose(study, number=1) is not None
 
 
-def test_speeds_that_steps_do_not_tell_are_learned_from_trials() -> None:
+def test_speeds_that_timed_steps_do_not_predict_are_learned_from_trials() -> None:
     class Odd(World):
         def speedup(self, setting: Setting) -> float:
             return super().speedup(setting) * (1 + 0.5 * float(self.reuse(setting).summary[9]))
@@ -233,7 +233,7 @@ def test_speeds_that_steps_do_not_tell_are_learned_from_trials() -> None:
     assert odd.best_of(seen) >= 0.98 * best
 
 
-def test_where_nothing_beats_the_baseline_it_finds_what_is_nearest() -> None:
+def test_where_nothing_is_faster_than_the_baseline_it_finds_the_fastest() -> None:
     slow = World("tome")
     slow.cost[2 + slow.shape.branches + 2 :: 4] = 9.0  # a merge costs more than it saves
 
@@ -245,12 +245,14 @@ def test_where_nothing_beats_the_baseline_it_finds_what_is_nearest() -> None:
     assert best_of(slow.search(slow.sampler(), 2)) >= 0.99 * best
 
 
-def test_for_the_front_it_spreads_over_the_speeds(world: World) -> None:
+def test_with_the_aim_front_it_spreads_over_the_speeds(world: World) -> None:
     def area(settings: list[Setting]) -> float:
         losses = np.array([[world.loss(one)] for one in settings])
         total, front = 0.0, []
         for one, loss in zip(settings, losses, strict=True):
-            total += area_gains(np.array([world.speedup(one)]), loss[None], front, LIMIT)[0, 0]
+            total += hypervolume_improvement(
+                np.array([world.speedup(one)]), loss[None], front, LIMIT
+            )[0, 0]
             front.append((world.speedup(one), float(loss[0])))
         return float(total)
 
@@ -261,7 +263,7 @@ def test_for_the_front_it_spreads_over_the_speeds(world: World) -> None:
     assert for_front > at_random
 
 
-def test_a_related_study_saves_trials(world: World) -> None:
+def test_a_warm_start_saves_trials(world: World) -> None:
     best = world.best_of(world.candidates.settings)
 
     def until_best(sampler: FrontierSampler) -> int:
@@ -272,28 +274,29 @@ def test_a_related_study_saves_trials(world: World) -> None:
         Observation(setting=one, loss=1.1 * world.loss(one), error=0.001)
         for one in world.candidates.settings[::6]
     ]
-    assert until_best(world.sampler(related=other)) < until_best(world.sampler())
+    assert until_best(world.sampler(warm_start=other)) < until_best(world.sampler())
 
 
-def test_a_related_studys_settings_are_placed_by_what_they_reuse_there(world: World) -> None:
-    # There a setting reuses what another one does here: of twice the steps, say.
+def test_a_source_studys_settings_are_placed_by_what_they_reuse_in_it(world: World) -> None:
+    # In the source study a setting reuses what another one reuses in this one, as if it had
+    # twice the steps.
     settings = world.candidates.settings
-    there = dict(zip(settings, settings[1:] + settings[:1], strict=True))
+    in_source = dict(zip(settings, settings[1:] + settings[:1], strict=True))
     other = [
         Observation(setting=one, loss=world.loss(two), error=0.001, reused=world.reuse(two))
-        for one, two in list(there.items())[::4]
+        for one, two in list(in_source.items())[::4]
     ]
     misplaced = [replace(one, reused=None) for one in other]
     truth = np.array([world.loss(one) for one in settings])
 
     def error(related: list[Observation]) -> float:
-        return float(np.abs(world.sampler(related=related).expected(settings) - truth).mean())
+        return float(np.abs(world.sampler(warm_start=related).expected(settings) - truth).mean())
 
     assert error(other) < 0.1 * error([])
     assert error(misplaced) > 2 * error(other)
 
 
-def test_a_related_study_teaches_the_figures_beside_the_score(world: World) -> None:
+def test_a_warm_start_includes_the_extra_metrics(world: World) -> None:
     def distance(setting: Setting) -> float:
         return float(0.15 * (world.speedup(setting) / 1.5) ** 4)  # over the limit from 1.5x on
 
@@ -309,28 +312,30 @@ def test_a_related_study_teaches_the_figures_beside_the_score(world: World) -> N
     ]
 
     def first(related: list[Observation]) -> float:
-        (proposed,) = world.search(world.sampler(bounds=[bound], related=related), 1)
+        (proposed,) = world.search(world.sampler(bounds=[bound], warm_start=related), 1)
         return world.speedup(proposed)
 
     assert 1.4 < first(other) < 1.75 < first([replace(one, others={}) for one in other])
 
 
-def test_a_large_space_is_sampled_and_looked_into_around_the_best() -> None:
+def test_a_large_space_is_sampled_and_expanded_around_the_best_settings() -> None:
     large = World("deepcache", "tome", "tgate")
     assert large.candidates.count > 400_000
     assert not large.candidates.complete
     assert len(large.candidates.settings) < 3_000
     first = large.candidates.settings[0]
-    beside = large.candidates.around(first)
-    assert first not in beside
+    neighbours = large.candidates.neighbours(first)
+    assert first not in neighbours
     flat = large.space.flat(first)
-    for one in beside:
+    for one in neighbours:
         assert large.space.holds(one)
         changed = [name for name, value in large.space.flat(one).items() if value != flat[name]]
         assert changed
 
 
-def test_what_is_stored_of_other_accelerators_teaches_and_is_not_proposed(tmp_path: Path) -> None:
+def test_trials_with_excluded_accelerators_train_the_model_and_are_not_proposed(
+    tmp_path: Path,
+) -> None:
     def bench(**changes: Any) -> Bench:
         found = racing(tmp_path, **changes)
         found.canonical = found.problem.canonical
@@ -339,7 +344,9 @@ def test_what_is_stored_of_other_accelerators_teaches_and_is_not_proposed(tmp_pa
     both = ("deepcache", "tome")
     before = bench(search_targets=both, trials=12, req_score_loss=0.005).search(32, races=True)
     stopped = [setting_of(one) for one in before if one.state.name == "PRUNED"]
-    assert any("tome" in one.params for one in stopped)  # what it was stopped for will not hold
+    assert any(
+        "tome" in one.params for one in stopped
+    )  # the looser limit below revokes their verdicts
     after = bench(trials=22, req_score_loss=0.5).search(32, races=True)[len(before) :]
     settings = [setting_of(one) for one in after]
     assert {one.combination for one in settings} == {"deepcache"}
@@ -347,10 +354,10 @@ def test_what_is_stored_of_other_accelerators_teaches_and_is_not_proposed(tmp_pa
     whole = bench(trials=100, req_score_loss=0.5).search(32, races=True)
     own = {setting_of(one) for one in whole if setting_of(one).combination == "deepcache"}
     assert len(own) == 16
-    assert len(whole) < 40  # it ends, whatever is left of the others
+    assert len(whole) < 40  # it ends although settings of excluded accelerators are untried
 
 
-def test_an_observation_reads_what_a_trial_keeps() -> None:
+def test_an_observation_is_read_from_a_trials_attributes() -> None:
     kept = {
         "setting": {"deepcache": {"cache_interval": 3, "cache_branch_id": 0}},
         "score_loss": 0.01,
@@ -360,10 +367,10 @@ def test_an_observation_reads_what_a_trial_keeps() -> None:
     found = observation(kept)
     assert found.setting.combination == "deepcache"
     assert (found.loss, found.speedup) == (0.01, 2.0)
-    assert 0 < found.error < 1  # one prompt tells little, but not nothing
+    assert 0 < found.error < 1  # one prompt says little, but not nothing
 
 
-def test_limits_beside_the_score_are_kept_as_well(world: World) -> None:
+def test_limits_of_extra_metrics_are_kept_as_well(world: World) -> None:
     def distance(setting: Setting) -> float:
         return world.speedup(setting) / 10  # what is over 1.5x is too far from the baseline
 

@@ -1,4 +1,4 @@
-"""What a study takes from a related one: which one, of which settings, and where it places them."""
+"""The warm start: which study is the source, which of its settings count, and as what."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +10,7 @@ import pytest
 
 from tests.search.study import EVALUATION, Bench, measurement
 from tuner.measure.evaluation import Measurement
-from tuner.search.frontier.transfer import LEAST, Related, related
+from tuner.search.frontier.transfer import MIN_SETTINGS, SourceStudy, source_study
 from tuner.session import request
 from tuner.setting import Setting
 
@@ -31,16 +31,16 @@ def searched(folder: Path, evaluation: dict[str, Any] | None = None, **changes: 
     return bench
 
 
-def learned(bench: Bench) -> Related | None:
-    return related(bench.study, bench.storage, bench.problem)
+def source(bench: Bench) -> SourceStudy | None:
+    return source_study(bench.study, bench.storage, bench.problem)
 
 
 def name(bench: Bench) -> str | None:
-    found = learned(bench)
+    found = source(bench)
     return None if found is None else found.name
 
 
-def test_the_nearest_steps_count_first_then_the_scheduler_then_the_evaluation(
+def test_the_closest_study_is_by_steps_then_scheduler_then_evaluation(
     tmp_path: Path,
 ) -> None:
     here = study(tmp_path, sched="DDIM", steps=20)
@@ -59,7 +59,7 @@ def test_the_nearest_steps_count_first_then_the_scheduler_then_the_evaluation(
 
 
 @pytest.mark.parametrize("part", ["weights", "resolution", "metric"])
-def test_other_pictures_or_another_score_teach_nothing(part: str, tmp_path: Path) -> None:
+def test_a_study_of_other_pictures_or_another_score_is_no_source(part: str, tmp_path: Path) -> None:
     here = study(tmp_path, sched="DDIM")
     other = searched(tmp_path, sched="UniPC")
     assert name(here) == "miniature/UniPC/50"
@@ -67,10 +67,13 @@ def test_other_pictures_or_another_score_teach_nothing(part: str, tmp_path: Path
     assert name(here) is None
 
 
-def test_a_study_with_few_settings_teaches_nothing(tmp_path: Path) -> None:
+def test_a_study_with_few_settings_is_no_source(tmp_path: Path) -> None:
     here = study(tmp_path, sched="DDIM")
     searched(tmp_path, sched="UniPC", steps=40)
-    for trials, found in ((LEAST - 1, "miniature/UniPC/40"), (LEAST, "miniature/UniPC/50")):
+    for trials, found in (
+        (MIN_SETTINGS - 1, "miniature/UniPC/40"),
+        (MIN_SETTINGS, "miniature/UniPC/50"),
+    ):
         searched(tmp_path, sched="UniPC", sampler="frontier", trials=trials)
         assert name(here) == found
 
@@ -80,13 +83,13 @@ def test_a_study_of_very_many_trials_is_not_read(
 ) -> None:
     here = study(tmp_path, sched="DDIM")
     searched(tmp_path, sched="UniPC")
-    monkeypatch.setattr("tuner.search.frontier.transfer.MOST", 8)
+    monkeypatch.setattr("tuner.search.frontier.transfer.MAX_TRIALS", 8)
     assert name(here) == "miniature/UniPC/50"
-    monkeypatch.setattr("tuner.search.frontier.transfer.MOST", 7)
+    monkeypatch.setattr("tuner.search.frontier.transfer.MAX_TRIALS", 7)
     assert name(here) is None
 
 
-def test_what_lies_out_of_this_space_is_left_out(tmp_path: Path) -> None:
+def test_settings_outside_of_this_space_are_left_out(tmp_path: Path) -> None:
     tome = {"tome": {"ratio": 0.2, "max_downsample": 1}}
     within = [
         Setting.of({"deepcache": {"cache_interval": interval, "cache_branch_id": branch}})
@@ -103,14 +106,16 @@ def test_what_lies_out_of_this_space_is_left_out(tmp_path: Path) -> None:
     other = study(tmp_path, sched="UniPC", search_targets=both, trials=12, req_score_loss=0.9)
     assert len(other.search(first=[*without, *within])) == 12
     knobs = {"deepcache": {"cache_interval": (2, 3), "cache_branch_id": (0, 1, 2, 3)}}
-    found = learned(study(tmp_path, sched="DDIM", knobs=knobs))
+    found = source(study(tmp_path, sched="DDIM", knobs=knobs))
     assert found is not None
     assert [one.setting for one in found.observations] == within
     assert found.best in within
 
 
 @pytest.mark.parametrize("steps", [20, 25])
-def test_what_the_same_narrow_knobs_found_is_within_them(steps: int, tmp_path: Path) -> None:
+def test_settings_of_a_source_with_the_same_narrowed_knobs_are_within_the_space(
+    steps: int, tmp_path: Path
+) -> None:
     knobs = {
         "tgate": {
             "gate_step": (6,),
@@ -131,17 +136,17 @@ def test_what_the_same_narrow_knobs_found_is_within_them(steps: int, tmp_path: P
     ]
     other.search(first=everything)
     here = study(tmp_path, sched="DDIM", steps=20, **changes)
-    found = learned(here)
+    found = source(here)
     assert found is not None
     offered = {here.problem.canonical(one) for one in everything}
     assert {one.setting for one in found.observations} == offered
     assert found.best in offered
 
 
-def test_what_is_reused_is_a_share_of_the_related_studys_own_steps(tmp_path: Path) -> None:
+def test_what_a_setting_reuses_is_a_share_of_the_source_studys_steps(tmp_path: Path) -> None:
     other = searched(tmp_path, sched="DDIM", steps=50, search_targets=("tgate",))
     here = study(tmp_path, sched="DDIM", steps=20, search_targets=("tgate",))
-    found = learned(here)
+    found = source(here)
     assert found is not None
     for one, setting in zip(found.observations, dict.fromkeys(other.measured), strict=True):
         there = replace(here.problem, steps=50).reuse(setting)
@@ -164,12 +169,12 @@ def test_what_is_reused_is_a_share_of_the_related_studys_own_steps(tmp_path: Pat
     ],
     ids=str,
 )
-def test_a_speedup_stands_where_a_step_is_the_same_work_on_the_same_device(
+def test_a_speedup_counts_where_a_step_is_the_same_work_on_the_same_device(
     changes: dict[str, Any], stands: bool, tmp_path: Path
 ) -> None:
     here = study(tmp_path)
     searched(tmp_path, **changes)
-    found = learned(here)
+    found = source(here)
     assert found is not None
     assert {one.speedup is not None for one in found.observations} == {stands}
 
@@ -183,14 +188,14 @@ def test_its_fastest_setting_within_todays_limits_is_first(tmp_path: Path) -> No
         if measurement(one).score_loss.value < 0.01
         and measurement(one).fidelity["ssim"].value > 0.96
     ]
-    found = learned(here)
+    found = source(here)
     assert found is not None
     assert found.best == max(within, key=lambda one: measurement(one).speedup.value)
     nothing = study(tmp_path, sched="DDIM", req_score_loss=0.01, limits={"ssim": 1.01})
-    assert (nowhere := learned(nothing)) is not None
+    assert (nowhere := source(nothing)) is not None
     assert nowhere.best is None
     unmeasured = study(tmp_path, sched="DDIM", req_score_loss=0.01, limits={"psnr": 40})
-    assert learned(unmeasured) is not None  # it is judged by what it has measured
+    assert source(unmeasured) is not None  # it is judged by what it has measured
 
 
 def test_a_stopped_trial_teaches_and_is_never_first(tmp_path: Path) -> None:
@@ -207,7 +212,7 @@ def test_a_stopped_trial_teaches_and_is_never_first(tmp_path: Path) -> None:
         Setting.of(one.user_attrs["setting"]) for one in trials if one.state.name == "PRUNED"
     }
     assert stopped
-    found = learned(study(tmp_path, sched="DDIM", req_score_loss=0.9))
+    found = source(study(tmp_path, sched="DDIM", req_score_loss=0.9))
     assert found is not None
     assert stopped < {one.setting for one in found.observations}
     assert found.best is not None

@@ -171,7 +171,7 @@ def test_what_narrowed_knobs_offer_is_known_by_what_it_computes(tmp_path: Path) 
     problem = Bench(tmp_path, steps=20, search_targets=("deepcache", "tgate"), knobs=NARROW).problem
     space = problem.space
     candidates = Candidates(space, problem.canonical).settings
-    lacking = [one for one in candidates if space.own(one) != one]
+    lacking = [one for one in candidates if space.equivalent(one) != one]
     assert 0 < len(lacking) < len(candidates)
     for one in candidates:
         assert space.holds(one)
@@ -187,7 +187,7 @@ def test_what_lies_around_a_setting_is_of_narrowed_knobs(tmp_path: Path) -> None
     candidates = Candidates(problem.space, problem.canonical)
     three = Setting.of({"deepcache": {"cache_interval": 3, "cache_branch_id": 1}})  # it has 2 and 5
     for one in [three, *candidates.settings[::5]]:
-        beside = candidates.around(one)
+        beside = candidates.neighbours(one)
         assert beside
         assert set(beside) <= set(candidates.settings)
 

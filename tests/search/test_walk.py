@@ -10,7 +10,7 @@ from tests.search.study import Bench, measurement, setting_of
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.space import Space
-from tuner.search.sweep.walk import gentle_knobs, is_bolder, loops
+from tuner.search.sweep.walk import inverted_knobs, is_more_aggressive, loops
 from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.study.record import results
@@ -153,11 +153,11 @@ def test_the_loops_are_the_old_scripts() -> None:
         ("tome.max_downsample", 4, True),
     ],
 )
-def test_which_way_a_knob_is_bolder(knob: str, more: float, bolder: bool) -> None:
+def test_which_way_a_knob_is_more_aggressive(knob: str, more: float, bolder: bool) -> None:
     less = {"tome.max_downsample": 2, "tome.ratio": 0.5}.get(knob, 2)
-    assert is_bolder({knob: more}, {knob: less}, gentle_knobs()) is bolder
-    assert is_bolder({knob: less}, {knob: more}, gentle_knobs()) is not bolder
-    assert not is_bolder({knob: less}, {knob: less}, gentle_knobs())
+    assert is_more_aggressive({knob: more}, {knob: less}, inverted_knobs()) is bolder
+    assert is_more_aggressive({knob: less}, {knob: more}, inverted_knobs()) is not bolder
+    assert not is_more_aggressive({knob: less}, {knob: less}, inverted_knobs())
 
 
 def test_a_trial_is_of_the_setting_of_its_place(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ def answer(study: optuna.Study, goal: Goal) -> list[str]:
         return ["no setting was measured; the trials' reasons in `tuner dashboard` tell more"]
     misses = goal.misses(closest)
     obstacles = [
-        f"{miss.name} alone of {one.setting} ({miss.text})" for miss, one in goal.obstacles(found)
+        f"{miss.name} alone of {one.setting} ({miss.text})"
+        for miss, one in goal.blocking_limits(found)
     ]
     together = " and ".join(miss.name for miss in misses) + " together"
     line = f"the closest: {_figures(closest)}"
