@@ -17,7 +17,7 @@ from tuner.measure.baseline import key_of
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.deadline import Deadline
-from tuner.search.goal import ELSEWHERE, Goal
+from tuner.search.goal import OTHER_KEY, Goal
 from tuner.search.runner.verify import verify
 from tuner.setting import Setting
 from tuner.storage.database import Storage
@@ -77,7 +77,7 @@ def test_a_target_is_not_met_by_a_ratio_of_another_machine_but_measured_now(
     bench, goal = Moved(tmp_path), Goal(limits=LIMITS, speedup=1.25)
     bench.move("new", 1.0, slow=1.1, middle=1.1, fast=1.1)
     assert goal.reached(list(bench.results.values())) is None
-    assert [miss.text for miss in goal.misses(bench.results[FAST])] == [ELSEWHERE]
+    assert [miss.text for miss in goal.misses(bench.results[FAST])] == [OTHER_KEY]
     assert bench.verify(goal) is None
     assert bench.seen == [FAST, MIDDLE]  # the third promises too little on either machine
     assert answer(bench.study, goal)[0].startswith("no setting reached")

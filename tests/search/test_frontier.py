@@ -17,7 +17,8 @@ from tuner.plans.plan import plan_of, shape_of
 from tuner.search.frontier.acquisition import hypervolume_improvement
 from tuner.search.frontier.candidates import Candidates
 from tuner.search.frontier.context import Observation, SearchContext, observation
-from tuner.search.frontier.sampler import Bound, FrontierSampler
+from tuner.search.frontier.feasibility import Bound
+from tuner.search.frontier.sampler import FrontierSampler
 from tuner.search.frontier.speed_model import TimedSteps
 from tuner.search.space import Space
 from tuner.setting import Setting, canonical
@@ -131,13 +132,13 @@ def world(prepared: World) -> World:
 
 def test_it_finds_the_best_setting_where_random_search_does_not(world: World) -> None:
     best = world.best_of(world.candidates.settings)
-    found = world.best_of(world.search(world.sampler(), 25))
+    ours = world.best_of(world.search(world.sampler(), 25))
     at_random = [
         world.best_of(world.search(optuna.samplers.RandomSampler(seed=seed), 25))
         for seed in range(3)
     ]
-    assert found >= 0.99 * best
-    assert np.mean(at_random) < found
+    assert ours >= 0.99 * best
+    assert np.mean(at_random) < ours
 
 
 def test_it_never_proposes_the_same_computation_twice(world: World) -> None:
@@ -337,9 +338,9 @@ def test_trials_with_excluded_accelerators_train_the_model_and_are_not_proposed(
     tmp_path: Path,
 ) -> None:
     def bench(**changes: Any) -> Bench:
-        found = racing(tmp_path, **changes)
-        found.canonical = found.problem.canonical
-        return found
+        made = racing(tmp_path, **changes)
+        made.canonical = made.problem.canonical
+        return made
 
     both = ("deepcache", "tome")
     before = bench(search_targets=both, trials=12, req_score_loss=0.005).search(32, races=True)
@@ -358,16 +359,16 @@ def test_trials_with_excluded_accelerators_train_the_model_and_are_not_proposed(
 
 
 def test_an_observation_is_read_from_a_trials_attributes() -> None:
-    kept = {
+    stored = {
         "setting": {"deepcache": {"cache_interval": 3, "cache_branch_id": 0}},
         "score_loss": 0.01,
         "score_loss_ci": [float("-inf"), float("inf")],
         "speedup": 2.0,
     }
-    found = observation(kept)
-    assert found.setting.combination == "deepcache"
-    assert (found.loss, found.speedup) == (0.01, 2.0)
-    assert 0 < found.error < 1  # one prompt says little, but not nothing
+    result = observation(stored)
+    assert result.setting.combination == "deepcache"
+    assert (result.loss, result.speedup) == (0.01, 2.0)
+    assert 0 < result.error < 1  # one prompt says little, but not nothing
 
 
 def test_limits_of_extra_metrics_are_kept_as_well(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Replays of a product: each point has one trial, whatever fails, is killed and goes on."""
+"""Grid sweeps: each point has one trial, whatever fails, is killed or continued."""
 
 import random
 import socket
@@ -58,8 +58,8 @@ def small(
     yield bench
 
 
-def again(bench: Bench) -> Bench:
-    """The same study in a process of its own, as far as the study can tell."""
+def reopened(bench: Bench) -> Bench:
+    """The same study, opened as another process would open it."""
     return Bench(Path(bench.storage.engine.url.database or "").parent, **SMALL)
 
 
@@ -88,19 +88,19 @@ def test_each_point_has_one_trial(small: Bench) -> None:
     assert len(trials) == POINTS
     check_each_point_has_one_complete_trial(small)
     assert all(one.accelerators and len(one.accelerators) == 2 for one in small.measured)
-    more = again(small)
+    more = reopened(small)
     more.search()
     assert more.measured == []
 
 
-def test_every_point_is_measured_even_where_it_computes_what_another_does(small: Bench) -> None:
+def test_every_point_is_measured_even_if_it_computes_the_same_as_another(small: Bench) -> None:
     half = Setting.of({"tome": {"ratio": 0.5, "max_downsample": 1}})
     small.canonical = lambda setting: half
     small.search()
     assert small.measured == [half] * POINTS
 
 
-def test_the_sampler_for_large_products_finds_what_optunas_finds(
+def test_the_sampler_for_large_products_measures_the_same_as_optunas(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FEW", 0)
@@ -113,14 +113,14 @@ def test_the_sampler_for_large_products_finds_what_optunas_finds(
     )
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
-        found = measurement(space.suggest(trial))
-        return found.speedup.value, found.score_loss.value
+        figures = measurement(space.suggest(trial))
+        return figures.speedup.value, figures.score_loss.value
 
     theirs.optimize(objective)
     assert ours == {points_of([one])[0]: one.values for one in theirs.trials}
 
 
-def test_few_points_are_optunas_and_many_ours() -> None:
+def test_small_products_use_optunas_sampler_and_large_ones_ours() -> None:
     def made(**changes: Any) -> object:
         return grid(Space.of(StudySpec(pipe="miniature", sampler="grid", **changes)), seed=0)
 
@@ -150,13 +150,13 @@ def test_the_whole_product_is_the_old_scripts() -> None:
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**32 - 1))
-def test_a_scattered_order_has_every_number_once(count: int, seed: int) -> None:
+def test_a_scattered_order_contains_every_number_once(count: int, seed: int) -> None:
     order = Scattered(count=count, seed=seed)
     assert sorted(order[position] for position in range(count)) == list(range(count))
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=5))
-def test_points_are_numbered_as_nested_loops_go(sizes: list[int]) -> None:
+def test_points_are_numbered_in_the_order_of_nested_loops(sizes: list[int]) -> None:
     offered = {f"knob{place}": tuple(range(size)) for place, size in enumerate(sizes)}
     points = Points(offered)
     expected = [dict(zip(offered, one, strict=True)) for one in product(*offered.values())]
@@ -165,7 +165,7 @@ def test_points_are_numbered_as_nested_loops_go(sizes: list[int]) -> None:
 
 @pytest.mark.parametrize("suggested", range(5))
 def test_a_point_whose_process_died_is_run_again(small: Bench, suggested: int) -> None:
-    """At any moment: after it was taken, and after each of its numbers was written."""
+    """Whenever it died: after it took the point, or after any of its numbers was written."""
     for _ in range(2):
         trial = small.study.ask()
         for name, values in list(Space.of(small.spec).offered().items())[:suggested]:
@@ -173,7 +173,7 @@ def test_a_point_whose_process_died_is_run_again(small: Bench, suggested: int) -
             trial._suggest(name, asked)
             assert trial.params[name] in values
         trial.set_user_attr(WORKER, DEAD)
-    trials = again(small).search()
+    trials = reopened(small).search()
     assert [one.state for one in trials].count(TrialState.FAIL) == 2
     assert all(WORKER in one.user_attrs for one in trials)
     check_each_point_has_one_complete_trial(small)
@@ -182,19 +182,19 @@ def test_a_point_whose_process_died_is_run_again(small: Bench, suggested: int) -
 def test_a_trial_that_died_before_it_had_a_point_takes_none(small: Bench) -> None:
     lost = small.study._storage.create_new_trial(small.study._study_id)
     small.study._storage.set_trial_user_attr(lost, WORKER, DEAD)
-    again(small).search()
+    reopened(small).search()
     check_each_point_has_one_complete_trial(small)
 
 
-def test_a_point_belongs_to_somebody_from_the_moment_it_is_taken(small: Bench) -> None:
+def test_a_point_has_a_worker_from_the_moment_it_is_taken(small: Bench) -> None:
     trial = small.study.ask()
-    kept = small.study._storage.get_trial(trial._trial_id)
-    assert WORKER in kept.user_attrs
-    assert points_taken(small.study) == {kept.system_attrs[POINT]}
+    stored = small.study._storage.get_trial(trial._trial_id)
+    assert WORKER in stored.user_attrs
+    assert points_taken(small.study) == {stored.system_attrs[POINT]}
 
 
 @pytest.mark.parametrize("which", [0, POINTS - 1])
-def test_a_point_that_fails_once_is_tried_again(small: Bench, which: int) -> None:
+def test_a_point_that_fails_once_is_retried(small: Bench, which: int) -> None:
     times = iter(range(99))
     small.fails = lambda setting: RuntimeError("once") if next(times) == which else None
     trials = small.search()
@@ -202,7 +202,7 @@ def test_a_point_that_fails_once_is_tried_again(small: Bench, which: int) -> Non
     check_each_point_has_one_complete_trial(small)
 
 
-def test_a_point_that_always_fails_is_given_up_and_the_others_are_run(small: Bench) -> None:
+def test_after_its_retries_a_point_that_always_fails_is_skipped(small: Bench) -> None:
     bad = Setting.of(
         {
             "deepcache": {"cache_interval": 4, "cache_branch_id": 2},
@@ -214,30 +214,30 @@ def test_a_point_that_always_fails_is_given_up_and_the_others_are_run(small: Ben
     assert Count(small.measured)[bad] == 1 + RETRIES
     assert set(Count(small.measured).values()) == {1, 1 + RETRIES}
     assert len(small.study.get_trials(states=(TrialState.COMPLETE,))) == POINTS - 1
-    more = again(small)
+    more = reopened(small)
     more.search()
     assert more.measured == []
 
 
-def test_broken_pictures_are_not_tried_again(small: Bench) -> None:
+def test_a_point_with_broken_pictures_is_not_retried(small: Bench) -> None:
     times = iter(range(99))
     small.fails = lambda setting: BadPictureError("black") if next(times) == 3 else None
     assert len(small.search()) == POINTS
     assert set(Count(small.measured).values()) == {1}
 
 
-def test_an_interruption_is_no_fault_of_the_point(small: Bench) -> None:
+def test_an_interruption_does_not_count_as_a_failure_of_the_point(small: Bench) -> None:
     def interrupt(setting: Setting, trial: int) -> Iterator[Measurement]:
         raise KeyboardInterrupt
         yield
 
     bench = small
     for _ in range(RETRIES + 2):
-        bench = again(small)
+        bench = reopened(small)
         bench.measure = interrupt  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):
             bench.search()
-    again(small).search()
+    reopened(small).search()
     check_each_point_has_one_complete_trial(small)
 
 
@@ -260,14 +260,14 @@ def test_several_workers_never_take_the_same_point(
     assert bench.study.sampler.reach(bench.study).left == 1  # type: ignore[attr-defined]
 
 
-def test_a_worker_that_comes_too_late_fails_its_trial_in_one_line(
+def test_a_worker_that_gets_no_point_fails_its_trial_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FEW", 0)
     bench = Bench(tmp_path, **SMALL)
     for _ in range(POINTS - 1):
         bench.study.ask()
-    # It looked how far the study is before another worker took the last point but one.
+    # This worker read the progress before another one took the last point but one.
     monkeypatch.setattr(Grid, "reach", lambda sampler, study: Reach(passed=0, points=POINTS))
     bench.spec = replace(bench.spec, trials=2)
     trials = bench.search()
@@ -292,14 +292,14 @@ def test_no_trial_of_a_large_product_is_read_to_run_the_next(
     assert set(asked) == {(TrialState.WAITING,), (TrialState.RUNNING,)}
 
 
-def test_trials_end_a_replay_before_its_last_point(small: Bench) -> None:
+def test_the_number_of_trials_ends_a_sweep_before_its_last_point(small: Bench) -> None:
     small.spec = replace(small.spec, trials=5)
     assert len(small.search()) == 5
-    again(small).search()
+    reopened(small).search()
     check_each_point_has_one_complete_trial(small)
 
 
-def test_a_replay_never_stops_a_trial_early_and_gives_none_more_prompts(tmp_path: Path) -> None:
+def test_a_sweep_never_stops_a_trial_early_and_gives_none_more_prompts(tmp_path: Path) -> None:
     bench = Bench(tmp_path, **SMALL, req_score_loss=0.001)
 
     def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
@@ -317,7 +317,7 @@ def test_a_replay_never_stops_a_trial_early_and_gives_none_more_prompts(tmp_path
 
 
 def distinct(folder: Path, family: str, **changes: Any) -> Bench:
-    """A replay of distinct computations, on the shape of a family."""
+    """A sweep of distinct computations, on the shape of a model family."""
     bench = Bench(folder, **SMALL | {"distinct": True} | changes)
     pipeline = tiny(family)
     shape = shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor)
@@ -347,7 +347,7 @@ def test_each_distinct_computation_has_one_trial(family: str, tmp_path: Path) ->
     computations = {identity(one, shape, 20) for one in every}
     assert 10 < len(computations) < points.count
     bench.spec = replace(bench.spec, trials=7)
-    bench.search()  # and goes on:
+    bench.search()  # and continues:
     bench = distinct(tmp_path, family, **chosen)
     trials = bench.search()
     assert len(trials) == len(computations)
@@ -355,7 +355,7 @@ def test_each_distinct_computation_has_one_trial(family: str, tmp_path: Path) ->
     assert bench.study.sampler.reach(bench.study).left == 0  # type: ignore[attr-defined]
 
 
-def test_a_part_of_a_scattered_grid_has_every_value_about_as_often() -> None:
+def test_part_of_a_scattered_grid_contains_all_values_about_equally_often() -> None:
     points = Points(Space.of(StudySpec(sampler="grid")).offered())
     order = Scattered(count=points.count, seed=random.Random(1).randrange(100))
     part = [points[order[position]] for position in range(1000)]
@@ -365,5 +365,5 @@ def test_a_part_of_a_scattered_grid_has_every_value_about_as_often() -> None:
         assert max(often.values()) < 2.5 * min(often.values()), name
 
 
-def test_only_replays_come_to_an_end() -> None:
+def test_only_sweeps_are_exhaustive() -> None:
     assert not isinstance(optuna.samplers.RandomSampler(), Exhaustive)

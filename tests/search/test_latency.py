@@ -72,9 +72,9 @@ def test_a_few_timed_generations_predict_hundreds_of_speedups(shape: Shape) -> N
     timed = [machine.timed(one) for one in (Setting(), *chosen)]
     model.fit(timed, trials=[])
     true = np.array([machine.latency(Setting()) / machine.latency(one) for one in offered])
-    found = model.speedups(offered)
-    assert np.median(np.abs(found / true - 1)) < 0.05
-    assert spearmanr(found, true).statistic > 0.98
+    predicted = model.speedups(offered)
+    assert np.median(np.abs(predicted / true - 1)) < 0.05
+    assert spearmanr(predicted, true).statistic > 0.98
 
 
 def test_trials_correct_what_timed_steps_got_wrong(shape: Shape) -> None:

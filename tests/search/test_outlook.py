@@ -1,4 +1,4 @@
-"""What a replay would need, as it is said."""
+"""The sweep estimate: its text, and what it is computed from."""
 
 from datetime import datetime, timedelta
 from pathlib import Path

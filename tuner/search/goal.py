@@ -11,7 +11,7 @@ from tuner.spec import StudySpec
 from tuner.study.record import AGAIN, Result, Verification, best
 
 SPEED = "speed"
-ELSEWHERE = "its speed was measured on another machine or with other versions"
+OTHER_KEY = "its speed was measured on another machine or with other versions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Goal:
         """
         misses = self._missed(result)
         if self.has_target and not result.today and SPEED not in misses:
-            misses[SPEED] = Miss(name=SPEED, share=0.0, text=ELSEWHERE)
+            misses[SPEED] = Miss(name=SPEED, share=0.0, text=OTHER_KEY)
         return sorted(misses.values(), key=lambda miss: -miss.share)
 
     def _missed(self, result: Result) -> dict[str, Miss]:

@@ -11,7 +11,8 @@ from optuna.samplers import BaseSampler
 from tuner.sampler_table import sampler_row
 from tuner.search.frontier.candidates import Candidates
 from tuner.search.frontier.context import SearchContext
-from tuner.search.frontier.sampler import Bound, FrontierSampler
+from tuner.search.frontier.feasibility import Bound
+from tuner.search.frontier.sampler import FrontierSampler
 from tuner.search.frontier.speed_model import settings_to_time
 from tuner.search.problem import Problem
 from tuner.search.sweep.grid import grid

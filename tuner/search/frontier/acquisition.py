@@ -48,10 +48,10 @@ def hypervolume_improvement(
     `speedups` has the shape (settings,); `losses`, and what is returned, (settings, losses), where
     a setting has several losses that it may turn out to have.
     """
-    gains = np.zeros_like(losses)
+    improvement = np.zeros_like(losses)
     left = 1.0
     for speedup, loss in [*reversed(staircase(points)), (float("inf"), limit)]:
         width = np.clip(np.minimum(speedups, speedup) - left, 0, None)[:, None]
-        gains += width * np.clip(min(loss, limit) - losses, 0, None)
+        improvement += width * np.clip(min(loss, limit) - losses, 0, None)
         left = speedup
-    return gains
+    return improvement

@@ -1,7 +1,6 @@
-"""Our own sampler: speed is predicted, so only quality is learned, and only where it matters."""
+"""Our own sampler: speed is predicted, so that trials are spent on learning the quality only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
-from scipy.stats import norm
 
 from tuner.limits import Limits
 from tuner.search.frontier.acquisition import (
@@ -18,6 +16,7 @@ from tuner.search.frontier.acquisition import (
     hypervolume_improvement,
 )
 from tuner.search.frontier.context import Observation, SearchContext
+from tuner.search.frontier.feasibility import Bound, Feasibility
 from tuner.search.frontier.history import History, TrialHistory
 from tuner.search.frontier.quality_model import QualityModel
 from tuner.search.frontier.speed_model import SpeedModel, TimedSteps
@@ -28,34 +27,7 @@ from tuner.spec import Aim
 
 STOPPED_SHARE = 0.4  # of its prompts are spent on an infeasible trial, on average
 QUANTILES = (np.arange(16) + 0.5) / 16
-SURE = float(norm.ppf(0.975))  # standard errors under its limit, where a verdict is sure
-NEAR = 2.0  # in units of `QualityModel.reach`: a loss so near the limit has a typical error there
-MIN_NEAR = 3  # losses near the limit that are needed to know the typical error
 NEGLIGIBLE = 1e-9  # an improvement that is none
-
-Figure = tuple[Observation, float, float]  # a result, one of its figures, and its standard error
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bound:
-    """A limit of an extra metric."""
-
-    name: str
-    limit: float
-    above: bool  # the figure must be over the limit, not under it
-
-    @property
-    def sign(self) -> float:
-        """The factor that turns the figure into one of which less is better."""
-        return -1.0 if self.above else 1.0
-
-    def figures(self, results: Sequence[Observation]) -> list[Figure]:
-        """The metric's figures, less being better, of the results that have it."""
-        return [
-            (result, self.sign * result.others[self.name][0], result.others[self.name][1])
-            for result in results
-            if self.name in result.others
-        ]
 
 
 class FrontierSampler(BaseSampler, Ending):
@@ -106,23 +78,24 @@ class FrontierSampler(BaseSampler, Ending):
         self._aim = aim
         self._timed = list(timed)
         self._warm_start = list(warm_start)
-        self._num_samples = num_samples
-        self._max_samples = max_samples
         self._rng = np.random.default_rng(seed)
         self._independent = RandomSampler(seed)
         self._history = TrialHistory(self._limits, has_target=has_target)
         self._speed = SpeedModel(context.work)
         self._table = CandidateTable(context, self._speed)
         self._table.add(result.setting for result in warm_start if result.setting.accelerators)
-        summary = self._table.scale.summary
-        # Of the logarithm of measured over predicted speedup.
-        self._speed_error = QualityModel(0.0, unit=1.0, summary=summary)
-        figures = [(result, result.loss, result.error) for result in warm_start]
-        self._quality = self._warm_started(limit, figures, seed)
-        self._bounds = [
-            (bound, self._warm_started(bound.sign * bound.limit, bound.figures(warm_start), seed))
-            for bound in bounds
-        ]
+        # Models the logarithm of measured over predicted speedup.
+        self._speed_error = QualityModel(0.0, unit=1.0, summary=self._table.scale.summary)
+        self._feasibility = Feasibility(
+            context,
+            self._table,
+            limit=limit,
+            bounds=bounds,
+            warm_start=self._warm_start,
+            num_samples=num_samples,
+            max_samples=max_samples,
+            seed=seed or 0,
+        )
 
     def reseed_rng(self) -> None:
         """Seed from the operating system, in another worker."""
@@ -166,7 +139,7 @@ class FrontierSampler(BaseSampler, Ending):
         if not untried.any():
             return None
         speedups = self._predict_speedups(results)
-        self._fit_quality(results, history.running)
+        self._feasibility.fit(results, history.running)
         value = self._acquisition(speedups, results, untried)
         value = np.where(untried, value + 1e-12 * self._rng.random(len(value)), -1.0)
         return self._table.settings[int(np.argmax(value))]
@@ -179,48 +152,13 @@ class FrontierSampler(BaseSampler, Ending):
 
     def expected(self, settings: Sequence[Setting]) -> np.ndarray:
         """The expected score losses of settings."""
-        mean, _ = self._quality.predict(self._table.points_of(settings))
-        return self._quality.stretch(mean)
+        return self._feasibility.expected(settings)
 
     def _read(self, study: optuna.Study, number: int | None = None) -> History:
         """The study's trials; their settings have rows then."""
         history = self._history.read(study, number)
         self._table.add(history.settings)
         return history
-
-    def _warm_started(
-        self, limit: float, figures: Sequence[Figure], seed: int | None
-    ) -> QualityModel:
-        """A quality model whose prior mean is what the source study's figures predict."""
-        model = QualityModel(limit, seed=seed or 0, summary=self._table.scale.summary)
-        if not figures:
-            return model
-        reused = [
-            self._context.reuse(result.setting) if result.reused is None else result.reused
-            for result, _, _ in figures
-        ]
-        values, errors = np.array([numbers for _, *numbers in figures]).T
-        return model.warm_start(self._table.scale(reused), values, errors)
-
-    def _fit(self, model: QualityModel, figures: Sequence[Figure]) -> None:
-        model.fit(
-            self._table.points_of(result.setting for result, _, _ in figures),
-            np.array([value for _, value, _ in figures]),
-            np.array([error for _, _, error in figures]),
-        )
-
-    def _fit_quality(self, results: Sequence[Observation], running: Sequence[Setting]) -> None:
-        """Fit the model of the score loss, then again with the expected losses of the running."""
-        figures = [(result, result.loss, result.error) for result in results]
-        if figures:
-            self._fit(self._quality, figures)
-        if running:
-            expected = zip(running, map(float, self.expected(running)), strict=True)
-            figures += [
-                (Observation(setting=setting, loss=loss, error=0.0), loss, 0.0)
-                for setting, loss in expected
-            ]
-            self._fit(self._quality, figures)
 
     def _predict_speedups(self, results: Sequence[Observation]) -> np.ndarray:
         """The speedup of every row: measured where it was, else predicted."""
@@ -255,17 +193,14 @@ class FrontierSampler(BaseSampler, Ending):
         self, speedups: np.ndarray, results: Sequence[Observation], untried: np.ndarray
     ) -> np.ndarray:
         """The expected improvement by each row; with the aim `max` for the prompts it costs."""
-        mean, deviation = self._quality.predict(self._table.points)
-        within = self._probability_within_bounds(results)
-        threshold = np.array(self._limits.score_loss - self._margin(results))
-        feasible = norm.cdf((self._quality.squeeze(threshold) - mean) / deviation) * within
+        feasible = self._feasibility.surely_within_all()
         rows = self._table.rows([result for result in results if result.current])
         done = [row for row in rows if self._table.is_inside(row)]
         value: np.ndarray
         if self._aim == "max":
             value = feasible * expected_improvement(speedups, speedups[done], feasible[done])
         if self._aim == "front" or not (value[untried] > NEGLIGIBLE).any():
-            value = within * self._area_improvement(speedups, mean, deviation, done)
+            value = self._feasibility.within_bounds() * self._area_improvement(speedups, done)
         if not (value[untried] > NEGLIGIBLE).any():
             # Nothing is faster than the baseline: look for what is nearest to it.
             value = feasible * expected_improvement(
@@ -275,53 +210,16 @@ class FrontierSampler(BaseSampler, Ending):
             value = value / (feasible + (1 - feasible) * STOPPED_SHARE)
         return value
 
-    def _probability_within_bounds(self, results: Sequence[Observation]) -> np.ndarray:
-        """The probability, for each row, that the extra metrics are within their limits."""
-        probability = np.ones(len(self._table.settings))
-        for bound, model in self._bounds:
-            figures = bound.figures(results)
-            if figures:
-                self._fit(model, figures)
-            mean, deviation = model.predict(self._table.points)
-            probability *= norm.cdf(-mean / deviation)
-        return probability
-
-    def _margin(self, results: Sequence[Observation]) -> float:
-        """How far under the limit a loss must be to be surely so at `max_samples` prompts.
-
-        A setting whose verdict stays inconclusive is no good answer, and there may be many such.
-        The margin follows from the standard errors of losses near the limit: first those of trials
-        with at least half of `num_samples`, because fewer prompts misjudge their own scatter; then
-        the source study's; then all.
-        """
-        half = (self._num_samples or 0) / 2
-        for known, least in ((results, half), (self._warm_start, half), (results, 0.0)):
-            errors = [
-                result.error * self._share(result) ** 0.5
-                for result in known
-                if abs(result.loss - self._limits.score_loss) < NEAR * self._quality.reach
-                and (result.prompts or least) >= least
-            ]
-            if len(errors) >= MIN_NEAR:
-                return SURE * float(np.median(errors))
-        return 0.0
-
-    def _share(self, result: Observation) -> float:
-        """What share of `max_samples` a result is of; 1 where either is unknown."""
-        if not result.prompts or not self._max_samples:
-            return 1.0
-        return min(1.0, result.prompts / self._max_samples)
-
-    def _area_improvement(
-        self, speedups: np.ndarray, mean: np.ndarray, deviation: np.ndarray, done: list[int]
-    ) -> np.ndarray:
+    def _area_improvement(self, speedups: np.ndarray, done: list[int]) -> np.ndarray:
         """The expected gain in the area between the front, a speedup of 1 and the limit."""
+        limit = self._limits.score_loss
+        expected = self._feasibility.mean_losses()
         measured = [
-            (speedups[row], float(self._quality.stretch(mean[row])))
+            (speedups[row], float(expected[row]))
             for row in done
-            if mean[row] < 0 and speedups[row] > 1
+            if expected[row] < limit and speedups[row] > 1
         ]
-        losses = self._quality.stretch(mean[:, None] + deviation[:, None] * norm.ppf(QUANTILES))
-        gains = hypervolume_improvement(speedups, losses, measured, self._limits.score_loss)
-        expected: np.ndarray = gains.mean(axis=1)
-        return expected
+        losses = self._feasibility.losses_at(QUANTILES)
+        improvement = hypervolume_improvement(speedups, losses, measured, limit)
+        mean: np.ndarray = improvement.mean(axis=1)
+        return mean

@@ -118,8 +118,8 @@ def settings_to_time(
         information += kinds[part].T @ kinds[part]
     chosen: list[Setting] = []
     while offered and len(chosen) < count:
-        gains = np.log1p(((kinds @ np.linalg.inv(information)) * kinds).sum(axis=1))
-        gain = {setting: float(gains[part].sum()) for setting, part in offered.items()}
+        added = np.log1p(((kinds @ np.linalg.inv(information)) * kinds).sum(axis=1))
+        gain = {setting: float(added[part].sum()) for setting, part in offered.items()}
         best = max(gain, key=lambda setting: gain[setting])
         if gain[best] < MIN_INFORMATION:
             break

@@ -95,7 +95,7 @@ class Grid(Sweep):
 class DistinctGrid(Grid):
     """The first point of each distinct computation, in the same order.
 
-    Whether a computation had a trial is looked up in the database by a digest; none is kept in
+    Whether a computation had a trial is looked up in the database by a digest, and not held in
     memory.
     """
 
