@@ -16,9 +16,9 @@ from tuner.measure.lock import device_lock
 from tuner.picture_strips import check_folder
 from tuner.plans.plan import check_resolution, shape_of
 from tuner.prompts import prompt_set
+from tuner.sampler_table import sampler_row
 from tuner.schedulers import check_steps, set_scheduler
 from tuner.search.runner.observer import Observer
-from tuner.search.samplers import known
 from tuner.search.space import Space
 from tuner.spec import StudySpec
 from tuner.storage.address import check_address
@@ -103,7 +103,7 @@ class Session:
         observer = observer or Observer()
         check_address(spec.storage)
         check_folder(self._pictures)
-        known(spec.sampler)
+        sampler_row(spec.sampler)
         # Taken before the model is loaded: a run that waits leaves the device's memory alone.
         device = device_named(spec.device)
         with device_lock(device, observer.notice):

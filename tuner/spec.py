@@ -9,15 +9,12 @@ from typing import Any, Literal, get_args
 from tuner import registry
 from tuner.accelerators import Accelerator, Knob, Value
 from tuner.errors import UsageError
+from tuner.sampler_table import sweep_named
 from tuner.schedulers import name_of
 
 Aim = Literal["max", "front"]
 
 SEEDS = 2**32  # seeds are from 0 to this, exclusive; samplers take no greater ones
-SWEEPS = (
-    "grid",
-    "walk",
-)  # samplers that go through all combinations of values, with every accelerator on
 DEFAULT_TRIALS = 100  # of a search
 LISTS = ("search_targets", "metrics")
 TEXTS = ("pipe", "sched", "sampler", "aim", "storage", "device", "dtype", "prompts", "model")
@@ -185,9 +182,8 @@ class StudySpec:
 
     @property
     def sweep(self) -> str | None:
-        """The sampler's name where it is one of `SWEEPS`."""
-        name = registry.plain(self.sampler)
-        return name if name in SWEEPS else None
+        """The sampler's name where it goes through a whole product."""
+        return sweep_named(self.sampler)
 
     @property
     def accelerators(self) -> list[type[Accelerator]]:

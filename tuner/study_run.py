@@ -15,16 +15,17 @@ from tuner.measure.evaluation import Evaluation
 from tuner.measure.measurement import Measurement
 from tuner.picture_strips import PictureFolder
 from tuner.plans.plan import shape_of
+from tuner.sampler_table import sampler_row
 from tuner.search.deadline import Deadline
 from tuner.search.frontier.speed_model import TimedSteps
-from tuner.search.frontier.transfer import related
+from tuner.search.frontier.transfer import source_study
 from tuner.search.goal import Goal
 from tuner.search.problem import Problem
 from tuner.search.runner.observer import Observer
 from tuner.search.runner.progress import is_done
 from tuner.search.runner.run import Search
 from tuner.search.runner.verify import verify
-from tuner.search.samplers import LEARNS, RACES, known, sampler
+from tuner.search.samplers import sampler
 from tuner.search.space import Space
 from tuner.search.sweep.estimate import SweepEstimate, recent_s
 from tuner.search.sweep.grid import FEW
@@ -99,15 +100,15 @@ class StudyRun:
         self, problem: Problem, first: list[Setting]
     ) -> tuple[Problem, list[Setting]]:
         """The problem with what another study has found, and the settings to begin with."""
-        if known(self.spec.sampler) not in LEARNS:  # a long sweep is not read
+        if not sampler_row(self.spec.sampler).warm_starts:  # a long sweep is not read
             return problem, first
-        source = related(self.study, self.storage, problem) if self.spec.transfer else None
+        source = source_study(self.study, self.storage, problem) if self.spec.transfer else None
         if source is not None:
             self.observer.notice(
                 f"warm start from {source.name} ({len(source.observations)} settings); "
                 "transfer = false disables it"
             )
-            problem = replace(problem, related=source.observations)
+            problem = replace(problem, warm_start=source.observations)
             first = first if source.best is None else [source.best]
         measured = [result.setting for result in read_results(self.study)]
         return replace(problem, known=measured if self.study.trials else first), first
@@ -124,7 +125,7 @@ class StudyRun:
             canonical=problem.canonical,
             trials=spec.trials,
             samples=spec.num_samples,
-            max_samples=None if spec.sweep else problem.prompts,
+            max_samples=None if spec.sweep else problem.max_samples,
             stops_early=self._stops_early,
             resolves_at_once=self._stops_early and spec.aim == "front",
             first=first,
@@ -188,8 +189,8 @@ class StudyRun:
             distinct=spec.distinct,
             aim=spec.aim,
             has_target=self._goal.has_target,
-            samples=spec.num_samples,
-            prompts=len(evaluation.prompts) + len(evaluation.more_prompts),
+            num_samples=spec.num_samples,
+            max_samples=len(evaluation.prompts) + len(evaluation.more_prompts),
         )
 
     @cached_property
@@ -198,7 +199,7 @@ class StudyRun:
 
     @property
     def _stops_early(self) -> bool:
-        return known(self.spec.sampler) in RACES
+        return sampler_row(self.spec.sampler).stops_early
 
     @property
     def _has_many_points(self) -> bool:

@@ -18,9 +18,9 @@ from bench.lib.replay import BATCH, LIMIT, MORE, PROMPTS, SCATTER, TableSearch, 
 from tuner.accelerators import Value
 from tuner.search.frontier.context import Observation
 from tuner.search.frontier.sampler import FrontierSampler
-from tuner.search.frontier.speed_model import TimedSteps, to_time
-from tuner.search.samplers import TO_TIME
-from tuner.search.sweep.walk import gentle_knobs, is_bolder, loops
+from tuner.search.frontier.speed_model import TimedSteps, settings_to_time
+from tuner.search.samplers import TIMED_SETTINGS
+from tuner.search.sweep.walk import inverted_knobs, is_more_aggressive, loops
 from tuner.setting import Setting
 from tuner.spec import Aim
 from tuner.storage.log import log_of
@@ -93,9 +93,9 @@ def frontier(
         aim=aim,
         seed=seed,
         timed=timed,
-        related=related,
-        samples=PROMPTS,
-        prompts=PROMPTS + MORE,
+        warm_start=related,
+        num_samples=PROMPTS,
+        max_samples=PROMPTS + MORE,
     )
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     search.run(study, trials, first=first, whole=whole, resolves=resolves)
@@ -108,7 +108,7 @@ def probes(truth: TruthTable, search: TableSearch, measured: Sequence[Setting]) 
     The speedups of those `measured` are known, or going to be.
     """
     found = []
-    chosen = to_time(truth.table.settings, truth.context.work, TO_TIME, measured)
+    chosen = settings_to_time(truth.table.settings, truth.context.work, TIMED_SETTINGS, measured)
     for setting in (Setting(), *chosen) if chosen else ():
         seconds = np.array(truth.sums.steps(setting))
         steps = seconds * np.exp(search.random.normal(0, 3 * SCATTER, len(seconds)))
@@ -122,14 +122,14 @@ def old_order(
 ) -> TableSearch:
     """The old script's walk (`tuner.search.sweep.walk`)."""
     search = TableSearch(truth, seed)
-    points, gentle = loops(truth.offered), gentle_knobs()
+    points, inverted = loops(truth.offered), inverted_knobs()
     best: tuple[float, dict[str, Value]] | None = None
     done: set[int] = set()
     for number in range(points.count):
         if search.trials >= trials or (search.arrived and not whole):
             break
         point = points[number]
-        if best is not None and not is_bolder(point, best[1], gentle):
+        if best is not None and not is_more_aggressive(point, best[1], inverted):
             continue
         places = (values.index(point[name]) for name, values in truth.offered.items())
         row = truth.by_index[tuple(places)]

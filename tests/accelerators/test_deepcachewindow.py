@@ -6,8 +6,9 @@ from tests.accelerators.upstream import ours
 from tests.helpers.pipelines import STEPS, same, tiny
 from tuner.accelerators.deepcache import DeepCache
 from tuner.accelerators.deepcachewindow import DeepCacheWindow
+from tuner.canonical import canonical
 from tuner.plans.plan import plan_of, shape_of
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])

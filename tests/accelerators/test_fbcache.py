@@ -14,8 +14,9 @@ from tests.accelerators.upstream import ours
 from tests.helpers.pipelines import PROMPTS, STEPS, double, new, new_double, pictures, same, tiny
 from tuner.accelerators.fbcache import FirstBlockCache
 from tuner.applying.applied import applied
+from tuner.canonical import canonical
 from tuner.plans.plan import shape_of
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting
 
 BETWEEN = 0.1425  # between the first change of the second picture and that of its batch
 

@@ -10,8 +10,9 @@ from diffusers.models import CacheMixin
 from tests.accelerators.upstream import ours
 from tests.helpers.pipelines import new, new_double, pictures, same, tiny
 from tuner.accelerators.taylorseer import TaylorSeer
+from tuner.canonical import canonical
 from tuner.plans.plan import shape_of
-from tuner.setting import Setting, canonical
+from tuner.setting import Setting
 
 ATTENTIONS = [r"transformer_blocks\.\d+\.attn[12]"]
 

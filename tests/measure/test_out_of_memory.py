@@ -90,7 +90,10 @@ def test_a_setting_out_of_memory_is_left_out_of_the_timed_steps(
 ) -> None:
     with full(evaluation.pipeline):
         assert timed_steps([SETTING], evaluation, store) == []
-    assert [timed.setting for timed in timed_steps([SETTING], evaluation, store)] == [Setting(), SETTING]
+    assert [timed.setting for timed in timed_steps([SETTING], evaluation, store)] == [
+        Setting(),
+        SETTING,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -89,16 +89,16 @@ def test_what_a_replay_will_need_is_said_before_it_starts(folder: Path, session:
     watch = Count()
     session.run(spec(folder, **TWO), watch)
     (line,) = watch.lines
-    assert line.startswith("2 points, 2 left: at the baseline's 0.")
+    assert line.startswith("2 points, 2 left: about 0 min")
     # A warm-up of 2, 4 prompts, and 2 of the baseline by turns.
-    assert "s per image and 8 images a trial about 0 min" in line
+    assert "s per image and 8 images a trial, less" in line
     assert line.endswith(
-        "less where settings are faster and more for scoring; 0.1 MB of the database"
+        "less where settings are faster and more for scoring; 0.1 MB in the database"
     )
     watch = Count()
     session.run(spec(folder, **TWO), watch)
     (line,) = watch.lines
-    assert re.match(r"2 points, 0 left: at the [\d.]+ s of a trial so far about 0 min 0 s;", line)
+    assert re.match(r"2 points, 0 left: about 0 min 0 s at [\d.]+ s per trial so far;", line)
 
 
 def test_a_replay_is_shown_and_exported_like_a_search(

@@ -1,4 +1,4 @@
-"""The flat space: settings to numbers and back."""
+"""The flat space: encoding settings as numbers and decoding them."""
 
 import random
 from functools import partial
@@ -26,7 +26,7 @@ WHOLE = Space.of(StudySpec(pipe="miniature"))
 TARGETS = [chosen for count in (1, 2, 3) for chosen in combinations(ACCELERATORS, count)]
 
 
-def test_known_good_settings_come_back_from_their_numbers() -> None:
+def test_known_good_settings_are_decoded_from_their_numbers() -> None:
     known = WHOLE.known_good()
     assert len(known) >= 10
     for setting in known:
@@ -34,7 +34,7 @@ def test_known_good_settings_come_back_from_their_numbers() -> None:
 
 
 @given(settings())
-def test_any_setting_comes_back_from_its_numbers(setting: Setting) -> None:
+def test_any_setting_is_decoded_from_its_numbers(setting: Setting) -> None:
     assert WHOLE.holds(setting)
     flat = WHOLE.flat(setting)
     assert WHOLE.setting(flat) == setting
@@ -43,13 +43,13 @@ def test_any_setting_comes_back_from_its_numbers(setting: Setting) -> None:
 
 
 @given(settings())
-def test_a_trial_that_is_told_a_settings_numbers_suggests_it(setting: Setting) -> None:
+def test_a_trial_with_a_settings_numbers_suggests_it(setting: Setting) -> None:
     trial = optuna.trial.FixedTrial(WHOLE.flat(setting))
     assert WHOLE.suggest(trial) == setting
 
 
 @pytest.mark.parametrize("targets", TARGETS, ids="+".join)
-def test_a_sampler_only_names_what_the_study_asks_for(targets: tuple[str, ...]) -> None:
+def test_a_sampler_proposes_only_accelerators_of_the_study(targets: tuple[str, ...]) -> None:
     space = Space.of(StudySpec(pipe="miniature", search_targets=targets))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     seen = [space.suggest(study.ask()) for _ in range(60)]
@@ -62,14 +62,14 @@ def test_a_sampler_only_names_what_the_study_asks_for(targets: tuple[str, ...]) 
         assert space.holds(setting)
 
 
-def test_known_good_settings_cover_every_combination_once_before_any_second() -> None:
+def test_known_good_settings_cover_every_combination_before_repeating_one() -> None:
     names = [setting.combination for setting in WHOLE.known_good()]
     assert len(set(names[:7])) == 7
     assert len(set(WHOLE.known_good())) == len(names)
 
 
 def space_on(family: str, **changes: Any) -> Space:
-    """A study's space on a tiny pipeline, with what it computes there."""
+    """A study's space for a tiny pipeline of a family, with its canonical form."""
     spec = StudySpec(**{"pipe": "miniature", "steps": 20} | changes)
     shape = shape_of(tiny(family), spec.resolution or 16)
     return Space.of(spec, partial(canonical, shape=shape, steps=spec.steps))
@@ -84,7 +84,7 @@ def test_each_known_good_setting_is_a_computation_of_its_own(family: str, steps:
     assert len(set(computed)) == len(computed)
 
 
-def test_on_sdxl_no_first_trial_goes_to_merging_nothing() -> None:
+def test_on_sdxl_no_known_good_setting_merges_nothing() -> None:
     names = {setting.combination for setting in space_on("sdxl").known_good()}
     assert names == {"deepcache", "tgate", "deepcache+tgate"}
     assert "tome" in {setting.combination for setting in space_on("sd").known_good()}
@@ -119,11 +119,11 @@ def test_a_space_with_nothing_to_try_is_refused(
 
 def test_a_space_with_one_setting_to_try_is_not_refused() -> None:
     space_on("sd", steps=2, search_targets=("deepcache",)).check_something_to_try(2)
-    space_on("sd", steps=1).check_something_to_try(1)  # merging is left
+    space_on("sd", steps=1).check_something_to_try(1)  # token merging is left
     space_on("sdxl", search_targets=("tome",)).check_something_to_try(20)
 
 
-def test_the_whole_space_is_the_old_scripts_and_off() -> None:
+def test_the_whole_space_is_the_old_scripts_with_off() -> None:
     flat = {name: (d.low, d.high, d.step) for name, d in WHOLE.distributions().items()}
     assert flat == {
         "deepcache.cache_interval": (1, 5, 1),
@@ -142,7 +142,7 @@ def test_the_whole_space_is_the_old_scripts_and_off() -> None:
     st.sets(st.sampled_from([0.05, 0.15, 0.4, 0.5, 0.75]), min_size=1),
     st.integers(0, 1000),
 )
-def test_narrowed_knobs_are_all_that_is_suggested(
+def test_only_values_of_narrowed_knobs_are_suggested(
     intervals: set[int], ratios: set[float], seed: int
 ) -> None:
     knobs = {
@@ -168,12 +168,12 @@ NARROW = {
 }
 
 
-def test_what_narrowed_knobs_offer_is_known_by_what_it_computes(tmp_path: Path) -> None:
+def test_settings_of_narrowed_knobs_are_compared_by_what_they_compute(tmp_path: Path) -> None:
     problem = Bench(tmp_path, steps=20, search_targets=("deepcache", "tgate"), knobs=NARROW).problem
     space = problem.space
     candidates = Candidates(space, problem.canonical).settings
-    lacking = [one for one in candidates if space.own(one) != one]
-    assert 0 < len(lacking) < len(candidates)
+    not_offered = [one for one in candidates if space.equivalent(one) != one]
+    assert 0 < len(not_offered) < len(candidates)
     for one in candidates:
         assert space.holds(one)
         flat = space.flat(one)
@@ -183,17 +183,19 @@ def test_what_narrowed_knobs_offer_is_known_by_what_it_computes(tmp_path: Path) 
     assert not space.holds(Setting.of({"tgate": warm}))
 
 
-def test_what_lies_around_a_setting_is_of_narrowed_knobs(tmp_path: Path) -> None:
+def test_the_neighbours_of_a_setting_are_of_narrowed_knobs(tmp_path: Path) -> None:
     problem = Bench(tmp_path, steps=20, search_targets=("deepcache", "tgate"), knobs=NARROW).problem
     candidates = Candidates(problem.space, problem.canonical)
-    three = Setting.of({"deepcache": {"cache_interval": 3, "cache_branch_id": 1}})  # it has 2 and 5
+    three = Setting.of(
+        {"deepcache": {"cache_interval": 3, "cache_branch_id": 1}}
+    )  # the knob offers 2 and 5
     for one in [three, *candidates.settings[::5]]:
-        beside = candidates.around(one)
-        assert beside
-        assert set(beside) <= set(candidates.settings)
+        neighbours = candidates.neighbours(one)
+        assert neighbours
+        assert set(neighbours) <= set(candidates.settings)
 
 
-def test_one_study_takes_wider_narrower_and_gappy_knobs_in_turn(tmp_path: Path) -> None:
+def test_one_study_accepts_wider_narrower_and_gappy_knobs_in_turn(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'one.db'}"
     study = optuna.create_study(
         storage=storage, sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=1)
@@ -214,12 +216,12 @@ def test_one_study_takes_wider_narrower_and_gappy_knobs_in_turn(tmp_path: Path) 
         study.tell(trial, rng.random())
 
 
-def test_of_two_that_occupy_the_same_part_the_first_is_on() -> None:
+def test_of_two_accelerators_on_the_same_part_the_first_is_on() -> None:
     space = Space.of(StudySpec(pipe="miniature", search_targets=("deepcache", "tgate", "pab")))
     names = {setting.combination for setting in space.known_good()}
     assert names == {"deepcache", "tgate", "pab", "deepcache+tgate", "deepcache+pab"}
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    found = {space.suggest(study.ask()).combination for _ in range(60)}
-    assert {"deepcache+tgate", "deepcache+pab"} <= found
+    combinations_seen = {space.suggest(study.ask()).combination for _ in range(60)}
+    assert {"deepcache+tgate", "deepcache+pab"} <= combinations_seen
     both = {name: values[1] for name, values in space.offered().items()}
     assert space.setting(both).combination == "deepcache+tgate"

@@ -38,7 +38,7 @@ def answer(study: optuna.Study, goal: Goal) -> list[str]:
 def _blocking_limits(goal: Goal, results: list[Result], closest: Result) -> str:
     blocking = [
         f"blocking limit: {miss.name}; {result.setting} misses only this ({miss.text})"
-        for miss, result in goal.obstacles(results)
+        for miss, result in goal.blocking_limits(results)
     ]
     if blocking:
         return "; ".join(blocking)

@@ -1,1 +1,1 @@
-"""Many trials: space, sampler, goal and the loop. Knows nothing of how a picture is made."""
+"""Many trials: space, goal, samplers and the runner. Knows nothing of how a picture is made."""

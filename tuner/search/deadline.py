@@ -1,4 +1,4 @@
-"""When the time of a search is up."""
+"""The deadline of a search."""
 
 from dataclasses import dataclass
 from time import monotonic
@@ -7,21 +7,21 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Deadline:
-    """A moment on the monotonic clock; None where there is no hurry."""
+    """A moment on the monotonic clock; None where there is no deadline."""
 
     at: float | None
 
     @classmethod
     def after(cls, seconds: float | None) -> Self:
-        """So many seconds from now."""
+        """The deadline in so many seconds from now; none where `seconds` is None."""
         return cls(None if seconds is None else monotonic() + seconds)
 
     @property
     def left(self) -> float | None:
-        """The seconds until it, none after it; None where there is no hurry."""
+        """The seconds that are left, 0 once it has passed; None where there is no deadline."""
         return None if self.at is None else max(0.0, self.at - monotonic())
 
     @property
     def passed(self) -> bool:
-        """Whether the time is up."""
+        """Whether the deadline has passed."""
         return self.left == 0

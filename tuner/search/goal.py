@@ -1,4 +1,4 @@
-"""What a search is after, whether a result is it, and what it lacks where it is not."""
+"""The goal of a search: whether a result meets it, and which limits block it where it does not."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,36 +11,38 @@ from tuner.spec import StudySpec
 from tuner.study.results import VERIFICATION, Result, Verification, fastest_feasible
 
 SPEED = "speed"
-ELSEWHERE = "its speed was measured on another machine or with other versions"
+OTHER_KEY = "its speed was measured on another machine or with other versions"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Miss:
-    """One thing that was asked of a result and that it does not keep.
+    """A target or limit that a result does not meet.
 
-    `share` is of what was asked: 0.1 takes a tenth longer, or is off a limit by a tenth of it.
+    `share` is by how much, relative to what was asked: at 0.1 an image takes a tenth longer than
+    asked, or a figure is off its limit by a tenth of the limit.
     """
 
-    name: str  # the speed, the score loss, or a metric beside the score
+    name: str  # 'speed', 'score loss', the name of an extra metric, or `VERIFICATION`
     share: float
-    text: str  # for people: '1.42× where 2× is asked'
+    text: str  # as it is displayed: '1.42× where 2× is asked'
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """Fastest within the limits, or the first that meets a target as well.
+    """The fastest result within the limits or, with a target, the first that meets that too.
 
-    Of the accelerators that may be on: a study may have results of others, from another day.
+    Only results whose accelerators are all requested count: a study may have results with others,
+    from an earlier request.
     """
 
     limits: Limits
     speedup: float | None = None
     latency_s: float | None = None
-    accelerators: frozenset[str] | None = None  # that may be on; all where None
+    accelerators: frozenset[str] | None = None  # that are requested; all where None
 
     @classmethod
     def of(cls, spec: StudySpec) -> "Goal":
-        """The goal that a study asks for."""
+        """The goal in a study's specification."""
         return cls(
             limits=Limits.of(spec),
             speedup=spec.req_speedup,
@@ -50,7 +52,7 @@ class Goal:
 
     @classmethod
     def of_request(cls, request: Mapping[str, Any]) -> "Goal":
-        """The goal that a stored study was last asked for."""
+        """The goal in the last request that is stored with a study."""
         return cls(
             limits=Limits.of_request(request),
             speedup=request.get("req_speedup"),
@@ -60,59 +62,64 @@ class Goal:
 
     @property
     def has_target(self) -> bool:
-        """Whether the search stops at the first result that is good enough."""
+        """Whether the search stops at the first result that meets the goal."""
         return self.speedup is not None or self.latency_s is not None
 
     def met_by(self, result: Result) -> bool:
-        """Feasible, and as fast as asked in every respect; where measured again, there too.
+        """Whether a result is feasible and as fast as asked, in its verification too if it has one.
 
-        A target is met by nothing but what was timed on the machine and with the versions of today.
+        A target is met only by a speedup that was measured under the current latency key.
         """
-        return self._may_be_handed_over(result) and not self.misses(result)
+        return self._is_eligible(result) and not self.misses(result)
 
     def may_be_met_by(self, result: Result) -> bool:
-        """Whether it meets the goal, or may do so once its speed is measured here and now."""
-        return self._may_be_handed_over(result) and not self._missed(result)
+        """Whether it meets the goal, or may meet it once timed under the current latency key."""
+        return self._is_eligible(result) and not self._missed(result)
 
-    def _may_be_handed_over(self, result: Result) -> bool:
+    def _is_eligible(self, result: Result) -> bool:
+        """Whether it accelerates anything, by requested accelerators only."""
         return bool(result.setting.accelerators) and self.admits(result)
 
     def admits(self, result: Result) -> bool:
-        """Whether all its accelerators may be on."""
+        """Whether all its accelerators are requested."""
         return self.accelerators is None or self.accelerators.issuperset(result.setting.params)
 
-    def admitted(self, found: Iterable[Result]) -> list[Result]:
-        """The results all of whose accelerators may be on."""
-        return [one for one in found if self.admits(one)]
+    def admitted(self, results: Iterable[Result]) -> list[Result]:
+        """The results all of whose accelerators are requested."""
+        return [result for result in results if self.admits(result)]
 
     def misses(self, result: Result) -> list[Miss]:
-        """What a result does not keep, worst first; each in the worse of its two measurements.
+        """The targets and limits that a result does not meet, worst first.
 
-        A speedup and a latency that are both asked are one thing, the one that is missed by more.
-        With a target, a speed that was not measured here and now is a miss of its own.
+        Of a trial and its verification the worse one counts. Of a required speedup and a required
+        latency only the one that is missed by more is listed. With a target, a speedup that was
+        not measured under the current latency key is a miss of its own.
         """
-        found = self._missed(result)
-        if self.has_target and not result.current and SPEED not in found:
-            found[SPEED] = Miss(name=SPEED, share=0.0, text=ELSEWHERE)
-        return sorted(found.values(), key=lambda miss: -miss.share)
+        misses = self._missed(result)
+        if self.has_target and not result.current and SPEED not in misses:
+            misses[SPEED] = Miss(name=SPEED, share=0.0, text=OTHER_KEY)
+        return sorted(misses.values(), key=lambda miss: -miss.share)
 
     def _missed(self, result: Result) -> dict[str, Miss]:
-        """What the figures do not keep, wherever the speed was measured last."""
-        found: dict[str, Miss] = {}
+        """The misses of a result by their names, under whichever latency key it was timed."""
+        worst: dict[str, Miss] = {}
         if result.failed_again is not None:
-            found[VERIFICATION] = Miss(name=VERIFICATION, share=inf, text=result.failed_again)
+            worst[VERIFICATION] = Miss(name=VERIFICATION, share=inf, text=result.failed_again)
         misses = [*self._too_slow(result), *self._over_limits(result)]
-        again = result.verified
-        if again is not None:
-            both = [*(self._too_slow(again) if again.current else ()), *self._over_limits(again)]
-            misses += [replace(one, text=f"{one.text} when measured again") for one in both]
+        verified = result.verified
+        if verified is not None:
+            too_slow = self._too_slow(verified) if verified.current else ()
+            misses += [
+                replace(miss, text=f"{miss.text} when verified")
+                for miss in (*too_slow, *self._over_limits(verified))
+            ]
         for miss in misses:
-            if miss.name not in found or miss.share > found[miss.name].share:
-                found[miss.name] = miss
-        return found
+            if miss.name not in worst or miss.share > worst[miss.name].share:
+                worst[miss.name] = miss
+        return worst
 
-    def _too_slow(self, one: Result | Verification) -> Iterator[Miss]:
-        speedup, latency_s = one.speedup.value, one.latency_s
+    def _too_slow(self, measured: Result | Verification) -> Iterator[Miss]:
+        speedup, latency_s = measured.speedup.value, measured.latency_s
         if self.speedup is not None and speedup < self.speedup:
             text = f"{speedup:.2f}× where {self.speedup:g}× is asked"
             yield Miss(name=SPEED, share=self.speedup / speedup - 1, text=text)
@@ -120,52 +127,57 @@ class Goal:
             text = f"{latency_s:.3f} s per image where {self.latency_s:g} s is asked"
             yield Miss(name=SPEED, share=latency_s / self.latency_s - 1, text=text)
 
-    def _over_limits(self, one: Result | Verification) -> Iterator[Miss]:
-        for name in self.limits.missed(one.score_loss.value, one.fidelity):
+    def _over_limits(self, measured: Result | Verification) -> Iterator[Miss]:
+        for name in self.limits.missed(measured.score_loss.value, measured.fidelity):
             if name in self.limits.others:
                 metric = registry.get("metrics", name)
-                value, limit = one.fidelity[name].value, self.limits.others[name]
+                value, limit = measured.fidelity[name].value, self.limits.others[name]
                 side = "over" if metric.above else "under"
                 text = f"{metric.figure} {value:.3g} where {side} {limit:g} is asked"
             else:
-                value, limit = one.score_loss.value, self.limits.score_loss
+                value, limit = measured.score_loss.value, self.limits.score_loss
                 text = f"{name} {value:.2%} where under {100 * limit:.3g}% is asked"
             yield Miss(name=name, share=abs(value - limit) / (abs(limit) or 1.0), text=text)
 
-    def reached(self, found: list[Result]) -> Result | None:
+    def reached(self, results: list[Result]) -> Result | None:
         """The fastest result that meets the goal."""
-        return fastest_feasible([one for one in found if self.met_by(one)], self.limits)
+        return fastest_feasible([result for result in results if self.met_by(result)], self.limits)
 
-    def candidate(self, found: list[Result]) -> Result | None:
-        """The fastest result that meets the goal, or may do so when it is measured now."""
-        return fastest_feasible([one for one in found if self.may_be_met_by(one)], self.limits)
+    def candidate(self, results: list[Result]) -> Result | None:
+        """The fastest result that meets the goal, or may do so when it is timed again."""
+        return fastest_feasible(
+            [result for result in results if self.may_be_met_by(result)], self.limits
+        )
 
-    def closest(self, found: list[Result]) -> Result | None:
-        """The accelerated result whose worst miss is the smallest share of what was asked.
+    def closest(self, results: list[Result]) -> Result | None:
+        """The accelerated result whose worst miss is the smallest relative to what was asked.
 
-        So 1.9× of 2× with a loss of 2.1 % of 2 % is closer than what keeps one and is far from the
-        other. Of equal ones the next worst miss decides, then the speedup.
+        So 1.9× of 2× with a loss of 2.1 % of 2 % is closer than a result that meets one and is far
+        from the other. Of equal ones the next worst miss decides, then the speedup.
         """
 
-        def away(one: Result) -> tuple[list[float], float]:
-            return [miss.share for miss in self.misses(one)], -one.speedup.value
+        def distance(result: Result) -> tuple[list[float], float]:
+            return [miss.share for miss in self.misses(result)], -result.speedup.value
 
-        accelerated = [one for one in found if one.setting.accelerators]
-        return min(accelerated, key=away, default=None)
+        accelerated = [result for result in results if result.setting.accelerators]
+        return min(accelerated, key=distance, default=None)
 
-    def obstacles(self, found: list[Result]) -> list[tuple[Miss, Result]]:
-        """What stands in the way: each thing that is all some result misses, and by the least."""
+    def blocking_limits(self, results: list[Result]) -> list[tuple[Miss, Result]]:
+        """Each target or limit that is the only miss of some result, with the nearest such result.
+
+        If it were dropped or relaxed, that result would meet the goal.
+        """
         nearest: dict[str, tuple[Miss, Result]] = {}
-        for one in found:
-            misses = self.misses(one)
-            if one.setting.accelerators and len(misses) == 1:
+        for result in results:
+            misses = self.misses(result)
+            if result.setting.accelerators and len(misses) == 1:
                 (miss,) = misses
                 if miss.name not in nearest or miss.share < nearest[miss.name][0].share:
-                    nearest[miss.name] = miss, one
+                    nearest[miss.name] = miss, result
         return list(nearest.values())
 
     def __str__(self) -> str:
-        """For people: 'speedup ≥ 2 and loss under 2 %'."""
+        """In words: 'speedup ≥ 2 and score loss under 2%'."""
         parts = []
         if self.speedup is not None:
             parts.append(f"speedup ≥ {self.speedup:g}")

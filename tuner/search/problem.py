@@ -21,7 +21,8 @@ from tuner.spec import Aim
 class Problem:
     """What a sampler may know of a study before any trial.
 
-    `timed` times the steps of settings, or gives what an earlier run has timed.
+    `timed` times each step of a generation with each of these settings, or returns the times that
+    an earlier run stored.
     """
 
     space: Space
@@ -29,36 +30,39 @@ class Problem:
     steps: int
     limits: Limits
     timed: Callable[[list[Setting]], list[TimedSteps]]
-    distinct: bool = False  # a grid leaves out what computes the same as a point before
+    distinct: bool = False  # a grid has one trial for all settings that compute the same
     aim: Aim = "max"
-    has_target: bool = False  # what was timed under another latency key is measured again
-    related: Sequence[Observation] = ()  # what a related study's trials taught
-    samples: int | None = None  # prompts of a trial
-    prompts: int | None = None  # that a verdict may take
-    known: Sequence[Setting] = ()  # whose speedups are measured, or are going to be at first
+    has_target: bool = False  # then only speedups under the current latency key count
+    warm_start: Sequence[Observation] = ()  # the trials of a source study
+    num_samples: int | None = None  # prompts of a trial
+    max_samples: int | None = None  # prompts that a setting may be measured with at most
+    known: Sequence[Setting] = ()  # measured already, or going to be measured first
 
     def plan(self, setting: Setting) -> Plan:
         """What a setting computes."""
         return plan_of(setting.accelerators, self.shape, self.steps)
 
     def work(self, setting: Setting) -> np.ndarray:
-        """The work of each step."""
+        """The work of each step, shape (steps, kinds of work)."""
         return step_rows(self.plan(setting))
 
     def reuse(self, setting: Setting) -> Reuse:
-        """How much is reused; and knobs of what decides by the picture, zero where it is off."""
+        """How much a setting reuses, followed by the knobs of its data-dependent accelerators.
+
+        The plan of those does not tell what they reuse. Their knobs are zero where they are off.
+        """
         plan = self.plan(setting)
-        found = reuse(plan)
+        from_plan = reuse(plan)
         data_dependent = []
         for kind, knobs in self.space.parts:
             values = plan.data_dependent.get(kind.name, ())
             data_dependent += [*values, *[0.0] * (len(knobs) - len(values))]
-        return found._replace(summary=np.append(found.summary, data_dependent))
+        return from_plan._replace(summary=np.append(from_plan.summary, data_dependent))
 
     def identity(self, setting: Setting) -> tuple[Any, ...]:
-        """Equal for all that are the same computation."""
+        """A key that is equal for settings of the same computation."""
         return computation_of(setting, self.shape, self.steps)
 
     def canonical(self, setting: Setting) -> Setting:
-        """One setting for all that are the same computation."""
+        """The same setting for all settings of the same computation."""
         return canonical(setting, self.shape, self.steps)

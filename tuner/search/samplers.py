@@ -1,44 +1,59 @@
-"""Samplers by the names that people type: ours, and Optuna's."""
+"""Makes the samplers that `tuner.sampler_table` lists: ours, and Optuna's."""
 
 from collections.abc import Callable
 from functools import cache
+from pkgutil import resolve_name
 
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
 
-from tuner import registry
+from tuner.sampler_table import sampler_row
 from tuner.search.frontier.candidates import Candidates
 from tuner.search.frontier.context import SearchContext
-from tuner.search.frontier.sampler import Bound, FrontierSampler
-from tuner.search.frontier.speed_model import to_time
+from tuner.search.frontier.feasibility import Bound
+from tuner.search.frontier.sampler import FrontierSampler
+from tuner.search.frontier.speed_model import settings_to_time
 from tuner.search.problem import Problem
 from tuner.search.sweep.grid import grid
 from tuner.search.sweep.walk import Walk
-from tuner.spec import SWEEPS
 
-RACES = frozenset({"frontier"})  # samplers that learn from a trial that was stopped early
-LEARNS = frozenset({"frontier"})  # samplers that take what a related study has learned
-TO_TIME = 5  # settings whose steps are timed at a study's start, beside the baseline's
+TIMED_SETTINGS = 5  # at most; their steps and the baseline's are timed when a study begins
 
 
-def _frontier(seed: int, problem: Problem) -> BaseSampler:
+def sampler(name: str, seed: int, problem: Problem, begun: int = 0) -> BaseSampler:
+    """A sampler of this name, for a study in which `begun` trials were begun.
+
+    A study that is continued gets another seed than at its start: with the same one the sampler
+    would propose the same settings again. A sweep keeps its seed, and so the order of its points.
+
+    Raises `UsageError` for an unknown name.
+    """
+    row = sampler_row(name)
+    if begun and not row.sweeps:
+        seed = int(np.random.SeedSequence([seed, begun]).generate_state(1)[0])
+    make: Callable[[int, Problem], BaseSampler] = resolve_name(row.make)
+    return make(seed, problem)
+
+
+def make_frontier(seed: int, problem: Problem) -> BaseSampler:
+    """Our own: predicted speed, a learned model of the quality."""
     candidates = Candidates(problem.space, problem.canonical, seed)
     work = cache(problem.work)  # tens of megabytes at most
-    knowledge = SearchContext(
+    context = SearchContext(
         candidates=candidates.settings,
         distributions=dict(problem.space.distributions()),
         flat=lambda setting: dict(problem.space.flat(setting)),
         work=work,
         reuse=problem.reuse,
-        around=None if candidates.complete else candidates.around,
+        neighbours=None if candidates.complete else candidates.neighbours,
         holds=problem.space.holds,
     )
-    over = problem.limits.over
-    measured = [one.setting for one in problem.related if one.speedup is not None]
+    measured = [trial.setting for trial in problem.warm_start if trial.speedup is not None]
     measured += map(problem.canonical, problem.known)
+    over = problem.limits.over
     return FrontierSampler(
-        knowledge,
+        context,
         limit=problem.limits.score_loss,
         bounds=[
             Bound(name=name, limit=limit, above=name in over)
@@ -47,38 +62,38 @@ def _frontier(seed: int, problem: Problem) -> BaseSampler:
         aim=problem.aim,
         has_target=problem.has_target,
         seed=seed,
-        timed=problem.timed(to_time(candidates.settings, work, TO_TIME, measured)),
-        related=problem.related,
-        samples=problem.samples,
-        prompts=problem.prompts,
+        timed=problem.timed(settings_to_time(candidates.settings, work, TIMED_SETTINGS, measured)),
+        warm_start=problem.warm_start,
+        num_samples=problem.num_samples,
+        max_samples=problem.max_samples,
     )
 
 
-SAMPLERS: dict[str, Callable[[int, Problem], BaseSampler]] = {
-    "frontier": _frontier,
-    "tpe": lambda seed, _: optuna.samplers.TPESampler(seed=seed, n_startup_trials=12),
-    "gp": lambda seed, _: optuna.samplers.GPSampler(seed=seed),
-    "nsga2": lambda seed, _: optuna.samplers.NSGAIISampler(seed=seed),
-    "random": lambda seed, _: optuna.samplers.RandomSampler(seed=seed),
-    "grid": lambda seed, problem: grid(
-        problem.space, seed, problem.identity if problem.distinct else None
-    ),
-    "walk": lambda _, problem: Walk(problem.space, problem.limits),
-}
+def make_tpe(seed: int, problem: Problem) -> BaseSampler:
+    """Optuna's tree-structured Parzen estimator."""
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=12)
 
 
-def known(name: str) -> str:
-    """The sampler's name as it is listed; a `UsageError` lists those that there are."""
-    found: str = registry.pick("sampler", name, {one: one for one in SAMPLERS})
-    return found
+def make_gp(seed: int, problem: Problem) -> BaseSampler:
+    """Optuna's Gaussian process."""
+    return optuna.samplers.GPSampler(seed=seed)
 
 
-def sampler(name: str, seed: int, problem: Problem, begun: int = 0) -> BaseSampler:
-    """A sampler of this name, for a problem and a study in which so many trials were begun.
+def make_nsga2(seed: int, problem: Problem) -> BaseSampler:
+    """Optuna's genetic algorithm."""
+    return optuna.samplers.NSGAIISampler(seed=seed)
 
-    One that goes on draws from where the study is, or it would name what it named the last time;
-    the order of a replay's points stays.
-    """
-    if begun and known(name) not in SWEEPS:
-        seed = int(np.random.SeedSequence([seed, begun]).generate_state(1)[0])
-    return SAMPLERS[known(name)](seed, problem)
+
+def make_random(seed: int, problem: Problem) -> BaseSampler:
+    """Optuna's independent uniform draws."""
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+def make_grid(seed: int, problem: Problem) -> BaseSampler:
+    """The exhaustive sweep, or that of the distinct computations."""
+    return grid(problem.space, seed, problem.identity if problem.distinct else None)
+
+
+def make_walk(seed: int, problem: Problem) -> BaseSampler:
+    """The old script's sweep; nothing in it is random."""
+    return Walk(problem.space, problem.limits)

@@ -15,7 +15,7 @@ from tuner.setting import Setting
 from tuner.spec import StudySpec
 
 
-def _as_it_is(setting: Setting) -> Setting:
+def _unchanged(setting: Setting) -> Setting:
     return setting
 
 
@@ -23,17 +23,18 @@ def _as_it_is(setting: Setting) -> Setting:
 class Space:
     """What a study may try: for each accelerator its knobs and their values, "off" included.
 
-    A setting is known by what it computes, which `canonical` tells: its canonical form may have
-    values that this space does not offer, where another setting of it is the same computation.
+    Settings are compared by what they compute: `canonical` returns the same setting for all
+    settings of the same computation. That canonical form may have values that this space does not
+    offer, where it offers another setting of the same computation (`equivalent`).
     """
 
     parts: tuple[tuple[type[Accelerator], tuple[tuple[Knob, tuple[Value, ...]], ...]], ...]
     all_on: bool = False  # then "off" is no value
-    canonical: Canonical = _as_it_is
+    canonical: Canonical = _unchanged
 
     @classmethod
-    def of(cls, spec: StudySpec, canonical: Canonical = _as_it_is) -> "Space":
-        """The space that a study asks for."""
+    def of(cls, spec: StudySpec, canonical: Canonical = _unchanged) -> "Space":
+        """The space of a study."""
         parts = []
         for accelerator in spec.accelerators:
             values = spec.values(accelerator)
@@ -41,32 +42,36 @@ class Space:
         return cls(parts=tuple(parts), all_on=spec.sweep is not None, canonical=canonical)
 
     def distributions(self) -> dict[str, FloatDistribution | IntDistribution]:
-        """The flat encoding: 'deepcache.cache_interval' and so on."""
-        return {name: _distribution(values, whole) for name, values, whole in self._offered()}
+        """Optuna's distribution of each number, by its name: 'deepcache.cache_interval'."""
+        return {name: _distribution(values, whole) for name, values, whole in self._numbers()}
 
     def suggest(self, trial: BaseTrial) -> Setting:
-        """Ask a trial for every number; the setting that they stand for.
+        """Draw every number from a trial; returns the setting that they encode.
 
         A study keeps one kind of distribution for each number, so where the offered values leave
-        gaps, what the sampler names is moved to the nearest one.
+        gaps, what the sampler draws is moved to the nearest one.
         """
         flat: dict[str, Value] = {}
-        for name, values, whole in self._offered():
-            asked = _distribution(values, whole)
+        for name, values, whole in self._numbers():
+            distribution = _distribution(values, whole)
             number: Value
-            if isinstance(asked, IntDistribution):
-                number = trial.suggest_int(name, asked.low, asked.high, step=asked.step)
+            if isinstance(distribution, IntDistribution):
+                number = trial.suggest_int(
+                    name, distribution.low, distribution.high, step=distribution.step
+                )
             else:
-                number = trial.suggest_float(name, asked.low, asked.high, step=asked.step)
+                number = trial.suggest_float(
+                    name, distribution.low, distribution.high, step=distribution.step
+                )
             flat[name] = _nearest(values, number)
         return self.setting(flat)
 
     def offered(self) -> dict[str, tuple[Value, ...]]:
-        """Every value of each number, "off" included, in order."""
-        return {name: values for name, values, _ in self._offered()}
+        """The values of each number in ascending order, "off" included."""
+        return {name: values for name, values, _ in self._numbers()}
 
-    def _offered(self) -> list[tuple[str, tuple[Value, ...], bool]]:
-        """Each number's name, every value of it, "off" included, and whether it is whole."""
+    def _numbers(self) -> list[tuple[str, tuple[Value, ...], bool]]:
+        """Each number's name, its values in ascending order, and whether it is an integer."""
         return [
             (
                 f"{accelerator.name}.{knob.name}",
@@ -81,68 +86,68 @@ class Space:
         return () if knob.off is None or self.all_on else (knob.off,)
 
     def setting(self, flat: Mapping[str, Value]) -> Setting:
-        """The setting that flat numbers stand for; accelerators that are off are left out.
+        """The setting that flat numbers encode, without the accelerators that are off.
 
-        So is one whose part of the model an earlier one has taken.
+        Where two accelerators occupy the same part of the model, only the first one is on.
         """
         params = {}
-        taken: frozenset[str] = frozenset()
+        occupied: frozenset[str] = frozenset()
         for accelerator, knobs in self.parts:
             first = knobs[0][0]
             off = flat[f"{accelerator.name}.{first.name}"] == first.off
-            if not off and not accelerator.occupies & taken:
-                taken |= accelerator.occupies
+            if not off and not accelerator.occupies & occupied:
+                occupied |= accelerator.occupies
                 params[accelerator.name] = {
                     knob.name: flat[f"{accelerator.name}.{knob.name}"] for knob, _ in knobs
                 }
         return Setting.of(params)
 
     def flat(self, setting: Setting) -> dict[str, Value]:
-        """The numbers of a setting; knobs of an accelerator that is off get their first value.
+        """The numbers that encode a setting; knobs of an accelerator that is off get their first.
 
-        Of what this space does not hold they are the nearest that it offers.
+        For a setting that this space does not hold they are the nearest that it offers.
         """
-        on = (self.own(setting) or setting).params
+        on = (self.equivalent(setting) or setting).params
         offered = self.offered()
-        found: dict[str, Value] = {}
+        flat: dict[str, Value] = {}
         for accelerator, knobs in self.parts:
             for index, (knob, values) in enumerate(knobs):
                 name = f"{accelerator.name}.{knob.name}"
-                chosen = on.get(accelerator.name, {}).get(knob.name)
-                if chosen is None:
-                    chosen = knob.off if index == 0 and knob.off is not None else values[0]
-                found[name] = _nearest(offered[name], chosen)
-        return found
+                value = on.get(accelerator.name, {}).get(knob.name)
+                if value is None:
+                    value = knob.off if index == 0 and knob.off is not None else values[0]
+                flat[name] = _nearest(offered[name], value)
+        return flat
 
     def known_good(self) -> list[Setting]:
-        """Settings from the papers, alone and together, as far as they lie in this space.
+        """Settings from the papers, alone and combined, as far as they lie in this space.
 
-        None computes what the baseline computes here, nor what another one does.
+        None computes the same as another one, or as the baseline.
         """
         alone = [
-            [one for one in map(kind.from_values, kind.known_good) if self._is_worth(one)]
+            [part for part in map(kind.from_values, kind.known_good) if self._is_useful(part)]
             for kind, _ in self.parts
         ]
-        found = []
+        settings = []
         for count in range(1, len(alone) + 1):
             for chosen in combinations([parts[0] for parts in alone if parts], count):
                 if all(not a.occupies & b.occupies for a, b in combinations(chosen, 2)):
-                    found.append(Setting(accelerators=chosen))
-        found += [Setting(accelerators=(one,)) for parts in alone for one in parts[1:]]
+                    settings.append(Setting(accelerators=chosen))
+        settings += [Setting(accelerators=(part,)) for parts in alone for part in parts[1:]]
         by_computation: dict[Setting, Setting] = {}
-        for setting in found:
+        for setting in settings:
             by_computation.setdefault(self.canonical(setting), setting)
         return list(by_computation.values())
 
-    def _is_worth(self, part: Accelerator) -> bool:
-        """Whether an accelerator's setting is offered and computes something of its own."""
+    def _is_useful(self, part: Accelerator) -> bool:
+        """Whether an accelerator's values are offered, and compute other than the baseline."""
         setting = Setting(accelerators=(part,))
         return self._offers(setting) and bool(self.canonical(setting).accelerators)
 
     def check_something_to_try(self, steps: int) -> None:
         """Raise `UsageError` where every setting computes what the baseline computes."""
         settings = (
-            Setting(accelerators=(one,)) for kind, _ in self.parts for one in self.each(kind)
+            Setting(accelerators=(part,)) for kind, _ in self.parts for part in self.variants(kind)
         )
         if not any(self.canonical(setting).accelerators for setting in settings):
             names = " and ".join(kind.name for kind, _ in self.parts)
@@ -153,35 +158,35 @@ class Space:
             )
 
     def holds(self, setting: Setting) -> bool:
-        """Whether this space has the setting, or one that is the same computation."""
-        return self.own(setting) is not None
+        """Whether this space has the setting, or another one of the same computation."""
+        return self.equivalent(setting) is not None
 
-    def own(self, setting: Setting) -> Setting | None:
+    def equivalent(self, setting: Setting) -> Setting | None:
         """The setting of this space that is the same computation; None where there is none."""
         if self._offers(setting):
             return setting
         wanted = self.canonical(setting)
-        alike = [self._alike.get(self._alone(part), []) for part in wanted.accelerators]
-        for parts in product(*alike):
-            found = Setting(accelerators=parts)
-            if self.canonical(found) == wanted:
-                return found
+        choices = [self._same_alone.get(self._alone(part), []) for part in wanted.accelerators]
+        for parts in product(*choices):
+            candidate = Setting(accelerators=parts)
+            if self.canonical(candidate) == wanted:
+                return candidate
         return None
 
-    def each(self, kind: type[Accelerator]) -> Iterator[Accelerator]:
-        """An accelerator with every choice of its values, "off" left out."""
+    def variants(self, kind: type[Accelerator]) -> Iterator[Accelerator]:
+        """An accelerator with every combination of its values, without "off"."""
         ((_, knobs),) = [part for part in self.parts if part[0] is kind]
         for values in product(*(offered for _, offered in knobs)):
             yield kind.from_values({k.name: v for (k, _), v in zip(knobs, values, strict=True)})
 
     @cached_property
-    def _alike(self) -> dict[tuple[type[Accelerator], Setting], list[Accelerator]]:
-        """What computes the same alone, for each accelerator."""
-        found: dict[tuple[type[Accelerator], Setting], list[Accelerator]] = {}
+    def _same_alone(self) -> dict[tuple[type[Accelerator], Setting], list[Accelerator]]:
+        """By accelerator and canonical form, what computes the same without other accelerators."""
+        same: dict[tuple[type[Accelerator], Setting], list[Accelerator]] = {}
         for kind, _ in self.parts:
-            for part in self.each(kind):
-                found.setdefault(self._alone(part), []).append(part)
-        return found
+            for part in self.variants(kind):
+                same.setdefault(self._alone(part), []).append(part)
+        return same
 
     def _alone(self, part: Accelerator) -> tuple[type[Accelerator], Setting]:
         return type(part), self.canonical(Setting(accelerators=(part,)))

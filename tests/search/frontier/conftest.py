@@ -16,7 +16,7 @@ def prepared() -> World:
 
 @pytest.fixture
 def world(prepared: World) -> World:
-    """The same, with noise of its own: a test finds what it finds, whatever ran before it."""
+    """The same with its own random generator, so that the tests do not depend on their order."""
     world = copy(prepared)
     world.random = np.random.default_rng(0)
     return world

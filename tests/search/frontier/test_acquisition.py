@@ -1,24 +1,28 @@
-"""What one setting more would be worth."""
+"""The acquisition: how much one more setting is expected to improve the result."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from tuner.search.frontier.acquisition import area_gains, expected_gain, staircase
+from tuner.search.frontier.acquisition import (
+    expected_improvement,
+    hypervolume_improvement,
+    staircase,
+)
 
 LIMIT = 0.02
 
 
-def test_a_staircase_leaves_out_what_loses_no_less_than_a_faster_point() -> None:
+def test_a_staircase_has_no_point_that_loses_as_much_as_a_faster_one() -> None:
     points = [(1.5, 0.01), (2.0, 0.01), (3.0, 0.015), (3.0, 0.02), (1.2, 0.0), (1.1, 0.005)]
     assert staircase(points) == [(3.0, 0.015), (2.0, 0.01), (1.2, 0.0)]
 
 
-def test_the_area_that_a_point_adds_to_a_front_is_that_of_its_corner() -> None:
+def test_the_hypervolume_that_a_point_adds_to_a_front_is_that_of_its_corner() -> None:
     front = [(2.0, 0.01), (3.0, 0.015)]
     gain: Callable[[float, float], float] = lambda speedup, loss: float(  # noqa: E731
-        area_gains(np.array([speedup]), np.array([[loss]]), front, LIMIT)[0, 0]
+        hypervolume_improvement(np.array([speedup]), np.array([[loss]]), front, LIMIT)[0, 0]
     )
     assert gain(2.0, 0.01) == 0
     assert gain(1.5, 0.012) == 0
@@ -28,12 +32,12 @@ def test_the_area_that_a_point_adds_to_a_front_is_that_of_its_corner() -> None:
     assert gain(5.0, 0.03) == 0  # over the limit
 
 
-def test_what_is_hardly_ever_feasible_does_not_lessen_a_gain() -> None:
+def test_settings_that_are_almost_surely_infeasible_do_not_lower_an_improvement() -> None:
     speedups = np.array([1.8, 2.2, 2.6])
     measured, probability = np.array([2.0]), np.array([1.0])
     hopeless = np.linspace(2.5, 4.0, 1000)
-    alone = expected_gain(speedups, measured, probability)
-    among = expected_gain(
+    alone = expected_improvement(speedups, measured, probability)
+    among = expected_improvement(
         speedups, np.append(measured, hopeless), np.append(probability, np.full(1000, 1e-12))
     )
     assert among == pytest.approx(alone, abs=1e-6)
@@ -41,6 +45,6 @@ def test_what_is_hardly_ever_feasible_does_not_lessen_a_gain() -> None:
     assert alone[0] < 1e-6
 
 
-def test_a_gain_is_over_what_is_the_best_with_its_probability() -> None:
-    half = expected_gain(np.array([3.0]), np.array([2.0]), np.array([0.5]))
+def test_an_improvement_is_over_the_best_setting_weighted_by_its_probability() -> None:
+    half = expected_improvement(np.array([3.0]), np.array([2.0]), np.array([0.5]))
     assert half == pytest.approx(0.5 * (3.0 - 2.0) + 0.5 * (3.0 - 1.0), rel=1e-3)

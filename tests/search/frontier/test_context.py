@@ -7,16 +7,20 @@ from tests.helpers.landscape import Bench, racing, setting_of
 from tuner.search.frontier.context import observation
 
 
-def test_what_is_stored_of_other_accelerators_teaches_and_is_not_proposed(tmp_path: Path) -> None:
+def test_trials_with_excluded_accelerators_train_the_model_and_are_not_proposed(
+    tmp_path: Path,
+) -> None:
     def bench(**changes: Any) -> Bench:
-        found = racing(tmp_path, **changes)
-        found.canonical = found.problem.canonical
-        return found
+        made = racing(tmp_path, **changes)
+        made.canonical = made.problem.canonical
+        return made
 
     both = ("deepcache", "tome")
     before = bench(search_targets=both, trials=12, req_score_loss=0.005).search(32, races=True)
     stopped = [setting_of(one) for one in before if one.state.name == "PRUNED"]
-    assert any("tome" in one.params for one in stopped)  # what it was stopped for will not hold
+    assert any(
+        "tome" in one.params for one in stopped
+    )  # the looser limit below revokes their verdicts
     after = bench(trials=22, req_score_loss=0.5).search(32, races=True)[len(before) :]
     settings = [setting_of(one) for one in after]
     assert {one.combination for one in settings} == {"deepcache"}
@@ -24,17 +28,17 @@ def test_what_is_stored_of_other_accelerators_teaches_and_is_not_proposed(tmp_pa
     whole = bench(trials=100, req_score_loss=0.5).search(32, races=True)
     own = {setting_of(one) for one in whole if setting_of(one).combination == "deepcache"}
     assert len(own) == 16
-    assert len(whole) < 40  # it ends, whatever is left of the others
+    assert len(whole) < 40  # it ends although settings of excluded accelerators are untried
 
 
-def test_an_observation_reads_what_a_trial_keeps() -> None:
-    kept = {
+def test_an_observation_is_read_from_a_trials_attributes() -> None:
+    stored = {
         "setting": {"deepcache": {"cache_interval": 3, "cache_branch_id": 0}},
         "score_loss": 0.01,
         "score_loss_ci": [float("-inf"), float("inf")],
         "speedup": 2.0,
     }
-    found = observation(kept)
-    assert found.setting.combination == "deepcache"
-    assert (found.loss, found.speedup) == (0.01, 2.0)
-    assert 0 < found.error < 1  # one prompt tells little, but not nothing
+    result = observation(stored)
+    assert result.setting.combination == "deepcache"
+    assert (result.loss, result.speedup) == (0.01, 2.0)
+    assert 0 < result.error < 1  # one prompt says little, but not nothing

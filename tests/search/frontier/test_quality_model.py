@@ -1,4 +1,4 @@
-"""What losses have in common: what is reused in sum, and when."""
+"""The quality model: a kernel over what is reused in sum, and when."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tuner.search.frontier.quality_model import QualityModel
 LIMIT = 0.02
 
 
-def test_schedules_that_sum_up_alike_are_told_apart_by_their_course() -> None:
+def test_schedules_with_the_same_summary_are_distinguished_by_their_course() -> None:
     random = np.random.default_rng(0)
     summary = random.random((60, 2))
     late = random.integers(0, 2, 60).astype(float)
@@ -29,7 +29,7 @@ def test_schedules_that_sum_up_alike_are_told_apart_by_their_course() -> None:
     assert off(2, None) > 0.004
 
 
-def test_a_kernel_of_some_features_knows_its_gradient() -> None:
+def test_a_kernel_over_some_features_has_the_right_gradient() -> None:
     points = np.random.default_rng(0).random((7, 6))
     kernel = kernel_of(6, 3)
     matrix, gradient = kernel(points, eval_gradient=True)
@@ -41,6 +41,6 @@ def test_a_kernel_of_some_features_knows_its_gradient() -> None:
         assert (moved(points) - matrix) / 1e-6 == pytest.approx(gradient[:, :, index], abs=1e-4)
 
 
-def test_without_a_course_all_features_sum_up() -> None:
+def test_without_a_course_all_features_are_of_the_summary() -> None:
     assert kernel_of(3, None) == kernel_of(3, 3)
     assert len(kernel_of(3, None).theta) == 1 + 3

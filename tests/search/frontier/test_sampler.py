@@ -4,21 +4,21 @@ import numpy as np
 import optuna
 
 from tests.search.frontier.world import LIMIT, World, create
-from tuner.search.frontier.acquisition import area_gains
+from tuner.search.frontier.acquisition import hypervolume_improvement
 from tuner.search.frontier.sampler import Bound
 from tuner.setting import Setting
 from tuner.study.schema import VERIFIED
 
 
-def test_it_finds_the_best_where_random_search_does_not(world: World) -> None:
+def test_it_finds_the_best_setting_where_random_search_does_not(world: World) -> None:
     best = world.best_of(world.candidates.settings)
-    found = world.best_of(world.search(world.sampler(), 25))
+    ours = world.best_of(world.search(world.sampler(), 25))
     at_random = [
         world.best_of(world.search(optuna.samplers.RandomSampler(seed=seed), 25))
         for seed in range(3)
     ]
-    assert found >= 0.99 * best
-    assert np.mean(at_random) < found
+    assert ours >= 0.99 * best
+    assert np.mean(at_random) < ours
 
 
 def test_it_never_proposes_the_same_computation_twice(world: World) -> None:
@@ -26,7 +26,7 @@ def test_it_never_proposes_the_same_computation_twice(world: World) -> None:
     assert len(set(seen)) == 40
 
 
-def test_when_all_was_tried_it_goes_on_at_random() -> None:
+def test_once_every_setting_was_tried_it_draws_at_random() -> None:
     small = World("deepcache")
     count = len(small.candidates.settings)
     assert count == 16
@@ -34,7 +34,7 @@ def test_when_all_was_tried_it_goes_on_at_random() -> None:
     assert set(seen[:count]) == set(small.candidates.settings)
 
 
-def test_what_other_workers_measure_is_not_proposed_again(world: World) -> None:
+def test_settings_that_other_workers_measure_are_not_proposed(world: World) -> None:
     sampler = world.sampler()
     study = create(sampler)
     running = []
@@ -45,14 +45,14 @@ def test_what_other_workers_measure_is_not_proposed_again(world: World) -> None:
     assert len(set(running)) == 6
 
 
-def test_a_trial_whose_numbers_are_given_keeps_them(world: World) -> None:
+def test_a_queued_trial_keeps_its_numbers(world: World) -> None:
     study = create(world.sampler())
     wanted = world.candidates.settings[7]
     study.enqueue_trial(world.space.flat(wanted))
     assert world.canonical(world.space.suggest(study.ask())) == wanted
 
 
-def test_it_is_the_bolder_the_more_prompts_a_trial_may_take(world: World) -> None:
+def test_with_more_prompts_per_setting_it_proposes_more_aggressive_ones(world: World) -> None:
     study = create(world.sampler())
     for setting in world.candidates.settings[::4]:
         study.enqueue_trial(world.space.flat(setting))
@@ -64,7 +64,7 @@ def test_it_is_the_bolder_the_more_prompts_a_trial_may_take(world: World) -> Non
         study.tell(trial, values)
 
     def expected_loss(prompts: int) -> float:
-        sampler = world.sampler(prompts=prompts)
+        sampler = world.sampler(max_samples=prompts)
         setting = sampler.propose(study, number=1000)
         assert setting is not None
         return float(sampler.expected([setting])[0])
@@ -72,7 +72,7 @@ def test_it_is_the_bolder_the_more_prompts_a_trial_may_take(world: World) -> Non
     assert expected_loss(32) < expected_loss(32_000)
 
 
-def test_a_stopped_trial_teaches(world: World) -> None:
+def test_a_stopped_trial_trains_the_model(world: World) -> None:
     sampler = world.sampler()
     study = create(sampler)
     first = study.ask()
@@ -86,7 +86,7 @@ def test_a_stopped_trial_teaches(world: World) -> None:
     assert sampler.expected([setting])[0] > 0.2 > before
 
 
-def test_a_second_look_teaches_in_place_of_the_first(world: World) -> None:
+def test_a_verification_replaces_the_trials_own_figures(world: World) -> None:
     study = create(world.sampler())
     first = study.ask()
     setting = world.canonical(world.space.suggest(first))
@@ -102,7 +102,7 @@ def test_a_second_look_teaches_in_place_of_the_first(world: World) -> None:
     assert sampler.propose(study, number=1) is not None
 
 
-def test_speeds_that_steps_do_not_tell_are_learned_from_trials() -> None:
+def test_speeds_that_timed_steps_do_not_predict_are_learned_from_trials() -> None:
     class Odd(World):
         def speedup(self, setting: Setting) -> float:
             return super().speedup(setting) * (1 + 0.5 * float(self.reuse(setting).summary[9]))
@@ -114,7 +114,7 @@ def test_speeds_that_steps_do_not_tell_are_learned_from_trials() -> None:
     assert odd.best_of(seen) >= 0.98 * best
 
 
-def test_where_nothing_beats_the_baseline_it_finds_what_is_nearest() -> None:
+def test_where_nothing_is_faster_than_the_baseline_it_finds_the_fastest() -> None:
     slow = World("tome")
     slow.cost[2 + slow.shape.branches + 2 :: 4] = 9.0  # a merge costs more than it saves
 
@@ -126,12 +126,14 @@ def test_where_nothing_beats_the_baseline_it_finds_what_is_nearest() -> None:
     assert best_of(slow.search(slow.sampler(), 2)) >= 0.99 * best
 
 
-def test_for_the_front_it_spreads_over_the_speeds(world: World) -> None:
+def test_with_the_aim_front_it_spreads_over_the_speeds(world: World) -> None:
     def area(settings: list[Setting]) -> float:
         losses = np.array([[world.loss(one)] for one in settings])
         total, front = 0.0, []
         for one, loss in zip(settings, losses, strict=True):
-            total += area_gains(np.array([world.speedup(one)]), loss[None], front, LIMIT)[0, 0]
+            total += hypervolume_improvement(
+                np.array([world.speedup(one)]), loss[None], front, LIMIT
+            )[0, 0]
             front.append((world.speedup(one), float(loss[0])))
         return float(total)
 
@@ -142,22 +144,22 @@ def test_for_the_front_it_spreads_over_the_speeds(world: World) -> None:
     assert for_front > at_random
 
 
-def test_a_large_space_is_sampled_and_looked_into_around_the_best() -> None:
+def test_a_large_space_is_sampled_and_expanded_around_the_best_settings() -> None:
     large = World("deepcache", "tome", "tgate")
     assert large.candidates.count > 400_000
     assert not large.candidates.complete
     assert len(large.candidates.settings) < 3_000
     first = large.candidates.settings[0]
-    beside = large.candidates.around(first)
-    assert first not in beside
+    neighbours = large.candidates.neighbours(first)
+    assert first not in neighbours
     flat = large.space.flat(first)
-    for one in beside:
+    for one in neighbours:
         assert large.space.holds(one)
         changed = [name for name, value in large.space.flat(one).items() if value != flat[name]]
         assert changed
 
 
-def test_limits_beside_the_score_are_kept_as_well(world: World) -> None:
+def test_limits_of_extra_metrics_are_kept_as_well(world: World) -> None:
     def distance(setting: Setting) -> float:
         return world.speedup(setting) / 10  # what is over 1.5x is too far from the baseline
 

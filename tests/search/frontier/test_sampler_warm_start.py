@@ -10,7 +10,7 @@ from tuner.search.frontier.sampler import Bound, FrontierSampler
 from tuner.setting import Setting
 
 
-def test_a_related_study_saves_trials(world: World) -> None:
+def test_a_warm_start_saves_trials(world: World) -> None:
     best = world.best_of(world.candidates.settings)
 
     def until_best(sampler: FrontierSampler) -> int:
@@ -21,28 +21,29 @@ def test_a_related_study_saves_trials(world: World) -> None:
         Observation(setting=one, loss=1.1 * world.loss(one), error=0.001)
         for one in world.candidates.settings[::6]
     ]
-    assert until_best(world.sampler(related=other)) < until_best(world.sampler())
+    assert until_best(world.sampler(warm_start=other)) < until_best(world.sampler())
 
 
-def test_a_related_studys_settings_are_placed_by_what_they_reuse_there(world: World) -> None:
-    # There a setting reuses what another one does here: of twice the steps, say.
+def test_a_source_studys_settings_are_placed_by_what_they_reuse_in_it(world: World) -> None:
+    # In the source study a setting reuses what another one reuses in this one, as if it had
+    # twice the steps.
     settings = world.candidates.settings
-    there = dict(zip(settings, settings[1:] + settings[:1], strict=True))
+    in_source = dict(zip(settings, settings[1:] + settings[:1], strict=True))
     other = [
         Observation(setting=one, loss=world.loss(two), error=0.001, reused=world.reuse(two))
-        for one, two in list(there.items())[::4]
+        for one, two in list(in_source.items())[::4]
     ]
     misplaced = [replace(one, reused=None) for one in other]
     truth = np.array([world.loss(one) for one in settings])
 
     def error(related: list[Observation]) -> float:
-        return float(np.abs(world.sampler(related=related).expected(settings) - truth).mean())
+        return float(np.abs(world.sampler(warm_start=related).expected(settings) - truth).mean())
 
     assert error(other) < 0.1 * error([])
     assert error(misplaced) > 2 * error(other)
 
 
-def test_a_related_study_teaches_the_figures_beside_the_score(world: World) -> None:
+def test_a_warm_start_includes_the_extra_metrics(world: World) -> None:
     def distance(setting: Setting) -> float:
         return float(0.15 * (world.speedup(setting) / 1.5) ** 4)  # over the limit from 1.5x on
 
@@ -58,7 +59,7 @@ def test_a_related_study_teaches_the_figures_beside_the_score(world: World) -> N
     ]
 
     def first(related: list[Observation]) -> float:
-        (proposed,) = world.search(world.sampler(bounds=[bound], related=related), 1)
+        (proposed,) = world.search(world.sampler(bounds=[bound], warm_start=related), 1)
         return world.speedup(proposed)
 
     assert 1.4 < first(other) < 1.75 < first([replace(one, others={}) for one in other])

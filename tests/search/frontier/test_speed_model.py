@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from tests.helpers.pipelines import LATENT_SIDE, tiny
 from tuner.plans.features import step_rows
 from tuner.plans.plan import Shape, plan_of, shape_of
-from tuner.search.frontier.speed_model import SpeedModel, TimedSteps, to_time
+from tuner.search.frontier.speed_model import SpeedModel, TimedSteps, settings_to_time
 from tuner.setting import Params, Setting
 
 STEPS = 20
@@ -67,14 +67,14 @@ def settings() -> list[Setting]:
 def test_a_few_timed_generations_predict_hundreds_of_speedups(shape: Shape) -> None:
     machine, offered = Machine(shape), settings()
     model = SpeedModel(machine.work)
-    chosen = to_time(offered, machine.work, 5)
-    assert len(chosen) == 4  # a fifth would tell less than half of a kind of work
+    chosen = settings_to_time(offered, machine.work, 5)
+    assert len(chosen) == 4  # a fifth would add less than half a unit of a kind of work
     timed = [machine.timed(one) for one in (Setting(), *chosen)]
     model.fit(timed, trials=[])
     true = np.array([machine.latency(Setting()) / machine.latency(one) for one in offered])
-    found = model.speedups(offered)
-    assert np.median(np.abs(found / true - 1)) < 0.05
-    assert spearmanr(found, true).statistic > 0.98
+    predicted = model.speedups(offered)
+    assert np.median(np.abs(predicted / true - 1)) < 0.05
+    assert spearmanr(predicted, true).statistic > 0.98
 
 
 def test_trials_correct_what_timed_steps_got_wrong(shape: Shape) -> None:
@@ -89,22 +89,22 @@ def test_trials_correct_what_timed_steps_got_wrong(shape: Shape) -> None:
     assert after < 0.02 < before
 
 
-def test_a_model_that_knows_nothing_predicts_no_speedup(shape: Shape) -> None:
+def test_a_model_without_data_predicts_no_speedup(shape: Shape) -> None:
     assert SpeedModel(Machine(shape).work).speedups(settings()[:3]).tolist() == [1, 1, 1]
 
 
-def test_no_setting_is_timed_in_vain(shape: Shape) -> None:
+def test_no_setting_is_timed_that_adds_no_information(shape: Shape) -> None:
     machine = Machine(shape)
     alone = [
         Setting.of({"deepcache": {"cache_interval": n, "cache_branch_id": b}})
         for n, b in product((2, 3, 4, 5), (0, 1))
     ]
-    chosen = to_time(alone, machine.work, 6)
+    chosen = settings_to_time(alone, machine.work, 6)
     assert len(chosen) == 2  # one shallow pass for each branch; the full one is the baseline's
 
 
-def test_what_related_trials_have_measured_is_not_timed_again(shape: Shape) -> None:
+def test_settings_measured_by_a_source_study_are_not_timed_again(shape: Shape) -> None:
     machine, offered = Machine(shape), settings()
-    everything = to_time(offered, machine.work, 100)
-    assert to_time(offered, machine.work, 6, everything[:-1]) == everything[-1:]
-    assert to_time(offered, machine.work, 6, everything) == []
+    everything = settings_to_time(offered, machine.work, 100)
+    assert settings_to_time(offered, machine.work, 6, everything[:-1]) == everything[-1:]
+    assert settings_to_time(offered, machine.work, 6, everything) == []

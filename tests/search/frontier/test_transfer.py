@@ -1,4 +1,4 @@
-"""What a study takes from a related one: which one, of which settings, and where it places them."""
+"""The warm start: which study is the source, which of its settings count, and as what."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,17 +10,17 @@ import pytest
 
 from tests.helpers.landscape import EVALUATION, Bench, measurement
 from tuner.measure.evaluation import Measurement
-from tuner.search.frontier.transfer import LEAST, Related, related
+from tuner.search.frontier.transfer import MIN_SETTINGS, SourceStudy, source_study
 from tuner.setting import Setting
 from tuner.study.identity import request
 
-HERE = EVALUATION | {"resolution": 64, "metric": "clip", "device": "cpu", "guidance": 7.5}
+SAME = EVALUATION | {"resolution": 64, "metric": "clip", "device": "cpu", "guidance": 7.5}
 
 
 def study(folder: Path, evaluation: dict[str, Any] | None = None, **changes: Any) -> Bench:
     """A study of DeepCache, not searched yet, with another way of evaluating where given."""
     values = {"search_targets": ("deepcache",), "trials": 8} | changes
-    bench = Bench(folder, HERE | (evaluation or {}), **values)
+    bench = Bench(folder, SAME | (evaluation or {}), **values)
     bench.study.set_user_attr("request", request(bench.spec))
     return bench
 
@@ -31,62 +31,65 @@ def searched(folder: Path, evaluation: dict[str, Any] | None = None, **changes: 
     return bench
 
 
-def learned(bench: Bench) -> Related | None:
-    return related(bench.study, bench.storage, bench.problem)
+def source(bench: Bench) -> SourceStudy | None:
+    return source_study(bench.study, bench.storage, bench.problem)
 
 
 def name(bench: Bench) -> str | None:
-    found = learned(bench)
-    return None if found is None else found.name
+    start = source(bench)
+    return None if start is None else start.name
 
 
-def test_the_nearest_steps_count_first_then_the_scheduler_then_the_evaluation(
+def test_the_closest_study_is_by_steps_then_scheduler_then_evaluation(
     tmp_path: Path,
 ) -> None:
-    here = study(tmp_path, sched="DDIM", steps=20)
-    assert name(here) is None
+    target = study(tmp_path, sched="DDIM", steps=20)
+    assert name(target) is None
     searched(tmp_path, sched="UniPC", steps=50)
-    assert name(here) == "miniature/UniPC/50"
+    assert name(target) == "miniature/UniPC/50"
     searched(tmp_path, sched="DDIM", steps=50)
-    assert name(here) == "miniature/DDIM/50"
+    assert name(target) == "miniature/DDIM/50"
     searched(tmp_path, sched="UniPC", steps=25)
-    assert name(here) == "miniature/UniPC/25"
+    assert name(target) == "miniature/UniPC/25"
     searched(tmp_path, sched="UniPC", steps=20)
-    assert name(here) == "miniature/UniPC/20"
+    assert name(target) == "miniature/UniPC/20"
     searched(tmp_path, {"batch": 8, "device": "cuda"}, sched="DDIM", steps=20)
     searched(tmp_path, {"batch": 8}, sched="DDIM", steps=20)
-    assert name(here) == "miniature/DDIM/20 batch=8"
+    assert name(target) == "miniature/DDIM/20 batch=8"
 
 
 @pytest.mark.parametrize("part", ["weights", "resolution", "metric"])
-def test_other_pictures_or_another_score_teach_nothing(part: str, tmp_path: Path) -> None:
-    here = study(tmp_path, sched="DDIM")
+def test_a_study_of_other_pictures_or_another_score_is_no_source(part: str, tmp_path: Path) -> None:
+    target = study(tmp_path, sched="DDIM")
     other = searched(tmp_path, sched="UniPC")
-    assert name(here) == "miniature/UniPC/50"
-    other.study.set_user_attr("evaluation", HERE | {part: "other"})
-    assert name(here) is None
+    assert name(target) == "miniature/UniPC/50"
+    other.study.set_user_attr("evaluation", SAME | {part: "other"})
+    assert name(target) is None
 
 
-def test_a_study_with_few_settings_teaches_nothing(tmp_path: Path) -> None:
-    here = study(tmp_path, sched="DDIM")
+def test_a_study_with_few_settings_is_no_source(tmp_path: Path) -> None:
+    target = study(tmp_path, sched="DDIM")
     searched(tmp_path, sched="UniPC", steps=40)
-    for trials, found in ((LEAST - 1, "miniature/UniPC/40"), (LEAST, "miniature/UniPC/50")):
+    for trials, expected in (
+        (MIN_SETTINGS - 1, "miniature/UniPC/40"),
+        (MIN_SETTINGS, "miniature/UniPC/50"),
+    ):
         searched(tmp_path, sched="UniPC", sampler="frontier", trials=trials)
-        assert name(here) == found
+        assert name(target) == expected
 
 
 def test_a_study_of_very_many_trials_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = study(tmp_path, sched="DDIM")
+    target = study(tmp_path, sched="DDIM")
     searched(tmp_path, sched="UniPC")
-    monkeypatch.setattr("tuner.search.frontier.transfer.MOST", 8)
-    assert name(here) == "miniature/UniPC/50"
-    monkeypatch.setattr("tuner.search.frontier.transfer.MOST", 7)
-    assert name(here) is None
+    monkeypatch.setattr("tuner.search.frontier.transfer.MAX_TRIALS", 8)
+    assert name(target) == "miniature/UniPC/50"
+    monkeypatch.setattr("tuner.search.frontier.transfer.MAX_TRIALS", 7)
+    assert name(target) is None
 
 
-def test_what_lies_out_of_this_space_is_left_out(tmp_path: Path) -> None:
+def test_settings_outside_of_this_space_are_left_out(tmp_path: Path) -> None:
     tome = {"tome": {"ratio": 0.2, "max_downsample": 1}}
     within = [
         Setting.of({"deepcache": {"cache_interval": interval, "cache_branch_id": branch}})
@@ -103,14 +106,16 @@ def test_what_lies_out_of_this_space_is_left_out(tmp_path: Path) -> None:
     other = study(tmp_path, sched="UniPC", search_targets=both, trials=12, req_score_loss=0.9)
     assert len(other.search(first=[*without, *within])) == 12
     knobs = {"deepcache": {"cache_interval": (2, 3), "cache_branch_id": (0, 1, 2, 3)}}
-    found = learned(study(tmp_path, sched="DDIM", knobs=knobs))
-    assert found is not None
-    assert [one.setting for one in found.observations] == within
-    assert found.best in within
+    start = source(study(tmp_path, sched="DDIM", knobs=knobs))
+    assert start is not None
+    assert [one.setting for one in start.observations] == within
+    assert start.best in within
 
 
 @pytest.mark.parametrize("steps", [20, 25])
-def test_what_the_same_narrow_knobs_found_is_within_them(steps: int, tmp_path: Path) -> None:
+def test_settings_of_a_source_with_the_same_narrowed_knobs_are_within_the_space(
+    steps: int, tmp_path: Path
+) -> None:
     knobs = {
         "tgate": {
             "gate_step": (6,),
@@ -130,26 +135,26 @@ def test_what_the_same_narrow_knobs_found_is_within_them(steps: int, tmp_path: P
         for warm in (2, 3)
     ]
     other.search(first=everything)
-    here = study(tmp_path, sched="DDIM", steps=20, **changes)
-    found = learned(here)
-    assert found is not None
-    offered = {here.problem.canonical(one) for one in everything}
-    assert {one.setting for one in found.observations} == offered
-    assert found.best in offered
+    target = study(tmp_path, sched="DDIM", steps=20, **changes)
+    start = source(target)
+    assert start is not None
+    offered = {target.problem.canonical(one) for one in everything}
+    assert {one.setting for one in start.observations} == offered
+    assert start.best in offered
 
 
-def test_what_is_reused_is_a_share_of_the_related_studys_own_steps(tmp_path: Path) -> None:
+def test_what_a_setting_reuses_is_a_share_of_the_source_studys_steps(tmp_path: Path) -> None:
     other = searched(tmp_path, sched="DDIM", steps=50, search_targets=("tgate",))
-    here = study(tmp_path, sched="DDIM", steps=20, search_targets=("tgate",))
-    found = learned(here)
-    assert found is not None
-    for one, setting in zip(found.observations, dict.fromkeys(other.measured), strict=True):
-        there = replace(here.problem, steps=50).reuse(setting)
+    target = study(tmp_path, sched="DDIM", steps=20, search_targets=("tgate",))
+    start = source(target)
+    assert start is not None
+    for one, setting in zip(start.observations, dict.fromkeys(other.measured), strict=True):
+        reused = replace(target.problem, steps=50).reuse(setting)
         assert one.reused is not None
-        assert one.reused.summary == pytest.approx(there.summary)
-        assert one.reused.course == pytest.approx(there.course)
-        assert not np.allclose(there.summary, here.problem.reuse(setting).summary)
-        assert one.setting == here.problem.canonical(setting)
+        assert one.reused.summary == pytest.approx(reused.summary)
+        assert one.reused.course == pytest.approx(reused.course)
+        assert not np.allclose(reused.summary, target.problem.reuse(setting).summary)
+        assert one.setting == target.problem.canonical(setting)
         assert one.loss == measurement(setting).score_loss.value
 
 
@@ -164,36 +169,36 @@ def test_what_is_reused_is_a_share_of_the_related_studys_own_steps(tmp_path: Pat
     ],
     ids=str,
 )
-def test_a_speedup_stands_where_a_step_is_the_same_work_on_the_same_device(
+def test_a_speedup_counts_where_a_step_is_the_same_work_on_the_same_device(
     changes: dict[str, Any], stands: bool, tmp_path: Path
 ) -> None:
-    here = study(tmp_path)
+    target = study(tmp_path)
     searched(tmp_path, **changes)
-    found = learned(here)
-    assert found is not None
-    assert {one.speedup is not None for one in found.observations} == {stands}
+    start = source(target)
+    assert start is not None
+    assert {one.speedup is not None for one in start.observations} == {stands}
 
 
-def test_its_fastest_setting_within_todays_limits_is_first(tmp_path: Path) -> None:
+def test_its_fastest_setting_within_the_current_limits_is_tried_first(tmp_path: Path) -> None:
     other = searched(tmp_path, sched="UniPC", req_score_loss=0.9, sampler="frontier", trials=16)
-    here = study(tmp_path, sched="DDIM", req_score_loss=0.01, limits={"ssim": 0.96})
+    target = study(tmp_path, sched="DDIM", req_score_loss=0.01, limits={"ssim": 0.96})
     within = [
         one
         for one in other.measured
         if measurement(one).score_loss.value < 0.01
         and measurement(one).fidelity["ssim"].value > 0.96
     ]
-    found = learned(here)
-    assert found is not None
-    assert found.best == max(within, key=lambda one: measurement(one).speedup.value)
+    start = source(target)
+    assert start is not None
+    assert start.best == max(within, key=lambda one: measurement(one).speedup.value)
     nothing = study(tmp_path, sched="DDIM", req_score_loss=0.01, limits={"ssim": 1.01})
-    assert (nowhere := learned(nothing)) is not None
-    assert nowhere.best is None
+    assert (strict := source(nothing)) is not None
+    assert strict.best is None
     unmeasured = study(tmp_path, sched="DDIM", req_score_loss=0.01, limits={"psnr": 40})
-    assert learned(unmeasured) is not None  # it is judged by what it has measured
+    assert source(unmeasured) is not None  # limits of metrics that it did not measure are ignored
 
 
-def test_a_stopped_trial_teaches_and_is_never_first(tmp_path: Path) -> None:
+def test_a_stopped_trial_is_an_observation_and_never_tried_first(tmp_path: Path) -> None:
     other = study(tmp_path, sched="UniPC", sampler="frontier", req_score_loss=0.004, trials=16)
 
     def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
@@ -207,8 +212,8 @@ def test_a_stopped_trial_teaches_and_is_never_first(tmp_path: Path) -> None:
         Setting.of(one.user_attrs["setting"]) for one in trials if one.state.name == "PRUNED"
     }
     assert stopped
-    found = learned(study(tmp_path, sched="DDIM", req_score_loss=0.9))
-    assert found is not None
-    assert stopped < {one.setting for one in found.observations}
-    assert found.best is not None
-    assert found.best not in stopped
+    start = source(study(tmp_path, sched="DDIM", req_score_loss=0.9))
+    assert start is not None
+    assert stopped < {one.setting for one in start.observations}
+    assert start.best is not None
+    assert start.best not in stopped

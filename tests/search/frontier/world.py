@@ -59,14 +59,14 @@ class World:
         points = self.reuse(setting).summary
         return float(self.harder * (0.06 * (points[2] * points[4]) + 0.02 * points[9] ** 2))
 
-    def knowledge(self) -> SearchContext:
+    def context(self) -> SearchContext:
         return SearchContext(
             candidates=self.candidates.settings,
             distributions=dict(self.space.distributions()),
             flat=lambda setting: dict(self.space.flat(setting)),
             work=self.work,
             reuse=self.reuse,
-            around=None if self.candidates.complete else self.candidates.around,
+            neighbours=None if self.candidates.complete else self.candidates.neighbours,
         )
 
     def timed(self) -> list[TimedSteps]:
@@ -79,7 +79,7 @@ class World:
 
     def sampler(self, **arguments: Any) -> FrontierSampler:
         arguments = {"limit": LIMIT, "seed": 0, "timed": self.timed()} | arguments
-        return FrontierSampler(self.knowledge(), **arguments)
+        return FrontierSampler(self.context(), **arguments)
 
     def tell(self, trial: optuna.Trial, setting: Setting) -> tuple[float, float]:
         loss = self.loss(setting) + float(self.random.normal(0, 0.001))

@@ -8,9 +8,9 @@ import pytest
 from optuna.study import _optimize
 
 from tests.helpers.landscape import Bench, measurement, refuted, setting_of
+from tuner.sampler_table import SAMPLERS
 from tuner.search import deadline
 from tuner.search.goal import Goal
-from tuner.search.samplers import SAMPLERS
 from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.study.results import read_results

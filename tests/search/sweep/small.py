@@ -32,8 +32,8 @@ POINTS = 16
 DEAD = f"{socket.gethostname()}:999999999/1"
 
 
-def again(bench: Bench) -> Bench:
-    """The same study in a process of its own, as far as the study can tell."""
+def reopened(bench: Bench) -> Bench:
+    """The same study, opened as another process would open it."""
     return Bench(Path(bench.storage.engine.url.database or "").parent, **SMALL)
 
 
@@ -58,7 +58,7 @@ def check_each_point_has_one_complete_trial(bench: Bench) -> None:
 
 
 def distinct(folder: Path, family: str, **changes: Any) -> Bench:
-    """A replay of distinct computations, on the shape of a family."""
+    """A sweep of distinct computations, on the shape of a model family."""
     bench = Bench(folder, **SMALL | {"distinct": True} | changes)
     pipeline = tiny(family)
     shape = shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor)

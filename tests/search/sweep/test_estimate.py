@@ -1,4 +1,4 @@
-"""What a replay would need, as it is said."""
+"""The sweep estimate: its text, and what it is computed from."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,37 +30,37 @@ from tuner.storage.database import Storage
         (1_000_000_000, "11,574 days 1 h"),
     ],
 )
-def test_a_span_is_told_in_its_two_greatest_units(seconds: float, text: str) -> None:
+def test_a_span_is_written_in_its_two_greatest_units(seconds: float, text: str) -> None:
     assert span(seconds) == text
 
 
 WHOLE = {"image_s": 0.5, "images": 48, "prompts": 32}
 
 
-def test_a_grid_is_told_by_the_baselines_latency_until_there_are_trials() -> None:
+def test_a_grid_is_estimated_from_the_baselines_latency_until_there_are_trials() -> None:
     reach = Reach(passed=36_800, points=1_036_800)
     assert str(SweepEstimate(reach=reach, **WHOLE)) == (
-        "1,036,800 points, 1,000,000 left: at the baseline's 0.5 s per image and 48 images a trial "
-        "about 277 days 18 h, less where settings are faster and more for scoring; "
-        "3.3 GB of the database"
+        "1,036,800 points, 1,000,000 left: about 277 days 18 h at the baseline's 0.5 s per image "
+        "and 48 images a trial, less where settings are faster and more for scoring; "
+        "3.3 GB in the database"
     )
     assert str(SweepEstimate(reach=reach, trial_s=10, **WHOLE)) == (
-        "1,036,800 points, 1,000,000 left: at the 10 s of a trial so far about 115 days 17 h; "
-        "3.3 GB of the database"
+        "1,036,800 points, 1,000,000 left: about 115 days 17 h at 10 s per trial so far; "
+        "3.3 GB in the database"
     )
 
 
-def test_a_replay_that_leaves_points_out_says_so() -> None:
+def test_a_sweep_that_skips_points_says_so() -> None:
     reach = Reach(passed=0, points=1000)
     half = str(SweepEstimate(reach=reach, trial_s=1, share=0.5, **WHOLE))
     assert half.startswith("1,000 points, 1,000 left, about 500 trials: ")
-    assert "about 8 min 20 s; 1.6 MB" in half
+    assert "about 8 min 20 s at 1 s per trial so far; 1.6 MB" in half
     walk = str(SweepEstimate(reach=reach, trial_s=1, share=None, **WHOLE))
     assert "1,000 left, of which those that cannot be faster are skipped: " in walk
-    assert "at most 16 min 40 s; 3.3 MB" in walk
+    assert "at most 16 min 40 s at 1 s per trial so far; 3.3 MB" in walk
 
 
-def test_what_share_of_the_points_is_run(tmp_path: Path) -> None:
+def test_what_share_of_the_points_gets_a_trial(tmp_path: Path) -> None:
     def share(sampler: object) -> float | None:
         assert isinstance(sampler, Exhaustive)
         return sampler.share()
@@ -77,7 +77,7 @@ def test_what_share_of_the_points_is_run(tmp_path: Path) -> None:
     assert len(tome.search()) == 22
 
 
-def test_the_last_complete_trials_tell_how_long_one_takes(tmp_path: Path) -> None:
+def test_a_trials_duration_is_the_mean_of_the_last_complete_ones(tmp_path: Path) -> None:
     study = Storage(f"sqlite:///{tmp_path / 'tuner.db'}").open_sweep("x", EVALUATION)
     assert recent_s(study) is None
     begin = datetime(2026, 11, 21, 12)
@@ -102,7 +102,7 @@ def test_the_last_complete_trials_tell_how_long_one_takes(tmp_path: Path) -> Non
     assert recent_s(study) == pytest.approx(4.0)
 
 
-def test_a_trial_takes_about_as_much_of_the_database_as_is_said(tmp_path: Path) -> None:
+def test_a_trial_takes_about_as_much_of_the_database_as_estimated(tmp_path: Path) -> None:
     bench = Bench(tmp_path, **SMALL)
     file = tmp_path / "tuner.db"
     with bench.storage.engine.connect() as connection:

@@ -19,10 +19,10 @@ from tests.helpers.pipelines import LATENT_SIDE, tiny
 from tests.search.sweep.small import (
     POINTS,
     SMALL,
-    again,
     check_each_point_has_one_complete_trial,
     distinct,
     points_of,
+    reopened,
 )
 from tuner.canonical import computation_of
 from tuner.measure.evaluation import Measurement
@@ -41,19 +41,19 @@ def test_each_point_has_one_trial(small: Bench) -> None:
     assert len(trials) == POINTS
     check_each_point_has_one_complete_trial(small)
     assert all(one.accelerators and len(one.accelerators) == 2 for one in small.measured)
-    more = again(small)
+    more = reopened(small)
     more.search()
     assert more.measured == []
 
 
-def test_every_point_is_measured_even_where_it_computes_what_another_does(small: Bench) -> None:
+def test_every_point_is_measured_even_if_it_computes_the_same_as_another(small: Bench) -> None:
     half = Setting.of({"tome": {"ratio": 0.5, "max_downsample": 1}})
     small.canonical = lambda setting: half
     small.search()
     assert small.measured == [half] * POINTS
 
 
-def test_the_sampler_for_large_products_finds_what_optunas_finds(
+def test_the_sampler_for_large_products_measures_the_same_as_optunas(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FEW", 0)
@@ -66,14 +66,14 @@ def test_the_sampler_for_large_products_finds_what_optunas_finds(
     )
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
-        found = measurement(space.suggest(trial))
-        return found.speedup.value, found.score_loss.value
+        figures = measurement(space.suggest(trial))
+        return figures.speedup.value, figures.score_loss.value
 
     theirs.optimize(objective)
     assert ours == {points_of([one])[0]: one.values for one in theirs.trials}
 
 
-def test_few_points_are_optunas_and_many_ours() -> None:
+def test_small_products_use_optunas_sampler_and_large_ones_ours() -> None:
     def made(**changes: Any) -> object:
         return grid(Space.of(StudySpec(pipe="miniature", sampler="grid", **changes)), seed=0)
 
@@ -103,13 +103,13 @@ def test_the_whole_product_is_the_old_scripts() -> None:
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**32 - 1))
-def test_a_scattered_order_has_every_number_once(count: int, seed: int) -> None:
+def test_a_scattered_order_contains_every_number_once(count: int, seed: int) -> None:
     order = Scattered(count=count, seed=seed)
     assert sorted(order[position] for position in range(count)) == list(range(count))
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=5))
-def test_points_are_numbered_as_nested_loops_go(sizes: list[int]) -> None:
+def test_points_are_numbered_in_the_order_of_nested_loops(sizes: list[int]) -> None:
     offered = {f"knob{place}": tuple(range(size)) for place, size in enumerate(sizes)}
     points = Points(offered)
     expected = [dict(zip(offered, one, strict=True)) for one in product(*offered.values())]
@@ -133,14 +133,14 @@ def test_no_trial_of_a_large_product_is_read_to_run_the_next(
     assert set(asked) == {(TrialState.WAITING,), (TrialState.RUNNING,)}
 
 
-def test_trials_end_a_replay_before_its_last_point(small: Bench) -> None:
+def test_the_number_of_trials_ends_a_sweep_before_its_last_point(small: Bench) -> None:
     small.spec = replace(small.spec, trials=5)
     assert len(small.search()) == 5
-    again(small).search()
+    reopened(small).search()
     check_each_point_has_one_complete_trial(small)
 
 
-def test_a_replay_never_stops_a_trial_early_and_gives_none_more_prompts(tmp_path: Path) -> None:
+def test_a_sweep_never_stops_a_trial_early_and_gives_none_more_prompts(tmp_path: Path) -> None:
     bench = Bench(tmp_path, **SMALL, req_score_loss=0.001)
 
     def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
@@ -177,7 +177,7 @@ def test_each_distinct_computation_has_one_trial(family: str, tmp_path: Path) ->
     computations = {computation_of(one, shape, 20) for one in every}
     assert 10 < len(computations) < points.count
     bench.spec = replace(bench.spec, trials=7)
-    bench.search()  # and goes on:
+    bench.search()  # and continues:
     bench = distinct(tmp_path, family, **chosen)
     trials = bench.search()
     assert len(trials) == len(computations)
@@ -185,7 +185,7 @@ def test_each_distinct_computation_has_one_trial(family: str, tmp_path: Path) ->
     assert bench.study.sampler.reach(bench.study).left == 0  # type: ignore[attr-defined]
 
 
-def test_a_part_of_a_scattered_grid_has_every_value_about_as_often() -> None:
+def test_part_of_a_scattered_grid_contains_all_values_about_equally_often() -> None:
     points = Points(Space.of(StudySpec(sampler="grid")).offered())
     order = Scattered(count=points.count, seed=random.Random(1).randrange(100))
     part = [points[order[position]] for position in range(1000)]
@@ -195,5 +195,5 @@ def test_a_part_of_a_scattered_grid_has_every_value_about_as_often() -> None:
         assert max(often.values()) < 2.5 * min(often.values()), name
 
 
-def test_only_replays_come_to_an_end() -> None:
+def test_only_sweeps_are_exhaustive() -> None:
     assert not isinstance(optuna.samplers.RandomSampler(), Exhaustive)

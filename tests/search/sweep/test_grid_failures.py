@@ -14,8 +14,8 @@ from tests.search.sweep.small import (
     DEAD,
     POINTS,
     SMALL,
-    again,
     check_each_point_has_one_complete_trial,
+    reopened,
 )
 from tuner.errors import BadPictureError
 from tuner.measure.evaluation import Measurement
@@ -32,7 +32,7 @@ from tuner.storage.worker import WORKER
 
 @pytest.mark.parametrize("suggested", range(5))
 def test_a_point_whose_process_died_is_run_again(small: Bench, suggested: int) -> None:
-    """At any moment: after it was taken, and after each of its numbers was written."""
+    """Whenever it died: after it took the point, or after any of its numbers was written."""
     for _ in range(2):
         trial = small.study.ask()
         for name, values in list(Space.of(small.spec).offered().items())[:suggested]:
@@ -40,7 +40,7 @@ def test_a_point_whose_process_died_is_run_again(small: Bench, suggested: int) -
             trial._suggest(name, asked)
             assert trial.params[name] in values
         trial.set_user_attr(WORKER, DEAD)
-    trials = again(small).search()
+    trials = reopened(small).search()
     assert [one.state for one in trials].count(TrialState.FAIL) == 2
     assert all(WORKER in one.user_attrs for one in trials)
     check_each_point_has_one_complete_trial(small)
@@ -49,19 +49,19 @@ def test_a_point_whose_process_died_is_run_again(small: Bench, suggested: int) -
 def test_a_trial_that_died_before_it_had_a_point_takes_none(small: Bench) -> None:
     lost = small.study._storage.create_new_trial(small.study._study_id)
     small.study._storage.set_trial_user_attr(lost, WORKER, DEAD)
-    again(small).search()
+    reopened(small).search()
     check_each_point_has_one_complete_trial(small)
 
 
-def test_a_point_belongs_to_somebody_from_the_moment_it_is_taken(small: Bench) -> None:
+def test_a_point_has_a_worker_from_the_moment_it_is_taken(small: Bench) -> None:
     trial = small.study.ask()
-    kept = small.study._storage.get_trial(trial._trial_id)
-    assert WORKER in kept.user_attrs
-    assert points_taken(small.study) == {kept.system_attrs[POINT]}
+    stored = small.study._storage.get_trial(trial._trial_id)
+    assert WORKER in stored.user_attrs
+    assert points_taken(small.study) == {stored.system_attrs[POINT]}
 
 
 @pytest.mark.parametrize("which", [0, POINTS - 1])
-def test_a_point_that_fails_once_is_tried_again(small: Bench, which: int) -> None:
+def test_a_point_that_fails_once_is_retried(small: Bench, which: int) -> None:
     times = iter(range(99))
     small.fails = lambda setting: RuntimeError("once") if next(times) == which else None
     trials = small.search()
@@ -69,7 +69,7 @@ def test_a_point_that_fails_once_is_tried_again(small: Bench, which: int) -> Non
     check_each_point_has_one_complete_trial(small)
 
 
-def test_a_point_that_always_fails_is_given_up_and_the_others_are_run(small: Bench) -> None:
+def test_after_its_retries_a_point_that_always_fails_is_skipped(small: Bench) -> None:
     bad = Setting.of(
         {
             "deepcache": {"cache_interval": 4, "cache_branch_id": 2},
@@ -81,30 +81,30 @@ def test_a_point_that_always_fails_is_given_up_and_the_others_are_run(small: Ben
     assert Count(small.measured)[bad] == 1 + RETRIES
     assert set(Count(small.measured).values()) == {1, 1 + RETRIES}
     assert len(small.study.get_trials(states=(TrialState.COMPLETE,))) == POINTS - 1
-    more = again(small)
+    more = reopened(small)
     more.search()
     assert more.measured == []
 
 
-def test_broken_pictures_are_not_tried_again(small: Bench) -> None:
+def test_a_point_with_broken_pictures_is_not_retried(small: Bench) -> None:
     times = iter(range(99))
     small.fails = lambda setting: BadPictureError("black") if next(times) == 3 else None
     assert len(small.search()) == POINTS
     assert set(Count(small.measured).values()) == {1}
 
 
-def test_an_interruption_is_no_fault_of_the_point(small: Bench) -> None:
+def test_an_interruption_does_not_count_as_a_failure_of_the_point(small: Bench) -> None:
     def interrupt(setting: Setting, trial: int) -> Iterator[Measurement]:
         raise KeyboardInterrupt
         yield
 
     bench = small
     for _ in range(RETRIES + 2):
-        bench = again(small)
+        bench = reopened(small)
         bench.measure = interrupt  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):
             bench.search()
-    again(small).search()
+    reopened(small).search()
     check_each_point_has_one_complete_trial(small)
 
 
@@ -127,14 +127,14 @@ def test_several_workers_never_take_the_same_point(
     assert bench.study.sampler.reach(bench.study).left == 1  # type: ignore[attr-defined]
 
 
-def test_a_worker_that_comes_too_late_fails_its_trial_in_one_line(
+def test_a_worker_that_gets_no_point_fails_its_trial_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FEW", 0)
     bench = Bench(tmp_path, **SMALL)
     for _ in range(POINTS - 1):
         bench.study.ask()
-    # It looked how far the study is before another worker took the last point but one.
+    # This worker read the progress before another one took the last point but one.
     monkeypatch.setattr(Grid, "reach", lambda sampler, study: Reach(passed=0, points=POINTS))
     bench.spec = replace(bench.spec, trials=2)
     trials = bench.search()

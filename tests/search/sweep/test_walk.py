@@ -10,7 +10,7 @@ from tests.helpers.landscape import Bench, measurement, setting_of
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.space import Space
-from tuner.search.sweep.walk import gentle_knobs, is_bolder, loops
+from tuner.search.sweep.walk import inverted_knobs, is_more_aggressive, loops
 from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.study.results import read_results
@@ -34,7 +34,7 @@ Short = tuple[int, int, float]
 
 
 def short(setting: Setting) -> Short:
-    """Interval, gate and ratio."""
+    """Cache interval, gate step and ratio."""
     on = setting.params
     return (
         int(on["deepcache"]["cache_interval"]),
@@ -44,13 +44,13 @@ def short(setting: Setting) -> Short:
 
 
 def walked(
-    folder: Path, found: dict[Short, tuple[float, float]], **changes: object
+    folder: Path, figures: dict[Short, tuple[float, float]], **changes: object
 ) -> tuple[list[Short], Bench]:
-    """What is run where settings have these speedups and losses; others 1.1 and 50 %."""
+    """What is run if settings have the given speedups and losses, and all others 1.1 and 50 %."""
     bench = Bench(folder, **SMALL | changes)
 
     def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
-        speedup, loss = found.get(short(setting), (1.1, 0.5))
+        speedup, loss = figures.get(short(setting), (1.1, 0.5))
         bench.measured.append(setting)
         yield replace(
             measurement(setting),
@@ -75,49 +75,51 @@ LOOPS = [
 ]
 
 
-def test_without_anything_feasible_it_goes_through_all_loops(tmp_path: Path) -> None:
+def test_without_a_feasible_setting_it_goes_through_all_loops(tmp_path: Path) -> None:
     assert walked(tmp_path, {})[0] == LOOPS
 
 
-def test_what_is_nowhere_bolder_than_the_best_feasible_one_is_skipped(tmp_path: Path) -> None:
-    # After (2, 5, 0.2) a later gate is gentler and no ratio is greater: only interval 3 is bolder.
+def test_settings_with_no_knob_more_aggressive_than_the_bests_are_skipped(tmp_path: Path) -> None:
+    # Relative to (2, 5, 0.2) a later gate is less aggressive, and no ratio is greater: only
+    # interval 3 is more aggressive.
     ran, _ = walked(tmp_path, {(2, 5, 0.2): (1.5, 0.01)})
     assert ran == [(2, 5, 0.1), (2, 5, 0.2), *LOOPS[4:]]
 
 
-def test_only_a_faster_feasible_one_becomes_the_best(tmp_path: Path) -> None:
+def test_only_a_faster_feasible_setting_becomes_the_best(tmp_path: Path) -> None:
     # (3, 5, 0.1) is feasible but slower, and (3, 5, 0.2) faster but not feasible: the best stays
-    # (2, 5, 0.1), of which both ratios 0.2 and all intervals 3 are bolder.
-    found = {(2, 5, 0.1): (2.0, 0.01), (3, 5, 0.1): (1.5, 0.01), (3, 5, 0.2): (3.0, 0.03)}
-    ran, _ = walked(tmp_path, found)
+    # (2, 5, 0.1); more aggressive than that are both ratios 0.2 and all intervals 3.
+    figures = {(2, 5, 0.1): (2.0, 0.01), (3, 5, 0.1): (1.5, 0.01), (3, 5, 0.2): (3.0, 0.03)}
+    ran, _ = walked(tmp_path, figures)
     assert ran == [one for one in LOOPS if one != (2, 6, 0.1)]
 
 
-def test_the_boldest_of_all_ends_the_walk(tmp_path: Path) -> None:
+def test_the_most_aggressive_setting_of_all_ends_the_walk(tmp_path: Path) -> None:
     ran, bench = walked(tmp_path, {(3, 5, 0.2): (2.0, 0.01)})
     assert ran == LOOPS[:6]
     assert bench.study.sampler.reach(bench.study).left == 0  # type: ignore[attr-defined]
 
 
-def test_it_goes_on_where_it_was_with_the_best_that_it_had(tmp_path: Path) -> None:
-    found = {(2, 5, 0.2): (1.5, 0.01)}
-    first, _ = walked(tmp_path, found, trials=2)
-    second, _ = walked(tmp_path, found, trials=3)
-    third, _ = walked(tmp_path, found)
+def test_it_continues_at_its_position_with_the_best_so_far(tmp_path: Path) -> None:
+    figures = {(2, 5, 0.2): (1.5, 0.01)}
+    first, _ = walked(tmp_path, figures, trials=2)
+    second, _ = walked(tmp_path, figures, trials=3)
+    third, _ = walked(tmp_path, figures)
     assert first + second + third == [(2, 5, 0.1), (2, 5, 0.2), *LOOPS[4:]]
 
 
 def test_it_ends_at_the_first_setting_that_meets_a_target(tmp_path: Path) -> None:
-    found = {(2, 5, 0.1): (3.0, 0.5), (2, 6, 0.1): (2.1, 0.01), (3, 5, 0.1): (9.0, 0.01)}
-    ran, bench = walked(tmp_path, found, req_speedup=2.0)
+    figures = {(2, 5, 0.1): (3.0, 0.5), (2, 6, 0.1): (2.1, 0.01), (3, 5, 0.1): (9.0, 0.01)}
+    ran, bench = walked(tmp_path, figures, req_speedup=2.0)
     assert ran == LOOPS[:3]
     assert [short(one.setting) for one in read_results(bench.study)] == ran
 
 
-def test_points_that_are_nowhere_bolder_are_passed_by_for_good(tmp_path: Path) -> None:
-    # The first best skips (2, 6, …); that a later one is less bold there does not bring them back.
-    found = {(2, 5, 0.2): (1.5, 0.01), (3, 6, 0.1): (1.6, 0.01)}
-    ran, _ = walked(tmp_path, found)
+def test_skipped_points_stay_skipped_when_another_setting_becomes_the_best(tmp_path: Path) -> None:
+    # The first best one skips (2, 6, …). The second best has a later gate, so that these are more
+    # aggressive than it; still they stay skipped.
+    figures = {(2, 5, 0.2): (1.5, 0.01), (3, 6, 0.1): (1.6, 0.01)}
+    ran, _ = walked(tmp_path, figures)
     assert ran == [(2, 5, 0.1), (2, 5, 0.2), *LOOPS[4:]]
 
 
@@ -141,7 +143,7 @@ def test_the_loops_are_the_old_scripts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knob", "more", "bolder"),
+    ("knob", "greater", "is_more"),
     [
         ("deepcache.cache_interval", 3, True),
         ("deepcache.cache_branch_id", 3, False),
@@ -153,14 +155,16 @@ def test_the_loops_are_the_old_scripts() -> None:
         ("tome.max_downsample", 4, True),
     ],
 )
-def test_which_way_a_knob_is_bolder(knob: str, more: float, bolder: bool) -> None:
-    less = {"tome.max_downsample": 2, "tome.ratio": 0.5}.get(knob, 2)
-    assert is_bolder({knob: more}, {knob: less}, gentle_knobs()) is bolder
-    assert is_bolder({knob: less}, {knob: more}, gentle_knobs()) is not bolder
-    assert not is_bolder({knob: less}, {knob: less}, gentle_knobs())
+def test_in_which_direction_a_knob_is_more_aggressive(
+    knob: str, greater: float, is_more: bool
+) -> None:
+    smaller = {"tome.max_downsample": 2, "tome.ratio": 0.5}.get(knob, 2)
+    assert is_more_aggressive({knob: greater}, {knob: smaller}, inverted_knobs()) is is_more
+    assert is_more_aggressive({knob: smaller}, {knob: greater}, inverted_knobs()) is not is_more
+    assert not is_more_aggressive({knob: smaller}, {knob: smaller}, inverted_knobs())
 
 
-def test_a_trial_is_of_the_setting_of_its_place(tmp_path: Path) -> None:
+def test_a_trial_has_the_setting_of_its_point(tmp_path: Path) -> None:
     _, bench = walked(tmp_path, {})
     points = loops(Space.of(bench.spec).offered())
     for one in bench.study.trials:

@@ -1,1 +1,1 @@
-"""Our own sampler: predicts speed, learns quality, proposes the most promising setting."""
+"""Our own sampler: predicts speed, models quality, proposes the most promising setting."""

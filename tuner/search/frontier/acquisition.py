@@ -1,55 +1,57 @@
-"""What one setting more would be worth: in feasible speedup, or in the area under the front."""
+"""The acquisition: how much one more setting is expected to improve the result."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import norm
 
-SPREAD = 0.01  # of predicted speedups around the measured ones
+SPREAD = 0.01  # relative standard deviation of predicted speedups around the measured ones
 Point = tuple[float, float]  # speedup and loss
 
 
 def staircase(points: Sequence[Point]) -> list[Point]:
-    """From the fastest on, the points that lose less than all that are at least as fast."""
-    found: list[Point] = []
-    for speedup, loss in sorted(points, key=lambda one: (-one[0], one[1])):
-        if not found or loss < found[-1][1]:
-            found.append((speedup, loss))
-    return found
+    """The points that lose less than all that are at least as fast, fastest first."""
+    steps: list[Point] = []
+    for speedup, loss in sorted(points, key=lambda point: (-point[0], point[1])):
+        if not steps or loss < steps[-1][1]:
+            steps.append((speedup, loss))
+    return steps
 
 
-def expected_gain(
+def expected_improvement(
     speedups: np.ndarray, measured: np.ndarray, feasible: np.ndarray, least: float = 1.0
 ) -> np.ndarray:
-    """By how much a feasible setting would be expected to beat the best one so far.
+    """By how much each setting, if feasible, is expected to be faster than the best one so far.
 
-    Which of the measured ones are feasible is known only with a probability; what is as fast as
-    `least`, the baseline, surely is.
+    `speedups` are the predicted ones, shape (settings,); `measured` and `feasible` are the speedups
+    of measured settings and the probabilities that they are feasible, shape (measured,). The
+    baseline, or whatever has the speedup `least`, is feasible for sure.
     """
     order = np.argsort(-measured)
     best = np.maximum(np.append(measured[order], least), least)
     probability = np.append(feasible[order], 1.0)
     is_best = probability * np.cumprod(np.append(1.0, 1 - probability[:-1]))
-    matters = is_best > 1e-9  # of many that were measured, a few
+    matters = is_best > 1e-9  # a few of many that were measured
     best, is_best = best[matters], is_best[matters]
     deviation = SPREAD * speedups[:, None]
     above = (speedups[:, None] - best) / deviation
     gain = deviation * (above * norm.cdf(above) + norm.pdf(above))
-    found: np.ndarray = gain @ is_best
-    return found
+    expected: np.ndarray = gain @ is_best
+    return expected
 
 
-def area_gains(
+def hypervolume_improvement(
     speedups: np.ndarray, losses: np.ndarray, points: Sequence[Point], limit: float
 ) -> np.ndarray:
-    """The area under the limit that each setting would add to that of points already there.
+    """The area under the limit that each setting would add to that of the measured `points`.
 
-    At each of its losses: the shape of both is (settings, losses).
+    `speedups` has the shape (settings,); `losses`, and what is returned, (settings, losses), where
+    a setting has several losses that it may turn out to have.
     """
-    gains = np.zeros_like(losses)
+    improvement = np.zeros_like(losses)
     left = 1.0
     for speedup, loss in [*reversed(staircase(points)), (float("inf"), limit)]:
         width = np.clip(np.minimum(speedups, speedup) - left, 0, None)[:, None]
-        gains += width * np.clip(min(loss, limit) - losses, 0, None)
+        improvement += width * np.clip(min(loss, limit) - losses, 0, None)
         left = speedup
-    return gains
+    return improvement

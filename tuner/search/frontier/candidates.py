@@ -10,72 +10,84 @@ from tuner.canonical import Canonical
 from tuner.search.space import Space
 from tuner.setting import Setting
 
-MOST = 2000  # candidates that are looked at together; a larger space is sampled
+SAMPLE = 2000  # settings that are drawn of a space with more than `4 * SAMPLE`
 
 
 class Candidates:
-    """The distinct settings of a space: all of them, or a sample and what lies around the best."""
+    """The distinct settings of a space: all of them, or a sample of a large space.
+
+    `settings` are the candidates; `complete` is whether they are all; `count` is how many settings
+    the space has, with each accelerator's distinct values combined.
+    """
 
     def __init__(self, space: Space, canonical: Canonical, seed: int | None = None) -> None:
-        """`canonical` gives one setting for all that are the same computation."""
+        """`canonical` returns the same setting for all that are the same computation."""
         self._space = space
         self._canonical = canonical
-        alone = [self._distinct(kind) for kind, _ in space.parts]
-        parts = [[self._own(one) for one in found] for found in alone]
-        self.count = int(np.prod([1 + len(found) for found in parts])) - 1
-        good = [canonical(one) for one in space.known_good()]
-        if self.count <= 4 * MOST:
-            found = [_together(chosen) for chosen in product(*([None, *part] for part in parts))]
+        distinct = [self._distinct(kind) for kind, _ in space.parts]
+        offered = [[self._offered(part) for part in parts] for parts in distinct]
+        self.count = int(np.prod([1 + len(parts) for parts in offered])) - 1
+        self.complete = self.count <= 4 * SAMPLE
+        known_good = [canonical(setting) for setting in space.known_good()]
+        combined: list[Setting | None]
+        if self.complete:
+            every = product(*([None, *parts] for parts in offered))
+            combined = [_combined(parts) for parts in every]
         else:
-            found = [*good, *self._sample(parts, np.random.default_rng(seed))]
-        some = [one for one in found if one is not None and one.accelerators]
-        if parts != alone:  # values that are the least alone are not offered
-            some = [one for one in map(canonical, some) if one.accelerators]
-        self.settings: list[Setting] = list(dict.fromkeys(some))
-        self.complete = self.count <= 4 * MOST
+            combined = [*known_good, *self._sample(offered, np.random.default_rng(seed))]
+        settings = [setting for setting in combined if setting is not None and setting.accelerators]
+        if offered != distinct:  # some canonical values are not offered
+            settings = [setting for setting in map(canonical, settings) if setting.accelerators]
+        self.settings: list[Setting] = list(dict.fromkeys(settings))
 
-    def around(self, setting: Setting) -> list[Setting]:
-        """What differs from a setting by one notch of one knob, on or off included."""
+    def neighbours(self, setting: Setting) -> list[Setting]:
+        """The settings that differ in one knob, by the next value on either side or "off"."""
         flat = self._space.flat(setting)
-        found = []
+        changed = []
         for name, values in self._space.offered().items():
             place = values.index(flat[name])
             for near in (place - 1, place + 1):
                 if 0 <= near < len(values):
-                    changed = self._space.setting(flat | {name: values[near]})
-                    found.append(self._canonical(changed))
-        return [one for one in dict.fromkeys(found) if one.accelerators and one != setting]
+                    neighbour = self._space.setting(flat | {name: values[near]})
+                    changed.append(self._canonical(neighbour))
+        return [
+            neighbour
+            for neighbour in dict.fromkeys(changed)
+            if neighbour.accelerators and neighbour != setting
+        ]
 
     def _distinct(self, kind: type[Accelerator]) -> list[Accelerator]:
-        """What an accelerator can do on its own."""
-        alone = (self._canonical(Setting(accelerators=(one,))) for one in self._space.each(kind))
-        return list(dict.fromkeys(part for one in alone for part in one.accelerators))
+        """The distinct computations of an accelerator on its own, in canonical form."""
+        alone = (
+            self._canonical(Setting(accelerators=(part,))) for part in self._space.variants(kind)
+        )
+        return list(dict.fromkeys(part for setting in alone for part in setting.accelerators))
 
-    def _own(self, part: Accelerator) -> Accelerator:
-        """The same alone in values that the space offers."""
-        own = self._space.own(Setting(accelerators=(part,)))
-        return part if own is None else own.accelerators[0]
+    def _offered(self, part: Accelerator) -> Accelerator:
+        """The same computation in values that the space offers."""
+        setting = self._space.equivalent(Setting(accelerators=(part,)))
+        return part if setting is None else setting.accelerators[0]
 
     def _sample(
-        self, parts: Sequence[Sequence[Accelerator]], random: np.random.Generator
+        self, parts: Sequence[Sequence[Accelerator]], rng: np.random.Generator
     ) -> list[Setting | None]:
-        """Each combination of accelerators as often as the others; small ones whole."""
+        """As many settings of each combination of accelerators; small ones in full."""
         groups = [
-            chosen for count in range(1, len(parts) + 1) for chosen in combinations(parts, count)
+            group for count in range(1, len(parts) + 1) for group in combinations(parts, count)
         ]
-        found: list[Setting | None] = []
-        for chosen in groups:
-            if np.prod([len(part) for part in chosen]) <= MOST // len(groups):
-                found += [_together(one) for one in product(*chosen)]
+        sample: list[Setting | None] = []
+        for group in groups:
+            if np.prod([len(part) for part in group]) <= SAMPLE // len(groups):
+                sample += [_combined(chosen) for chosen in product(*group)]
             else:
-                found += [
-                    _together([part[int(random.integers(len(part)))] for part in chosen])
-                    for _ in range(MOST // len(groups))
+                sample += [
+                    _combined([part[int(rng.integers(len(part)))] for part in group])
+                    for _ in range(SAMPLE // len(groups))
                 ]
-        return found
+        return sample
 
 
-def _together(parts: Sequence[Accelerator | None]) -> Setting | None:
+def _combined(parts: Sequence[Accelerator | None]) -> Setting | None:
     """The setting of these parts; None where two occupy the same part of the model."""
     on = tuple(part for part in parts if part is not None)
     if any(one.occupies & other.occupies for one, other in combinations(on, 2)):

@@ -1,4 +1,4 @@
-"""What a sampler knows of a space, what trials taught it, and where settings lie to each other."""
+"""What the frontier sampler knows of a space, what a trial says, and the scale of features."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,74 +15,71 @@ UNKNOWN = 0.1  # the standard error of a figure from one prompt
 
 @dataclass(frozen=True, kw_only=True)
 class SearchContext:
-    """What the sampler knows of a space before any trial.
+    """What the sampler knows of a space before any trial."""
 
-    `work` and `reuse` are those of `tuner.plans.features` for a setting; `candidates` are
-    settings of which no two are the same computation, and `around` gives those beside one where
-    they are only a sample; `flat` gives a setting's numbers as the trial will be asked for them.
-    What `holds` refuses is outside the space, from a day that asked for more: it only teaches.
-    """
-
-    candidates: Sequence[Setting]
+    candidates: Sequence[Setting]  # no two of them the same computation
     distributions: Mapping[str, BaseDistribution]
-    flat: Callable[[Setting], dict[str, Any]]
-    work: Callable[[Setting], np.ndarray]
-    reuse: Callable[[Setting], Reuse]
-    around: Callable[[Setting], list[Setting]] | None = None
+    flat: Callable[[Setting], dict[str, Any]]  # a setting's numbers, by the distributions' names
+    work: Callable[[Setting], np.ndarray]  # `tuner.plans.features.step_rows`
+    reuse: Callable[[Setting], Reuse]  # `tuner.plans.features.reuse`
+    # Similar settings; None where the candidates are the whole space, and not a sample of it.
+    neighbours: Callable[[Setting], list[Setting]] | None = None
+    # Whether a setting is in the space; one of an earlier request may not be, and only trains.
     holds: Callable[[Setting], bool] = lambda _: True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What one trial taught: the loss and its standard error; the speedup where it was measured."""
+    """What a trial says of its setting: its loss, and its speedup where that was measured."""
 
     setting: Setting
     loss: float
-    error: float
+    error: float  # standard error of the loss
     speedup: float | None = None
-    prompts: int | None = None  # of which the figures are means
-    holds: bool = True  # False: it teaches the loss, and the setting is to be measured here
+    prompts: int | None = None  # that the figures are means over
+    current: bool = True  # False: its loss trains the model, but the setting is to be timed again
     others: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # figure, error
-    # Its `SearchContext.reuse`, where that is of another number of steps.
+    # `SearchContext.reuse` in the study that it is of, where that has another number of steps.
     reused: Reuse | None = field(default=None, compare=False)
 
-    def fewer(self, other: "Observation") -> bool:
+    def is_superseded_by(self, other: "Observation") -> bool:
         """Whether another one of the same setting counts in its place.
 
-        That holds here while it does not, or it has more prompts.
+        One that is current counts before one that is not, then the one with more prompts.
         """
-        return (self.holds, self.prompts or 0) < (other.holds, other.prompts or 0)
+        return (self.current, self.prompts or 0) < (other.current, other.prompts or 0)
 
 
-def observation(kept: Mapping[str, Any]) -> Observation:
-    """What a trial's attributes teach."""
+def observation(stored: Mapping[str, Any]) -> Observation:
+    """An observation from the attributes that are stored with a trial."""
     return Observation(
-        setting=Setting.of(kept["setting"]),
-        loss=kept["score_loss"],
-        error=_error(kept["score_loss"], kept["score_loss_ci"]),
-        speedup=kept.get("speedup"),
-        prompts=kept.get("prompts"),
+        setting=Setting.of(stored["setting"]),
+        loss=stored["score_loss"],
+        error=_error(stored["score_loss"], stored["score_loss_ci"]),
+        speedup=stored.get("speedup"),
+        prompts=stored.get("prompts"),
         others={
-            name: (one["value"], _error(one["value"], one["ci"]))
-            for name, one in kept.get("fidelity", {}).items()
+            name: (figure["value"], _error(figure["value"], figure["ci"]))
+            for name, figure in stored.get("fidelity", {}).items()
         },
     )
 
 
 def _error(value: float, interval: Sequence[float]) -> float:
-    """About the standard error that a 95 % interval was made of.
+    """About the standard error that a 95 % interval was made from.
 
-    An end that was drawn out for a skew tells of that; the other is two standard errors away.
+    A skewed figure has one end drawn out; the nearer end is two standard errors away.
     """
     half = min(value - interval[0], interval[1] - value)
     return half / 2 if np.isfinite(half) else UNKNOWN
 
 
 class Scale:
-    """Features between zero and one over the first candidates; what never differs is left out.
+    """Scales features to between zero and one over the first candidates; constant ones are dropped.
 
-    The first `summary` are those that sum a generation up. The others follow its course, in equal
-    parts, and are scaled by them: a kind of reuse that differs throughout counts as one.
+    The first `summary` of the scaled features summarise a generation. The others follow its course
+    in `PARTS` equal parts, and are divided by the root of `PARTS` as well: a kind of reuse that
+    differs in every part then counts as much as one feature of the summary.
     """
 
     def __init__(self, reused: Sequence[Reuse]) -> None:
@@ -95,7 +92,7 @@ class Scale:
         self.summary = max(1, int(self._varied[:first].sum()))
 
     def __call__(self, reused: Sequence[Reuse]) -> np.ndarray:
-        """Shape (n, features that vary), one at least."""
+        """Scaled features, shape (n, features that vary), with at least one feature."""
         if not self._varied.any():
             return np.zeros((len(reused), 1))
         scaled: np.ndarray = (_rows(reused) - self._low) / self._span
@@ -103,4 +100,4 @@ class Scale:
 
 
 def _rows(reused: Sequence[Reuse]) -> np.ndarray:
-    return np.vstack([np.concatenate(one) for one in reused])
+    return np.vstack([np.concatenate(parts) for parts in reused])

@@ -1,26 +1,26 @@
-"""What losses have in common: a kernel over what sums a generation up and over its course."""
+"""The quality model's kernel: a smooth part over summaries, a rough one over the course."""
 
 from typing import Any
 
 import numpy as np
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern
 
-COURSE = 0.45  # the length scale of the course, in kinds of reuse that differ throughout
+COURSE = 0.45  # length scale of the course's features; `context.Scale` gives their unit
 
 
 def kernel_of(features: int, summary: int | None) -> Kernel:
-    """A smooth part over the first `summary` features; where there are others, a rough one."""
+    """A smooth part over the first `summary` features, and a rough one over any others."""
     first = features if summary is None else summary
     smooth = Matern(np.ones(first), (0.5, 5.0), nu=2.5)
-    found = ConstantKernel(1.0, (0.05, 20.0)) * Some(smooth, 0, first)
+    kernel = ConstantKernel(1.0, (0.05, 20.0)) * FeatureSlice(smooth, 0, first)
     if first < features:
         rough = Matern(COURSE, "fixed", nu=2.5)
-        found += ConstantKernel(0.1, (0.02, 1.0)) * Some(rough, first, features)
-    return found
+        kernel += ConstantKernel(0.1, (0.02, 1.0)) * FeatureSlice(rough, first, features)
+    return kernel
 
 
-class Some(Kernel):  # type: ignore[misc]
-    """A kernel of the features from `start` to `stop`."""
+class FeatureSlice(Kernel):  # type: ignore[misc]
+    """A kernel over the features from `start` to before `stop`, by another kernel."""
 
     def __init__(self, kernel: Kernel, start: int, stop: int) -> None:
         self.kernel = kernel
@@ -28,22 +28,22 @@ class Some(Kernel):  # type: ignore[misc]
         self.stop = stop
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Its arguments, and those of its kernel, as scikit-learn asks for them."""
+        """Its arguments, and those of its kernel, in the form that scikit-learn expects."""
         inner = self.kernel.get_params().items() if deep else ()
-        found = {"kernel": self.kernel, "start": self.start, "stop": self.stop}
-        return found | {f"kernel__{name}": value for name, value in inner}
+        own = {"kernel": self.kernel, "start": self.start, "stop": self.stop}
+        return own | {f"kernel__{name}": value for name, value in inner}
 
     @property
     def hyperparameters(self) -> list[Any]:
         """Those of its kernel."""
-        found: list[Any] = self.kernel.hyperparameters
-        return found
+        hyperparameters: list[Any] = self.kernel.hyperparameters
+        return hyperparameters
 
     @property
     def theta(self) -> np.ndarray:
-        """Those of its kernel, as logarithms."""
-        found: np.ndarray = self.kernel.theta
-        return found
+        """The logarithms of its kernel's hyperparameters."""
+        theta: np.ndarray = self.kernel.theta
+        return theta
 
     @theta.setter
     def theta(self, theta: np.ndarray) -> None:
@@ -51,9 +51,9 @@ class Some(Kernel):  # type: ignore[misc]
 
     @property
     def bounds(self) -> np.ndarray:
-        """Of `theta`."""
-        found: np.ndarray = self.kernel.bounds
-        return found
+        """The bounds of `theta`, shape (hyperparameters, 2)."""
+        bounds: np.ndarray = self.kernel.bounds
+        return bounds
 
     def __call__(
         self,
@@ -61,17 +61,19 @@ class Some(Kernel):  # type: ignore[misc]
         Y: np.ndarray | None = None,  # noqa: N803
         eval_gradient: bool = False,
     ) -> Any:
-        """The kernel's matrix, and with `eval_gradient` its gradient beside it."""
-        return self.kernel(self._of(X), None if Y is None else self._of(Y), eval_gradient)
+        """The kernel matrix; with `eval_gradient` a pair of it and its gradient by `theta`."""
+        return self.kernel(
+            self._features(X), None if Y is None else self._features(Y), eval_gradient
+        )
 
     def diag(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
-        """The diagonal of its matrix."""
-        found: np.ndarray = self.kernel.diag(self._of(X))
-        return found
+        """The diagonal of the kernel matrix, shape (n,)."""
+        diagonal: np.ndarray = self.kernel.diag(self._features(X))
+        return diagonal
 
     def is_stationary(self) -> bool:
-        """As its kernel."""
+        """Whether its kernel is."""
         return bool(self.kernel.is_stationary())
 
-    def _of(self, points: np.ndarray) -> np.ndarray:
+    def _features(self, points: np.ndarray) -> np.ndarray:
         return points[:, self.start : self.stop]

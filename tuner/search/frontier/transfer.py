@@ -1,7 +1,7 @@
-"""What a related study in the same storage has learned, for a search that begins.
+"""The warm start of a search from a source study: an earlier one in the same storage.
 
-Related are studies of the same weights at the same resolution and by the same score; they differ
-in the scheduler, the number of steps, the guidance, the prompts, the device or whatever else.
+A source study has the same weights, resolution and score metric. It may differ in the scheduler,
+the number of steps, the guidance, the prompts, the device and whatever else.
 """
 
 import math
@@ -22,108 +22,119 @@ from tuner.study.results import read_results
 from tuner.study.schema import LONG
 from tuner.study.verifications import read_verifications
 
-ALIKE = ("weights", "resolution", "metric")  # of the evaluation: else losses tell nothing
-TIMED_ALIKE = ("device", "batch", "dtype", "guidance")  # else speedups tell nothing
-LEAST = 5  # settings that a study must have measured to be learned from
-MOST = 2000  # trials: a long replay is not read
+SAME_SCORES = ("weights", "resolution", "metric")  # must be equal for losses to be comparable
+SAME_SPEEDS = ("device", "batch", "dtype", "guidance")  # must be equal for speedups, besides
+MIN_SETTINGS = 5  # that a source study must have measured
+MAX_TRIALS = 2000  # a study with more, such as a long sweep, is not read
 
 
 @dataclass(frozen=True, kw_only=True)
-class Related:
-    """A related study: what its trials taught, and its fastest feasible setting, if any."""
+class SourceStudy:
+    """A study to start from: its observations, and its fastest feasible setting, if any."""
 
     name: str
     observations: list[Observation]
     best: Setting | None
 
 
-def related(study: optuna.Study, storage: Storage, problem: Problem) -> Related | None:
-    """What the most related study teaches about a problem; None where no study has enough.
+def source_study(study: optuna.Study, storage: Storage, problem: Problem) -> SourceStudy | None:
+    """The closest study that has enough settings of this problem's space; None where none has.
 
-    The nearer its number of steps, the more related: with the same number a setting is the same
-    computation, as fast, and reuses what is as old, whatever the scheduler. Then comes the same
-    scheduler, then the way of evaluating with the fewest differences.
+    The closest is first the one whose number of steps is nearest: with the same number a setting is
+    the same computation, as fast, with the same reuse, whatever the scheduler. Then comes the same
+    scheduler, then the fewest differences in the way of evaluating.
     """
-    found = []
+    sources = []
     for name in storage.study_names():
         other = storage.study(name)
-        alike = name != study.study_name and _alike(study.user_attrs, other.user_attrs)
-        if alike and log_of(other).finished() <= MOST:
-            found.append(other)
-    for other in sorted(found, key=lambda one: _distance(study.user_attrs, one.user_attrs)):
-        observations = _taught(other, study.user_attrs, problem)
-        if len(observations) >= LEAST:
-            best = _best(other, problem)
-            return Related(name=other.study_name, observations=observations, best=best)
+        comparable = name != study.study_name and _has_same_scores(
+            study.user_attrs, other.user_attrs
+        )
+        if comparable and log_of(other).finished() <= MAX_TRIALS:
+            sources.append(other)
+    for source in sorted(sources, key=lambda one: _distance(study.user_attrs, one.user_attrs)):
+        observations = _observations(source, study.user_attrs, problem)
+        if len(observations) >= MIN_SETTINGS:
+            best = _best(source, problem)
+            return SourceStudy(name=source.study_name, observations=observations, best=best)
     return None
 
 
-def _alike(here: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
-    """Whether another study's losses may teach anything; both are told by their attributes."""
-    return "request" in there and _same(here, there, ALIKE)
+def _has_same_scores(target: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
+    """Whether the losses of two studies are comparable, by the studies' attributes."""
+    return "request" in source and _same(target, source, SAME_SCORES)
 
 
-def _same(here: Mapping[str, Any], there: Mapping[str, Any], names: tuple[str, ...]) -> bool:
-    mine, other = here["evaluation"], there["evaluation"]
+def _same(target: Mapping[str, Any], source: Mapping[str, Any], names: tuple[str, ...]) -> bool:
+    mine, other = target["evaluation"], source["evaluation"]
     return all(mine.get(name) == other.get(name) for name in names)
 
 
-def _distance(here: Mapping[str, Any], there: Mapping[str, Any]) -> tuple[float, bool, int]:
-    mine, other = here["evaluation"], there["evaluation"]
+def _distance(target: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[float, bool, int]:
+    mine, other = target["evaluation"], source["evaluation"]
     return (
-        abs(math.log(here["request"]["steps"] / there["request"]["steps"])),
-        here["request"]["sched"] != there["request"]["sched"],
+        abs(math.log(target["request"]["steps"] / source["request"]["steps"])),
+        target["request"]["sched"] != source["request"]["sched"],
         sum(mine.get(name) != other.get(name) for name in mine.keys() | other.keys()),
     )
 
 
-def _taught(other: optuna.Study, here: Mapping[str, Any], problem: Problem) -> list[Observation]:
-    """What its trials taught of settings in this space, stopped ones and second looks included.
+def _observations(
+    source: optuna.Study, target: Mapping[str, Any], problem: Problem
+) -> list[Observation]:
+    """What a source study measured of settings in this space, with stopped trials.
 
-    What a setting reuses is a share of its own study's steps. Its speedup stands only where a step
-    is the same work on the same device.
+    A verification counts in place of the trial's own figures. What a setting reuses is a share of
+    the source study's steps. Its speedup counts only where a step is the same work on the same
+    device.
     """
-    there = other.user_attrs
-    elsewhere = replace(problem, steps=there["request"]["steps"])
-    timed = elsewhere.steps == problem.steps and _same(here, there, TIMED_ALIKE)
-    space = _space_of(other, problem)
-    found: dict[Setting, Observation] = {}
+    source_problem = _source_problem(source, problem)
+    same_speeds = source_problem.steps == problem.steps and _same(
+        target, source.user_attrs, SAME_SPEEDS
+    )
+    space = replace(problem.space, canonical=source_problem.canonical)
+    by_setting: dict[Setting, Observation] = {}
     ended = TrialState.COMPLETE, TrialState.PRUNED
-    again = read_verifications(other)
-    for _, number, kept in log_of(other).attributes(*ended, without=LONG):
-        one = observation({**kept, **again.get(number, {})})
-        setting = _here(one.setting, space, problem)
-        known = found.get(one.setting)
-        more = known is None or not one.fewer(known)
-        if more and setting is not None and setting.accelerators:
-            found[one.setting] = replace(
-                one,
+    verifications = read_verifications(source)
+    for _, number, stored in log_of(source).attributes(*ended, without=LONG):
+        result = observation({**stored, **verifications.get(number, {})})
+        setting = _translated(result.setting, space, problem)
+        earlier = by_setting.get(result.setting)
+        counts = earlier is None or not result.is_superseded_by(earlier)
+        if counts and setting is not None and setting.accelerators:
+            by_setting[result.setting] = replace(
+                result,
                 setting=setting,
-                speedup=one.speedup if timed else None,
-                reused=elsewhere.reuse(one.setting),
+                speedup=result.speedup if same_speeds else None,
+                reused=source_problem.reuse(result.setting),
             )
-    return list(found.values())
+    return list(by_setting.values())
 
 
-def _best(other: optuna.Study, problem: Problem) -> Setting | None:
-    """Its fastest setting within today's limits, as far as it has measured what they are of."""
-    space = _space_of(other, problem)
-    for one in sorted(read_results(other), key=lambda result: -result.speedup.value):
-        known = {k: v for k, v in problem.limits.others.items() if k in one.fidelity}
-        setting = _here(one.setting, space, problem)
-        feasible = one.feasible(replace(problem.limits, others=known))
+def _best(source: optuna.Study, problem: Problem) -> Setting | None:
+    """The fastest setting within this problem's limits, of the metrics that the source measured."""
+    space = replace(problem.space, canonical=_source_problem(source, problem).canonical)
+    for result in sorted(read_results(source), key=lambda result: -result.speedup.value):
+        measured = {
+            name: limit for name, limit in problem.limits.others.items() if name in result.fidelity
+        }
+        setting = _translated(result.setting, space, problem)
+        feasible = result.feasible(replace(problem.limits, others=measured))
         if feasible and setting is not None and setting.accelerators:
             return setting
     return None
 
 
-def _space_of(other: optuna.Study, problem: Problem) -> Space:
-    """This space, with what is the same computation in another study's number of steps."""
-    elsewhere = replace(problem, steps=other.user_attrs["request"]["steps"])
-    return replace(problem.space, canonical=elsewhere.canonical)
+def _source_problem(source: optuna.Study, problem: Problem) -> Problem:
+    """This problem with the source study's number of steps."""
+    return replace(problem, steps=source.user_attrs["request"]["steps"])
 
 
-def _here(setting: Setting, space: Space, problem: Problem) -> Setting | None:
-    """A setting of another study as it is named here; None where this space has none for it."""
-    own = space.own(setting)
+def _translated(setting: Setting, space: Space, problem: Problem) -> Setting | None:
+    """The canonical form in this problem of a source study's setting.
+
+    `space` is this problem's with the source study's canonical form. None where it has no setting
+    of the same computation.
+    """
+    own = space.equivalent(setting)
     return None if own is None else problem.canonical(own)

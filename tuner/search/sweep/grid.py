@@ -1,4 +1,4 @@
-"""The exhaustive replay: every point of the product, or one for each distinct computation."""
+"""The exhaustive sweep: every point of the product, or one for each distinct computation."""
 
 import hashlib
 import random
@@ -18,12 +18,12 @@ from tuner.search.sweep.sweep import Exhaustive, Points, Reach, Sweep
 from tuner.setting import Setting
 from tuner.storage.cursor import Place, points_taken
 
-FEW = 2000  # points; for more Optuna's own sampler takes ever longer and keeps them all in memory
+FEW = 2000  # points; with more, Optuna's own sampler slows down and keeps them all in memory
 Identity = Callable[[Setting], tuple[Any, ...]]  # equal for settings that compute the same
 
 
 def grid(space: Space, seed: int, identity: Identity | None = None) -> BaseSampler:
-    """A sampler of every point; with `identity` of one for each distinct computation."""
+    """A sampler of every point; with `identity`, of one point for each distinct computation."""
     points = Points(space.offered())
     if identity is not None:
         return DistinctGrid(space, points, seed, identity)
@@ -31,14 +31,14 @@ def grid(space: Space, seed: int, identity: Identity | None = None) -> BaseSampl
 
 
 class OptunasGrid(GridSampler, Exhaustive):
-    """Optuna's own, without its end: it would stop while failed points wait for another try."""
+    """Optuna's own sampler, which must not stop the study: failed points may wait for a retry."""
 
     def __init__(self, space: Space, seed: int) -> None:
         offered = {name: list(values) for name, values in space.offered().items()}
         super().__init__(offered, seed=seed)
 
     def reach(self, study: optuna.Study) -> Reach:
-        """Passed are the points that a trial was given."""
+        """The points that a trial was given are done."""
         return Reach(passed=len(points_taken(study)), points=self._n_min_trials)
 
     def after_trial(
@@ -48,19 +48,22 @@ class OptunasGrid(GridSampler, Exhaustive):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """The loop knows when it is done."""
+        """Optuna would stop the study here; the runner decides that."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scattered:
-    """Every number below `count` once, each far from the one before: a part tells of the whole."""
+    """Every number below `count` once, each far from the one before.
+
+    So any first part of the order is spread evenly over the whole.
+    """
 
     count: int
     seed: int
 
     @cached_property
     def _stride(self) -> int:
-        """Near the golden section of the count, and without a divisor in common with it."""
+        """Near the golden section of `count`, and coprime to it."""
         stride = max(1, round(self.count * (5**0.5 - 1) / 2))
         while gcd(stride, self.count) > 1:
             stride += 1
@@ -83,48 +86,49 @@ class Grid(Sweep):
         self.order = Scattered(count=points.count, seed=seed)
 
     def find(self, position: int) -> Place | None:
-        """Every place is run."""
+        """Every position has a trial."""
         if position >= self.points.count:
             return None
         return Place(position=position, point=self.order[position])
 
 
 class DistinctGrid(Grid):
-    """The first point of each computation in that order.
+    """The first point of each distinct computation, in the same order.
 
-    Those that were given to a trial are looked up in the database by a digest, not kept in memory.
+    Whether a computation had a trial is looked up in the database by a digest, and not held in
+    memory.
     """
 
     def __init__(self, space: Space, points: Points, seed: int, identity: Identity) -> None:
         super().__init__(space, points, seed)
         self._space, self._identity = space, identity
-        self._found: tuple[int, Place | None] | None = None
+        self._next: tuple[int, Place | None] | None = None  # by the position asked for
 
     def share(self) -> float | None:
-        """As if what is distinct alone were so together, which it nearly is."""
-        found = 1.0
+        """The product of each accelerator's share of distinct settings; nearly the true share."""
+        share = 1.0
         for kind, knobs in self._space.parts:
             names = [knob.name for knob, _ in knobs]
             alone = [
                 kind.from_values(dict(zip(names, values, strict=True)))
                 for values in product(*(values for _, values in knobs))
             ]
-            distinct = {self._identity(Setting(accelerators=(one,))) for one in alone}
-            found *= len(distinct) / len(alone)
-        return found
+            distinct = {self._identity(Setting(accelerators=(part,))) for part in alone}
+            share *= len(distinct) / len(alone)
+        return share
 
     def begin(self, study: optuna.Study) -> None:
-        """Make the index by which digests are looked up."""
+        """Create the database index by which digests are looked up."""
         self.cursor(study).index_computations()
 
     def find(self, position: int) -> Place | None:
-        """Pass by what computes the same as a point that a trial was given."""
-        if self._found is None or self._found[0] != position:
-            self._found = (position, self._first_new(position))
-        return self._found[1]
+        """Skip the points that compute the same as one that a trial was given."""
+        if self._next is None or self._next[0] != position:
+            self._next = (position, self._first_new(position))
+        return self._next[1]
 
     def _first_new(self, position: int) -> Place | None:
-        assert self._cursor is not None, "a study was asked for how far it is"
+        assert self._cursor is not None, "`cursor` is called first"
         for place in range(position, self.points.count):
             point = self.order[place]
             setting = self._space.setting(self.points[point])

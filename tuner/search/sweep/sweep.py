@@ -1,4 +1,4 @@
-"""Going through a product of points: what a sampler that comes to an end has beside Optuna's."""
+"""What sweeps share: points of a product, how many of them are done, and taking the next one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -20,91 +20,97 @@ from tuner.storage.cursor import POINT, Cursor, Place
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """How far a replay has come."""
+    """How many of a sweep's points are done."""
 
-    passed: int  # points behind it: given to a trial, or left out
+    passed: int  # points that a trial was given, or that were skipped
     points: int
 
     @property
     def left(self) -> int:
-        """Points that are not behind it yet; some of them it may leave out."""
+        """Points that are left; the sweep may skip some of them."""
         return self.points - self.passed
 
 
 class Ending(ABC):
-    """For a sampler that names nothing twice; what failed comes again by the queue."""
+    """A sampler that proposes nothing twice, and so comes to an end.
+
+    What failed is queued again by the runner.
+    """
 
     @abstractmethod
     def has_ended(self, study: optuna.Study) -> bool:
-        """Whether there is nothing left to name."""
+        """Whether there is nothing left to propose."""
 
 
 class Exhaustive(Ending):
-    """For a sampler that gives each point to one trial."""
+    """A sampler that goes through a product and gives each point to one trial."""
 
     @abstractmethod
     def reach(self, study: optuna.Study) -> Reach:
-        """How far the study is."""
+        """How many points of the study are done."""
 
     def has_ended(self, study: optuna.Study) -> bool:
         """Whether no point is left."""
         return self.reach(study).left == 0
 
     def share(self) -> float | None:
-        """About what share of its points it runs; None where nobody knows before."""
+        """About what share of its points gets a trial; None where that depends on the results."""
         return 1.0
 
     def begin(self, study: optuna.Study) -> None:
-        """Look at what the study has found so far; called before trials are run."""
+        """Called before trials are run; may read the study's results so far."""
 
 
 @dataclass(frozen=True)
 class Points:
-    """A product as nested loops, the outermost first: point 0 has the first value of each."""
+    """The points of a product, numbered as nested loops visit them, the outermost loop first."""
 
     offered: dict[str, tuple[Value, ...]]
 
     @cached_property
     def count(self) -> int:
-        """How many there are."""
+        """How many points there are."""
         return prod(len(values) for values in self.offered.values())
 
     def __getitem__(self, number: int) -> dict[str, Value]:
         """The values of a point."""
-        found: dict[str, Value] = {}
+        point: dict[str, Value] = {}
         for name, values in reversed(self.offered.items()):
             number, place = divmod(number, len(values))
-            found[name] = values[place]
-        return found
+            point[name] = values[place]
+        return point
 
 
 class Sweep(BaseSampler, Exhaustive):
-    """Gives each trial the next point of an order, at a cost that does not grow with the trials."""
+    """Gives each trial the next point of an order, at a cost that does not grow with the trials.
+
+    How far the study is stands in the database (`tuner.storage.cursor`).
+    """
 
     def __init__(self, space: Space, points: Points) -> None:
-        """`points` are those of the space, in loops of any order."""
+        """`points`: those of the space, with the loops in any order."""
         self.points = points
         self._distributions: dict[str, BaseDistribution] = dict(space.distributions())
         self._cursor: Cursor | None = None
 
     def find(self, position: int) -> Place | None:
-        """The first place to run at or after a position of the order; None after the last."""
+        """The first point to run at or after a position of the order; None after the last."""
         raise NotImplementedError
 
     def cursor(self, study: optuna.Study) -> Cursor:
-        """The study's position."""
+        """The study's position in the order."""
         if self._cursor is None:
             self._cursor = Cursor(study)
         return self._cursor
 
     def reach(self, study: optuna.Study) -> Reach:
-        """Passed is what comes before the next point that will be run."""
+        """All points before the next one to run are done."""
         place = self.find(self.cursor(study).position)
         passed = self.points.count if place is None else place.position
         return Reach(passed=passed, points=self.points.count)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Take the next point, unless the trial is another try of one."""
+        """Take the next point, unless the trial is a retry and has one."""
         if POINT in trial.system_attrs:
             return
         point = self.cursor(study).take(trial, self.find)
@@ -114,7 +120,7 @@ class Sweep(BaseSampler, Exhaustive):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Every number is named together."""
+        """All numbers of the space: a point sets them together."""
         return self._distributions
 
     def sample_relative(
@@ -135,7 +141,7 @@ class Sweep(BaseSampler, Exhaustive):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """A number that the space has not: there is none."""
+        """Never called: every number of the space is part of the point."""
         raise KeyError(param_name)
 
     def after_trial(
@@ -145,4 +151,4 @@ class Sweep(BaseSampler, Exhaustive):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Nothing is learned."""
+        """A sweep does not depend on the results."""

@@ -1,8 +1,8 @@
-"""The old script's walk: nested loops, past what is nowhere bolder than the best so far.
+"""The old script's walk: nested loops that skip what cannot be faster than the best so far.
 
-It goes through the product in the order of its `for` loops. A setting none of whose knobs is more
-aggressive than in the fastest feasible setting found so far is skipped, because it cannot be
-faster. With a target it ends at the first setting that meets it. It is here for comparison.
+It goes through the product in the order of the script's `for` loops. Skipped are settings with no
+knob more aggressive than the best feasible one's. With a target it ends at the first setting that
+meets it. It is here for comparison.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ from tuner.storage.log import log_of
 from tuner.study.results import fastest_feasible, read_results
 
 Flat = Mapping[str, Value]
-LOOPS = ("deepcache", "tgate", "tome")  # the script's, outermost first; it knew no others
-DOWNWARD = ("tome.max_downsample",)  # it tried the greatest value first
+LOOPS = ("deepcache", "tgate", "tome")  # the script's loops, outermost first; it had no others
+DOWNWARD = ("tome.max_downsample",)  # the greatest value first
 
 
 def loops(offered: Mapping[str, tuple[Value, ...]]) -> Points:
@@ -39,20 +39,23 @@ def loops(offered: Mapping[str, tuple[Value, ...]]) -> Points:
     )
 
 
-def gentle_knobs() -> frozenset[str]:
-    """The knobs of which more is gentler, as 'tgate.gate_step'."""
+def inverted_knobs() -> frozenset[str]:
+    """The knobs whose greater values are less aggressive, such as 'tgate.gate_step'."""
     return frozenset(
         f"{name}.{knob.name}"
         for name, accelerator in registry.components("accelerators").items()
         for knob in accelerator.knobs()
-        if knob.gentler_when_higher
+        if knob.gentle
     )
 
 
-def is_bolder(point: Flat, than: Flat, gentle: frozenset[str]) -> bool:
-    """Whether a knob of a point is more aggressive than in another; `gentle` as `gentle_knobs`."""
+def is_more_aggressive(point: Flat, than: Flat, inverted: frozenset[str]) -> bool:
+    """Whether any knob of a point is more aggressive than in another point.
+
+    `inverted` are the names that `inverted_knobs` returns.
+    """
     return any(
-        value < than[name] if name in gentle else value > than[name]
+        value < than[name] if name in inverted else value > than[name]
         for name, value in point.items()
     )
 
@@ -63,30 +66,35 @@ class Walk(Sweep):
     def __init__(self, space: Space, limits: Limits) -> None:
         super().__init__(space, loops(space.offered()))
         self._limits = limits
-        self._gentle = gentle_knobs()
-        self._best: tuple[float, Flat] | None = None  # speedup, and the point
-        self._found: tuple[int, Place | None] | None = None
+        self._inverted = inverted_knobs()
+        self._best: tuple[float, Flat] | None = None  # its speedup, and the point
+        self._next: tuple[int, Place | None] | None = None  # by the position asked for
 
     def begin(self, study: optuna.Study) -> None:
-        """Look up the fastest feasible result."""
+        """Look up the fastest feasible result so far."""
         best = fastest_feasible(read_results(study), self._limits)
-        self._found = self._best = None
+        self._next = self._best = None
         if best is not None:
             self._best = (best.speedup.value, log_of(study).params(best.trial))
 
     def share(self) -> float | None:
-        """It depends on what is found."""
+        """Unknown: it depends on the results."""
         return None
 
     def find(self, position: int) -> Place | None:
-        """Pass by what is nowhere bolder than the best; for good, whatever is found later."""
-        if self._found is None or self._found[0] != position:
-            self._found = (position, self._first_bolder(position))
-        return self._found[1]
+        """Skip the settings with no knob more aggressive than the best feasible one's.
 
-    def _first_bolder(self, position: int) -> Place | None:
+        They stay skipped if another setting becomes the best one.
+        """
+        if self._next is None or self._next[0] != position:
+            self._next = (position, self._first_more_aggressive(position))
+        return self._next[1]
+
+    def _first_more_aggressive(self, position: int) -> Place | None:
         for place in range(position, self.points.count):
-            if self._best is None or is_bolder(self.points[place], self._best[1], self._gentle):
+            if self._best is None or is_more_aggressive(
+                self.points[place], self._best[1], self._inverted
+            ):
                 return Place(position=place, point=place)
         return None
 
@@ -97,10 +105,10 @@ class Walk(Sweep):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Remember the fastest feasible one."""
+        """Remember the fastest feasible setting."""
         if state != TrialState.COMPLETE or values is None:
             return
         feasible = all(excess <= 0 for excess in trial.constraints.values())
         accelerates = bool(trial.user_attrs["setting"])
         if feasible and accelerates and (self._best is None or values[0] > self._best[0]):
-            self._best, self._found = (values[0], trial.params), None
+            self._best, self._next = (values[0], trial.params), None

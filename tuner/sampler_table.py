@@ -1,0 +1,63 @@
+"""The samplers that a study can use, one row each.
+
+A row is plain data, so that `tuner.spec` can read which samplers are sweeps without importing the
+search. What makes the sampler is named as 'module:function' and imported when a search begins.
+"""
+
+from dataclasses import dataclass
+
+from tuner import registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerRow:
+    """A sampler: what users call it, what makes it, and what the runner may do with it.
+
+    `make` names a callable that takes the seed and the `tuner.search.problem.Problem`, and returns
+    an `optuna.samplers.BaseSampler`.
+    """
+
+    name: str
+    make: str
+    stops_early: bool = False  # trials that are certain to fail may end as PRUNED: it uses them too
+    warm_starts: bool = False  # it takes the trials of a source study into account
+    sweeps: bool = False  # it goes through a whole product, with every accelerator on
+
+
+_MAKERS = "tuner.search.samplers"
+
+SAMPLERS = {
+    row.name: row
+    for row in (
+        SamplerRow(
+            name="frontier",
+            make=f"{_MAKERS}:make_frontier",
+            stops_early=True,
+            warm_starts=True,
+        ),
+        SamplerRow(name="tpe", make=f"{_MAKERS}:make_tpe"),
+        SamplerRow(name="gp", make=f"{_MAKERS}:make_gp"),
+        SamplerRow(name="nsga2", make=f"{_MAKERS}:make_nsga2"),
+        SamplerRow(name="random", make=f"{_MAKERS}:make_random"),
+        SamplerRow(name="grid", make=f"{_MAKERS}:make_grid", sweeps=True),
+        SamplerRow(name="walk", make=f"{_MAKERS}:make_walk", sweeps=True),
+    )
+}
+
+
+def sampler_row(name: str) -> SamplerRow:
+    """The row of this name; case and punctuation do not matter.
+
+    Raises `UsageError`, which lists the samplers, for an unknown name.
+    """
+    row: SamplerRow = registry.pick("sampler", name, SAMPLERS)
+    return row
+
+
+def sweep_named(name: str) -> str | None:
+    """The name of a sweep as it is listed; None for any other sampler and for unknown names."""
+    plain = registry.plain(name)
+    for row in SAMPLERS.values():
+        if row.sweeps and registry.plain(row.name) == plain:
+            return row.name
+    return None

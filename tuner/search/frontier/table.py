@@ -1,0 +1,85 @@
+"""The settings that the frontier sampler chooses from, one row each, with their features."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from tuner.search.frontier.context import Observation, Scale, SearchContext
+from tuner.search.frontier.speed_model import SpeedModel
+from tuner.setting import Setting
+
+EXPANDED = 5  # settings whose neighbours are added after a trial
+
+
+class CandidateTable:
+    """Rows of settings, in the order in which they were added.
+
+    `points` are the features of the quality model, shape (rows, features), on the `scale` of the
+    first candidates; `totals` the work of whole generations, shape (rows, kinds of work and one).
+    A row may be outside of the study's space, where its trial is of an earlier request: it trains
+    the models and is never proposed.
+    """
+
+    def __init__(self, context: SearchContext, speed: SpeedModel) -> None:
+        self._context = context
+        self._speed = speed
+        self.settings = list(context.candidates)
+        reused = [context.reuse(setting) for setting in self.settings]
+        self.scale = Scale(reused)
+        self.points = self.scale(reused)
+        self.totals = speed.totals(self.settings)
+        self._inside = np.array([context.holds(setting) for setting in self.settings])
+        self._row = {setting: row for row, setting in enumerate(self.settings)}
+        self._expanded: set[Setting] = set()
+
+    def add(self, settings: Iterable[Setting]) -> None:
+        """Add the settings that have no row yet."""
+        new = [setting for setting in dict.fromkeys(settings) if setting not in self._row]
+        if new:
+            self._row |= {setting: row for row, setting in enumerate(new, len(self.settings))}
+            self.settings += new
+            points = self.scale([self._context.reuse(setting) for setting in new])
+            self.points = np.vstack([self.points, points])
+            self.totals = np.vstack([self.totals, self._speed.totals(new)])
+            inside = [self._context.holds(setting) for setting in new]
+            self._inside = np.concatenate([self._inside, inside])
+
+    def expand(self, observations: Sequence[Observation], limit: float) -> None:
+        """Where the candidates are a sample, add the neighbours of the fastest good settings.
+
+        Good is a score loss under the `limit`.
+        """
+        if self._context.neighbours is None:
+            return
+        good = [
+            (result.speedup, result.setting)
+            for result in observations
+            if result.loss < limit and result.speedup is not None
+        ]
+        for _, setting in sorted(good, key=lambda result: -result[0])[:EXPANDED]:
+            if setting not in self._expanded:
+                self._expanded.add(setting)
+                self.add(self._context.neighbours(setting))
+
+    def row(self, setting: Setting) -> int:
+        """The row of a setting that has one."""
+        return self._row[setting]
+
+    def rows(self, observations: Sequence[Observation]) -> list[int]:
+        """The rows of measured settings."""
+        return [self._row[result.setting] for result in observations]
+
+    def points_of(self, settings: Iterable[Setting]) -> np.ndarray:
+        """The features of settings, shape (settings, features)."""
+        points: np.ndarray = self.points[[self._row[setting] for setting in settings]]
+        return points
+
+    def is_inside(self, row: int) -> bool:
+        """Whether the study's space holds the setting of a row."""
+        return bool(self._inside[row])
+
+    def untried(self, tried: Iterable[Setting]) -> np.ndarray:
+        """For each row whether it may be proposed: inside the space, and not among the tried."""
+        untried = self._inside.copy()
+        untried[[self._row[setting] for setting in tried if setting in self._row]] = False
+        return untried
