@@ -9,7 +9,7 @@ from tuner import registry
 from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
 from tuner.setting import Setting
-from tuner.study.formatting import quality_text
+from tuner.study.formatting import COLUMNS, quality_text
 from tuner.study.results import VERIFICATION, Result
 
 ELSEWHERE = "timed on another machine or with other versions"
@@ -24,9 +24,9 @@ def front_table(front: list[Result], limits: Limits, title: str) -> Table:
     table.add_column("speedup", justify="right")
     table.add_column("latency", justify="right")
     table.add_column("score loss (95 %)", justify="right", no_wrap=True)
-    memories = [name for name in ("device", "host") if any(getattr(r.memory, name) for r in front)]
-    for name in memories:
-        table.add_column(f"{name} memory", justify="right", no_wrap=True)
+    columns = [column for column in COLUMNS if any(column.text(result) for result in front)]
+    for column in columns:
+        table.add_column(column.title, justify="right", no_wrap=True)
     metrics = list(dict.fromkeys(name for result in front for name in result.fidelity))
     for name in metrics:
         figure = registry.get("metrics", name).figure
@@ -43,17 +43,13 @@ def front_table(front: list[Result], limits: Limits, title: str) -> Table:
             f"{result.speedup.value:.2f}×",
             f"{result.latency_s:.3f} s",
             f"{loss.value:.2%} ({loss.low:.1%} … {loss.high:.1%})",
-            *(_gib(getattr(result.memory, name)) for name in memories),
+            *(column.text(result) or "" for column in columns),
             *(interval(result.fidelity[name]) for name in metrics),
             *([verified_text(result)] if verified else []),
             verdict(result, limits),
             style="" if result.feasible(limits) else "dim",
         )
     return table
-
-
-def _gib(memory: float | None) -> str:
-    return "" if memory is None else f"{memory:.2f} GiB"
 
 
 def verified_text(result: Result) -> str:

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,16 @@ import optuna
 
 from tuner.errors import UsageError
 from tuner.limits import Limits
-from tuner.measure.measurement import Measurement
+from tuner.measure.figures import Figures
 from tuner.params import schema
 from tuner.search.goal import Goal
 from tuner.study.baseline import BASELINE, attributes
 from tuner.study.results import Result, Verification, fastest_feasible, pareto_front, read_results
+from tuner.study.schema import MEMORY, attributes_of
+
+FILE_KEYS = {"prompts": "num_samples"}  # of figures that the file names differently
+MEMORY_KEYS = tuple(MEMORY.values())
+ELSEWHERE_IN_FILE = ("latency_key", "denoising")  # with the baseline; with its latency
 
 
 def has_baseline(study: optuna.Study) -> bool:
@@ -109,60 +114,47 @@ def entry(study: optuna.Study) -> dict[str, Any]:
 
 def point(result: Result, limits: Limits) -> dict[str, Any]:
     """A result in the file."""
-    return {
+    entry = {
         "params": result.setting.params,
         "latency_s": result.latency_s,
-        "speedup": result.speedup.value,
-        "speedup_ci": _interval(result.speedup.low, result.speedup.high),
-        "score": result.score,
-        "score_loss": result.score_loss.value,
-        "score_loss_ci": _interval(result.score_loss.low, result.score_loss.high),
+        **figures_entry(result),
         "feasible": result.feasible(limits),
-        "fidelity": _fidelity(result),
-        "memory_gib": result.memory.device,
-        "host_memory_gib": result.memory.host,
-        "num_samples": result.prompts,
         "certainty": result.certainty(limits),
-        **_optional(result),
+        **_elsewhere(result),
         "verified": None if result.verified is None else _verified(result.verified),
         "trial": result.trial,
     }
+    if result.denoising is not None:
+        latency = {} if result.denoising_s is None else {"latency_s": result.denoising_s}
+        entry["denoising"] = latency | {
+            "speedup": result.denoising.value,
+            "speedup_ci": _interval([result.denoising.low, result.denoising.high]),
+        }
+    if result.failed_again is not None:
+        entry["failed_again"] = result.failed_again
+    return entry
+
+
+def figures_entry(figures: Figures) -> dict[str, Any]:
+    """The figures of a measurement in the file, named as a trial stores them.
+
+    A figure without a value is left out, but for the memory, which is null then.
+    """
+    entry = {}
+    for name, value in attributes_of(figures).items():
+        if name in MEMORY_KEYS or (value is not None and name not in ELSEWHERE_IN_FILE):
+            entry[FILE_KEYS.get(name, name)] = _without_infinity(name, value)
+    return entry
+
+
+def verified_entry(figures: Figures, latency_s: float) -> dict[str, Any]:
+    """A verification in the file, with its latency in seconds per image."""
+    entry = figures_entry(figures) | {"latency_s": latency_s}
+    return {name: value for name, value in entry.items() if name not in MEMORY_KEYS}
 
 
 def _verified(verification: Verification) -> dict[str, Any]:
     return verified_entry(verification, verification.latency_s) | _elsewhere(verification)
-
-
-def verified_entry(figures: Verification | Measurement, latency_s: float) -> dict[str, Any]:
-    """A verification in the file, with its latency in seconds per image."""
-    return {
-        "speedup": figures.speedup.value,
-        "speedup_ci": _interval(figures.speedup.low, figures.speedup.high),
-        "score_loss": figures.score_loss.value,
-        "score_loss_ci": _interval(figures.score_loss.low, figures.score_loss.high),
-        "latency_s": latency_s,
-        "score": figures.score,
-        "fidelity": _fidelity(figures),
-        "num_samples": figures.prompts,
-        **({} if figures.unsteady is None else {"unsteady": figures.unsteady}),
-    }
-
-
-def _optional(result: Result) -> dict[str, Any]:
-    """The keys that most results, or results of older versions, do not have."""
-    optional: dict[str, Any] = _elsewhere(result)
-    if result.denoising is not None:
-        latency = {} if result.denoising_s is None else {"latency_s": result.denoising_s}
-        optional["denoising"] = {
-            **latency,
-            "speedup": result.denoising.value,
-            "speedup_ci": _interval(result.denoising.low, result.denoising.high),
-        }
-    if result.unsteady is not None:
-        optional["unsteady"] = result.unsteady
-    if result.failed_again is not None:
-        optional["failed_again"] = result.failed_again
-    return optional
 
 
 def _elsewhere(figures: Result | Verification) -> dict[str, Any]:
@@ -170,11 +162,17 @@ def _elsewhere(figures: Result | Verification) -> dict[str, Any]:
     return {} if figures.current else {"timed_elsewhere": True}
 
 
-def _fidelity(figures: Result | Verification | Measurement) -> dict[str, Any]:
-    return {
-        name: {"value": estimate.value, "ci": _interval(estimate.low, estimate.high)}
-        for name, estimate in figures.fidelity.items()
-    }
+def _without_infinity(name: str, value: Any) -> Any:
+    """A stored figure; an infinite end of an interval is None, because JSON has no infinity."""
+    if name == "ci" or name.endswith("_ci"):
+        return _interval(value)
+    if isinstance(value, Mapping):
+        return {inner: _without_infinity(inner, part) for inner, part in value.items()}
+    return value
+
+
+def _interval(ends: Iterable[float]) -> list[float | None]:
+    return [end if math.isfinite(end) else None for end in ends]
 
 
 def write(path: Path, contents: dict[str, Any]) -> None:
@@ -199,8 +197,3 @@ def write(path: Path, contents: dict[str, Any]) -> None:
                 f"cannot write {path}: {error.strerror}; choose another file"
             ) from error
         raise
-
-
-def _interval(low: float, high: float) -> list[float | None]:
-    """Both ends; an infinite end is None, because JSON has no infinity."""
-    return [value if math.isfinite(value) else None for value in (low, high)]

@@ -1,8 +1,30 @@
 """Figures as text, for tables and messages."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tuner import registry
+from tuner.measure.figures import Figures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of the table of results that is shown where some result has its figure."""
+
+    title: str
+    text: Callable[[Figures], str | None]  # None where a result lacks the figure
+
+
+def _gib(memory: float | None) -> str | None:
+    return None if memory is None else f"{memory:.2f} GiB"
+
+
+# Of figures that not every machine or study has; a new one adds a line here.
+COLUMNS = (
+    Column(title="device memory", text=lambda figures: _gib(figures.memory.device)),
+    Column(title="host memory", text=lambda figures: _gib(figures.memory.host)),
+)
 
 
 def quality_text(figures: Any, width: int = 0) -> str:

@@ -22,7 +22,7 @@ LONG = ("scores", "numbers", "ratios", "traceback")  # read by analyses only
 VERIFIED = "verified"  # trial number → its verifications, one for each latency key
 
 _FLAT = ("speedup", "score_loss")  # stored under two names: the value, and "…_ci" its interval
-_MEMORY = {"device": "memory_gib", "host": "host_memory_gib"}
+MEMORY = {"device": "memory_gib", "host": "host_memory_gib"}
 
 
 def attributes_of(figures: Figures) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def attributes_of(figures: Figures) -> dict[str, Any]:
             attributes[field.name] = value.value
             attributes[f"{field.name}_ci"] = [value.low, value.high]
         elif isinstance(value, PeakMemory):
-            attributes |= {name: getattr(value, part) for part, name in _MEMORY.items()}
+            attributes |= {name: getattr(value, part) for part, name in MEMORY.items()}
         else:
             attributes[field.name] = _encoded(value)
     return attributes
@@ -49,7 +49,7 @@ def figures_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
             low, high = attributes.get(f"{name}_ci", (-inf, inf))
             values[name] = Estimate(value=attributes[name], low=low, high=high)
         elif name == "memory":
-            values[name] = PeakMemory(**{p: attributes.get(key) for p, key in _MEMORY.items()})
+            values[name] = PeakMemory(**{p: attributes.get(key) for p, key in MEMORY.items()})
         elif name in attributes:
             values[name] = _decoded(attributes[name])
     return values
