@@ -44,7 +44,8 @@ def _add_run(subparsers: Any) -> None:
     )
     _add_study_flags(run)
     _add_quality_flags(run)
-    _add_search_flags(run)
+    _add_stopping_flags(run)
+    _add_sampler_flags(run)
     _add_environment_flags(run)
     run.set_defaults(command=commands.run)
 
@@ -112,8 +113,8 @@ def _add_quality_flags(run: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_search_flags(run: argparse.ArgumentParser) -> None:
-    """How settings are searched, and when the search stops."""
+def _add_stopping_flags(run: argparse.ArgumentParser) -> None:
+    """When the search stops."""
     run.add_argument(
         "--req-time",
         type=float,
@@ -132,6 +133,10 @@ def _add_search_flags(run: argparse.ArgumentParser) -> None:
         "with grid and walk: all points of the sweep)",
     )
     run.add_argument("--timeout", type=float, help="maximum search time in seconds")
+
+
+def _add_sampler_flags(run: argparse.ArgumentParser) -> None:
+    """How the settings to measure are chosen."""
     run.add_argument(
         "--sampler",
         help="frontier, tpe, gp, nsga2 or random search; grid and walk sweep over all values "
