@@ -57,5 +57,5 @@ def test_a_model_of_flows_takes_any_number_of_steps_that_it_was_trained_with() -
     flows = diffusers.FlowMatchEulerDiscreteScheduler()
     check_steps(flows, 1)
     check_steps(flows, 1000)
-    with pytest.raises(UsageError, match="below that it can is 1000"):
+    with pytest.raises(UsageError, match="lower number that works is 1000"):
         check_steps(flows, 1001)

@@ -57,8 +57,8 @@ class FirstBlockCache(Accelerator):
         """Rows that depend on one another, such as PAG's, cannot be computed separately."""
         if self.threshold > 0 and not generation.plain_batch:
             raise UnfitError(
-                "fbcache runs each row of a batch by itself, which needs one row for each picture, "
-                "or two with guidance; this call's batch has others (pag_scale adds some)"
+                "fbcache runs each row by itself, which needs a batch with one row for each "
+                "picture, or two with guidance; this call's batch has others (pag_scale adds some)"
             )
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
