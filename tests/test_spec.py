@@ -109,7 +109,7 @@ def test_a_replay_is_asked_for_by_the_sampler_and_goes_on_to_its_end(tmp_path: P
     assert (spec.sweep, spec.distinct, spec.trials) == ("walk", False, 7)
     (spec,) = flags(str(toml(tmp_path, 'sampler = "grid"\ndistinct = true\n')))
     assert (spec.sweep, spec.distinct, spec.trials) == ("grid", True, None)
-    assert flags()[0].replay is None
+    assert flags()[0].sweep is None
     with pytest.raises(UsageError, match="distinct must be true or false, not 'yes'"):
         read_specs(toml(tmp_path, 'distinct = "yes"\n'), {})
 
