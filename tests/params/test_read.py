@@ -35,7 +35,7 @@ def test_a_file_of_another_kind_is_refused(pipe: Any, tmp_path: Path, text: str)
         ((), {"schema": 1}, r"at the top level: 'studies' is a required property"),
         (("studies", "one", "steps"), "ten", r"at studies → one → steps: 'ten' is not of type"),
         (("studies", "one", "sched"), "DIM", r"studies → one → sched: unknown scheduler 'DIM'"),
-        (("studies", "one", "best"), {}, r"at studies → one → best: 'params' is a required"),
+        (("studies", "one", "best"), {}, r"at studies → one → best: 'latency_s' is a required"),
         (("studies", "one", "best", "params"), {"tome": 3}, r"best → params → tome: 3 is not of"),
         (("studies", "one", "evaluation"), {}, r"→ evaluation: 'weights' is a required property"),
         (("studies", "one", "goal"), None, r"studies → one → goal: None is not of type 'object'"),

@@ -168,13 +168,13 @@ def test_a_verification_on_another_machine_has_the_latency_of_that_machine(file:
 def test_a_setting_with_black_pictures_does_not_hold(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generate_one = Evaluation._one
+    generate_one = Evaluation.generate_with
 
     def black(self: Evaluation, setting: Setting, *numbers: Any, **where: Any) -> Any:
         images, seconds = generate_one(self, setting, *numbers, **where)
         return (images * 0 if setting.accelerators else images), seconds
 
-    monkeypatch.setattr(Evaluation, "_one", black)
+    monkeypatch.setattr(Evaluation, "generate_with", black)
     assert main(["verify", str(file)]) == 1
     captured = capsys.readouterr()
     assert "no longer holds: deepcache 2/0: " in captured.out and "black" in captured.out
