@@ -47,7 +47,7 @@ REMOVALS = (
         bug=2,
         remedy="stored attention outputs are deleted after each call: `_Attentions.forget`",
         file="accelerators/tgate.py",
-        text="        self._kept.clear()\n",
+        text="        self._stored.clear()\n",
         instead="        pass\n",
         taken_out="they are not deleted",
         tests=(
@@ -189,17 +189,17 @@ REMOVALS = (
     ),
     Removal(
         bug=8,
-        remedy="attentions compute with their own processors: `_where`",
+        remedy="attentions compute with their own processors: `_with_globals`",
         file="accelerators/tgate.py",
-        text="_where(loop, register_forward=attentions.ask)",
-        instead="_where(loop)",
+        text="_with_globals(loop, register_forward=attentions.set_modes)",
+        instead="_with_globals(loop)",
         taken_out="the package's loop registers its own functions",
         tests=(f"{TGATE}::test_8_our_tgate_runs_the_attention_processors_that_are_there",),
     ),
     Removal(
         bug=9,
         remedy="one generator for each prompt: `BatchGenerator.generate`",
-        file="measure/evaluation.py",
+        file="measure/batch_generator.py",
         text="""        generators = [
             torch.Generator().manual_seed(prompt_seed(self.seed, number)) for number in numbers
         ]

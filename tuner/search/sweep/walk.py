@@ -45,7 +45,7 @@ def inverted_knobs() -> frozenset[str]:
         f"{name}.{knob.name}"
         for name, accelerator in registry.components("accelerators").items()
         for knob in accelerator.knobs()
-        if knob.gentle
+        if knob.gentler_when_higher
     )
 
 
