@@ -25,8 +25,9 @@ import optuna
 from scipy.stats import binomtest, spearmanr
 
 from bench.lib.miniature import conditions, quiet
-from bench.lib.replay import LIMIT, LIMITS, MORE, PROMPTS, TableSearch, TruthTable
+from bench.lib.replay import LIMITS, MORE, PROMPTS, TableSearch
 from bench.lib.tables import GUIDANCE, PRODUCTS
+from bench.lib.truth_table import LIMIT, TruthTable
 from bench.search.searches import SEARCHES, Search, frontier, known, probes
 from tuner.search.frontier.speed_model import SpeedModel
 from tuner.spec import Aim

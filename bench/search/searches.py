@@ -14,7 +14,8 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 
-from bench.lib.replay import BATCH, LIMIT, MORE, PROMPTS, SCATTER, TableSearch, TruthTable, row_of
+from bench.lib.replay import BATCH, MORE, PROMPTS, SCATTER, TableSearch
+from bench.lib.truth_table import LIMIT, TruthTable, row_of
 from tuner.accelerators import Value
 from tuner.search.frontier.context import Observation
 from tuner.search.frontier.sampler import FrontierSampler
