@@ -25,8 +25,14 @@ class Removal:
     file: str  # in tuner/
     text: str  # occurs exactly once in the file
     instead: str
+    also: tuple[tuple[str, str, str], ...] = ()  # file, text, instead: of a second safeguard
     taken_out: str
     tests: tuple[str, ...]  # all of them fail without the remedy
+
+    @property
+    def replacements(self) -> tuple[tuple[str, str, str], ...]:
+        """File, text, and what stands in its place without the remedy."""
+        return ((self.file, self.text, self.instead), *self.also)
 
 
 REMOVALS = (
@@ -45,11 +51,11 @@ REMOVALS = (
     ),
     Removal(
         bug=2,
-        remedy="stored attention outputs are deleted after each call: `_Attentions.forget`",
-        file="accelerators/tgate.py",
-        text="        self._stored.clear()\n",
-        instead="        pass\n",
-        taken_out="they are not deleted",
+        remedy="stored attention outputs belong to a double that each call makes anew: `doubled`",
+        file="pipelines/double.py",
+        text="None if child is None else _made(child, doubles)",
+        instead="child",
+        taken_out="a double of the U-Net only, so that attentions and blocks stay patched",
         tests=(
             f"{TOGETHER}::test_2_our_combination_leaks_nothing",
             f"{LAWS}::test_repeated_and_interleaved_generations_agree[deepcache+tgate-sd-DDIM]",
@@ -57,11 +63,19 @@ REMOVALS = (
     ),
     Removal(
         bug=2,
-        remedy="no tensor outlives a call: `_call`",
+        remedy="no tensor outlives a call, whose copy of the pipeline is emptied: `_stand_in`",
         file="applying/applied.py",
-        text="                for forget_one in forget:\n                    forget_one()\n\n",
-        instead="                pass\n\n",
-        taken_out="state is deleted before a call only, so that tensors outlive it",
+        text="            vars(stand_in).clear()\n",
+        instead="            pass\n",
+        also=(
+            (
+                "applying/applied.py",
+                "            finally:\n                for forget_one in forget:\n"
+                "                    forget_one()\n",
+                "            finally:\n                pass\n",
+            ),
+        ),
+        taken_out="neither the copy nor the accelerators' state is emptied",
         tests=(f"{LAWS}::test_nothing_that_a_generation_kept_outlives_it[deepcache+tgate]",),
     ),
     Removal(
@@ -71,10 +85,7 @@ REMOVALS = (
         text="return frozenset({self.gate_step - 1, self.gate_step})",
         instead="return frozenset()",
         taken_out="it returns no steps",
-        tests=(
-            f"{TOGETHER}::test_3_our_combination_works_at_every_gate[2-5-0]",
-            f"{TOGETHER}::test_3_both_steps_around_the_gate_are_full_passes",
-        ),
+        tests=(f"{TOGETHER}::test_3_both_steps_around_the_gate_are_full_passes",),
     ),
     Removal(
         bug=3,
@@ -106,10 +117,11 @@ REMOVALS = (
     ),
     Removal(
         bug=5,
-        remedy="ToMe's random generator restarts with each call: `_Merging.restart`",
-        file="accelerators/tome.py",
-        text="        self.generation.rng = None\n",
-        instead="",
+        remedy="ToMe's random generator begins anew with each call: `_call`",
+        file="applying/applied.py",
+        text="        generation = Generation(seed=seed)\n",
+        instead="        generation = vars(pipeline).setdefault('_kept', Generation(seed=seed))\n",
+        also=(("accelerators/tome.py", "        self.generation.rng = None\n", "        pass\n"),),
         taken_out="it continues from call to call",
         tests=(
             f"{TOME}::test_5_our_tome_depends_on_its_seed_alone",
@@ -193,8 +205,11 @@ REMOVALS = (
         file="accelerators/tgate.py",
         text="_with_globals(loop, register_forward=attentions.set_modes)",
         instead="_with_globals(loop)",
-        taken_out="the package's loop registers its own functions",
-        tests=(f"{TGATE}::test_8_our_tgate_runs_the_attention_processors_that_are_there",),
+        taken_out="the package's loop registers its own functions, on the pipeline's attentions",
+        tests=(
+            f"{TGATE}::test_our_tgate_is_the_packages",
+            f"{TGATE}::test_1_after_our_tgate_the_pipeline_is_itself_again",
+        ),
     ),
     Removal(
         bug=9,

@@ -23,7 +23,8 @@ each_removal = pytest.mark.parametrize(
 
 @each_removal
 def test_every_remedy_stands_where_it_is_taken_out(removal: Removal) -> None:
-    assert (ROOT / "tuner" / removal.file).read_text().count(removal.text) == 1
+    for name, text, _ in removal.replacements:
+        assert (ROOT / "tuner" / name).read_text().count(text) == 1
     for test in removal.tests:
         file, name = test.split("::")
         assert f"def {name.split('[')[0]}(" in (ROOT / file).read_text()
@@ -64,12 +65,15 @@ def test_with_all_remedies_no_test_fails(copy: Path) -> None:
 @pytest.mark.slow
 @each_removal
 def test_without_a_remedy_its_tests_fail(removal: Removal, copy: Path) -> None:
-    file = copy / "tuner" / removal.file
-    source = file.read_text(encoding="utf-8")
-    file.write_text(source.replace(removal.text, removal.instead), encoding="utf-8")
+    files = {copy / "tuner" / name for name, _, _ in removal.replacements}
+    sources = {file: file.read_text(encoding="utf-8") for file in files}
+    for name, text, instead in removal.replacements:
+        file = copy / "tuner" / name
+        file.write_text(file.read_text(encoding="utf-8").replace(text, instead), encoding="utf-8")
     try:
         failed = failing(copy, list(removal.tests))
     finally:
-        file.write_text(source, encoding="utf-8")
+        for file, source in sources.items():
+            file.write_text(source, encoding="utf-8")
     passed = [test for test in removal.tests if not any(id_.startswith(test) for id_ in failed)]
     assert not passed, f"pass without the remedy ({removal.remedy}): {passed}"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.helpers.landscape import Bench, measurement
-from tests.study.test_record import LIMITS, found
+from tests.study.test_results import LIMITS, found
 from tuner import registry
 from tuner.cli.answer import answer
 from tuner.cli.main import main
