@@ -63,20 +63,16 @@ REMOVALS = (
     ),
     Removal(
         bug=2,
-        remedy="no tensor outlives a call, whose copy of the pipeline is emptied: `_stand_in`",
+        remedy="no tensor outlives a call: `_call`",
         file="applying/applied.py",
-        text="            vars(stand_in).clear()\n",
-        instead="            pass\n",
-        also=(
-            (
-                "applying/applied.py",
-                "            finally:\n                for forget_one in forget:\n"
-                "                    forget_one()\n",
-                "            finally:\n                pass\n",
-            ),
+        text="            finally:\n                for forget_one in forget:\n"
+        "                    forget_one()\n",
+        instead="            finally:\n                pass\n",
+        taken_out="state is deleted before a call only, so that tensors outlive it",
+        tests=(
+            f"{LAWS}::test_nothing_that_a_generation_kept_outlives_it[deepcache+pab]",
+            f"{LAWS}::test_nothing_that_a_generation_kept_outlives_it[fbcache]",
         ),
-        taken_out="neither the copy nor the accelerators' state is emptied",
-        tests=(f"{LAWS}::test_nothing_that_a_generation_kept_outlives_it[deepcache+tgate]",),
     ),
     Removal(
         bug=3,
