@@ -161,7 +161,7 @@ class StudyRun:
         if self.verification.prompts == self.evaluation.prompts:  # captions may come twice in a set
             self.observer.notice(
                 f"{self.spec.prompts} has fewer than {2 * self.spec.num_samples} prompts: winners "
-                "are verified on those that the search used, with other noise"
+                "are verified on the prompts of the search, with other noise"
             )
 
     def _estimate(self, sweep: Exhaustive) -> str:
@@ -174,8 +174,10 @@ class StudyRun:
             share=sweep.share(),
             trial_s=recent_s(self.study),
         )
-        kept = self._has_many_points and self.pictures is not None
-        return f"{estimate}{f'; pictures of up to {FEW:,} points are kept' if kept else ''}"
+        pictures = ""
+        if self._has_many_points and self.pictures is not None:
+            pictures = f"; no pictures: they are saved for sweeps of up to {FEW:,} points only"
+        return f"{estimate}{pictures}"
 
     @cached_property
     def _problem(self) -> Problem:

@@ -27,12 +27,12 @@ SEVERAL: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "self-attention guidance": (
         lambda: relative("StableDiffusionSAGPipeline", "sd"),
         {"sag_scale": 0.75},
-        "passes through the UNet2DConditionModel again",
+        "runs the UNet2DConditionModel a second time",
     ),
     "attend and excite": (
         lambda: relative("StableDiffusionAttendAndExcitePipeline", "sd"),
         {"token_indices": [1], "max_iter_to_alter": 2, "attn_res": (8, 8)},
-        "passes through the UNet2DConditionModel again",
+        "runs the UNet2DConditionModel a second time",
     ),
     "several views": (
         lambda: relative("StableDiffusionPanoramaPipeline", "sd"),

@@ -25,11 +25,11 @@ def full(url: str) -> str:
 
 
 def unusable(url: str, error: Exception) -> UsageError:
-    """What is said where a database cannot be used."""
+    """The error for a database that cannot be used."""
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]
     return UsageError(
         f"cannot use the database {hidden(url)}: {_without_password(reason, url)}; "
-        "give --storage another file"
+        "set storage to another file"
     )
 
 
@@ -46,29 +46,33 @@ def engine_options(url: str, create: bool) -> dict[str, Any]:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # ValueError: of a port that is no number
-        raise UsageError(f"{hidden(url)!r} is no database; try sqlite:///tuner.db") from None
+        raise UsageError(f"{hidden(url)!r} is not a database URL; try sqlite:///tuner.db") from None
     if not parsed.drivername.startswith("sqlite"):
         return {}
     if not parsed.database or parsed.database == ":memory:":
         raise UsageError("the database must be a file; try sqlite:///tuner.db")
     path = Path(parsed.database)
     if path.is_dir():
-        raise UsageError(f"{path} is a folder; give --storage a file, such as sqlite:///tuner.db")
+        raise UsageError(f"{path} is a folder; set storage to a file, such as sqlite:///tuner.db")
     if path.exists():
         with path.open("rb") as file:
             start = file.read(16)
         if start and start != b"SQLite format 3\0":
-            raise UsageError(f"{path} is no SQLite database; give --storage another file")
+            raise UsageError(f"{path} is not a SQLite database; set storage to another file")
         if start:
             _look_inside(path, url)
         if not os.access(path, os.W_OK):
-            raise UsageError(f"{path} cannot be written to; give --storage another file")
+            raise UsageError(f"{path} cannot be written to; set storage to another file")
     elif not create:
-        raise UsageError(f"there is no database {path}; `tuner run` makes one")
+        raise UsageError(f"there is no database {path}; `tuner run` creates one")
     if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent}; make it, or give --storage another")
+        raise UsageError(
+            f"there is no folder {path.parent}; create it, or set storage to another file"
+        )
     if not _can_write(path.parent):
-        raise UsageError(f"the folder {path.parent} cannot be written to; give --storage another")
+        raise UsageError(
+            f"the folder {path.parent} cannot be written to; set storage to a file in another one"
+        )
     return {"connect_args": {"timeout": 60}}
 
 
@@ -97,7 +101,7 @@ def check_owner(tables: set[str], connection: Any, url: str) -> None:
     if tables and not any(name.startswith("tuner_") for name in tables):
         raise UsageError(
             f"{hidden(url)} belongs to another program (it has a table {sorted(tables)[0]!r}); "
-            "give --storage another file"
+            "set storage to another file"
         )
     if "tuner_version" in tables:
         query = "SELECT MAX(version) FROM tuner_version"
@@ -105,5 +109,5 @@ def check_owner(tables: set[str], connection: Any, url: str) -> None:
         if newest is not None and newest > VERSION:
             raise UsageError(
                 f"{hidden(url)} was made by a newer version of the tuner ({newest} > {VERSION}); "
-                "update the tuner, or give --storage another file"
+                "update the tuner, or set storage to another file"
             )

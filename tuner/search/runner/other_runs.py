@@ -44,7 +44,10 @@ class OtherRuns:
         """Report the trials of other runs that this run does not wait for, if there are any."""
         running = log_of(self._study).running()
         if running:
-            self._notice(f"not measured yet: {_names(running)}; the same command continues")
+            self._notice(
+                f"still running in other processes: {_names(running)}; "
+                "the same command continues the study"
+            )
 
 
 def _names(running: list[Running]) -> str:
@@ -53,9 +56,8 @@ def _names(running: list[Running]) -> str:
 
 def _what_if_silent(running: list[Running]) -> str:
     left_s = max(trial.left_s for trial in running)
-    subject = "it" if len(running) == 1 else "they"
-    verb = "counts" if len(running) == 1 else "count"
+    subject = "it is" if len(running) == 1 else "they are"
     return (
-        f"without a sign of life {subject} {verb} as failed in {left_s:.0f} s, and this run "
-        "measures again"
+        f"after another {left_s:.0f} s without a sign of life {subject} marked as failed and "
+        "measured by this run"
     )

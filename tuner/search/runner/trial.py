@@ -27,7 +27,7 @@ from tuner.study.recording import record_trial
 from tuner.study.results import read_result
 from tuner.study.schema import BEHIND, SAME_AS, SETTING
 
-LOST = "marked as failed by another run while this one was suspended; its figures are not kept"
+LOST = "marked as failed by another run while this process was suspended; figures discarded"
 OWN = (WORKER, RESOLVES, QUEUED, "tries")  # attributes that a copy does not take over
 
 

@@ -25,8 +25,8 @@ from tuner.study.results import Result, read_results
 from tuner.study.verifications import Failure
 
 MOVED = (
-    "the machine or its versions have changed: stored results that may be the answer are measured "
-    "again here, fastest first"
+    "the machine or its package versions have changed: stored results that may be the best are "
+    "re-measured here, fastest first"
 )
 TRIES = 2  # of a verification that fails
 
