@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
         (
             "--sampler grid --search-targets deepcache,deepcache-window",
             "deepcache and deepcache-window change the same part of the model, and a grid has all "
-            "its accelerators on; choose with search_targets",
+            "its accelerators on; name one of them in search_targets",
         ),
         ("--device cuda:99", "unknown device 'cuda:99'; available: "),
         ("--device gpu", "unknown device 'gpu'; available: "),
@@ -55,7 +55,7 @@ ROOT = Path(__file__).parent.parent.parent
         ("--guidance-scale 1 --search-targets tgate", "tgate needs guidance_scale above 1"),
         ("--guidance-scale -1", "guidance_scale must be at least 0 and finite, not -1.0"),
         ("--timeout inf", "timeout must be above 0 and finite, not inf"),
-        ("--prompts=", "prompts is empty; leave it out for what is usual"),
+        ("--prompts=", "prompts is empty; leave it out for the default"),
         ("--model=", "model is empty"),
         ("--pictures=", "--pictures is empty; give a folder, or 'none'"),
         ("--steps 1 --search-targets deepcache", "nothing to try: with steps = 1 every value of"),
@@ -114,8 +114,8 @@ def test_a_missing_study_file_and_a_folder_are_refused(refused: Refused) -> None
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("", "give --prompts a text file"),
-        ("--prompts two.txt --num-samples 2", "give --model a folder"),
+        ("", "set prompts to a text file"),
+        ("--prompts two.txt --num-samples 2", "set model to a folder"),
     ],
     ids=["captions", "weights"],
 )

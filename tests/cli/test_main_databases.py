@@ -103,7 +103,7 @@ def test_an_unknown_study_is_refused_with_a_list_of_the_known_ones(
 @pytest.mark.parametrize("name", ["file", "file/pictures"])
 def test_a_pictures_folder_that_is_a_file_is_refused(name: str, refused: Refused) -> None:
     Path("file").write_text("mine")
-    assert "--pictures" in refused(*SMALL, "--pictures", name)
+    assert "pictures must be a folder" in refused(*SMALL, "--pictures", name)
     assert Path("file").read_text() == "mine"
 
 

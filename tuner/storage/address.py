@@ -1,4 +1,4 @@
-"""The address of a database: what it may be, and whose database is there."""
+"""Addresses of databases: whether one can be used, and which program the database belongs to."""
 
 import os
 import sqlite3
@@ -20,7 +20,7 @@ def check_address(url: str) -> None:
 
 
 def full(url: str) -> str:
-    """An address as SQLAlchemy reads it; a file's name alone is one of SQLite's."""
+    """An address as SQLAlchemy reads it; a bare file name means SQLite."""
     return url if "://" in url else f"sqlite:///{url}"
 
 
@@ -34,7 +34,7 @@ def unusable(url: str, error: Exception) -> UsageError:
 
 
 def _without_password(reason: str, url: str) -> str:
-    """A library's own words, in which the address may be quoted."""
+    """A library's message without the password, which it may contain."""
     password = make_url(url).password
     for secret in (password, quote(password, safe="")) if password else ():
         reason = reason.replace(secret, HIDDEN)
@@ -42,10 +42,10 @@ def _without_password(reason: str, url: str) -> str:
 
 
 def engine_options(url: str, create: bool) -> dict[str, Any]:
-    """What SQLAlchemy needs beside the address; a `UsageError` where it could not be used."""
+    """SQLAlchemy's arguments for the address; a `UsageError` if it cannot be used."""
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
         raise UsageError(f"{hidden(url)!r} is not a database URL; try sqlite:///tuner.db") from None
     if not parsed.drivername.startswith("sqlite"):
         return {}
@@ -83,8 +83,8 @@ def _can_write(folder: Path) -> bool:
 
 
 def _look_inside(path: Path, url: str) -> None:
-    """Check whose database a file is, without changing a byte of it or beside it."""
-    # Without a journal beside it nobody writes: "immutable" then keeps SQLite from making one.
+    """Check which program a database belongs to, without writing to the file or its folder."""
+    # Without a write-ahead log no process is writing; "immutable" keeps SQLite from creating one.
     quiet = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
     connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro{quiet}", uri=True)
     try:

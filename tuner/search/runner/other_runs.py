@@ -1,4 +1,4 @@
-"""Trials of other runs: the dead ones are marked as failed, the others are waited for at the end.
+"""Trials of other runs: dead ones are marked as failed, the others are waited for at the end.
 
 Another run's trial is waited for only where nothing else is left to begin: if it were lost, the
 study would lack its setting.
@@ -13,11 +13,11 @@ from tuner.storage.living_storage import BEAT_S
 from tuner.storage.log import log_of
 from tuner.storage.recovery import Running
 
-POLL_S = 0.5  # between two looks at the trials that are waited for
+POLL_S = 0.5  # between two checks of the trials that are waited for
 
 
 class OtherRuns:
-    """Looks after the trials that other runs have begun; `notice` prints whom it waits for."""
+    """Looks after the trials that other runs have begun; `notice` prints which."""
 
     def __init__(self, study: optuna.Study, notice: Callable[[str], None]) -> None:
         self._study, self._notice = study, notice
