@@ -7,8 +7,8 @@ the versions. A speedup of another key only shows which settings are worth measu
 target is met is decided by speedups of the current key alone.
 
 The current key is that of the running process: two machines may search one study, and each
-writes its own baseline into it. Where nothing is measured, as in `tuner show`, it is that of the last baseline
-that was written.
+writes its own baseline into it. Where nothing is measured, as in
+`tuner show`, it is that of the last baseline that was written.
 """
 
 from collections.abc import Mapping

@@ -92,8 +92,8 @@ def read_results(study: optuna.Study, study_attrs: Mapping[str, Any] | None = No
     """The complete trials, in the order of their numbers, with their verifications.
 
     Of a setting that was measured several times only one trial counts: preferably one that was
-    timed under the current latency key, then the one with the most prompts. `study_attrs` are the study's
-    attributes, where the caller has read them already.
+    timed under the current latency key, then the one with the most prompts. `study_attrs` are the
+    study's attributes, where the caller has read them already.
     """
     study_attrs = attributes(study) if study_attrs is None else study_attrs
     baseline = Baseline.of(study_attrs)
