@@ -17,7 +17,7 @@ POLL_S = 0.5  # between two checks of the trials that are waited for
 
 
 class OtherRuns:
-    """Looks after the trials that other runs have begun; `notice` prints which."""
+    """The trials that other runs have begun; `notice` prints which of them are waited for."""
 
     def __init__(self, study: optuna.Study, notice: Callable[[str], None]) -> None:
         self._study, self._notice = study, notice

@@ -43,9 +43,8 @@ def _is_wanted(
 ) -> bool:
     fixed = trial.system_attrs.get(FIXED, {})
     offered = space.offered()
-    if (
-        QUEUED not in trial.user_attrs
-    ):  # from an old version, or its process died before it had a setting
+    # Of an old version, or its process died before it had a setting.
+    if QUEUED not in trial.user_attrs:
         return bool(fixed.keys() <= offered.keys())
     try:
         setting = Setting.of(trial.user_attrs[QUEUED])

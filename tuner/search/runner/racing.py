@@ -4,8 +4,8 @@ The verdict on a trial depends on its mean loss over n prompts. After k of them,
 that mean lies in a t interval with the finite-population correction; once even the lower end is
 over the limit, the remaining prompts cannot change the verdict.
 
-Each interim look may err, and the errors add up. So there are at most seven looks, one at the end
-of each eighth of the prompts but the last, whatever the batches are, each at such a certainty that
+Each interim look may err, and the errors add up. So there are at most seven looks, one after
+each eighth of the prompts but the last, whatever the batches are, each at such a certainty that
 at most 3 % of the trials that would keep a limit with all their prompts are stopped, however near
 to the limit the true loss is (`bench.search.racing`). The same certainty at every look (Pocock,
 1977, Biometrika 64) stops bad settings soonest; looks that are stricter at first (O'Brien and

@@ -2,12 +2,11 @@
 
 Every setting is measured on the same number of prompts, the study's `num_samples`. A trial that
 may belong to the front is also timed until its speedup is known well, unless it is certainly
-infeasible. With
-early stopping a trial ends before that, when it is certain to miss a limit
+infeasible. With early stopping a trial ends before that, when it is certain to miss a limit
 (`tuner.search.runner.racing`), or certain to be behind a feasible setting of the same combination
-in both speed and loss: neither the front nor the best of each combination can contain it. A
-trial that resolves an inconclusive setting (`tuner.search.runner.resolve`) goes on while the
-interval of a figure contains its limit, up to `max_samples`.
+in both speed and loss: neither the front nor the best of each combination can contain it. A trial
+that resolves an inconclusive setting (`tuner.search.runner.resolve`) goes on while the interval of
+a figure contains its limit, up to `max_samples`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
