@@ -1,4 +1,4 @@
-# The few commands that people type. Everything is installed into .venv on first use.
+# Commands for development. Everything is installed into .venv on first use.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -15,7 +15,7 @@ test: $(VENV)/ready  ## set up and run the tests
 slow: $(VENV)/ready  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-gpu: $(VENV)/ready  ## the tests of what only a GPU shows
+gpu: $(VENV)/ready  ## the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu
 
 lint: $(VENV)/ready  ## format, lint, types, import layers

@@ -1,1 +1,1 @@
-"""The figures that the README quotes, each from one command; see README.md beside this file."""
+"""The figures that the README quotes, each from one command; see bench/README.md."""

@@ -78,7 +78,7 @@ def device_named(text: str | None) -> str:
     if text == "cuda" and present[0] == "cuda:0":
         return "cuda:0"
     if text not in present:
-        raise UsageError(f"unknown device {text!r}; present here: {', '.join(present)}")
+        raise UsageError(f"unknown device {text!r}; available: {', '.join(present)}")
     return text
 
 
@@ -168,8 +168,8 @@ def check_captions(class_name: str) -> None:
     missing = [name for name, available in installed.items() if not available]
     if class_name.startswith("PixArt") and missing:
         raise UsageError(
-            f"{class_name} cleans captions with {' and '.join(missing)}, which is not installed; "
-            "pip install 'diffusion-tuner[pixart]'"
+            f"{class_name} needs {' and '.join(missing)} to clean captions; "
+            "run pip install 'diffusion-tuner[pixart]'"
         )
 
 
@@ -193,7 +193,10 @@ def _from_pretrained(place: str, class_name: str, precision: Any) -> Any:
         options |= {"add_watermarker": False}
     folder = Path(place)
     if folder.is_dir() and not (folder / "model_index.json").is_file():
-        raise UsageError(f"{place} is no diffusers pipeline: it has no model_index.json")
+        raise UsageError(
+            f"{place} is not a diffusers pipeline: it has no model_index.json; set model to the "
+            "folder that contains it"
+        )
     half = precision is not torch.float32 and not folder.is_dir()
     # A hub often has half-precision files too (variant "fp16"), which are half the download.
     variants: list[str | None] = ["fp16", None] if half else [None]

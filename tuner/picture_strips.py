@@ -77,11 +77,11 @@ def check_folder(root: Path | None) -> None:
         return
     nearest = next(place for place in (root, *root.absolute().parents) if place.exists())
     if not nearest.is_dir():
-        raise UsageError(f"{nearest} is a file; pictures must be a folder, or none")
+        raise UsageError(f"{nearest} is a file; pictures must be a folder, or 'none'")
     read_only = os.statvfs(nearest).f_flag & os.ST_RDONLY
     if read_only or not os.access(nearest, os.W_OK):
         raise UsageError(
-            f"{nearest} cannot be written to; pictures must be a folder that can, or none"
+            f"{nearest} cannot be written to; pictures must be a folder that can, or 'none'"
         )
 
 

@@ -41,20 +41,21 @@ class Session:
     ) -> Evaluation:
         """How a spec's settings are evaluated; loads what is not loaded yet.
 
-        With `more` prompts on offer, up to the spec's `max_samples`, for verdicts that need them.
+        With `more`, further prompts up to the spec's `max_samples` are available, for inconclusive
+        settings.
 
-        Raises `UsageError` for whatever cannot be loaded or does not fit; writes nothing.
+        Raises `UsageError` if something cannot be loaded or does not fit. Nothing is written.
         """
         model = model_named(spec.pipe)
         device = device_named(spec.device)
-        count, most = spec.num_samples, spec.max_samples if more else None
-        prompts = prompt_set(spec.prompts or model.prompts).load(count, pool, most)
+        count, maximum = spec.num_samples, spec.max_samples if more else None
+        prompts = prompt_set(spec.prompts or model.prompts).load(count, pool, maximum)
         dtype = dtype_named(spec.dtype or model.dtype[device.split(":")[0]])
-        where = (spec.pipe, spec.model, device, dtype)
-        if where not in self._pipelines:
+        key = (spec.pipe, spec.model, device, dtype)
+        if key not in self._pipelines:
             self._pipelines.clear()  # one model in memory at a time
-            self._pipelines[where] = load(spec.pipe, device=device, dtype=dtype, source=spec.model)
-        pipeline = self._pipelines[where]
+            self._pipelines[key] = load(spec.pipe, device=device, dtype=dtype, source=spec.model)
+        pipeline = self._pipelines[key]
         set_scheduler(pipeline, spec.sched)
         check_steps(pipeline.scheduler, spec.steps)
         guidance_scale = spec.guidance_scale
@@ -85,10 +86,10 @@ class Session:
 
     def _metric(self, name: str, device: str, options: dict[str, str]) -> Any:
         """A metric, loaded once."""
-        judge = (name, device, *sorted(options.items()))
-        if judge not in self._metrics:
-            self._metrics[judge] = registry.get("metrics", name)(device=device, **options)
-        return self._metrics[judge]
+        key = (name, device, *sorted(options.items()))
+        if key not in self._metrics:
+            self._metrics[key] = registry.get("metrics", name)(device=device, **options)
+        return self._metrics[key]
 
     def run(
         self,
@@ -104,12 +105,12 @@ class Session:
         check_address(spec.storage)
         check_folder(self._pictures)
         sampler_row(spec.sampler)
-        # Taken before the model is loaded: a run that waits leaves the device's memory alone.
+        # Locked before the model is loaded, so that a waiting run uses no memory of the device.
         device = device_named(spec.device)
         with device_lock(device, observer.notice):
-            crowded = contention(device)
-            if crowded is not None:
-                observer.notice(crowded)
+            warning = contention(device)
+            if warning is not None:
+                observer.notice(warning)
             return self._run(spec, observer, on_baseline)
 
     def _run(
@@ -126,7 +127,7 @@ class Session:
         space = Space.of(spec, partial(canonical, shape=shape, steps=spec.steps))
         space.check_something_to_try(spec.steps)
         verification = self.evaluation(spec.with_other_noise(1), pool="verify", more=True)
-        storage = Storage(spec.storage)  # opened last: a wrong request writes nothing
+        storage = Storage(spec.storage)  # opened last, so that an invalid request writes nothing
         return StudyRun(
             spec=spec,
             evaluation=evaluation,

@@ -24,7 +24,9 @@ class Setting:
             if shared or first.name == second.name:
                 raise UsageError(
                     f"{first.name} and {second.name} cannot be combined: "
-                    f"both occupy {', '.join(sorted(shared)) or 'the same name'}"
+                    f"both change {', '.join(sorted(shared))}"
+                    if shared
+                    else f"{first.name} is named twice"
                 )
 
     @classmethod

@@ -94,7 +94,7 @@ class StudySpec:
         for name in TEXTS:
             value = getattr(self, name)
             if not isinstance(value, str) and not (value is None and name in OPTIONAL):
-                raise UsageError(f"{name} must be a text, not {value!r}")
+                raise UsageError(f"{name} must be a string, not {value!r}")
             if value == "":
                 raise UsageError(f"{name} is empty; leave it out for the default")
         for name in NUMBERS:
@@ -103,13 +103,17 @@ class StudySpec:
                 raise UsageError(f"{name} must be a number, not {value!r}")
         for name in LISTS:
             if any(not isinstance(item, str) for item in getattr(self, name)):
-                raise UsageError(f"{name} must be names, not {list(getattr(self, name))}")
+                raise UsageError(f"{name} must be a list of names, not {list(getattr(self, name))}")
         if not isinstance(self.transfer, bool):
             raise UsageError(f"transfer must be true or false, not {self.transfer!r}")
         if not isinstance(self.knobs, Mapping):
-            raise UsageError(f"knobs must be a table of accelerators, not {self.knobs!r}")
+            raise UsageError(
+                f"knobs must be a table of accelerators with their knobs, not {self.knobs!r}"
+            )
         if not isinstance(self.limits, Mapping):
-            raise UsageError(f"limits must be a table of metrics, not {self.limits!r}")
+            raise UsageError(
+                f"limits must be a table of metrics with their limits, not {self.limits!r}"
+            )
 
     def _name_components(self) -> None:
         """Replace the names as typed by those of the components, and set default accelerators."""
@@ -135,12 +139,12 @@ class StudySpec:
     def _check_sweep(self) -> None:
         """A sweep has all its accelerators on; only a grid can leave out equal computations."""
         if self.distinct and self.sweep != "grid":
-            raise UsageError(f"distinct is for the sampler grid, not {self.sampler}")
+            raise UsageError(f"distinct works with the sampler grid only, not with {self.sampler}")
         for first, second in combinations(self.accelerators if self.sweep else (), 2):
             if first.occupies & second.occupies:
                 raise UsageError(
-                    f"{first.name} and {second.name} occupy the same part of the model, and a "
-                    f"{self.sweep} has all its accelerators on; choose with search_targets"
+                    f"{first.name} and {second.name} change the same part of the model, and a "
+                    f"{self.sweep} has all its accelerators on; name one of them in search_targets"
                 )
 
     def _check_samples(self) -> None:
@@ -235,7 +239,9 @@ def _checked_knobs(
             for value in listed:
                 _check_knob_value(f"{name}.{knob_name}", by_name[knob_name], value)
             if not listed:
-                raise UsageError(f"{name}.{knob_name} has no values")
+                raise UsageError(
+                    f"{name}.{knob_name} has no values; list at least one, or leave it out"
+                )
             checked.setdefault(accelerator.name, {})[knob_name] = tuple(sorted(set(listed)))
     return checked
 

@@ -87,7 +87,9 @@ def _limit(text: Any) -> tuple[str, float]:
     try:
         return name.strip(), float(value)
     except ValueError as error:
-        raise UsageError(f"limit {text!r} must be a metric and a number: lpips=0.2") from error
+        raise UsageError(
+            f"limit {text!r} must be a metric and a number, such as lpips=0.2"
+        ) from error
 
 
 def _whole(name: str, value: Any) -> int:

@@ -99,8 +99,8 @@ class StudyRun:
     def _warm_started(
         self, problem: Problem, first: list[Setting]
     ) -> tuple[Problem, list[Setting]]:
-        """The problem with what another study has found, and the settings to begin with."""
-        if not sampler_row(self.spec.sampler).warm_starts:  # a long sweep is not read
+        """The problem with the source study's results, and the settings to begin with."""
+        if not sampler_row(self.spec.sampler).warm_starts:  # saves reading a long sweep's trials
             return problem, first
         source = source_study(self.study, self.storage, problem) if self.spec.transfer else None
         if source is not None:
@@ -114,7 +114,7 @@ class StudyRun:
         return replace(problem, known=measured if self.study.trials else first), first
 
     def _search_and_verify(self, problem: Problem, first: list[Setting]) -> None:
-        """Search, and verify the winner; a target that does not hold is searched for again."""
+        """Search and verify the winner; with a target, search on while no winner holds."""
         spec, deadline = self.spec, Deadline.after(self.spec.timeout)
         failed: set[Setting] = set()  # settings whose verification failed in this run
         search = Search(
@@ -144,12 +144,12 @@ class StudyRun:
                 deadline=deadline,
                 notice=self.observer.notice,
             )
-            enough = is_done(self.study, spec.trials) or deadline.passed
-            if winner is not None or not self._goal.has_target or enough:
+            finished = is_done(self.study, spec.trials) or deadline.passed
+            if winner is not None or not self._goal.has_target or finished:
                 break
 
     def _measure(self, setting: Setting, trial: int) -> Iterator[Measurement]:
-        # The front is an order, and the same prompts for every setting show it best.
+        # A front compares settings with one another, so all of them get the same prompts.
         drawn = self._stops_early and self.spec.aim == "max"
         saver = self._strips.saver(f"trial-{trial:04d}")
         return self.evaluation.measure(setting, self.storage, saver, drawn=drawn)
@@ -158,10 +158,10 @@ class StudyRun:
         """Print what a sweep will need, and whether there are prompts for verifying."""
         if isinstance(chosen, Exhaustive):
             self.observer.notice(self._estimate(chosen))
-        if self.verification.prompts == self.evaluation.prompts:  # captions may come twice in a set
+        if self.verification.prompts == self.evaluation.prompts:  # as lists: captions may repeat
             self.observer.notice(
                 f"{self.spec.prompts} has fewer than {2 * self.spec.num_samples} prompts: winners "
-                "are verified on those that the search used, with other noise"
+                "are verified on the prompts of the search, with other noise"
             )
 
     def _estimate(self, sweep: Exhaustive) -> str:
@@ -174,8 +174,10 @@ class StudyRun:
             share=sweep.share(),
             trial_s=recent_s(self.study),
         )
-        kept = self._has_many_points and self.pictures is not None
-        return f"{estimate}{f'; pictures of up to {FEW:,} points are kept' if kept else ''}"
+        pictures = ""
+        if self._has_many_points and self.pictures is not None:
+            pictures = f"; no pictures: they are saved for sweeps of up to {FEW:,} points only"
+        return f"{estimate}{pictures}"
 
     @cached_property
     def _problem(self) -> Problem:
@@ -224,10 +226,10 @@ def timed_steps(
                 without, accelerated = evaluation.timed_steps(setting)
             except UsageError:
                 raise
-            except Exception:  # its own trial will report why
+            except Exception:  # a trial of this setting will report the error
                 continue
-            for one, seconds in ((Setting(), without), (setting, accelerated)):
-                timed[str(one)] = {
+            for measured, seconds in ((Setting(), without), (setting, accelerated)):
+                timed[str(measured)] = {
                     "steps": [step / without.whole for step in seconds.steps],
                     "rest": (seconds.whole - seconds.denoising) / without.whole,
                 }

@@ -36,7 +36,7 @@ from tuner.study.verifications import read_verifications
 
 LIMITS = Limits(score_loss=LIMIT)
 PROMPTS = 32  # of every trial
-MORE = 32  # further ones on offer; as many others, and as many again, for verification
+MORE = 32  # further prompts for inconclusive settings; verification has 64 others
 BATCH = 4  # prompts
 SCATTER = 0.01  # of a measured speedup
 
@@ -104,7 +104,7 @@ class TableSearch:
     def raced(self, row: int) -> bool:
         """A trial that may be stopped early, without rivals; whether it was."""
         setting = self.truth.table.settings[row]
-        rule = StoppingRule(limits=LIMITS, samples=PROMPTS, races=True, setting=setting)
+        rule = StoppingRule(limits=LIMITS, samples=PROMPTS, stops_early=True, setting=setting)
         _, answer = measure_until_stopped(self.measure(setting, 0), rule)
         return answer.stops
 
@@ -174,11 +174,11 @@ class TableSearch:
     def observations(self) -> list[Observation]:
         """What a warm start takes over: of each setting its last measurement."""
         assert self.study is not None, "searched by another sampler"
-        again = read_verifications(self.study)
+        verifications = read_verifications(self.study)
         ended = (TrialState.COMPLETE, TrialState.PRUNED)
         last: dict[Setting, Observation] = {}
         for _, number, stored in log_of(self.study).attributes(*ended):
-            seen = observation({**stored, **again.get(number, {})})
+            seen = observation({**stored, **verifications.get(number, {})})
             last[seen.setting] = seen
         return list(last.values())
 

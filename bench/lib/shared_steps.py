@@ -1,8 +1,9 @@
 """Generating many settings on the same prompts, where equal first steps are computed once.
 
-Settings whose plans begin alike compute the same latents up to where they part. A setting can
-take those over up to a step from which on nothing that was kept earlier is used: T-GATE's gate, a
-full pass. The pictures are the same bit for bit (`tests/bench`); only the time is another.
+Settings whose plans begin with the same steps compute the same latents in them. A setting can reuse
+those latents up to a step after which no cached feature of an earlier step is used, such as
+T-GATE's gate or a full pass. The pictures are the same bit for bit (`tests/bench`); only the time
+differs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -94,7 +95,7 @@ def shared(
 
 
 def keys_of(setting: Setting, plan: Plan) -> list[Key]:
-    """For each step what it computes; with what is merged and kept by the picture."""
+    """What each step computes, with the merged layers and the data-dependent caches."""
     always = (tuple(plan.merged), tuple(sorted(plan.data_dependent.items())))
     return [
         (step.guided, step.entered, tuple(step.self_source), tuple(step.cross_source), always)
@@ -103,9 +104,9 @@ def keys_of(setting: Setting, plan: Plan) -> list[Key]:
 
 
 def start_of(plan: Plan, keys: Sequence[Key], trail: Sequence[Key]) -> int:
-    """The first step that is to be computed: what a trail begins alike with is taken over.
+    """The first step that is to be computed: the steps shared with the trail are reused.
 
-    The last step always is computed.
+    The last step is always computed.
     """
     common = 0
     while common < min(len(trail), len(plan.steps) - 1) and trail[common] == keys[common]:
@@ -114,19 +115,19 @@ def start_of(plan: Plan, keys: Sequence[Key], trail: Sequence[Key]) -> int:
 
 
 def restarts(plan: Plan) -> Iterator[int]:
-    """The steps from which on nothing is used that an earlier step kept."""
+    """The steps from which on no cached feature of an earlier step is used."""
     for start in range(len(plan.steps)):
         later = plan.steps[start:]
-        sources = [s for one in later for s in (*one.self_source, *one.cross_source)]
+        sources = [s for step in later for s in (*step.self_source, *step.cross_source)]
         if later[0].entered is None and all(s is None or s >= start for s in sources):
             yield start
 
 
 def in_order(settings: Sequence[Setting], shape: Shape, steps: int) -> list[Setting]:
-    """So that each finds as many steps as can be on the trail of the one before.
+    """The settings in an order in which each reuses as many steps as possible of the one before.
 
-    Among those that begin alike, the one that computes like the baseline for longest comes first:
-    its steps are what the others take over.
+    Among settings with the same first steps, the one that follows the baseline longest comes first,
+    so that the others reuse its steps.
     """
 
     def place(setting: Setting) -> Any:
@@ -140,4 +141,4 @@ def in_order(settings: Sequence[Setting], shape: Shape, steps: int) -> list[Sett
 
 
 def _numbers(sources: Sequence[int | None]) -> tuple[int, ...]:
-    return tuple(-1 if one is None else one for one in sources)
+    return tuple(-1 if source is None else source for source in sources)

@@ -1,4 +1,4 @@
-"""Truth tables: which there are, what each holds, and how they are kept."""
+"""Truth tables: which there are, what each holds, and how they are stored."""
 
 import json
 from dataclasses import dataclass, field
@@ -63,7 +63,7 @@ class Product:
 
     @property
     def file(self) -> Path:
-        """Where the table is kept."""
+        """The file of the table."""
         part = "" if self.part is None else f".part{self.part[0]}of{self.part[1]}"
         return folder(self.guidance) / f"{self.name}-{self.scheduler}-{self.steps}{part}.npz"
 
@@ -73,12 +73,12 @@ class Product:
             [{name: dict(zip(knobs, chosen, strict=True))} for chosen in product(*knobs.values())]
             for name, knobs in self.values.items()
         ]
-        found: dict[Any, Setting] = {}
+        distinct: dict[Any, Setting] = {}
         for chosen in product(*parts):
-            params: Params = {name: values for one in chosen for name, values in one.items()}
+            params: Params = {name: values for part in chosen for name, values in part.items()}
             setting = canonical(Setting.of(params), shape, self.steps)
-            found.setdefault(computation_of(setting, shape, self.steps), setting)
-        ordered = in_order(list(found.values()), shape, self.steps)
+            distinct.setdefault(computation_of(setting, shape, self.steps), setting)
+        ordered = in_order(list(distinct.values()), shape, self.steps)
         number, of = self.part or (1, 1)
         first, last = (len(ordered) * end // of for end in (number - 1, number))
         return ordered[first:last]
@@ -120,8 +120,8 @@ class Table:
     def losses(self) -> np.ndarray:
         """Each setting's score loss over the prompts that every setting has."""
         count = self.prompts
-        found: np.ndarray = 1 - self.scores[:, :count].sum(axis=1) / self.baseline[:count].sum()
-        return found
+        losses: np.ndarray = 1 - self.scores[:, :count].sum(axis=1) / self.baseline[:count].sum()
+        return losses
 
 
 def read(file: Path) -> Table:
@@ -141,7 +141,7 @@ def write(table: Table, file: Path) -> None:
     scratch = file.with_suffix(".tmp.npz")
     np.savez_compressed(
         scratch,
-        settings=json.dumps([one.params for one in table.settings]),
+        settings=json.dumps([setting.params for setting in table.settings]),
         scores=table.scores.astype(np.float32).round(3),
         baseline=table.baseline.astype(np.float32).round(3),
         about=json.dumps(table.about),

@@ -44,13 +44,13 @@ class TruthTable:
 
     @cached_property
     def row(self) -> dict[Setting, int]:
-        """Where a setting of the table is found."""
-        return {one: row for row, one in enumerate(self.table.settings)}
+        """The row of each setting of the table."""
+        return {setting: row for row, setting in enumerate(self.table.settings)}
 
     @cached_property
     def speedups(self) -> np.ndarray:
         """By row."""
-        return np.array([self.sums.speedup(one) for one in self.table.settings])
+        return np.array([self.sums.speedup(setting) for setting in self.table.settings])
 
     @cached_property
     def feasible(self) -> np.ndarray:
@@ -93,7 +93,7 @@ class TruthTable:
     def by_index(self) -> dict[tuple[int, ...], int]:
         """The row of every point of the product, in the order of `distributions`."""
         ranges = [range(one.high + 1) for one in self.distributions.values()]
-        rows = {self._identity(one): row for row, one in enumerate(self.table.settings)}
+        rows = {self._identity(each): row for row, each in enumerate(self.table.settings)}
         return {point: rows[self._identity(self._setting(point))] for point in product(*ranges)}
 
     @cached_property

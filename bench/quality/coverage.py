@@ -85,7 +85,7 @@ def measured(truth: TruthTable, count: int, file: Path) -> TruthTable:
     about = {k: v for k, v in evaluation.score_parts.items() if k != "prompts"}
     different = changes(truth.about or about, about)
     if different:
-        raise SystemExit(f"{file} was measured otherwise: {', '.join(different)}")
+        raise SystemExit(f"{file} was measured under other conditions: {', '.join(different)}")
     scores = np.full((len(SETTINGS), max(count, truth.scores.shape[1])), np.nan)
     scores[:, : truth.scores.shape[1]] = truth.scores
     for row, numbers in missing(scores, count):

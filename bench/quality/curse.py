@@ -1,12 +1,12 @@
-"""The winner's curse: what a search exports, and what it would have without a second look.
+"""The winner's curse: what a search exports, and what it would export without verification.
 
     python -m bench.quality.curse [--seeds 3] [--trials 24] [--prompts 1024] [--steps 20]
 
 Live searches of the miniature that differ in their seed: of the sampler and of the noise. Of each,
-the fastest setting that was feasible at first sight, and the fastest that still was when measured
-again, as exported; both then on prompts of the truth pool, which no search sees, with the noise of
-`bench.quality.coverage`. What is measured is kept in `--work`, so that a run that was interrupted
-goes on.
+the fastest setting that was feasible in the search, and the fastest that was still feasible when
+verified, as exported; both then on prompts of the truth pool, which no search sees, with the noise
+of `bench.quality.coverage`. Measurements are saved in `--work`, so that an interrupted run can
+continue.
 """
 
 import argparse
@@ -43,15 +43,18 @@ def main() -> None:
         f"DDIM, {args.steps} steps; searches of {args.trials} trials on 32 prompts and up to 128; "
         f"truth from {args.prompts}\n"
     )
-    print("| seed | winner | setting | speedup | loss found | found again | truth (95 %) | holds |")
+    print(
+        "| seed | winner | setting | speedup | loss in search | in verification "
+        "| truth (95 %) | holds |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for seed, outcome in enumerate(outcomes, 1):
-        for name, one in (("unverified", unverified(outcome)), ("exported", outcome.best)):
-            print(row(seed, name, one, outcome, truth))
+        for name, result in (("unverified", unverified(outcome)), ("exported", outcome.best)):
+            print(row(seed, name, result, outcome, truth))
 
 
 def searched(session: Session, seed: int, args: argparse.Namespace) -> Outcome:
-    """A search, or what it found when it ran before."""
+    """The outcome of a search; one that ran before is read from its database."""
     return session.run(
         StudySpec(
             pipe="miniature",
@@ -64,14 +67,15 @@ def searched(session: Session, seed: int, args: argparse.Namespace) -> Outcome:
 
 
 def unverified(outcome: Outcome) -> Result | None:
-    """The fastest setting that was feasible at first sight."""
+    """The fastest setting that was feasible before verification."""
     limits = outcome.goal.limits
-    found = [
-        one
-        for one in outcome.results
-        if one.setting.accelerators and not limits.missed(one.score_loss.value, one.fidelity)
+    feasible = [
+        result
+        for result in outcome.results
+        if result.setting.accelerators
+        and not limits.missed(result.score_loss.value, result.fidelity)
     ]
-    return max(found, key=lambda one: one.speedup.value, default=None)
+    return max(feasible, key=lambda result: result.speedup.value, default=None)
 
 
 class TruthPool:
@@ -79,7 +83,7 @@ class TruthPool:
 
     def __init__(self, file: Path, args: argparse.Namespace) -> None:
         self.file = file
-        self.kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        self.scores: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
         self.evaluation = evaluation_of("truth", args.prompts, steps=args.steps, batch_size=16)
 
     def loss(self, setting: Setting) -> Estimate:
@@ -87,24 +91,24 @@ class TruthPool:
         return statistics.score_loss(self._scores(Setting()), self._scores(setting))
 
     def _scores(self, setting: Setting) -> list[float]:
-        if str(setting) not in self.kept:
+        if str(setting) not in self.scores:
             everything = range(len(self.evaluation.prompts))
-            self.kept[str(setting)] = scores_of(self.evaluation, setting, everything)
-            self.file.write_text(json.dumps(self.kept))
-        found: list[float] = self.kept[str(setting)]
-        return found
+            self.scores[str(setting)] = scores_of(self.evaluation, setting, everything)
+            self.file.write_text(json.dumps(self.scores))
+        scores: list[float] = self.scores[str(setting)]
+        return scores
 
 
-def row(seed: int, name: str, one: Result | None, outcome: Outcome, truth: TruthPool) -> str:
+def row(seed: int, name: str, result: Result | None, outcome: Outcome, truth: TruthPool) -> str:
     """One line of the table."""
-    if one is None:
+    if result is None:
         return f"| {seed} | {name} | none | | | | | |"
-    limits, real = outcome.goal.limits, truth.loss(one.setting)
-    again = "" if one.verified is None else f"{one.verified.score_loss.value:.2%}"
+    limits, real = outcome.goal.limits, truth.loss(result.setting)
+    verified = "" if result.verified is None else f"{result.verified.score_loss.value:.2%}"
     certain = limits.certainty(real, {})
     return (
-        f"| {seed} | {name} | {one.setting} | {one.speedup.value:.2f}× "
-        f"| {one.score_loss.value:.2%} | {again} "
+        f"| {seed} | {name} | {result.setting} | {result.speedup.value:.2f}× "
+        f"| {result.score_loss.value:.2%} | {verified} "
         f"| {real.value:.2%} ({real.low:.2%} … {real.high:.2%}) "
         f"| {'no' if limits.missed(real.value, {}) else 'yes'}, {certain} |"
     )

@@ -78,11 +78,11 @@ def right(
     return found
 
 
-def report(name: str, found: list[bool]) -> None:
+def report(name: str, correct: list[bool]) -> None:
     """A line of the table."""
-    estimate = share(found)
+    estimate = share(correct)
     interval = f"({estimate.low:.1%} … {estimate.high:.1%})"
-    print(f"{name:34} {len(found):5d}  {estimate.value:.1%} {interval}", flush=True)
+    print(f"{name:34} {len(correct):5d}  {estimate.value:.1%} {interval}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python -m bench.quality.tradeoff [--prompts 512] [--sched DDIM] [--steps 20] [--only deepcache]
 
-Speedups are medians of paired latency ratios at batch 4, candidate and baseline by turns; losses
-are over the prompts of the truth pool. What is measured is kept in `--work`, so that a run that
-was interrupted continues, and several may share the work (`--part 1/2`, `--part 2/2`).
+Speedups are medians of paired latency ratios at batch 4, accelerated and baseline interleaved;
+losses are over the prompts of the truth pool. Measurements are saved in `--work`, so that an
+interrupted run continues, and several may share the work (`--part 1/2`, `--part 2/2`).
 """
 
 import argparse

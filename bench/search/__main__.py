@@ -3,7 +3,7 @@
     python -m bench.search [--tables tgate-DDIM-20] [--samplers frontier,tpe] [--seeds 20]
     python -m bench.search --aim front     # the area under the front after 50 trials
     python -m bench.search --transfer      # ours, with a finished study of the other scheduler
-    python -m bench.search --curse 200     # what is exported, with and without a second look
+    python -m bench.search --curse 200     # what is exported, with and without verification
     python -m bench.search --racing        # what a setting costs, by how far it is from the limit
     python -m bench.search --predicted     # speedups predicted from timed steps and first trials
     python -m bench.search --guidance 7.5  # any of these on the tables of another guidance scale
@@ -34,7 +34,7 @@ from tuner.spec import Aim
 from tuner.study.results import Result, fastest_feasible
 
 FRONT = 50  # trials, after which the area is compared
-BEFORE = 60  # trials of the study that is learned from, and of the searches with a second look
+BEFORE = 60  # trials of the source study of a warm start, and of the searches that are verified
 
 
 def main() -> None:
@@ -81,7 +81,7 @@ def arguments() -> argparse.Namespace:
 
 
 def print_table(name: str, tables: Mapping[str, TruthTable], args: argparse.Namespace) -> None:
-    """What was asked of the searches on one truth table."""
+    """Print the requested figures of one truth table."""
     truth = tables[name]
     if args.aim == "front" and not truth.area:
         print("no front: nothing feasible is faster than the baseline")
@@ -92,9 +92,11 @@ def print_table(name: str, tables: Mapping[str, TruthTable], args: argparse.Name
     elif args.curse:
         print_curse(truth, args.curse)
     elif args.transfer:
-        others = [one for key, one in tables.items() if key != name and alike(one, truth)]
+        others = [
+            table for key, table in tables.items() if key != name and same_product(table, truth)
+        ]
         searches: dict[str, Search] = {"cold": frontier}
-        searches |= {f"after {one.product.scheduler}": partial(after, one) for one in others}
+        searches |= {f"after {table.product.scheduler}": partial(after, table) for table in others}
         print_searches(truth, args, searches)
     else:
         chosen = {key: SEARCHES[key] for key in args.samplers.split(",")}
@@ -141,17 +143,17 @@ def row(name: str, replays: list[TableSearch], args: argparse.Namespace, seconds
     )
 
 
-def alike(one: TruthTable, other: TruthTable) -> bool:
+def same_product(table: TruthTable, other: TruthTable) -> bool:
     """Whether two tables are the same product for another scheduler or number of steps."""
-    return one.product.name == other.product.name
+    return table.product.name == other.product.name
 
 
 def after(
     other: TruthTable, truth: TruthTable, seed: int, trials: int, aim: Aim, whole: bool
 ) -> TableSearch:
-    """A search that begins with what a finished one of another table has learned, to the end.
+    """A whole search that starts warm from a finished search of another table.
 
-    What it learned of a setting is the last of its looks: what settled it, or the second one.
+    Of each setting of that search the last measurement is used: that which resolved or verified it.
     """
     before = frontier(other, 1000 + seed, BEFORE, aim, whole=True, resolves=True)
     fastest = before.verified()
@@ -230,23 +232,23 @@ def print_curse(truth: TruthTable, searches: int) -> None:
         prompts.append(replay.prompts - before)
     print(
         f"{searches} searches of {BEFORE} trials; "
-        f"a second look takes {np.mean(prompts):.0f} prompts\n"
+        f"a verification takes {np.mean(prompts):.0f} prompts\n"
     )
     print("| exported | truly under the limit (at least, 95 %) | speedup of the best | none |")
     print("|---|---|---|---|")
-    for name, found in (("at first sight", unverified), ("after a second look", verified)):
-        print(curse_row(name, found, truth))
+    for name, winners in (("unverified", unverified), ("verified", verified)):
+        print(curse_row(name, winners, truth))
 
 
-def curse_row(name: str, found: Sequence[Result | None], truth: TruthTable) -> str:
-    """The share of truly feasible ones, and their speedups as a share of the fastest one's."""
-    rows = [truth.row[one.setting] for one in found if one is not None]
+def curse_row(name: str, winners: Sequence[Result | None], truth: TruthTable) -> str:
+    """The share of truly feasible winners, and all speedups relative to the truly best one."""
+    rows = [truth.row[winner.setting] for winner in winners if winner is not None]
     held = [bool(truth.table.losses[row] < LIMIT) for row in rows]
     speedups = [truth.speedups[row] / truth.best for row in rows]
     at_least = binomtest(sum(held), len(held)).proportion_ci(0.9).low  # one-sided 95 %
     return (
         f"| {name} | {np.mean(held):.1%} ({at_least:.1%}) | {np.mean(speedups):.3f} "
-        f"| {len(found) - len(rows)} |"
+        f"| {len(winners) - len(rows)} |"
     )
 
 

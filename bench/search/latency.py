@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--check", type=int, default=40)
     parser.add_argument("--apart", type=Path, help="keep what was timed in this file only")
-    parser.add_argument("--join", help="files of --apart, between commas")
+    parser.add_argument("--join", help="files written with --apart, separated by commas")
     args = parser.parse_args()
     quiet()
     if args.join is not None:

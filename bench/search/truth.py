@@ -99,7 +99,7 @@ def take_over(file: Path, table: Table, shape: Shape, steps: int) -> None:
     """The scores of the settings that a file knows."""
     kept = read(file)
     if kept.about != table.about:
-        raise OtherwiseError(f"{file.name} is of {kept.about}, not {table.about}: it stays so")
+        raise OtherwiseError(f"{file.name} is of {kept.about}, not {table.about}: left unchanged")
     more = max(0, kept.scores.shape[1] - table.scores.shape[1])
     table.scores = np.pad(table.scores, ((0, 0), (0, more)), constant_values=np.nan)
     table.baseline = np.pad(table.baseline, (0, more), constant_values=np.nan)

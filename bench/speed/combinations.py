@@ -3,8 +3,8 @@
     python -m bench.speed.combinations --device cuda --batch 4         # full size, fp16, 50 steps
     python -m bench.speed.combinations --resolution 64 --steps 8       # on a CPU, in the background
 
-Medians of paired latency ratios, baseline and settings by turns, the latent as output (the VAE is
-the same for all). A batch of one leaves a fast GPU waiting for the host. T-GATE's gate stands at
+Medians of paired latency ratios, baseline and settings interleaved, the latent as output (the VAE
+is the same for all). A batch of one leaves a fast GPU waiting for the host. T-GATE's gate stands at
 3/4, 1/2 and 1/4 of the steps. Beside them stand the other accelerators that fit, a GPU's peak
 memory (the weights included) without a setting and with the hungriest of a row, and the figures
 that were published, with their own hardware and steps.

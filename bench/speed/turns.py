@@ -1,9 +1,9 @@
-"""Steps by turns or batches by turns: what is left of a machine's unrest in a latency ratio?
+"""Interleaved steps or interleaved batches: how much does an unsteady machine scatter the ratios?
 
     python -m bench.speed.turns [--pairs 12]
 
-The baseline and five settings, each timed in pairs with the baseline in both ways, one pair of the
-one and one of the other. Both must find the same speedup; the scatter of a pair is what differs.
+The baseline and five settings, each timed in pairs with the baseline in both ways, alternately.
+Both must give the same speedup; only the scatter of the pairs differs.
 """
 
 import argparse
@@ -23,9 +23,9 @@ def main() -> None:
     args = parser.parse_args()
     quiet()
     evaluation = evaluation_of("search", 32)
-    ways = {"steps by turns": interleaved, "batches by turns": one_by_one}
+    ways = {"steps interleaved": interleaved, "batches interleaved": one_by_one}
     print(f"{conditions()}; {args.pairs} pairs each, batches of {evaluation.batch_size}\n")
-    print("| setting | turns | speedup (95 %) | scatter of a pair |\n|---|---|---|---|")
+    print("| setting | interleaving | speedup (95 %) | scatter of a pair |\n|---|---|---|---|")
     for setting in (Setting(), *SETTINGS):
         evaluation.pairs.steps(setting)  # warm-up
         empty = PairedTimings(stored_s=1.0, batch_size=evaluation.batch_size)

@@ -47,6 +47,6 @@ def test_magcache_is_refused_with_other_sigmas_than_the_usual_ones() -> None:
     setting = MagCache(max_skip_steps=3, threshold=0.1, retention=0.2)
     with (
         applied(new("flux"), (setting,)) as generate,
-        pytest.raises(UnfitError, match="other sigmas"),
+        pytest.raises(UnfitError, match="default sigmas"),
     ):
         pictures(generate, sigmas=[1.0, 0.5])

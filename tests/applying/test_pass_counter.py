@@ -27,19 +27,23 @@ SEVERAL: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "self-attention guidance": (
         lambda: relative("StableDiffusionSAGPipeline", "sd"),
         {"sag_scale": 0.75},
-        "passes through the UNet2DConditionModel again",
+        "runs the UNet2DConditionModel a second time",
     ),
     "attend and excite": (
         lambda: relative("StableDiffusionAttendAndExcitePipeline", "sd"),
         {"token_indices": [1], "max_iter_to_alter": 2, "attn_res": (8, 8)},
-        "passes through the UNet2DConditionModel again",
+        "runs the UNet2DConditionModel a second time",
     ),
     "several views": (
         lambda: relative("StableDiffusionPanoramaPipeline", "sd"),
         {"width": 640, "output_type": "latent"},
-        "takes several of its scheduler's steps in one of its steps",
+        "takes several scheduler steps at one timestep",
     ),
-    "skipped layers": (lambda: new("sd3"), {"skip_guidance_layers": [1]}, "takes two passes"),
+    "skipped layers": (
+        lambda: new("sd3"),
+        {"skip_guidance_layers": [1]},
+        "takes two; leave it out",
+    ),
 }
 
 SEVERAL_FIT = [
@@ -102,7 +106,7 @@ def test_several_steps_for_one_timestep_are_detected_by_its_value_as_well() -> N
     pipeline.__class__ = Twice
     with (
         applied(pipeline, setting(("deepcache",)).accelerators) as generate,
-        pytest.raises(UnfitError, match="takes several of its scheduler's steps"),
+        pytest.raises(UnfitError, match="takes several scheduler steps"),
     ):
         generate(num_inference_steps=3)
 

@@ -34,7 +34,7 @@ def test_a_third_row_for_each_picture_is_drawn_right_or_refused(
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("tome", r"\(2, 16\) rows and tokens, not \(3, 16\)"),
+        ("tome", r"\(2, 16\) and \(3, 16\) rows and tokens"),
         ("fbcache", "runs each row by itself"),
         ("fastercache", "batch of step 0 is different"),
     ],

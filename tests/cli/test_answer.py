@@ -32,16 +32,16 @@ def test_an_unmet_goal_names_the_blocking_limits_and_the_closest_setting(tmp_pat
     goal = Goal(limits=Limits(score_loss=0.008), speedup=1.4)
     assert answer(study, goal) == [
         "no setting reached speedup ≥ 1.4 and score loss under 0.8%; "
-        "blocking limit: speed; deepcache 3/0 misses only this (1.30× where 1.4× is asked); "
+        "blocking limit: speed; deepcache 3/0 misses only this (speedup 1.30× instead of 1.4×); "
         "blocking limit: score loss; deepcache 5/0 misses only this "
-        "(score loss 1.00% where under 0.8% is asked)",
+        "(score loss 1.00% instead of under 0.8%)",
         "closest setting: deepcache 3/0, 1.30× (0.769 s per image), "
         "loss 0.60%, ssim 0.97, lpips 0.06",
     ]
     with_ssim = Goal(limits=Limits(score_loss=0.02, others={"ssim": 0.99}))
     assert answer(study, with_ssim)[0] == (
         "no setting reached score loss under 2% and ssim over 0.99; blocking limit: ssim; "
-        "deepcache 2/0 misses only this (ssim 0.98 where over 0.99 is asked)"
+        "deepcache 2/0 misses only this (ssim 0.98 instead of over 0.99)"
     )
 
 
@@ -49,17 +49,19 @@ def test_limits_that_are_always_missed_together_are_named_together(tmp_path: Pat
     first, second = answer(
         searched(tmp_path).study, Goal(limits=Limits(score_loss=0.002), speedup=1.6)
     )
-    assert first.endswith("blocking limits: score loss and speed; no setting misses only one")
+    assert first.endswith(
+        "blocking limits: score loss and speed; every setting misses at least two"
+    )
     assert second.startswith("closest setting: deepcache 2/0, 1.20×")
     assert second.endswith(
-        "; score loss 0.40% where under 0.2% is asked, 1.20× where 1.6× is asked"
+        "; score loss 0.40% instead of under 0.2%, speedup 1.20× instead of 1.6×"
     )
 
 
 def test_where_every_trial_was_stopped_the_closest_setting_is_one_of_them(tmp_path: Path) -> None:
     knobs = {"deepcache": {"cache_interval": (5,), "cache_branch_id": (2, 3)}}
     bench = racing(tmp_path, trials=2, req_score_loss=0.001, knobs=knobs)
-    bench.search(samples=32, races=True)
+    bench.search(samples=32, stops_early=True)
     goal = Goal.of(bench.spec)
     assert answer(bench.study, goal)[1].startswith("closest setting: deepcache 5/2, 1.70×")
     assert answer(bench.study, goal)[1].endswith(", stopped after 8 prompts")

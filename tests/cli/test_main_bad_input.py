@@ -21,15 +21,15 @@ ROOT = Path(__file__).parent.parent.parent
         ("--sched DIM", "unknown scheduler 'DIM'; known: DDIM, DPM-Solver++, UniPC"),
         ("--search-targets tome,deepcash", "unknown accelerator 'deepcash'; known: "),
         ("--sampler gps", "unknown sampler 'gps'; known: "),
-        ("--distinct", "distinct is for the sampler grid, not frontier"),
-        ("--sampler walk --distinct", "distinct is for the sampler grid, not walk"),
+        ("--distinct", "distinct works with the sampler grid only, not with frontier"),
+        ("--sampler walk --distinct", "distinct works with the sampler grid only, not with walk"),
         (
             "--sampler grid --search-targets deepcache,deepcache-window",
-            "deepcache and deepcache-window occupy the same part of the model, and a grid has all "
-            "its accelerators on; choose with search_targets",
+            "deepcache and deepcache-window change the same part of the model, and a grid has all "
+            "its accelerators on; name one of them in search_targets",
         ),
-        ("--device cuda:99", "unknown device 'cuda:99'; present here: "),
-        ("--device gpu", "unknown device 'gpu'; present here: "),
+        ("--device cuda:99", "unknown device 'cuda:99'; available: "),
+        ("--device gpu", "unknown device 'gpu'; available: "),
         ("--dtype float23", "unknown dtype 'float23'; known: float32, float16, bfloat16"),
         ("--steps 0", "steps must be a whole number of at least 1"),
         ("--steps twenty", "steps must be a whole number"),
@@ -39,22 +39,25 @@ ROOT = Path(__file__).parent.parent.parent
         ("--seed -1", "seed"),
         ("--seed 5000000000", "seed"),
         ("--resolution 65", "resolution"),
-        ("--num-samples 2000", "the miniature's search pool has 1024 prompts, 2000 were asked for"),
+        (
+            "--num-samples 2000",
+            "the miniature's search pool has 1024 prompts, but num_samples is 2000",
+        ),
         ("--prompts nowhere", "unknown prompt set 'nowhere'; known: coco, miniature, or a text"),
         ("--prompts nowhere.txt", "cannot read the prompt file nowhere.txt"),
         ("--prompts .", "cannot read the prompt file ."),
-        ("--model .", ". is no diffusers pipeline: it has no model_index.json"),
+        ("--model .", ". is not a diffusers pipeline: it has no model_index.json"),
         ("--model ./nowhere", "cannot load './nowhere'"),
-        ("--limit lpips", "limit 'lpips' must be a metric and a number: lpips=0.2"),
+        ("--limit lpips", "limit 'lpips' must be a metric and a number, such as lpips=0.2"),
         ("--limit lpisp=0.2", "unknown metric 'lpisp'; known: clip, hpsv2, imagereward, lpips"),
         ("--limit clip=1", "clip is the score itself; req_score_loss is its limit"),
         ("--metrics fid", "unknown metric 'fid'; known: "),
         ("--guidance-scale 1 --search-targets tgate", "tgate needs guidance_scale above 1"),
         ("--guidance-scale -1", "guidance_scale must be at least 0 and finite, not -1.0"),
         ("--timeout inf", "timeout must be above 0 and finite, not inf"),
-        ("--prompts=", "prompts is empty; leave it out for what is usual"),
+        ("--prompts=", "prompts is empty; leave it out for the default"),
         ("--model=", "model is empty"),
-        ("--pictures=", "--pictures is empty; give a folder, or none"),
+        ("--pictures=", "--pictures is empty; give a folder, or 'none'"),
         ("--steps 1 --search-targets deepcache", "nothing to try: with steps = 1 every value of"),
         ("--steps 2 --search-targets tgate --sampler tpe", "nothing to try: with steps = 2 every"),
         ("--steps 2 --search-targets tgate --sampler grid", "give more steps, other"),
@@ -72,7 +75,7 @@ def test_pixart_without_beautifulsoup4_names_the_command_that_installs_it(
     flags = ["run", "--pipe", "PixArt-Sigma", "--prompts", "two.txt", "--num-samples", "2"]
     monkeypatch.setattr("diffusers.utils.import_utils._bs4_available", False)
     line = refused(*flags, "--search-targets", "tome")
-    assert "PixArtSigmaPipeline cleans captions with beautifulsoup4, which is not installed" in line
+    assert "PixArtSigmaPipeline needs beautifulsoup4 to clean captions" in line
     assert "pip install 'diffusion-tuner[pixart]'" in line
 
 
@@ -81,7 +84,7 @@ def test_an_empty_short_or_binary_prompt_file_is_refused(refused: Refused) -> No
     Path("short.txt").write_text("a cat\n")
     Path("binary.txt").write_bytes(b"\xff\xfe\x00")
     assert "is empty; write one prompt a line" in refused(*SMALL, "--prompts", "empty.txt")
-    assert "has 1 prompts, 2 were asked for" in refused(*SMALL, "--prompts", "short.txt")
+    assert "has 1 prompts, but num_samples is 2" in refused(*SMALL, "--prompts", "short.txt")
     assert "is not UTF-8 text" in refused(*SMALL, "--prompts", "binary.txt")
 
 
@@ -111,8 +114,8 @@ def test_a_missing_study_file_and_a_folder_are_refused(refused: Refused) -> None
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("", "give --prompts a text file"),
-        ("--prompts two.txt --num-samples 2", "give --model a folder"),
+        ("", "set prompts to a text file"),
+        ("--prompts two.txt --num-samples 2", "set model to a folder"),
     ],
     ids=["captions", "weights"],
 )

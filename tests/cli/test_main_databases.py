@@ -27,7 +27,7 @@ def test_a_database_of_another_program_is_refused_and_not_changed(
         connection.commit()
     line = refused(*command)
     assert "belongs to another program (it has a table 'recipes')" in line
-    assert "give --storage another file" in line
+    assert "set storage to another file" in line
 
 
 @COMMANDS
@@ -42,7 +42,7 @@ def test_optuna_studies_of_another_program_are_refused(
 @COMMANDS
 def test_a_file_that_is_not_a_database_is_refused(command: list[str], refused: Refused) -> None:
     Path("tuner.db").write_text("dear diary, this is no database at all\n")
-    assert "tuner.db is no SQLite database" in refused(*command)
+    assert "tuner.db is not a SQLite database" in refused(*command)
 
 
 @COMMANDS
@@ -80,7 +80,7 @@ def test_a_database_address_that_cannot_be_opened_is_refused(
 def test_without_a_database_the_message_names_the_command_that_creates_one(
     command: list[str], refused: Refused
 ) -> None:
-    assert "there is no database tuner.db; `tuner run` makes one" in refused(*command)
+    assert "there is no database tuner.db; `tuner run` creates one" in refused(*command)
 
 
 def test_a_missing_folder_is_named(refused: Refused) -> None:
@@ -103,7 +103,7 @@ def test_an_unknown_study_is_refused_with_a_list_of_the_known_ones(
 @pytest.mark.parametrize("name", ["file", "file/pictures"])
 def test_a_pictures_folder_that_is_a_file_is_refused(name: str, refused: Refused) -> None:
     Path("file").write_text("mine")
-    assert "--pictures" in refused(*SMALL, "--pictures", name)
+    assert "pictures must be a folder" in refused(*SMALL, "--pictures", name)
     assert Path("file").read_text() == "mine"
 
 

@@ -115,7 +115,7 @@ class Bench:
     def search(
         self,
         samples: int | None = None,
-        races: bool = False,
+        stops_early: bool = False,
         first: Sequence[Setting] = (),
         most: int | None = None,
         watch: Observer | None = None,
@@ -131,7 +131,7 @@ class Bench:
             deadline=Deadline.after(self.spec.timeout),
             samples=samples,
             max_samples=most,
-            stops_early=races,
+            stops_early=stops_early,
             first=first,
             observer=watch or Observer(),
         ).run()

@@ -140,7 +140,10 @@ def test_a_setting_that_changes_nothing_gets_a_note(evaluation: Evaluation, stor
     *_, last = evaluation.measure(NOTHING, store)
     assert last.same_pictures
     assert last.note is not None
-    assert last.note.split("; ")[0] == "the pictures are the baseline's, byte for byte"
+    assert (
+        last.note.split("; ")[0]
+        == "changes nothing: the pictures are the baseline's, byte for byte"
+    )
 
 
 @pytest.mark.parametrize(("fused", "reason"), [(True, "fused attention"), (False, None)])

@@ -126,7 +126,7 @@ def test_a_lock_whose_holder_is_unknown_is_waited_for_too(hold: Holders, folder:
     assert line_of(first) == "held"
     lock_file("cpu").write_text("not yet signed")
     second = hold()
-    assert line_of(second) == "waiting for cpu: another process measures on it"
+    assert line_of(second) == "waiting for cpu: another process is measuring on it"
     first.kill()
     assert line_of(second) == "held"
 

@@ -26,7 +26,7 @@ def test_each_call_uses_the_study_with_its_number_of_steps(pipe: Any) -> None:
     with tuner.applied(pipe, source) as generate:
         for steps in (8, 6, 8):
             assert same(pictures(generate, num_inference_steps=steps), wanted[steps])
-        with pytest.raises(UsageError, match="no study with 7 steps; the file has 6, 8"):
+        with pytest.raises(UsageError, match="no study with 7 steps; it has studies with 6, 8"):
             pictures(pipe, num_inference_steps=7)
 
 
@@ -36,7 +36,7 @@ def test_steps_select_a_study_whatever_number_a_call_runs(pipe: Any) -> None:
     with tuner.applied(pipe, source, steps=6) as generate:
         assert same(pictures(generate), images)
     with (
-        pytest.raises(UsageError, match="no study with 7 steps; the file has 6, 8"),
+        pytest.raises(UsageError, match="no study with 7 steps; it has studies with 6, 8"),
         tuner.applied(pipe, source, steps=7),
     ):
         pass

@@ -145,7 +145,9 @@ def test_a_best_setting_that_is_slower_does_not_hold_but_stays_feasible(
         point |= {"speedup": 99.0, "speedup_ci": [98.0, 100.0]}
     changed(file, **entry)
     assert main(["verify", str(file), "--best"]) == 1
-    assert "no longer holds (slower): deepcache 2/0" in capsys.readouterr().out
+    assert (
+        "no longer holds (clearly slower than exported): deepcache 2/0" in capsys.readouterr().out
+    )
     assert study(file)["best"]["feasible"]
 
 

@@ -103,7 +103,7 @@ def test_compiled_blocks_run_uncompiled_and_a_warning_says_so() -> None:
     pipeline = new("sd")
     pipeline.unet.mid_block.compile(backend="eager")
     with (
-        pytest.warns(UserWarning, match="as they were before compiling"),
+        pytest.warns(UserWarning, match="without their compiled code"),
         applied(pipeline, setting(("tome",)).accelerators) as generate,
     ):
         assert same(pictures(generate), accelerated("sd", ("tome",)))

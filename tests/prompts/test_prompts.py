@@ -28,7 +28,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_prompt(tmp_path: Path) -> Non
 
 
 def test_too_few_prompts_say_how_many_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has 2 prompts, 3 were asked for"):
+    with pytest.raises(UsageError, match="has 2 prompts, but num_samples is 3"):
         written(tmp_path, "a\nb\n").load(3)
 
 
@@ -98,7 +98,7 @@ def test_cocos_prompts_are_the_first_caption_of_each_entry_in_order(tmp_path: Pa
     assert load(2, "verify", source=str(tmp_path)) == ["first 2500", "first 2501"]
     assert len(load(2, "verify", 3, source=str(tmp_path))) == 3
     assert len(load(2, "search", 9999, source=str(tmp_path))) == 2500  # where verifying begins
-    with pytest.raises(UsageError, match="has 100 prompts, 101 were asked for"):
+    with pytest.raises(UsageError, match="has 100 prompts, but num_samples is 101"):
         load(101, "verify", source=str(tmp_path))
 
 

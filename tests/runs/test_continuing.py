@@ -76,12 +76,12 @@ def test_another_baseline_of_a_study_is_told_with_what_changed(
             one["latency_key"] for looks in about["verified"].values() for one in looks
         }
     again = (
-        "the machine or its versions are others than before: stored results that may be the answer "
-        "are measured again here, fastest first"
+        "the machine or its package versions have changed: stored results that may be the best "
+        "are re-measured here, fastest first"
     )
     assert told == [
         [],
-        ["baseline measured again: threads 1 -> 2", again],
+        ["baseline re-measured: threads 1 -> 2", again],
         [],
         ["baseline taken from the database: threads 2 -> 1"],
     ]

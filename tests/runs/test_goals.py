@@ -57,13 +57,13 @@ def test_limits_beside_the_score_are_kept_shown_exported_and_judged_anew(
     assert calls == []
     assert baselines(tmp_path) == kept
     ended = capsys.readouterr()
-    assert "misses ssim" in ended.out
+    assert "misses the limit of ssim" in ended.out
     assert "blocking limit: ssim; " in ended.err
     for one in finished(tmp_path):
         assert [value <= 0 for value in one.constraints.values()] == [True, False]
     assert main(["show"]) == 0
     shown = capsys.readouterr().out
-    assert "misses ssim" in shown
+    assert "misses the limit of ssim" in shown
     assert "blocking limit: ssim; " in shown
     assert "closest setting: " in shown
     assert main(["export"]) == 0

@@ -40,7 +40,7 @@ def test_a_miss_is_relative_to_what_was_asked() -> None:
 def test_of_a_speedup_and_a_latency_only_the_one_missed_by_more_is_a_miss() -> None:
     both = Goal(limits=Limits(score_loss=0.02), speedup=2.0, latency_s=0.25)
     (miss,) = both.misses(result(1.6, 0.01))
-    assert miss.text == "0.625 s per image where 0.25 s is asked"
+    assert miss.text == "0.625 s per image instead of 0.25 s"
     assert miss.share == pytest.approx(1.5)
 
 
@@ -50,8 +50,8 @@ def test_limits_of_extra_metrics_are_missed_from_their_own_side() -> None:
     misses = goal.misses(result(2.0, 0.01, lpips=0.25, ssim=0.4))
     assert [miss.share for miss in misses] == pytest.approx([0.5, 0.25])  # the worst one first
     assert [miss.text for miss in misses] == [
-        "ssim 0.4 where over 0.8 is asked",
-        "lpips 0.25 where under 0.2 is asked",
+        "ssim 0.4 instead of over 0.8",
+        "lpips 0.25 instead of under 0.2",
     ]
 
 

@@ -69,9 +69,12 @@ class DeepCache(Accelerator):
         blocks = len(pipeline.unet.down_blocks)
         layers = len(pipeline.unet.down_blocks[0].resnets) + 1
         if layers != 3 or self.cache_branch_id >= 3 * blocks:
+            known = (
+                f"it has 0 … {3 * blocks - 1}" if layers == 3 else "blocks need two ResNets each"
+            )
             raise UnfitError(
                 f"{self.name}.cache_branch_id = {self.cache_branch_id} does not exist in this "
-                f"U-Net; it has {3 * blocks if layers == 3 else 0} branches"
+                f"U-Net; {known}"
             )
 
         helper = _helper()(pipeline, generation, self.must_be_full)

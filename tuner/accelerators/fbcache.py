@@ -58,7 +58,8 @@ class FirstBlockCache(Accelerator):
         if self.threshold > 0 and not generation.plain_batch:
             raise UnfitError(
                 "fbcache runs each row by itself, which needs a batch with one row for each "
-                "picture, or two with guidance; this call's batch has others (pag_scale adds some)"
+                "picture, or two with guidance; this call's batch has another "
+                "number of rows; leave out pag_scale"
             )
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:

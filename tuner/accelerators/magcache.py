@@ -77,7 +77,9 @@ class MagCache(Accelerator):
     def check_call(self, pipeline: Any, arguments: dict[str, Any]) -> None:
         """The magnitudes are interpolated to a number of steps, for the usual sigmas."""
         if arguments.get("sigmas") is not None:
-            raise UnfitError("magcache needs num_inference_steps; it does not know other sigmas")
+            raise UnfitError(
+                "magcache is made for the default sigmas; give num_inference_steps, not sigmas"
+            )
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Hook every block."""

@@ -32,7 +32,7 @@ class TaylorSeer(Accelerator):
     neutral: ClassVar[dict[str, Value]] = {"cache_interval": 1, "warmup": 1, "max_order": 0}
 
     cache_interval: int = knob(
-        (2, 3, 4, 5, 6), low=1, high=1000, off=1, help="steps between computed steps"
+        (2, 3, 4, 5, 6), low=1, high=1000, off=1, help="interval in steps of computed attention"
     )
     warmup: int = knob(
         (1, 2, 3, 5),

@@ -60,7 +60,7 @@ class ToMe(Accelerator):
         if any(vars(module).get("only_cross_attention") for module in denoiser.modules()):
             raise UnfitError(
                 "tome merges the tokens of self-attention, and layers of this "
-                f"{type(denoiser).__name__} have no self-attention (only_cross_attention)"
+                f"{type(denoiser).__name__} have none (only_cross_attention); leave tome out"
             )
         if any(getattr(module, "fused_projections", False) for module in denoiser.modules()):
             raise UnfitError(
@@ -226,9 +226,9 @@ class _Layer:
             return None
         if tokens.shape[:2] != self.size:
             raise UnfitError(
-                "tome merges the inputs of self-attentions, but in this call one projects "
-                f"{tuple(tokens.shape[:2])} rows and tokens, not {self.size}; leave out arguments "
-                "that change self-attention, such as pag_scale"
+                "tome merges the inputs of a self-attention, but in this call its projections have "
+                f"inputs of {tuple(tokens.shape[:2])} and {self.size} rows and tokens; leave out "
+                "arguments that change self-attention, such as pag_scale"
             )
         if self.merged is None or self.merged[0] is not tokens:
             self.merged = (tokens, self.functions[0](tokens))

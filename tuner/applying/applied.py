@@ -89,9 +89,8 @@ def started(
     def generate(self: Any, *args: Any, **kwargs: Any) -> Any:
         if ended:
             raise UsageError(
-                "this call belongs to an acceleration that has ended, by its undo or with its "
-                "`with` block; apply the setting again, or call the pipeline itself, which is not "
-                "accelerated any more"
+                "this `generate` ended with its `with` block, or was undone; apply the setting "
+                "again, or call the pipeline itself, which is no longer accelerated"
             )
         return _call(self, choose, seed, args, kwargs)
 
@@ -190,8 +189,8 @@ def _try_patching(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
     denoiser = denoiser_of(pipeline)
     if has_compiled_blocks(denoiser):
         warnings.warn(
-            f"accelerated calls run the compiled blocks of this {type(denoiser).__name__} as they "
-            "were before compiling, because compiled code would ignore what accelerators change",
+            f"accelerated calls run the compiled blocks of this {type(denoiser).__name__} without "
+            "their compiled code, which would ignore what accelerators change",
             stacklevel=2,
         )
     with _stand_in(pipeline) as (stand_in, _):
@@ -221,8 +220,8 @@ def check_scheduler(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
     name = type(pipeline.scheduler).__name__
     if accelerators and (pipeline.scheduler.order != 1 or name == "PNDMScheduler"):
         raise UnfitError(
-            f"{_names(accelerators)} counts denoising steps, and {name} makes several passes for "
-            "one; use DDIM, DPM-Solver++ or UniPC, or FlowMatchEuler for flow-matching models"
+            f"{_names(accelerators)} needs one pass for each denoising step, and {name} makes "
+            "several; use DDIM, DPM-Solver++ or UniPC, or FlowMatchEuler for flow-matching models"
         )
 
 
@@ -240,13 +239,13 @@ def check_passes(
     scale = arguments.get("true_cfg_scale") or 1
     if accelerators and scale > 1 and is_guided(pipeline, arguments):
         raise UnfitError(
-            f"{_names(accelerators)} counts denoising steps, and true_cfg_scale = {scale} takes "
-            "two passes for one; use guidance_scale"
+            f"{_names(accelerators)} needs one pass for each denoising step, and true_cfg_scale = "
+            f"{scale} takes two; use guidance_scale"
         )
     if accelerators and arguments.get("skip_guidance_layers") is not None:
         raise UnfitError(
-            f"{_names(accelerators)} counts denoising steps, and skip_guidance_layers takes two "
-            "passes for one; leave it out"
+            f"{_names(accelerators)} needs one pass for each denoising step, and "
+            "skip_guidance_layers takes two; leave it out"
         )
 
 

@@ -81,9 +81,9 @@ class PassCounter:
             self._begin(args[0] if args else kwargs.get("hidden_states", kwargs.get("sample")))
         if not self._accelerators:
             return
-        what = f"passes through the {type(module).__name__}"
+        what = f"runs the {type(module).__name__}"
         if self._step_due:
-            self._refuse(f"{what} again within step {generation.step - 1}")
+            self._refuse(f"{what} a second time within step {generation.step - 1}")
         if generation.step >= generation.steps:
             self._refuse(f"{what} more often than its {generation.steps} steps")
         for accelerator in self._accelerators:
@@ -114,7 +114,7 @@ class PassCounter:
         repeated = self._is_last(timestep)
         self._timestep, self._step_due = timestep, False
         if self._accelerators and repeated:
-            self._refuse("takes several of its scheduler's steps in one of its steps")
+            self._refuse("takes several scheduler steps at one timestep")
 
     def _is_last(self, timestep: Any) -> bool:
         """Whether it is the timestep of the last step: the same entry of the scheduler's list.

@@ -43,7 +43,7 @@ def _blocking_limits(goal: Goal, results: list[Result], closest: Result) -> str:
     if blocking:
         return "; ".join(blocking)
     names = " and ".join(miss.name for miss in goal.misses(closest))
-    return f"blocking limits: {names}; no setting misses only one"
+    return f"blocking limits: {names}; every setting misses at least two"
 
 
 def _figures(result: Result, label: str = "verification") -> str:

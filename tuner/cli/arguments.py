@@ -10,9 +10,9 @@ from tuner.cli import commands
 STORAGE = "sqlite:///tuner.db"
 PARAMS = Path("search_params.json")
 
-STORAGE_HELP = f"address of the database (default: {STORAGE})"
+STORAGE_HELP = f"database: a file name or an SQLAlchemy URL (default: {STORAGE})"
 DEVICE_HELP = "cpu, cuda, cuda:1 or mps (default: a GPU if there is one)"
-PROMPTS_HELP = "coco, miniature, or a text file with one prompt per line"
+PROMPTS_HELP = "prompt set: coco, miniature, or a text file with one prompt per line"
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -54,8 +54,8 @@ def _add_study_flags(run: argparse.ArgumentParser) -> None:
     """What is searched: model, scheduler, steps and accelerators."""
     run.add_argument(
         "--pipe",
-        help="model: SD1.5, SDXL, PixArt-Sigma, miniature, …; several are separated by commas "
-        "(default: SD1.5)",
+        help="model: SD1.5, SDXL, PixArt-Sigma, miniature, … (an unknown name prints "
+        "all of them); several are separated by commas (default: SD1.5)",
     )
     run.add_argument(
         "--sched",
@@ -68,8 +68,8 @@ def _add_study_flags(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument(
         "--search-targets",
-        help="accelerators to search, separated by commas (default: the model's own list, without "
-        "those that do not fit)",
+        help="accelerators whose settings are searched, separated by commas, such as "
+        "deepcache,tome,tgate (default: the model's own list, without those that do not fit)",
     )
     run.add_argument("--guidance-scale", type=float, help="guidance scale (default: the model's)")
     run.add_argument(
@@ -86,9 +86,9 @@ def _add_quality_flags(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--max-samples",
         type=int,
-        help="maximum prompts per setting, used if --num-samples are too few to tell whether a "
-        "setting is within the limits; also the pool that the sampler frontier draws prompts from "
-        "(default: 4 times --num-samples)",
+        help="maximum prompts per setting, used if --num-samples prompts are too few to tell "
+        "whether a setting is within the limits; also the pool that the sampler frontier draws "
+        "prompts from (default: 4 times --num-samples)",
     )
     run.add_argument("--prompts", help=f"{PROMPTS_HELP} (default: the model's)")
     run.add_argument(
@@ -132,23 +132,25 @@ def _add_stopping_flags(run: argparse.ArgumentParser) -> None:
         help="total number of trials of the study, those of earlier runs included (default: 100; "
         "with grid and walk: all points of the sweep)",
     )
-    run.add_argument("--timeout", type=float, help="maximum search time in seconds")
+    run.add_argument("--timeout", type=float, help="maximum search time of each study in seconds")
 
 
 def _add_sampler_flags(run: argparse.ArgumentParser) -> None:
     """How the settings to measure are chosen."""
     run.add_argument(
         "--sampler",
-        help="frontier, tpe, gp, nsga2 or random search; grid and walk sweep over all values "
-        "with every accelerator of --search-targets switched on: grid measures every combination "
-        "of values, walk takes the nested loops of the old script and skips settings with no knob "
+        help="how settings are chosen: frontier (this project's sampler); Optuna's tpe, gp, nsga2 "
+        "or random; or an exhaustive sweep, grid or walk, with every accelerator of "
+        "--search-targets switched on: grid measures every combination of values, walk goes "
+        "through the nested loops of the earlier sweep script and skips settings with no knob "
         "more aggressive than the best feasible one's (default: frontier)",
     )
     run.add_argument(
         "--distinct",
         action="store_true",
         default=None,
-        help="with --sampler grid: of settings that compute the same, measure only one",
+        help="with --sampler grid: measure only one of several settings that are the "
+        "same computation",
     )
     run.add_argument(
         "--aim",
@@ -161,7 +163,7 @@ def _add_sampler_flags(run: argparse.ArgumentParser) -> None:
         dest="transfer",
         action="store_const",
         const=False,
-        help="disable the warm start from a related study in the same database",
+        help="disable the warm start from the most similar earlier study in the same database",
     )
     run.add_argument(
         "--seed",
@@ -175,7 +177,8 @@ def _add_environment_flags(run: argparse.ArgumentParser) -> None:
     run.add_argument("--storage", help=STORAGE_HELP)
     run.add_argument("--device", help=DEVICE_HELP)
     run.add_argument(
-        "--dtype", help="float32, float16 or bfloat16 (default: the model's for the device)"
+        "--dtype",
+        help="float32, float16 or bfloat16 (default: depends on the model and the device)",
     )
     run.add_argument(
         "--model", help="hub id or folder of other weights for the model that --pipe names"
@@ -183,7 +186,7 @@ def _add_environment_flags(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--pictures",
         default="pictures",
-        help="folder for sample images of each trial, or none (default: pictures)",
+        help="folder for sample images of each trial; 'none' keeps none (default: pictures)",
     )
 
 
@@ -191,15 +194,17 @@ def _add_verify(subparsers: Any) -> None:
     verify = subparsers.add_parser(
         "verify",
         help="re-measure the settings of a search_params.json",
-        description="Re-measure the feasible settings of a file on prompts and noise that the "
-        "search did not use; for instance later, or on another machine. Prints which settings "
-        "still hold and writes the new figures into the file. The exit code is 1 if the best "
-        "setting of a study no longer holds.",
+        description="Re-measure the feasible settings of a search_params.json, later or on another "
+        "machine, with prompts and noise that the search did not use. Prints which settings still "
+        "hold and writes the new figures into the file. The exit code is 1 if the best setting of "
+        "a study no longer holds, or if a study has none.",
     )
     verify.add_argument(
-        "file", nargs="?", type=Path, default=PARAMS, help=f"the file (default: {PARAMS})"
+        "file", nargs="?", type=Path, default=PARAMS, help=f"the file to verify (default: {PARAMS})"
     )
-    verify.add_argument("--best", action="store_true", help="only the best setting of each study")
+    verify.add_argument(
+        "--best", action="store_true", help="verify only the best setting of each study"
+    )
     verify.add_argument(
         "--num-samples", type=int, help="prompts per setting (default: as in the search)"
     )
@@ -207,8 +212,7 @@ def _add_verify(subparsers: Any) -> None:
     verify.add_argument("--prompts", help=f"{PROMPTS_HELP} (default: as in the search)")
     verify.add_argument(
         "--model",
-        help="hub id or folder of the weights that the search used, where they are stored in "
-        "another place now",
+        help="hub id or folder of the weights that the search used, if they have moved",
     )
     verify.set_defaults(command=commands.verify)
 
@@ -234,7 +238,9 @@ def _add_export(subparsers: Any) -> None:
 
 def _add_dashboard(subparsers: Any) -> None:
     dashboard = _add_reader(
-        subparsers, "dashboard", "serve optuna-dashboard for the database, to this machine only"
+        subparsers,
+        "dashboard",
+        "serve optuna-dashboard for the database, reachable from this machine only",
     )
     dashboard.add_argument(
         "--port", type=int, default=8080, help="port to listen on (default: 8080)"
@@ -243,7 +249,7 @@ def _add_dashboard(subparsers: Any) -> None:
 
 
 def _add_reader(subparsers: Any, name: str, help_text: str) -> argparse.ArgumentParser:
-    """A command that reads the database."""
+    """A subcommand that reads the database."""
     reader: argparse.ArgumentParser = subparsers.add_parser(
         name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}."
     )
@@ -255,7 +261,7 @@ def _add_study_names(reader: argparse.ArgumentParser) -> None:
     reader.add_argument(
         "--study",
         action="append",
-        help="name of a study; can be given several times (default: all)",
+        help="name of a study, such as SD1.5/DDIM/50; can be given several times (default: all)",
     )
 
 

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     flags = {name: value for name, value in vars(args).items() if name not in NO_SPEC_KEYS}
     specs = read_specs(args.study_file, flags)
     if not args.pictures:
-        raise UsageError("--pictures is empty; give a folder, or none")
+        raise UsageError("--pictures is empty; give a folder, or 'none' to keep no pictures")
     quiet()
     quiet_models()
     from tuner.cli import launch

@@ -12,7 +12,7 @@ from tuner.setting import Setting
 from tuner.study.formatting import COLUMNS, quality_text
 from tuner.study.results import VERIFICATION, Result
 
-ELSEWHERE = "timed on another machine or with other versions"
+ELSEWHERE = "timed on another machine or with other package versions"
 NAMED = 3  # settings that a remark lists by name
 
 
@@ -94,7 +94,7 @@ def limits_text(result: Result, limits: Limits) -> str:
     if not limits.others:
         text = "over the limit" if missed else "under the limit"
     else:
-        text = f"misses {', '.join(missed)}" if missed else "within the limits"
+        text = f"misses the limit of {', '.join(missed)}" if missed else "within the limits"
     return f"{text} in the verification" if result.overruled(limits) else text
 
 

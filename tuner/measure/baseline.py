@@ -81,7 +81,9 @@ class BaselineProcedure:
             images = checked(self.generator.generate_with(Setting(), numbers)[0], OWNER)
         except BadPictureError as error:  # which is not the setting's fault
             count = len(self.generator.prompts)
-            raise BadPictureError(f"{error}; max_samples = {count} avoids its prompts") from error
+            raise BadPictureError(
+                f"{error}; max_samples = {count} leaves out this batch"
+            ) from error
         scores = BaselineScores(
             scores=self.metric.score(images, prompts), digests=[digest(image) for image in images]
         )

@@ -60,8 +60,9 @@ def contention(device: str) -> str | None:
     if threads <= idle:
         return None
     return (
-        f"{threads} threads on {len(cores)} cores, of which {len(cores) - idle} are busy with "
-        f"other work: they would wait for one another; OMP_NUM_THREADS={max(idle, 1)} is steadier"
+        f"torch uses {threads} threads on {len(cores)} cores, {len(cores) - idle} of them busy "
+        "with other work, so that its threads wait for one another; set "
+        f"OMP_NUM_THREADS={max(idle, 1)} for steadier timings"
     )
 
 

@@ -252,7 +252,7 @@ class Evaluation(BatchGenerator):
             ratios=[],
             memory=machine.PeakMemory(**latency.memory),
             same_pictures=True,
-            note=f"computes what the baseline computes in {self.steps} steps of this model",
+            note=f"the same computation as the baseline at {self.steps} steps on this model",
         )
 
     def _baseline_procedure(self, store: Store) -> BaselineProcedure:

@@ -36,12 +36,12 @@ def device_lock(device: str, notice: Callable[[str], None]) -> Iterator[None]:
         try:
             acquired = lock.acquire(timeout=0)
         except Timeout:
-            notice(f"waiting for {device}: {_holder(path)} measures on it")
+            notice(f"waiting for {device}: {_holder(path)} is measuring on it")
             acquired = lock.acquire(poll_interval=POLL_S)
     except OSError as error:
         notice(
-            f"cannot lock {device} ({error}); another run on it would falsify the latencies: "
-            "set TMPDIR to a folder that can be written to"
+            f"cannot lock {device} ({error}), so another run on it at the same time could distort "
+            "the latencies; set TMPDIR to a folder that can be written to"
         )
     try:
         yield

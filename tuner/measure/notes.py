@@ -12,7 +12,7 @@ def note_of(
     """Says that a setting changes nothing or is slower, and that the baseline was re-measured."""
     notes = []
     if same_pictures:
-        notes.append("the pictures are the baseline's, byte for byte")
+        notes.append("changes nothing: the pictures are the baseline's, byte for byte")
     elif timings.speedup.value < 1:
         reasons = [part.slow_because(pipeline) for part in setting.accelerators]
         known = [reason for reason in reasons if reason is not None]

@@ -73,7 +73,9 @@ class PairedTimings:
             first, second = self._halves
             return f"the baseline took {first:.3g} s per image at first and {second:.3g} s later"
         if _differ(self.stored_s, now, UNSTEADY):
-            return f"the baseline takes {now:.3g} s per image now, {self.stored_s:.3g} s before"
+            return (
+                f"the baseline takes {now:.3g} s per image now, {self.stored_s:.3g} s when stored"
+            )
         if _half_width(self.speedup) > IMPRECISE:
             return f"the speedup is known to ±{_half_width(self.speedup):.0%} only"
         return None

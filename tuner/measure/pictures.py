@@ -27,7 +27,7 @@ def checked(tensor: Any, owner: str = "") -> list[Any]:
     array = tensor.detach().float().cpu().numpy()
     for index, picture in enumerate(array):
         if not np.isfinite(picture).all():
-            raise BadPictureError(broken.format(index, "holds values that are not numbers"))
+            raise BadPictureError(broken.format(index, "has NaN or infinite values"))
         if picture.max() <= 1 / 255:
             raise BadPictureError(broken.format(index, "is black"))
         if picture.max() - picture.min() <= 1 / 255:

@@ -193,7 +193,7 @@ def _with_steps(choices: list[Choice], steps: int) -> list[Choice]:
     fitting = [choice for choice in choices if choice.steps == steps]
     if not fitting:
         known = ", ".join(map(str, sorted({choice.steps for choice in choices})))
-        raise UsageError(f"no study with {steps} steps; the file has {known}")
+        raise UsageError(f"the file has no study with {steps} steps; it has studies with {known}")
     return fitting
 
 

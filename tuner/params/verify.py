@@ -154,7 +154,9 @@ def verify_setting(
     slower = is_slower(measured, points[0])
     entry = entry_of(measured, study["baseline"])
     set_verdict(study, points, feasible=not missed, verified=entry)
-    reasons = [f"misses the limit of {name}" for name in missed] + ["slower"] * slower
+    reasons = [f"misses the limit of {name}" for name in missed] + [
+        "clearly slower than exported"
+    ] * slower
     verdict = f"no longer holds ({', '.join(reasons)})" if reasons else "holds"
     unsteady = f"; unsteady timing: {measured.unsteady}" if measured.unsteady else ""
     report(

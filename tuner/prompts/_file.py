@@ -48,5 +48,7 @@ def enough(prompts: list[str], count: int, source: str, most: int | None = None)
         UsageError: there are fewer than `count`; the message names `source` and their number.
     """
     if len(prompts) < count:
-        raise UsageError(f"{source} has {len(prompts)} prompts, {count} were asked for")
+        raise UsageError(
+            f"{source} has {len(prompts)} prompts, but num_samples is {count}; lower it"
+        )
     return prompts[: max(count, most or 0)]

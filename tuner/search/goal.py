@@ -11,7 +11,7 @@ from tuner.spec import StudySpec
 from tuner.study.results import VERIFICATION, Result, Verification, fastest_feasible
 
 SPEED = "speed"
-OTHER_KEY = "its speed was measured on another machine or with other versions"
+OTHER_KEY = "its speed was measured on another machine or with other package versions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Miss:
 
     name: str  # 'speed', 'score loss', the name of an extra metric, or `VERIFICATION`
     share: float
-    text: str  # as it is displayed: '1.42× where 2× is asked'
+    text: str  # as it is displayed: 'speedup 1.42× instead of 2×'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +121,10 @@ class Goal:
     def _too_slow(self, measured: Result | Verification) -> Iterator[Miss]:
         speedup, latency_s = measured.speedup.value, measured.latency_s
         if self.speedup is not None and speedup < self.speedup:
-            text = f"{speedup:.2f}× where {self.speedup:g}× is asked"
+            text = f"speedup {speedup:.2f}× instead of {self.speedup:g}×"
             yield Miss(name=SPEED, share=self.speedup / speedup - 1, text=text)
         if self.latency_s is not None and latency_s > self.latency_s:
-            text = f"{latency_s:.3f} s per image where {self.latency_s:g} s is asked"
+            text = f"{latency_s:.3f} s per image instead of {self.latency_s:g} s"
             yield Miss(name=SPEED, share=latency_s / self.latency_s - 1, text=text)
 
     def _over_limits(self, measured: Result | Verification) -> Iterator[Miss]:
@@ -133,10 +133,10 @@ class Goal:
                 metric = registry.get("metrics", name)
                 value, limit = measured.fidelity[name].value, self.limits.others[name]
                 side = "over" if metric.above else "under"
-                text = f"{metric.figure} {value:.3g} where {side} {limit:g} is asked"
+                text = f"{metric.figure} {value:.3g} instead of {side} {limit:g}"
             else:
                 value, limit = measured.score_loss.value, self.limits.score_loss
-                text = f"{name} {value:.2%} where under {100 * limit:.3g}% is asked"
+                text = f"{name} {value:.2%} instead of under {100 * limit:.3g}%"
             yield Miss(name=name, share=abs(value - limit) / (abs(limit) or 1.0), text=text)
 
     def reached(self, results: list[Result]) -> Result | None:

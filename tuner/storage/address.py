@@ -1,4 +1,4 @@
-"""The address of a database: what it may be, and whose database is there."""
+"""Addresses of databases: whether one can be used, and which program the database belongs to."""
 
 import os
 import sqlite3
@@ -20,21 +20,21 @@ def check_address(url: str) -> None:
 
 
 def full(url: str) -> str:
-    """An address as SQLAlchemy reads it; a file's name alone is one of SQLite's."""
+    """An address as SQLAlchemy reads it; a bare file name means SQLite."""
     return url if "://" in url else f"sqlite:///{url}"
 
 
 def unusable(url: str, error: Exception) -> UsageError:
-    """What is said where a database cannot be used."""
+    """The error for a database that cannot be used."""
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]
     return UsageError(
         f"cannot use the database {hidden(url)}: {_without_password(reason, url)}; "
-        "give --storage another file"
+        "set storage to another file"
     )
 
 
 def _without_password(reason: str, url: str) -> str:
-    """A library's own words, in which the address may be quoted."""
+    """A library's message without the password, which it may contain."""
     password = make_url(url).password
     for secret in (password, quote(password, safe="")) if password else ():
         reason = reason.replace(secret, HIDDEN)
@@ -42,33 +42,37 @@ def _without_password(reason: str, url: str) -> str:
 
 
 def engine_options(url: str, create: bool) -> dict[str, Any]:
-    """What SQLAlchemy needs beside the address; a `UsageError` where it could not be used."""
+    """SQLAlchemy's arguments for the address; a `UsageError` if it cannot be used."""
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
-        raise UsageError(f"{hidden(url)!r} is no database; try sqlite:///tuner.db") from None
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
+        raise UsageError(f"{hidden(url)!r} is not a database URL; try sqlite:///tuner.db") from None
     if not parsed.drivername.startswith("sqlite"):
         return {}
     if not parsed.database or parsed.database == ":memory:":
         raise UsageError("the database must be a file; try sqlite:///tuner.db")
     path = Path(parsed.database)
     if path.is_dir():
-        raise UsageError(f"{path} is a folder; give --storage a file, such as sqlite:///tuner.db")
+        raise UsageError(f"{path} is a folder; set storage to a file, such as sqlite:///tuner.db")
     if path.exists():
         with path.open("rb") as file:
             start = file.read(16)
         if start and start != b"SQLite format 3\0":
-            raise UsageError(f"{path} is no SQLite database; give --storage another file")
+            raise UsageError(f"{path} is not a SQLite database; set storage to another file")
         if start:
             _look_inside(path, url)
         if not os.access(path, os.W_OK):
-            raise UsageError(f"{path} cannot be written to; give --storage another file")
+            raise UsageError(f"{path} cannot be written to; set storage to another file")
     elif not create:
-        raise UsageError(f"there is no database {path}; `tuner run` makes one")
+        raise UsageError(f"there is no database {path}; `tuner run` creates one")
     if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent}; make it, or give --storage another")
+        raise UsageError(
+            f"there is no folder {path.parent}; create it, or set storage to another file"
+        )
     if not _can_write(path.parent):
-        raise UsageError(f"the folder {path.parent} cannot be written to; give --storage another")
+        raise UsageError(
+            f"the folder {path.parent} cannot be written to; set storage to a file in another one"
+        )
     return {"connect_args": {"timeout": 60}}
 
 
@@ -79,8 +83,8 @@ def _can_write(folder: Path) -> bool:
 
 
 def _look_inside(path: Path, url: str) -> None:
-    """Check whose database a file is, without changing a byte of it or beside it."""
-    # Without a journal beside it nobody writes: "immutable" then keeps SQLite from making one.
+    """Check which program a database belongs to, without writing to the file or its folder."""
+    # Without a write-ahead log no process is writing; "immutable" keeps SQLite from creating one.
     quiet = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
     connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro{quiet}", uri=True)
     try:
@@ -97,7 +101,7 @@ def check_owner(tables: set[str], connection: Any, url: str) -> None:
     if tables and not any(name.startswith("tuner_") for name in tables):
         raise UsageError(
             f"{hidden(url)} belongs to another program (it has a table {sorted(tables)[0]!r}); "
-            "give --storage another file"
+            "set storage to another file"
         )
     if "tuner_version" in tables:
         query = "SELECT MAX(version) FROM tuner_version"
@@ -105,5 +109,5 @@ def check_owner(tables: set[str], connection: Any, url: str) -> None:
         if newest is not None and newest > VERSION:
             raise UsageError(
                 f"{hidden(url)} was made by a newer version of the tuner ({newest} > {VERSION}); "
-                "update the tuner, or give --storage another file"
+                "update the tuner, or set storage to another file"
             )

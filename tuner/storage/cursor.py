@@ -82,7 +82,7 @@ class Cursor:
     def take(self, trial: FrozenTrial, find: Find) -> int | None:
         """Assign the next point to a trial; None where none is left."""
         with self._engine.begin() as connection:
-            connection.execute(_LOCK, self._key)  # other processes wait from here on
+            connection.execute(_LOCK, self._key)  # from here on other processes wait
             place = find(int(connection.execute(_READ, self._key).scalar_one()))
             if place is None:
                 return None

@@ -36,7 +36,7 @@ class Storage:
         options = address.engine_options(self.url, create)
         try:
             self.engine: Engine = create_engine(self.url, **options)
-            if self.engine.dialect.name != "sqlite":  # a file was looked into already
+            if self.engine.dialect.name != "sqlite":  # a file was checked already
                 with self.engine.connect() as connection:
                     tables = set(inspect(self.engine).get_table_names())
                     address.check_owner(tables, _Plain(connection), self.url)
@@ -91,12 +91,12 @@ class Storage:
         """
         name = triple
         if triple in self.study_names():
-            # A study without one was created by another process a moment ago, for the same purpose.
+            # A study without an evaluation was just created by another process, for this one.
             first = self.study(triple).user_attrs.get("evaluation", evaluation)
             keys = [*evaluation, *(k for k in first if k not in evaluation)]
-            now = {k: evaluation.get(k, "none") for k in keys if first.get(k) != evaluation.get(k)}
-            if now:
-                suffix = ",".join(f"{k}={_short(v)}" for k, v in now.items())
+            new = {k: evaluation.get(k, "none") for k in keys if first.get(k) != evaluation.get(k)}
+            if new:
+                suffix = ",".join(f"{k}={_short(v)}" for k, v in new.items())
                 name = self._own_name(f"{triple} {suffix}", evaluation)
         study = optuna.create_study(
             study_name=name,
@@ -110,11 +110,11 @@ class Storage:
         return study
 
     def _own_name(self, wanted: str, evaluation: dict[str, Any]) -> str:
-        """A name that no other way of evaluating has; one that was cut short may need a digest."""
+        """A name that no other way of evaluating has; a digest is added where it was cut short."""
         name = wanted[:NAME_LENGTH]
         if name in self.study_names():
-            kept = self.study(name).user_attrs.get("evaluation", evaluation)
-            if kept != evaluation:
+            stored = self.study(name).user_attrs.get("evaluation", evaluation)
+            if stored != evaluation:
                 digest = _digest(json.dumps(evaluation, sort_keys=True))
                 name = f"{wanted[: NAME_LENGTH - len(digest) - 1]} {digest}"
         return name

@@ -101,7 +101,7 @@ class DatabaseLog(TrialLog):
         Optuna does not change a finished trial, so its row is updated directly; samplers and the
         dashboard then see the new constraints.
         """
-        rows = [{"trial": one, "value": json.dumps(new)} for one, new in constraints.items()]
+        rows = [{"trial": number, "value": json.dumps(new)} for number, new in constraints.items()]
         if not rows:
             return
         with self._engine.begin() as connection:

@@ -4,7 +4,7 @@ A trial that begins names its worker and gets a heartbeat: a row that its proces
 `BEAT_S` seconds. The row also decides who ends a trial: its worker deletes the row before it writes
 the trial's state, and so does another process that marks the trial as failed because its worker
 died (`tuner.storage.recovery`). So a trial ends once, and a worker that was suspended for too long
-learns that its trial is no longer its own.
+finds out that its trial is no longer its own.
 """
 
 import threading
@@ -53,7 +53,7 @@ class LivingStorage(RDBStorage):
         self._begun: set[int] = set()  # ids of trials that this process began and has not ended
         # By id of a running trial: its last heartbeat, and when this process first saw that one.
         self.first_seen: dict[int, tuple[float | None, float]] = {}
-        self._lost: set[int] = set()  # of those, the ones that another process marked as failed
+        self._lost: set[int] = set()  # ids of begun trials that another process marked as failed
 
     def _create_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None = None

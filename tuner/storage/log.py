@@ -71,7 +71,7 @@ class TrialLog(ABC):
 
     @property
     def key(self) -> tuple[Any, int]:
-        """The storage and the study's id in it, by which this process knows the study."""
+        """The storage and the study's id in it, which identify the study in this process."""
         return storage_of(self._study), self._study._study_id
 
     # Changing
@@ -116,7 +116,7 @@ class TrialLog(ABC):
 
     @abstractmethod
     def heartbeats(self) -> AbstractContextManager[None]:
-        """Tell other processes, for the length of a ``with`` block, that this one is alive."""
+        """Write heartbeats for the length of a ``with`` block."""
 
     @abstractmethod
     def check(self) -> None:
@@ -128,7 +128,7 @@ class TrialLog(ABC):
 
     @abstractmethod
     def done_with(self, trial: optuna.Trial) -> None:
-        """Stop looking after a trial, however it ended."""
+        """Stop the heartbeats of a trial, however it ended."""
 
 
 def storage_of(study: optuna.Study) -> Any:

@@ -19,8 +19,8 @@ class MemoryLog(TrialLog):
     ) -> Iterator[tuple[int, int, dict[str, Any]]]:
         """The trials in these states: each one's id, number and user attributes."""
         for trial in self._trials(*states):
-            kept = {k: v for k, v in trial.user_attrs.items() if k not in without}
-            yield trial._trial_id, trial.number, kept
+            attributes = {k: v for k, v in trial.user_attrs.items() if k not in without}
+            yield trial._trial_id, trial.number, attributes
 
     def count(self, state: TrialState) -> int:
         """How many trials are in a state."""
@@ -61,14 +61,14 @@ class MemoryLog(TrialLog):
         """Nothing is queued here by other runs."""
 
     def heartbeats(self) -> AbstractContextManager[None]:
-        """No other process looks."""
+        """Nothing to write: there is no other process."""
         return nullcontext()
 
     def check(self) -> None:
         """No other process can mark a trial as failed."""
 
     def is_lost(self, trial: optuna.Trial) -> bool:
-        """Never."""
+        """Never: no other process can end a trial."""
         return False
 
     def done_with(self, trial: optuna.Trial) -> None:

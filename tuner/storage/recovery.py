@@ -46,7 +46,7 @@ class Running:
 
 
 class Liveness:
-    """Tells which running trials are dead."""
+    """Determines which running trials are dead."""
 
     def __init__(self, storage: LivingStorage) -> None:
         self._storage = storage

@@ -1,4 +1,4 @@
-"""Our own tables, beside Optuna's in one database."""
+"""Our own tables, which share a database with Optuna's."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ VERSION = 1  # of these tables; a newer database is refused
 
 
 class Base(DeclarativeBase):
-    """Our own tables, beside Optuna's."""
+    """Base class of our own tables."""
 
 
 class BaselineRow(Base):
@@ -25,12 +25,12 @@ class BaselineRow(Base):
 
 
 class HeartbeatRow(Base):
-    """The last sign of life of a trial that runs; whoever takes the row away ends the trial."""
+    """The last sign of life of a trial that runs; the process that deletes it ends the trial."""
 
     __tablename__ = "tuner_heartbeats"
     trial: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     clock: Mapped[str | None] = mapped_column(String(128))  # which clock; see `worker.clock`
-    at: Mapped[float] = mapped_column(Double)  # seconds of that clock; another one at each beat
+    at: Mapped[float] = mapped_column(Double)  # seconds of that clock; a new value at each beat
 
 
 class VersionRow(Base):

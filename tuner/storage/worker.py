@@ -1,7 +1,7 @@
 """The process that runs a trial: how the trial names it, and whether it is gone.
 
-A process number says something only where it was given out: on the same host, since the same boot
-and in the same PID namespace. From elsewhere only the trial's heartbeat tells.
+A process number is meaningful only where it was assigned: on the same host, since the same boot and
+in the same PID namespace. Elsewhere only the trial's heartbeat shows whether the process runs.
 """
 
 import os
@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Self
 
 WORKER = "worker"  # trial attribute: the worker's name
-CLOSE_S = 60  # an earlier version noted when a process began by a clock that is sometimes set
+CLOSE_S = 60  # tolerance for starts that an earlier version read from a clock that may be adjusted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Worker:
 
     host: str
     pid: int
-    start: str  # tells it from a later process of the same number
+    start: str  # distinguishes it from a later process of the same number
     place: str  # boot and PID namespace; '' in what earlier versions wrote
 
     @classmethod
@@ -34,7 +34,7 @@ class Worker:
 
     @classmethod
     def named(cls, name: str) -> Self | None:
-        """The worker of this name; None where it is none."""
+        """The worker of this name; None if it is not the name of a worker."""
         process, _, place = name.partition(" ")
         host, _, number = process.rpartition(":")
         pid, _, start = number.partition("/")
@@ -48,7 +48,7 @@ class Worker:
 
     @property
     def runs(self) -> bool | None:
-        """Whether the process is there; None where that cannot be told from here."""
+        """Whether the process runs; None where that cannot be determined."""
         if self.host != socket.gethostname() or self.place not in ("", _place()):
             return None
         try:
@@ -72,7 +72,7 @@ def now() -> float:
 def clock() -> str | None:
     """Which clock `time.monotonic` reads: one for all processes since a boot; None if unknown.
 
-    It stands still while the machine sleeps, and nobody sets it.
+    It does not advance while the machine sleeps, and is never adjusted.
     """
     boot = _boot()
     return None if boot is None else f"{boot} {_namespace('time')}".rstrip()
@@ -80,7 +80,7 @@ def clock() -> str | None:
 
 @cache
 def _place() -> str:
-    """Where process numbers mean the same as here."""
+    """The boot and the PID namespace, within which process numbers are unique."""
     boot = _boot()
     return f"{uuid.getnode():x}" if boot is None else f"{boot} {_namespace('pid')}".rstrip()
 
@@ -100,7 +100,7 @@ def _namespace(kind: str) -> str:
 
 
 def _start_of(pid: int) -> str | None:
-    """When a process began; '' where it has ended, None where that is not to be seen."""
+    """When a process began; '' where it has ended, None where that is not visible."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -123,7 +123,7 @@ def _start_by_psutil(pid: int) -> str | None:
 
 
 def _began_about(pid: int, start: str) -> bool:
-    """Whether a process began when an earlier version of the tuner says that it did."""
+    """Whether a process began when an earlier version of the tuner recorded that it did."""
     import psutil
 
     try:

@@ -3,12 +3,12 @@
 Trials store ratios and no times. A latency is computed when it is read, so that every latency that
 is shown, exported or compared with a target belongs to the same baseline. Each measurement stores
 the latency key under which it was timed (`tuner.measure.cache_keys`): a digest of the machine and
-the versions. A speedup of another key only says which settings are worth measuring here; whether a
+the versions. A speedup of another key only shows which settings are worth measuring here; whether a
 target is met is decided by speedups of the current key alone.
 
-The current key is that of the run that asks: two machines may search one study, and each writes its
-own baseline into it. Where nothing is measured, as in `tuner show`, it is that of the last baseline
-that was written.
+The current key is that of the running process: two machines may search one study, and each
+writes its own baseline into it. Where nothing is measured, as in
+`tuner show`, it is that of the last baseline that was written.
 """
 
 from collections.abc import Mapping
@@ -41,15 +41,15 @@ class Baseline:
     old_key: str | None = None  # of trials that store no key
 
     @classmethod
-    def of(cls, about: Mapping[str, Any]) -> "Baseline":
+    def of(cls, study_attrs: Mapping[str, Any]) -> "Baseline":
         """From a study's attributes."""
-        stored = about.get(BASELINE, {})
+        stored = study_attrs.get(BASELINE, {})
         key = stored.get("latency_key")
         return cls(
             latency_s=stored.get("latency_s", inf),  # which meets no target
             denoising_s=stored.get("denoising_s"),
             latency_key=key,
-            old_key=about.get(OLD_KEY, key),
+            old_key=study_attrs.get(OLD_KEY, key),
         )
 
     def is_of(self, stored: Mapping[str, Any]) -> bool:
@@ -79,7 +79,7 @@ def set_baseline(study: optuna.Study, figures: dict[str, Any]) -> None:
 
 
 def keep_baseline(study: optuna.Study, measured: Measurement) -> None:
-    """Update this process's baseline to the latencies that a measurement found."""
+    """Update this process's baseline to the latencies of a measurement."""
     latencies = {
         "latency_s": measured.baseline_s,
         "denoising_s": measured.baseline_denoising_s,
@@ -101,7 +101,11 @@ def key_old_trials(study: optuna.Study) -> None:
 
     It is that of the study's last baseline, which the next one is about to replace.
     """
-    about = study.user_attrs
-    if BASELINE in about and "latency_key" not in about[BASELINE] and OLD_KEY not in about:
-        parts = timed_parts(about.get(PARTS, {}))
+    study_attrs = study.user_attrs
+    if (
+        BASELINE in study_attrs
+        and "latency_key" not in study_attrs[BASELINE]
+        and OLD_KEY not in study_attrs
+    ):
+        parts = timed_parts(study_attrs.get(PARTS, {}))
         study.set_user_attr(OLD_KEY, key_of(parts) if parts else "unknown")

@@ -20,27 +20,28 @@ LIMITS = "limits"  # study attribute: the limits that the stored constraints bel
 
 def set_constraints(trial: optuna.Trial, limits: Limits) -> None:
     """Store the constraints of a running trial."""
-    about = attributes(trial.study)
-    values = constraints_of(trial.number, trial.user_attrs, limits, about)
+    study_attrs = attributes(trial.study)
+    values = constraints_of(trial.number, trial.user_attrs, limits, study_attrs)
     log_of(trial.study).set_constraints(trial, values)
 
 
 def constraints_of(
-    number: int, stored: Mapping[str, Any], limits: Limits, about: Mapping[str, Any]
+    number: int, stored: Mapping[str, Any], limits: Limits, study_attrs: Mapping[str, Any]
 ) -> list[float]:
-    """The constraints of a trial, from its own attributes and those of its study (`about`).
+    """The constraints of a trial, from its own attributes and those of its study (`study_attrs`).
 
     For each limit the worse of the trial and its verification counts. A failed verification makes
-    the trial barely infeasible, so that no sampler learns a false amount.
+    the trial barely infeasible, so that no sampler is trained on a made-up amount.
     """
-    again = verifications.counting_of_trial(number, stored, about) or {}
-    both = [_of_figures(one, limits) for one in (stored, again) if "score_loss" in one]
-    first, *others = (max(values) for values in zip(*both, strict=True))
-    return [max(first, BARELY) if "failed" in again else first, *others]
+    verification = verifications.counting_of_trial(number, stored, study_attrs) or {}
+    measured = [figures for figures in (stored, verification) if "score_loss" in figures]
+    constraints = [_of_figures(figures, limits) for figures in measured]
+    first, *others = (max(values) for values in zip(*constraints, strict=True))
+    return [max(first, BARELY) if "failed" in verification else first, *others]
 
 
 def _of_figures(stored: Mapping[str, Any], limits: Limits) -> list[float]:
-    fidelity = {name: one["value"] for name, one in stored.get("fidelity", {}).items()}
+    fidelity = {name: figure["value"] for name, figure in stored.get("fidelity", {}).items()}
     return limits.constraints(stored["score_loss"], fidelity)
 
 
@@ -52,18 +53,18 @@ def update_for_limits(study: optuna.Study, limits: Limits) -> None:
 
 
 def update_verified(study: optuna.Study, limits: Limits) -> None:
-    """Let the stored constraints of verified trials follow both measurements."""
+    """Update the stored constraints of verified trials to both measurements."""
     if attributes(study).get(VERIFIED):
         _update(study, limits, only_verified=True)
 
 
 def _update(study: optuna.Study, limits: Limits, *, only_verified: bool) -> None:
-    about, log = attributes(study), log_of(study)
+    study_attrs, log = attributes(study), log_of(study)
     log.replace_constraints(
         {
-            trial_id: constraints_of(number, stored, limits, about)
+            trial_id: constraints_of(number, stored, limits, study_attrs)
             for trial_id, number, stored in log.attributes(*ENDED, without=LONG)
             if "score_loss" in stored
-            and (not only_verified or verifications.all_of_trial(number, stored, about))
+            and (not only_verified or verifications.all_of_trial(number, stored, study_attrs))
         }
     )

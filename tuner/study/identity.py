@@ -1,4 +1,4 @@
-"""Which study a request belongs to: its name, and what tells one way of evaluating from another."""
+"""Which study a request belongs to: its name, and what distinguishes ways of evaluating."""
 
 import hashlib
 from typing import Any
@@ -14,13 +14,13 @@ from tuner.storage.database import Storage
 def study_of(spec: StudySpec, evaluation: Evaluation, storage: Storage) -> optuna.Study:
     """The study of a spec, created when there is none.
 
-    A sweep has a study of its own, and so has a sweep of another product of values. What a walk
-    skips depends on the limits, so that they tell walks apart as well.
+    Each product of values that is swept has a study of its own. What a walk skips depends on the
+    limits, so that walks with different limits have different studies.
     """
     evaluated = identity(evaluation)
     if spec.sweep is None:
         return storage.open_study(spec.triple, evaluated)
-    values = str({one.name: spec.values(one) for one in spec.accelerators})
+    values = str({part.name: spec.values(part) for part in spec.accelerators})
     digest = hashlib.sha256(values.encode()).hexdigest()[:6]
     product = f"{'distinct ' if spec.distinct else ''}{'+'.join(spec.search_targets)} {digest}"
     if spec.sweep == "walk":
@@ -30,7 +30,7 @@ def study_of(spec: StudySpec, evaluation: Evaluation, storage: Storage) -> optun
 
 
 def identity(evaluation: Evaluation) -> dict[str, Any]:
-    """What tells one way of evaluating a triple from another, in a few readable values."""
+    """What distinguishes one way of evaluating a triple from another, in a few readable values."""
     scores, latency = evaluation.score_parts, evaluation.latency_parts
     extra = " + ".join(metric.metric.identity for metric in evaluation.extra_metrics)
     return {
@@ -47,7 +47,7 @@ def identity(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def request(spec: StudySpec) -> dict[str, Any]:
-    """What a study was last asked for, as its export and its report need it."""
+    """The request as it is stored with the study, for `tuner show` and `tuner export`."""
     return {
         "pipe": spec.pipe,
         "sched": spec.sched,

@@ -37,7 +37,7 @@ def measure_baseline(
     parts = evaluation.score_parts | evaluation.latency_parts
     different = changes(study.user_attrs.get(PARTS, parts), parts)
     if different:
-        source = "measured again" if measured else "taken from the database"
+        source = "re-measured" if measured else "taken from the database"
         notice(f"baseline {source}: {', '.join(different)}")
     size = evaluation.reference(storage).size
     if size != before:

@@ -11,7 +11,7 @@ from tuner.study.verifications import Failure, as_list
 
 
 def record_trial(trial: optuna.Trial, measured: Measurement, limits: Limits) -> None:
-    """Store a measurement with its trial, and the baseline as it found it with the study.
+    """Store a measurement with its trial, and the baseline's latency in it with the study.
 
     Per-prompt scores are one compact attribute.
     """
@@ -34,7 +34,7 @@ def record_trial(trial: optuna.Trial, measured: Measurement, limits: Limits) -> 
 def store_verification(
     study: optuna.Study, trial: int, verification: Measurement | Failure, limits: Limits
 ) -> None:
-    """Store a verification of a trial, by its number; the trial's constraints follow it."""
+    """Store a verification of a trial, by its number; updates the trial's constraints."""
     if isinstance(verification, Failure):
         stored = {
             "failed": verification.reason,
@@ -44,9 +44,10 @@ def store_verification(
     else:
         keep_baseline(study, verification)
         stored = attributes_of(verification)
-    about = attributes(study)
-    baseline = Baseline.of(about)
-    verified = about.get(VERIFIED, {})
-    others = [one for one in as_list(verified.get(str(trial))) if not baseline.is_of(one)]
+    study_attrs = attributes(study)
+    baseline = Baseline.of(study_attrs)
+    verified = study_attrs.get(VERIFIED, {})
+    earlier = as_list(verified.get(str(trial)))
+    others = [entry for entry in earlier if not baseline.is_of(entry)]  # of other latency keys
     study.set_user_attr(VERIFIED, verified | {str(trial): [*others, stored]})
     update_verified(study, limits)

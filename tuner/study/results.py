@@ -28,7 +28,7 @@ class Verification(Figures):
 
 @dataclass(frozen=True, kw_only=True)
 class Result(Figures):
-    """What a trial found.
+    """The figures of a trial and of its verification.
 
     Speed and latency are the verification's where only that was timed under the current latency
     key: on this machine, with these versions.
@@ -38,7 +38,7 @@ class Result(Figures):
     setting: Setting
     latency_s: float  # seconds per image: the study's baseline over the speedup
     same_pictures: bool
-    note: str | None = None  # what is odd about it: changes nothing, or is slower
+    note: str | None = None  # what is unusual about it, such as that it is slower than the baseline
     denoising_s: float | None = None  # seconds per image of denoising alone
     current: bool = True  # timed under the current latency key
     verified: Verification | None = None
@@ -66,8 +66,10 @@ class Result(Figures):
         """The limits that the verification misses; `VERIFICATION` alone where it failed."""
         if self.failed_again is not None:
             return [VERIFICATION]
-        again = self.verified
-        return [] if again is None else limits.missed(again.score_loss.value, again.fidelity)
+        verified = self.verified
+        if verified is None:
+            return []
+        return limits.missed(verified.score_loss.value, verified.fidelity)
 
     def overruled(self, limits: Limits) -> bool:
         """Whether the trial met every limit and its verification does not."""
@@ -80,40 +82,42 @@ class Result(Figures):
         """
         if not self.overruled(limits):
             return limits.certainty(self.score_loss, self.fidelity)
-        again = self.verified
-        return "sure" if again is None else limits.certainty(again.score_loss, again.fidelity)
+        verified = self.verified
+        if verified is None:
+            return "sure"
+        return limits.certainty(verified.score_loss, verified.fidelity)
 
 
-def read_results(study: optuna.Study, about: Mapping[str, Any] | None = None) -> list[Result]:
+def read_results(study: optuna.Study, study_attrs: Mapping[str, Any] | None = None) -> list[Result]:
     """The complete trials, in the order of their numbers, with their verifications.
 
-    Of a setting that was measured several times only one trial counts: rather one that was timed
-    under the current latency key, then the one with the most prompts. `about` are the study's
-    attributes, where the caller has read them already.
+    Of a setting that was measured several times only one trial counts: preferably one that was
+    timed under the current latency key, then the one with the most prompts. `study_attrs` are the
+    study's attributes, where the caller has read them already.
     """
-    about = attributes(study) if about is None else about
-    baseline = Baseline.of(about)
+    study_attrs = attributes(study) if study_attrs is None else study_attrs
+    baseline = Baseline.of(study_attrs)
     rows = log_of(study).attributes(TrialState.COMPLETE, without=LONG)
     results = [
-        result_of(number, stored, baseline, counting_of_trial(number, stored, about))
+        result_of(number, stored, baseline, counting_of_trial(number, stored, study_attrs))
         for _, number, stored in rows
     ]
-    most: dict[Setting, tuple[bool, int]] = {}
+    best: dict[Setting, tuple[bool, int]] = {}
     for result in results:
         rank = (result.current, result.prompts)
-        most[result.setting] = max(rank, most.get(result.setting, rank))
-    return [one for one in results if (one.current, one.prompts) == most[one.setting]]
+        best[result.setting] = max(rank, best.get(result.setting, rank))
+    return [r for r in results if (r.current, r.prompts) == best[r.setting]]
 
 
 def read_result(study: optuna.Study, number: int, stored: Mapping[str, Any]) -> Result:
     """One trial that was measured, from its attributes."""
-    about = attributes(study)
-    verification = counting_of_trial(number, stored, about)
-    return result_of(number, stored, Baseline.of(about), verification)
+    study_attrs = attributes(study)
+    verification = counting_of_trial(number, stored, study_attrs)
+    return result_of(number, stored, Baseline.of(study_attrs), verification)
 
 
 def read_stopped(study: optuna.Study) -> list[Result]:
-    """What trials found that were stopped early, over the prompts that they had."""
+    """The results of trials that were stopped early, over the prompts that they had."""
     baseline = Baseline.of(attributes(study))
     pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
     return [result_of(trial.number, trial.user_attrs, baseline) for trial in pruned]
@@ -126,8 +130,8 @@ def result_of(
     verification: Mapping[str, Any] | None = None,
 ) -> Result:
     """A result from the attributes of a trial and of its verification."""
-    again = verification or {}
-    verified = _verification_of(again, baseline) if again and "failed" not in again else None
+    second = verification or {}
+    verified = _verification_of(second, baseline) if second and "failed" not in second else None
     figures = figures_of(stored)
     if verified is not None and verified.current and not baseline.is_of(stored):
         figures |= {
@@ -145,8 +149,8 @@ def result_of(
         denoising_s=None if denoising is None else baseline.denoising_at(denoising.value),
         current=baseline.is_of(stored) or (verified is not None and verified.current),
         verified=verified,
-        failed_again=again.get("failed"),
-        failed_for_good=again.get("for_good", False),
+        failed_again=second.get("failed"),
+        failed_for_good=second.get("for_good", False),
     )
 
 
@@ -184,5 +188,5 @@ def pareto_front(results: Iterable[Result], limits: Limits) -> list[Result]:
 
 def fastest_feasible(results: Iterable[Result], limits: Limits) -> Result | None:
     """The fastest feasible result, the baseline left out."""
-    feasible = [one for one in results if one.feasible(limits) and one.setting.accelerators]
+    feasible = [r for r in results if r.feasible(limits) and r.setting.accelerators]
     return max(feasible, key=lambda result: result.speedup.value, default=None)

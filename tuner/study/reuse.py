@@ -20,7 +20,7 @@ def measured_before(
 ) -> FrozenTrial | None:
     """A trial of the same setting whose figures can be used again.
 
-    Rather one that was timed under the current latency key, then the one with the most prompts.
+    Preferably one that was timed under the current latency key, then the one with the most prompts.
     `timed_now` as in `still_holds`.
     """
     baseline = Baseline.of(attributes(study))
@@ -46,7 +46,7 @@ def still_holds(
     *,
     timed_now: bool,
 ) -> bool:
-    """Whether a complete or stopped trial still says all that is needed of its setting.
+    """Whether a complete or stopped trial makes measuring its setting again unnecessary.
 
     A loss is the same on every machine: a setting that misses a limit of this run, which may be
     looser than the last one's, need not be measured again; a stopped trial without constraints

@@ -24,30 +24,30 @@ class Failure:
 
 def read_verifications(study: optuna.Study) -> dict[int, dict[str, Any]]:
     """The attributes of the verifications that count, by trial number; without failed ones."""
-    about = attributes(study)
-    baseline = Baseline.of(about)
+    study_attrs = attributes(study)
+    baseline = Baseline.of(study_attrs)
     counting = {
         int(number): counting_of(as_list(stored), baseline)
-        for number, stored in about.get(VERIFIED, {}).items()
+        for number, stored in study_attrs.get(VERIFIED, {}).items()
     }
-    return {number: one for number, one in counting.items() if one and "failed" not in one}
+    return {n: entry for n, entry in counting.items() if entry and "failed" not in entry}
 
 
 def counting_of_trial(
-    number: int, stored: Mapping[str, Any], about: Mapping[str, Any]
+    number: int, stored: Mapping[str, Any], study_attrs: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """The verification that counts for a trial, or for the trial whose figures it took over.
 
     From the trial's and the study's attributes; None where there is none.
     """
-    return counting_of(all_of_trial(number, stored, about), Baseline.of(about))
+    return counting_of(all_of_trial(number, stored, study_attrs), Baseline.of(study_attrs))
 
 
 def all_of_trial(
-    number: int, stored: Mapping[str, Any], about: Mapping[str, Any]
+    number: int, stored: Mapping[str, Any], study_attrs: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """All verifications of a trial, or of the trial whose figures it took over."""
-    return as_list(about.get(VERIFIED, {}).get(str(stored.get(SAME_AS, number))))
+    return as_list(study_attrs.get(VERIFIED, {}).get(str(stored.get(SAME_AS, number))))
 
 
 def as_list(stored: Any) -> list[dict[str, Any]]:
@@ -60,8 +60,8 @@ def as_list(stored: Any) -> list[dict[str, Any]]:
 def counting_of(verifications: list[dict[str, Any]], baseline: Baseline) -> dict[str, Any] | None:
     """The verification under the current latency key; else the last one that did not fail.
 
-    A failure on another machine says nothing about this one.
+    A failure on another machine does not count on this one.
     """
-    current = [one for one in verifications if baseline.is_of(one)]
-    usable = current or [one for one in verifications if "failed" not in one]
+    current = [entry for entry in verifications if baseline.is_of(entry)]
+    usable = current or [entry for entry in verifications if "failed" not in entry]
     return usable[-1] if usable else None

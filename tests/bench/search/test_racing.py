@@ -17,7 +17,7 @@ def test_a_drawn_trial_is_stopped_where_the_tuner_stops_it(batch: int) -> None:
     rng = np.random.default_rng(batch)
     before = rng.normal(30, 3, (30, PROMPTS))
     after = before * (1 + 0.01 - 0.05 * rng.exponential(size=before.shape))
-    effort = StoppingRule(limits=Limits(score_loss=LIMIT), samples=PROMPTS, races=True)
+    effort = StoppingRule(limits=Limits(score_loss=LIMIT), samples=PROMPTS, stops_early=True)
     taken = []
     for old, new in zip(before, after, strict=True):
         looks = (

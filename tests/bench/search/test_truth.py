@@ -52,5 +52,5 @@ def test_a_table_is_not_made_in_two_ways(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(tables, "FOLDER", tmp_path)
     shape = shape_of(pipeline("DDIM"), MODEL.resolution)
     truth.write(begun(SMALL, shape, Where.of("cpu", 2)), SMALL.file)
-    with pytest.raises(OtherwiseError, match="it stays so"):
+    with pytest.raises(OtherwiseError, match="left unchanged"):
         begun(SMALL, shape, Where.of("cuda", 2))

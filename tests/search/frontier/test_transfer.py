@@ -207,7 +207,7 @@ def test_a_stopped_trial_is_an_observation_and_never_tried_first(tmp_path: Path)
             yield replace(measurement(setting), prompts=prompts)
 
     other.measure = measure  # type: ignore[method-assign]
-    trials = other.search(samples=32, races=True)
+    trials = other.search(samples=32, stops_early=True)
     stopped = {
         Setting.of(one.user_attrs["setting"]) for one in trials if one.state.name == "PRUNED"
     }

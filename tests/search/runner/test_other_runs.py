@@ -75,8 +75,8 @@ def test_a_trial_that_was_lost_elsewhere_is_waited_for_and_measured(
     watch = Lines()
     trials = bench.search(watch=watch)
     assert watch.lines[0] == (
-        "waiting for trial 0 of elsewhere:7: without a sign of life it counts as failed in "
-        f"{GRACE_S:.0f} s, and this run measures again"
+        f"waiting for trial 0 of elsewhere:7: after another {GRACE_S:.0f} s without a sign of "
+        "life it is marked as failed and measured by this run"
     )
     assert trials[0].state == TrialState.FAIL
     complete = [setting_of(one) for one in trials if one.state == TrialState.COMPLETE]
@@ -101,7 +101,8 @@ def test_what_is_not_waited_for_to_the_end_is_named(
     bench.spec = replace(bench.spec, timeout=3600.0)
     bench.search(watch=watch)
     assert watch.lines[1:] == [
-        "not measured yet: trial 0 of elsewhere:7; the same command continues"
+        "still running in other processes: trial 0 of elsewhere:7; "
+        "the same command continues the study"
     ]
     assert bench.study.trials[0].state == TrialState.RUNNING
 

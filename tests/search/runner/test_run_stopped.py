@@ -17,7 +17,7 @@ from tuner.study.results import read_results
 
 def test_a_hopeless_trial_is_stopped_and_never_on_the_front(tmp_path: Path) -> None:
     bench = racing(tmp_path, trials=16, req_score_loss=0.005)
-    trials = bench.search(samples=32, races=True)
+    trials = bench.search(samples=32, stops_early=True)
     stopped = [one for one in trials if one.state == TrialState.PRUNED]
     assert stopped and len(stopped) < len(trials)
     for one in stopped:
@@ -32,12 +32,12 @@ def test_a_hopeless_trial_is_stopped_and_never_on_the_front(tmp_path: Path) -> N
 def test_a_stopped_setting_is_measured_again_only_when_the_limit_lets_it(tmp_path: Path) -> None:
     knobs = {"deepcache": {"cache_interval": (5,), "cache_branch_id": (3,)}}
     first = racing(tmp_path, trials=2, req_score_loss=0.005, knobs=knobs)
-    assert first.search(samples=32, races=True)[0].state == TrialState.PRUNED
+    assert first.search(samples=32, stops_early=True)[0].state == TrialState.PRUNED
     same = racing(tmp_path, trials=4, req_score_loss=0.004, knobs=knobs)
-    same.search(samples=32, races=True)
+    same.search(samples=32, stops_early=True)
     assert not [one for one in same.measured if one.accelerators]
     loose = racing(tmp_path, trials=8, req_score_loss=0.5, knobs=knobs)
-    loose.search(samples=32, races=True)
+    loose.search(samples=32, stops_early=True)
     assert [str(one) for one in loose.measured if one.accelerators] == ["deepcache 5/3"]
 
 
@@ -53,11 +53,11 @@ class Notices(Observer):
 
 def test_a_search_ends_when_every_setting_was_tried_and_says_so_each_time(tmp_path: Path) -> None:
     bench, watch = racing(tmp_path, trials=100), Notices()
-    trials = bench.search(samples=32, races=True, watch=watch)
+    trials = bench.search(samples=32, stops_early=True, watch=watch)
     assert len(trials) == len(bench.measured) == len(set(bench.measured)) == 16
     assert watch.lines == ["every setting was tried"]
     again, watch = racing(tmp_path, trials=100), Notices()
-    assert len(again.search(samples=32, races=True, watch=watch)) == 16
+    assert len(again.search(samples=32, stops_early=True, watch=watch)) == 16
     assert again.measured == []
     assert watch.lines == ["every setting was tried"]
 
@@ -104,7 +104,7 @@ def test_a_trial_behind_another_stops_and_is_measured_again_when_that_one_falls(
                 )
 
         bench.measure = measure  # type: ignore[method-assign]
-        return bench, bench.search(samples=32, races=True, first=[better, worse])
+        return bench, bench.search(samples=32, stops_early=True, first=[better, worse])
 
     first, trials = search(2)
     assert [one.state for one in trials] == [TrialState.COMPLETE, TrialState.PRUNED]

@@ -115,7 +115,7 @@ def test_what_is_no_faster_than_the_baseline_takes_no_more() -> None:
 
 
 def test_a_trial_that_races_stops_when_it_is_certain_to_miss_a_limit() -> None:
-    racing = replace(effort(), races=True)
+    racing = replace(effort(), stops_early=True)
     assert racing.answer(measured(8, loss(0.10, 0.04))) is Answer.HOPELESS
     assert racing.answer(measured(8, loss(0.10, 0.15))) is Answer.GO_ON  # it may yet be feasible
     assert racing.answer(measured(2, loss(0.10, 0.01))) is Answer.GO_ON  # too few to tell
@@ -125,15 +125,15 @@ def test_a_trial_that_races_stops_when_it_is_certain_to_miss_a_limit() -> None:
 
 
 def test_the_more_limits_there_are_the_surer_one_of_them_must_be_missed() -> None:
-    alone = StoppingRule(limits=Limits(score_loss=0.02), samples=32, races=True)
-    beside = replace(effort(), races=True)
+    alone = StoppingRule(limits=Limits(score_loss=0.02), samples=32, stops_early=True)
+    beside = replace(effort(), stops_early=True)
     found = measured(8, loss(0.06, 0.034))
     assert alone.answer(found) is Answer.HOPELESS
     assert beside.answer(found) is Answer.GO_ON
 
 
 def test_a_trial_that_races_is_looked_at_once_in_each_eighth_of_its_prompts() -> None:
-    racing = replace(effort(), races=True)
+    racing = replace(effort(), stops_early=True)
 
     def looks(batch: int) -> list[int]:
         asked: list[int] = []
@@ -178,15 +178,15 @@ FAST = Setting.of({"tome": {"ratio": 0.9, "max_downsample": 1}})
 def test_a_trial_that_races_stops_when_it_is_certain_to_be_behind_another(
     found: Any, other: Result, answer: Answer
 ) -> None:
-    racing = replace(effort(other), races=True, setting=FAST)
+    racing = replace(effort(other), stops_early=True, setting=FAST)
     assert racing.answer(found) is answer
     assert (racing.ahead(found) == other) == (answer is Answer.BEATEN)
-    assert replace(racing, races=False).answer(found) is Answer.GO_ON
+    assert replace(racing, stops_early=False).answer(found) is Answer.GO_ON
 
 
 def test_a_similarity_misses_its_limit_from_below() -> None:
     alike = StoppingRule(
-        limits=Limits(score_loss=0.02, others={"ssim": 0.9}), samples=32, races=True
+        limits=Limits(score_loss=0.02, others={"ssim": 0.9}), samples=32, stops_early=True
     )
     found = measured(8, loss(0.001, 0.0001))
     found.fidelity = {"ssim": loss(0.5, 0.05)}
@@ -198,7 +198,7 @@ def test_a_similarity_misses_its_limit_from_below() -> None:
 def test_without_a_number_of_prompts_all_are_taken() -> None:
     whole = StoppingRule(limits=LIMITS)
     assert whole.answer(measured(99, loss(0.5, 0.01))) is Answer.GO_ON
-    assert replace(whole, races=True).answer(measured(99, loss(0.5, 0.01))) is Answer.GO_ON
+    assert replace(whole, stops_early=True).answer(measured(99, loss(0.5, 0.01))) is Answer.GO_ON
 
 
 def test_a_second_look_stops_as_soon_as_it_is_sure() -> None:

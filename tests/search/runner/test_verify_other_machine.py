@@ -145,7 +145,7 @@ def test_no_trial_is_stopped_for_a_rival_of_another_machine(
     bench.spec = replace(bench.spec, trials=4)
     other = Setting.of({"deepcache": {"cache_interval": 4, "cache_branch_id": 1}})
     bench.study.enqueue_trial(dict(bench.problem.space.flat(other)))
-    assert bench.search(samples=32, races=True)[-1].state == state
+    assert bench.search(samples=32, stops_early=True)[-1].state == state
 
 
 def test_without_a_target_the_winner_is_the_fastest_as_measured_today(tmp_path: Path) -> None:
@@ -159,7 +159,8 @@ def test_without_a_target_the_winner_is_the_fastest_as_measured_today(tmp_path: 
     assert "deepcache 3/0, 1.25× (3.200 s per image)" in line
     assert "; verified: 1.25×, loss 0.60%" in line
     assert remarks(list(bench.results.values()))[-1] == (
-        "timed on another machine or with other versions than the baseline: deepcache 2/0 (1.20×)"
+        "timed on another machine or with other package versions than the baseline: "
+        "deepcache 2/0 (1.20×)"
     )
 
 

@@ -152,7 +152,7 @@ def test_a_sweep_never_stops_a_trial_early_and_gives_none_more_prompts(tmp_path:
             yield replace(measurement(setting), prompts=prompts, score_loss=loss, timed=False)
 
     bench.measure = measure  # type: ignore[method-assign]
-    trials = bench.search(samples=32, races=True)
+    trials = bench.search(samples=32, stops_early=True)
     assert [one.state for one in trials] == [TrialState.COMPLETE] * POINTS
     assert {one.user_attrs["prompts"] for one in trials} == {32}
 

@@ -1,8 +1,8 @@
-"""Ctrl-C between two blocks of prompts, where nothing can swallow it.
+"""Ctrl-C takes effect between two batches of prompts, where it cannot get lost.
 
-Raised at any moment, a KeyboardInterrupt may land in a garbage collector's callback (SQLAlchemy has
-some), where Python prints and forgets it. So the first Ctrl-C is noted and acted upon at the next
-safe place; the second one is raised at once.
+A KeyboardInterrupt at any moment may be raised in a callback of the garbage collector (SQLAlchemy
+has some), where Python prints and ignores it. So the first Ctrl-C is only recorded and raised by
+the next `check`; the second one is raised at once.
 """
 
 import signal
@@ -17,12 +17,12 @@ class Interruptible:
     def __enter__(self) -> Self:
         self.pressed = False
         self._before = signal.getsignal(signal.SIGINT)
-        # Only the main thread may; and a background job's Ctrl-C stays off.
-        self._ours = (
+        # Only the main thread may set a handler; a background job keeps ignoring Ctrl-C.
+        self._installed = (
             threading.current_thread() is threading.main_thread()
             and self._before == signal.default_int_handler
         )
-        if self._ours:
+        if self._installed:
             signal.signal(signal.SIGINT, self._note)
         return self
 
@@ -32,7 +32,7 @@ class Interruptible:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._ours:
+        if self._installed:
             signal.signal(signal.SIGINT, self._before)
 
     def check(self) -> None:

@@ -22,7 +22,7 @@ class Observer:
         """A trial was recorded."""
 
     def notice(self, line: str) -> None:
-        """Something that people should know, in one line."""
+        """A line for the user."""
 
     def verified(self, result: Result) -> None:
-        """A candidate was measured again on prompts that the search never used."""
+        """A result was verified, on prompts that the search never used."""

@@ -1,4 +1,4 @@
-"""Trials of other runs: the dead ones are marked as failed, the others are waited for at the end.
+"""Trials of other runs: dead ones are marked as failed, the others are waited for at the end.
 
 Another run's trial is waited for only where nothing else is left to begin: if it were lost, the
 study would lack its setting.
@@ -13,11 +13,11 @@ from tuner.storage.living_storage import BEAT_S
 from tuner.storage.log import log_of
 from tuner.storage.recovery import Running
 
-POLL_S = 0.5  # between two looks at the trials that are waited for
+POLL_S = 0.5  # between two checks of the trials that are waited for
 
 
 class OtherRuns:
-    """Looks after the trials that other runs have begun; `notice` prints whom it waits for."""
+    """The trials that other runs have begun; `notice` prints which of them are waited for."""
 
     def __init__(self, study: optuna.Study, notice: Callable[[str], None]) -> None:
         self._study, self._notice = study, notice
@@ -44,7 +44,10 @@ class OtherRuns:
         """Report the trials of other runs that this run does not wait for, if there are any."""
         running = log_of(self._study).running()
         if running:
-            self._notice(f"not measured yet: {_names(running)}; the same command continues")
+            self._notice(
+                f"still running in other processes: {_names(running)}; "
+                "the same command continues the study"
+            )
 
 
 def _names(running: list[Running]) -> str:
@@ -53,9 +56,8 @@ def _names(running: list[Running]) -> str:
 
 def _what_if_silent(running: list[Running]) -> str:
     left_s = max(trial.left_s for trial in running)
-    subject = "it" if len(running) == 1 else "they"
-    verb = "counts" if len(running) == 1 else "count"
+    subject = "it is" if len(running) == 1 else "they are"
     return (
-        f"without a sign of life {subject} {verb} as failed in {left_s:.0f} s, and this run "
-        "measures again"
+        f"after another {left_s:.0f} s without a sign of life {subject} marked as failed and "
+        "measured by this run"
     )

@@ -10,7 +10,7 @@ from tuner.storage.retries import CUT_OFF, RESOLVES
 
 
 def is_done(study: optuna.Study, trials: int | None, observer: Observer | None = None) -> bool:
-    """Whether a study has `trials` finished ones, or its sampler has nothing left to propose.
+    """Whether a study has `trials` finished trials, or its sampler has nothing left to propose.
 
     Trials that were cut off and queued again do not count, nor do those that resolve an
     inconclusive setting.
@@ -18,7 +18,7 @@ def is_done(study: optuna.Study, trials: int | None, observer: Observer | None =
     observer = observer or Observer()
     log = log_of(study)
     ended = log.finished() - log.count_with(CUT_OFF, TrialState.FAIL)
-    # A sweep resolves nothing, and must not search its many trials after each one.
+    # A sweep resolves no setting, and counting by attribute is slow with its many trials.
     if not isinstance(study.sampler, Exhaustive):
         ended -= log.count_with(RESOLVES, *ENDED)
     if trials is not None:
@@ -35,7 +35,7 @@ def has_ended(study: optuna.Study) -> bool:
 
 
 def is_left_to_others(study: optuna.Study) -> bool:
-    """Whether all that is missing is being measured by other runs; asked between two trials."""
+    """Whether other runs measure all that is missing; to be called between two trials."""
     return log_of(study).count(TrialState.RUNNING) > 0 and _nothing_to_begin(study)
 
 

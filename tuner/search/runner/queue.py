@@ -1,7 +1,8 @@
-"""Queued trials: a run begins only those that it asks for, each as it was queued.
+"""Queued trials: a run begins only those whose setting it offers, each with that setting.
 
-A trial may have been queued by a run that offered other accelerators or values. Run unchanged, it
-would lose what this run's space does not name, and what it does not fix would be drawn at random.
+A trial may have been queued by a run that offered other accelerators or values. If it were run
+unchanged, parameters that this run's space does not have would be lost, and those that the trial
+does not fix would be drawn at random.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,12 +26,12 @@ def enqueue(study: optuna.Study, space: Space, settings: Sequence[Setting]) -> N
 def leave_unwanted_to_others(
     study: optuna.Study, space: Space, is_measured: Callable[[Setting], bool]
 ) -> None:
-    """Leave queued trials to other runs that lie outside the space or have been measured since.
+    """Leave queued trials outside the space, or measured since, to other runs.
 
-    They stay queued and do not count. The others get a value for every number of the space.
+    They stay queued and do not count. The others get a value for every parameter of the space.
     """
     queued = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    unwanted = [one for one in queued if not _is_wanted(study, one, space, is_measured)]
+    unwanted = [trial for trial in queued if not _is_wanted(study, trial, space, is_measured)]
     log_of(study).pass_over(unwanted)
 
 
@@ -42,11 +43,12 @@ def _is_wanted(
 ) -> bool:
     fixed = trial.system_attrs.get(FIXED, {})
     offered = space.offered()
-    if QUEUED not in trial.user_attrs:  # of an old version, or it died before it had a setting
+    # Of an old version, or its process died before it had a setting.
+    if QUEUED not in trial.user_attrs:
         return bool(fixed.keys() <= offered.keys())
     try:
         setting = Setting.of(trial.user_attrs[QUEUED])
-    except UsageError:  # of an accelerator that is not installed here
+    except UsageError:  # its accelerator is not installed here
         return False
     if not space.holds(setting) or is_measured(setting):
         return False

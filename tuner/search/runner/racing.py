@@ -1,15 +1,15 @@
-"""Stopping a trial whose verdict is certain: the mean over a fixed set of prompts, part by part.
+"""When a trial is certain to fail, although it has not had all its prompts (a sequential test).
 
-A trial is judged by the loss over its n prompts. After k of them in random order the mean over
-all n is known up to a t interval with the finite population's factor; when even its lower end is
-over the limit, the other prompts change nothing.
+The verdict on a trial depends on its mean loss over n prompts. After k of them, in random order,
+that mean lies in a t interval with the finite-population correction; once even the lower end is
+over the limit, the remaining prompts cannot change the verdict.
 
-Each look may err, and the errors of all looks add up. So a trial is looked at seven times at most,
-once in each eighth of its prompts, whatever its batches are, and a look is so certain that all of
-them together keep a promise: of the trials that would keep a limit with all their prompts, at most
-3 % are stopped, however near to the limit the true loss is (`bench.search.racing`). The same
-certainty at every look (Pocock, 1977, Biometrika 64) stops bad settings soonest; looks that are
-stricter at first (O'Brien and Fleming, 1979, Biometrics 35) cost more.
+Each interim look may err, and the errors add up. So there are at most seven looks, one after
+each eighth of the prompts but the last, whatever the batches are, each at such a certainty that
+at most 3 % of the trials that would keep a limit with all their prompts are stopped, however near
+to the limit the true loss is (`bench.search.racing`). The same certainty at every look (Pocock,
+1977, Biometrika 64) stops bad settings soonest; looks that are stricter at first (O'Brien and
+Fleming, 1979, Biometrics 35) cost more.
 """
 
 import numpy as np
@@ -19,24 +19,24 @@ from tuner.measure.statistics import CONFIDENCE, Estimate
 
 PARTS = 8  # of a trial's prompts, with one look in each
 MISSED = 0.99  # one-sided, at each look: seven of them err in under 2 % of trials at the limit
-BEHIND = 0.999  # and that a rival is ahead: what is on the front may be little better than that
+BEHIND = 0.999  # that a rival is ahead; stricter: a setting of the front may be barely better
 LEAST = 4  # prompts before the first look
 
 
 def due(before: int, count: int, total: int) -> bool:
-    """Whether a trial is to be looked at after `count` of its prompts; `before`: after the last."""
+    """Whether a look is due after `count` prompts; `before` is the count at the last answer."""
     return count * PARTS // total > before * PARTS // total
 
 
 def certain_to_miss(limits: int) -> float:
-    """How certain it must be at a look that one of so many limits is missed (Bonferroni)."""
+    """The certainty needed at a look to stop for any one of so many limits (Bonferroni)."""
     return 1 - (1 - MISSED) / limits
 
 
 def whole(estimate: Estimate, count: int, total: int, certainty: float = MISSED) -> Estimate:
-    """What the mean over all `total` prompts can be, from that over `count` of them.
+    """The interval of the mean over all `total` prompts, from that over `count` of them.
 
-    Anything before there is enough to tell.
+    Unbounded below `LEAST` prompts.
     """
     value = estimate.value
     if count >= total:
@@ -49,17 +49,18 @@ def whole(estimate: Estimate, count: int, total: int, certainty: float = MISSED)
 
 def surer(estimate: Estimate, count: int, certainty: float) -> Estimate:
     """The interval of a mean over `count` prompts at another, one-sided certainty."""
-    if count < 2:  # it is without end
+    if count < 2:  # the interval is unbounded
         return estimate
     return _scaled(estimate, _wider(count, certainty))
 
 
 def _drawn_in(estimate: Estimate) -> Estimate:
-    """The interval with the end that lies away from a skew drawn in.
+    """The interval with the end opposite to the skew moved towards the mean.
 
-    A mean that a few prompts make great is often drawn too small, and hardly ever too great. Hall's
-    transformation (1992) therefore draws one end out and the other in; `tuner.measure.statistics`
-    does only the first. The cube root of the ends' ratio is about as much as the second.
+    A mean that a few prompts dominate is often underestimated by a sample, and hardly ever
+    overestimated. Hall's transformation (1992) therefore moves one end out and the other in;
+    `tuner.measure.statistics` does only the first. The cube root of the ratio of the ends'
+    distances from the mean approximates the second.
     """
     below, above = estimate.value - estimate.low, estimate.high - estimate.value
     ratio = (below + 1e-12) / (above + 1e-12)
@@ -71,6 +72,7 @@ def _drawn_in(estimate: Estimate) -> Estimate:
 
 
 def _wider(count: int, certainty: float) -> float:
+    """The factor from the half width of a 95 % interval to that of a one-sided certainty."""
     usual = 0.5 + CONFIDENCE / 2
     return float(student.ppf(certainty, count - 1) / student.ppf(usual, count - 1))
 

@@ -1,9 +1,9 @@
 """Resolving inconclusive settings of the front with more prompts, once the search has ended.
 
-During a search every trial has the same number of prompts: an inconclusive trial teaches the
-sampler just as much, and most of them do not matter in the end. Afterwards each setting of the
-front that meets the limits, though not for certain, has a trial of its own that goes on until the
-verdict is certain.
+During a search every trial has the same number of prompts: an inconclusive trial trains the
+sampler's models just as well, and most inconclusive settings are not on the front in the end. After
+the search, each setting of the front that meets the limits, but not for certain, gets a further
+trial that goes on until the verdict is certain.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +26,8 @@ def inconclusive(
 ) -> Iterator[Result]:
     """Results of the front, fastest first, that meet the limits but not for certain.
 
-    Of those only the ones with fewer than `max_samples` prompts. `tried` trials were made: the
-    fastest of many must be more certain than one.
+    Results with `max_samples` prompts are left out. `tried` is the number of trials of the study:
+    the fastest of many must be more certain.
     """
     for result in reversed(pareto_front(results, limits)):
         rivals = [other for other in results if other.setting != result.setting]
@@ -46,24 +46,24 @@ def resolve(
 ) -> Iterator[Result]:
     """Resolve one inconclusive result after the other; yields each before `run` gets its trial.
 
-    A trial may uncover another setting of the front. No setting is resolved twice in a run, nor one
-    that another process resolves at this moment.
+    A trial's figures may bring another setting to the front. No setting is resolved twice in a run,
+    nor while another process resolves it.
     """
-    done: set[Setting] = set()
+    resolved: set[Setting] = set()
     log = log_of(study)
     tried = log.finished()
     while True:
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        taken = {trial.user_attrs.get(RESOLVES) for trial in running}
+        being_resolved = {trial.user_attrs.get(RESOLVES) for trial in running}
         # A setting that was fast on another machine displaces nothing from this machine's front.
-        results = [one for one in goal.admitted(read_results(study)) if one.current]
+        results = [result for result in goal.admitted(read_results(study)) if result.current]
         for result in inconclusive(results, goal.limits, max_samples, tried):
-            free = result.setting not in done and result.trial not in taken
-            if free and space.holds(result.setting):
+            unresolved = result.setting not in resolved and result.trial not in being_resolved
+            if unresolved and space.holds(result.setting):
                 break
         else:
             return
-        done.add(result.setting)
+        resolved.add(result.setting)
         yield result
-        # Begun at once: it does not wait behind the trials that are queued.
+        # Begun at once, ahead of the queued trials.
         run(log.begin(space.flat(result.setting), {RESOLVES: result.trial}))

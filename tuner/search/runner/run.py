@@ -1,8 +1,8 @@
-"""Running a study: ask the sampler for a setting, measure it, record it, until the end is reached.
+"""Running a study: ask the sampler for a setting, measure and record it, until the study is done.
 
 Everything is read from and written to the study's trial log (`tuner.storage.log`), so that a run
-continues where an earlier one ended, several processes can search one study, and the replays of
-`bench.search` on truth tables run this very code in memory.
+continues where an earlier one ended, several processes can search one study, and the simulations of
+`bench.search` on truth tables run the same code in memory.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -66,7 +66,7 @@ class Search:
         """
         self._other_runs.fail_dead()
         update_for_limits(self.study, self.goal.limits)
-        update_verified(self.study, self.goal.limits)  # an old version left the first verdict
+        update_verified(self.study, self.goal.limits)  # old versions ignored verifications
         self._begin()
         if self.goal.has_target and self.goal.candidate(read_results(self.study)):
             return
@@ -108,11 +108,11 @@ class Search:
             return False
         return self.goal.met_by(read_result(self.study, ended.number, ended.user_attrs))
 
-    def _resolve(self, trials: TrialRunner, interruptible: Interruptible, most: int) -> None:
-        """Measure inconclusive settings of the front with more prompts."""
+    def _resolve(self, trials: TrialRunner, interruptible: Interruptible, max_samples: int) -> None:
+        """Measure inconclusive settings of the front with up to `max_samples` prompts."""
         if not is_done(self.study, self.trials):
             return
-        resolved = resolve(self.study, self.space, self.goal, most, trials.run)
+        resolved = resolve(self.study, self.space, self.goal, max_samples, trials.run)
         for number, _ in enumerate(resolved):
             if self.deadline.passed:
                 break
@@ -140,19 +140,19 @@ class Search:
         )
 
     def _rule(self, setting: Setting, resolves: bool) -> StoppingRule:
-        """When a trial of this setting ends."""
+        """When a trial of the setting ends; with `resolves`, one that resolves it."""
         limits = self.goal.limits
         if self._sweeps:
-            return StoppingRule(limits=limits, samples=self.samples, alike=True)
+            return StoppingRule(limits=limits, samples=self.samples, uniform=True)
         results = self.goal.admitted(read_results(self.study))
         before = [result.prompts for result in results if result.setting == setting]
         return StoppingRule(
             limits=limits,
-            # A trial that resolves has more prompts than the inconclusive one.
+            # A trial that resolves a setting needs more prompts than its earlier trials had.
             samples=max(before) + 1 if resolves else self.samples,
-            # What was fast on another machine may be slow here.
-            rivals=[one for one in results if one.setting != setting and one.current],
-            races=self.stops_early and not resolves,
+            # A result that was fast on another machine may be slow on this one.
+            rivals=[rival for rival in results if rival.setting != setting and rival.current],
+            stops_early=self.stops_early and not resolves,
             setting=setting,
             tried=self._log.finished() + 1,
             resolves=resolves or self.resolves_at_once,

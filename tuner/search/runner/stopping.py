@@ -1,12 +1,12 @@
-"""When a trial ends: asked after each batch of prompts.
+"""When a trial ends, decided after each batch of prompts.
 
 Every setting is measured on the same number of prompts, the study's `num_samples`. A trial that
-matters is also timed until its speedup is known well; one that is certainly infeasible is not. With
-early stopping a trial ends before that, when it is certain to miss a limit
+may belong to the front is also timed until its speedup is known well, unless it is certainly
+infeasible. With early stopping a trial ends before that, when it is certain to miss a limit
 (`tuner.search.runner.racing`), or certain to be behind a feasible setting of the same combination
-in both speed and loss: neither the front nor the best of each combination lacks anything then. A
-trial that resolves an inconclusive setting (`tuner.search.runner.resolve`) goes on while the
-interval of a loss contains its limit, up to `max_samples`.
+in both speed and loss: neither the front nor the best of each combination can contain it. A trial
+that resolves an inconclusive setting (`tuner.search.runner.resolve`) goes on while the interval of
+a figure contains its limit, up to `max_samples`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -44,8 +44,8 @@ class StoppingRule:
     limits: Limits
     samples: int | None = None  # prompts of every setting; all that are offered when None
     rivals: Sequence[Result] = ()
-    races: bool = False  # stop early
-    alike: bool = False  # treat every setting alike, whether it matters or not
+    stops_early: bool = False
+    uniform: bool = False  # time every setting equally, whether it may be on the front or not
     resolves: bool = False  # take more prompts while the verdict is inconclusive
     setting: Setting = field(default_factory=Setting)
     tried: int = 1  # trials of the study, this one included
@@ -58,26 +58,26 @@ class StoppingRule:
         if self.samples is None:
             return Answer.GO_ON
         if measured.prompts < self.samples:
-            looks = self.races and due(before, measured.prompts, self.samples)
-            return self._early(measured) if looks else Answer.GO_ON
-        matters = not self.alike and self._matters(measured)
+            look = self.stops_early and due(before, measured.prompts, self.samples)
+            return self._early(measured) if look else Answer.GO_ON
+        matters = not self.uniform and self._matters(measured)
         if not matters or self.limits.surely_missed(measured.score_loss, measured.fidelity):
             return Answer.ENOUGH
         conclusive = not self.resolves or self.surely_kept(measured)
         return Answer.ENOUGH if conclusive and measured.timed else Answer.GO_ON
 
     def ahead(self, measured: Figures) -> Result | None:
-        """A rival that the trial is certain to be behind, whatever its other prompts will say.
+        """A rival that the trial is certain to be behind, whatever its other prompts show.
 
         The rival is certainly feasible, of the same combination, faster than the upper end of the
         trial's speedup, and loses no more than the lower end of its loss.
         """
-        least = self._whole(measured.score_loss, measured, BEHIND).low
+        lowest_loss = self._whole(measured.score_loss, measured, BEHIND).low
         for rival in self.rivals:
             if (
                 rival.setting.combination == self.setting.combination
                 and rival.speedup.value >= measured.speedup.high
-                and rival.score_loss.value <= least
+                and rival.score_loss.value <= lowest_loss
                 and self._surely_feasible(rival)
             ):
                 return rival
@@ -89,24 +89,25 @@ class StoppingRule:
         return Answer.GO_ON if self.ahead(measured) is None else Answer.BEATEN
 
     def _hopeless(self, measured: Figures) -> bool:
-        """Whether it is certain to miss a limit, whatever its other prompts will say."""
+        """Whether it is certain to miss a limit, whatever its other prompts show."""
         certainty = certain_to_miss(1 + len(self.limits.others))
         fidelity = {
-            name: self._whole(one, measured, certainty) for name, one in measured.fidelity.items()
+            name: self._whole(figure, measured, certainty)
+            for name, figure in measured.fidelity.items()
         }
         return self.limits.surely_missed(
             self._whole(measured.score_loss, measured, certainty), fidelity
         )
 
     def _whole(self, figure: Estimate, measured: Figures, certainty: float) -> Estimate:
-        """What a figure can be over all the prompts that every setting has."""
+        """The interval of a figure over all the prompts that a trial has without early stopping."""
         return whole(figure, measured.prompts, self.samples or measured.prompts, certainty)
 
     def surely_kept(self, measured: Figures) -> bool:
         """Whether every limit is met for certain.
 
-        The fastest of many may seem feasible by luck, and must be more certain: of n settings that
-        were tried, the one error in 40 is shared by all (Bonferroni).
+        The fastest of many may seem feasible by luck, and must be more certain: the error rate of 1
+        in 40 is divided by the number of settings that were tried (Bonferroni).
         """
         fastest = not any(
             rival.speedup.value >= measured.speedup.value
@@ -115,7 +116,8 @@ class StoppingRule:
         )
         certainty = 1 - (1 - CONFIDENCE) / 2 / (self.tried if fastest else 1)
         fidelity = {
-            name: surer(one, measured.prompts, certainty) for name, one in measured.fidelity.items()
+            name: surer(figure, measured.prompts, certainty)
+            for name, figure in measured.fidelity.items()
         }
         return self.limits.surely_kept(
             surer(measured.score_loss, measured.prompts, certainty), fidelity
@@ -126,9 +128,9 @@ class StoppingRule:
         return kept and rival.feasible(self.limits)
 
     def _matters(self, measured: Figures) -> bool:
-        """Whether it would be on the front if it were feasible, as the best setting would.
+        """Whether it would be on the front if it were feasible.
 
-        The baseline is on the front too: a setting that is no faster does not matter.
+        The baseline is on the front too, so that a setting must be faster than that.
         """
         return measured.speedup.value > 1 and not any(
             rival.speedup.value >= measured.speedup.value
@@ -146,7 +148,7 @@ def measure_until_stopped(
 ) -> tuple[Any, Answer]:
     """The first `Measurement` after which the rule ends the trial, or the last one; the answer.
 
-    `on_batch` is called with each one.
+    `on_batch` is called with each `Measurement`.
     """
     before = 0
     for measured in measurements:

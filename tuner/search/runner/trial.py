@@ -1,7 +1,7 @@
 """One trial: its setting is suggested, measured or copied, and recorded.
 
-A crash, an out-of-memory or an interruption loses at most the trial at work, and its attributes say
-why.
+A crash, a lack of memory or an interruption costs at most the running trial, whose attributes
+record the reason.
 """
 
 import traceback
@@ -27,7 +27,7 @@ from tuner.study.recording import record_trial
 from tuner.study.results import read_result
 from tuner.study.schema import BEHIND, SAME_AS, SETTING
 
-LOST = "marked as failed by another run while this one was suspended; its figures are not kept"
+LOST = "marked as failed by another run while this process was suspended; figures discarded"
 OWN = (WORKER, RESOLVES, QUEUED, "tries")  # attributes that a copy does not take over
 
 
@@ -46,18 +46,18 @@ class TrialRunner:
     limits: Limits
     observer: Observer
     suggest: Callable[[optuna.Trial], Setting]
-    measured_before: Callable[[Setting], FrozenTrial | None]  # a trial whose figures hold
+    measured_before: Callable[[Setting], FrozenTrial | None]  # a trial whose figures can be used
     rule: Callable[[Setting, bool], StoppingRule]  # for a setting, and whether it is resolved
     measure: Measure
 
     def run(self, trial: optuna.Trial) -> FrozenTrial | None:
         """Run a trial and store how it ended.
 
-        Returns None where another run had marked it as failed meanwhile; the observer is told.
-        Errors other than the trial's own are raised.
+        Returns None if another run had marked it as failed meanwhile; the observer is notified.
+        Errors that are not of this trial are raised.
         """
         try:
-            ended = self._ended(trial)
+            ended = self._run_to_end(trial)
         except UpdateFinishedTrialError:
             ended = None
         finally:
@@ -66,7 +66,8 @@ class TrialRunner:
             self.observer.trial_ended(trial.number, "FAIL", None, LOST)
         return ended
 
-    def _ended(self, trial: optuna.Trial) -> FrozenTrial | None:
+    def _run_to_end(self, trial: optuna.Trial) -> FrozenTrial | None:
+        """Run a trial and store its end; None if another run had ended it."""
         values, state = None, TrialState.FAIL
         try:
             values = self._values(trial)
@@ -79,12 +80,12 @@ class TrialRunner:
             with suppress(UpdateFinishedTrialError):
                 self.study.tell(trial, state=state, skip_if_finished=True)
             raise
-        # Where another run has ended the trial, Optuna skips this and the trial is still ours.
+        # If another run has ended the trial, Optuna stores nothing, and the log reports it as lost.
         ended = self.study.tell(trial, values, state, skip_if_finished=True)
         return None if log_of(self.study).is_lost(trial) else ended
 
     def _values(self, trial: optuna.Trial) -> tuple[float, float]:
-        """Speedup and score loss."""
+        """Run a trial; returns its speedup and score loss."""
         setting = self.suggest(trial)
         trial.set_user_attr(SETTING, setting.params)
         trial.set_user_attr("combination", setting.combination)
@@ -108,7 +109,7 @@ class TrialRunner:
         return float(stored["speedup"]), float(stored["score_loss"])
 
     def _fill_in(self, trial: optuna.Trial, setting: Setting) -> FrozenTrial | None:
-        """Copy the figures of an earlier trial, which is returned, or measure.
+        """Copy the figures of an earlier trial, which is returned, or measure the setting.
 
         Raises `optuna.TrialPruned` for a trial that was stopped early.
         """
@@ -123,7 +124,7 @@ class TrialRunner:
         measured, answer = measure_until_stopped(
             self.measure(setting, trial.number),
             rule,
-            lambda block: self.observer.trial_went_on(trial.number, block),
+            lambda measured: self.observer.trial_went_on(trial.number, measured),
         )
         record_trial(trial, measured, self.limits)
         ahead = rule.ahead(measured) if answer is Answer.BEATEN else None

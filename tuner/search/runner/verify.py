@@ -1,10 +1,10 @@
 """Verification: the winner is measured again, on prompts that the search never used.
 
 The best of many noisy results is, on average, not as good as it looks. So before a result is
-exported it is measured once more; one that does not hold is passed over for the next.
+exported it is measured once more; if it does not hold, the next one is verified.
 
-So is a result whose speed was measured on another machine or with other versions, whatever it was
-there: what is exported, and what a target is decided by, was timed here and now.
+A result whose speed was measured on another machine or with other package versions is verified in
+the same way: exports and targets use speedups under the current latency key only.
 """
 
 from collections.abc import Callable, Container, Iterator
@@ -25,8 +25,8 @@ from tuner.study.results import Result, read_results
 from tuner.study.verifications import Failure
 
 MOVED = (
-    "the machine or its versions have changed: stored results that may be the answer are measured "
-    "again here, fastest first"
+    "the machine or its package versions have changed: stored results that may be the best are "
+    "re-measured here, fastest first"
 )
 TRIES = 2  # of a verification that fails
 
@@ -42,10 +42,10 @@ def verify(
     deadline: Deadline | None = None,
     notice: Callable[[str], None] = lambda _: None,
 ) -> Result | None:
-    """The fastest result that meets the goal and still does on new prompts; None if there is none.
+    """The fastest result that meets the goal on new prompts too; None if there is none.
 
     It is measured on `samples` prompts, or more while the verdict is inconclusive. Verifications
-    are stored with the study, so that nothing is measured twice on one machine.
+    are stored with the study, so that no result is verified twice on one machine.
 
     Args:
         study: the results to choose from.
@@ -60,15 +60,15 @@ def verify(
         notice: prints a line.
     """
     failed = set() if failed is None else failed
-    begun, moved = 0, False
+    begun, notified = 0, False
     while True:
-        candidate = goal.candidate([_retriable(one, failed) for one in read_results(study)])
+        candidate = goal.candidate([_retriable(result, failed) for result in read_results(study)])
         if candidate is None or candidate.verified_now:
             return candidate
         if begun and deadline is not None and deadline.passed:
             return None
-        if not candidate.current and not moved:
-            moved = True
+        if not candidate.current and not notified:
+            notified = True
             notice(MOVED)
         begun += 1
         rule = StoppingRule(limits=goal.limits, samples=samples, resolves=True)
@@ -76,7 +76,7 @@ def verify(
         if isinstance(verification, Failure):
             failed.add(candidate.setting)
         store_verification(study, candidate.trial, verification, goal.limits)
-        on_verified(next(one for one in read_results(study) if one.trial == candidate.trial))
+        on_verified(next(r for r in read_results(study) if r.trial == candidate.trial))
 
 
 def _retriable(result: Result, failed: Container[Setting]) -> Result:

@@ -128,7 +128,7 @@ class DistinctGrid(Grid):
         return self._next[1]
 
     def _first_new(self, position: int) -> Place | None:
-        assert self._cursor is not None, "`cursor` is called first"
+        assert self._cursor is not None, "call `cursor` before `find`"
         for place in range(position, self.points.count):
             point = self.order[place]
             setting = self._space.setting(self.points[point])
