@@ -17,7 +17,9 @@ COMPONENTS = [(kind, name) for kind in KINDS for name in registry.components(kin
 def test_each_file_is_one_component_named_as_the_file(kind: Kind) -> None:
     folder = import_module(f"tuner.{kind}")
     files = [
-        one.name for one in pkgutil.iter_modules(folder.__path__) if not one.name.startswith("_")
+        module.name
+        for module in pkgutil.iter_modules(folder.__path__)
+        if not module.name.startswith("_")
     ]
     found = registry.components(kind)
     assert sorted(registry.plain(name) for name in found) == sorted(files)

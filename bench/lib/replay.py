@@ -104,7 +104,7 @@ class TableSearch:
     def raced(self, row: int) -> bool:
         """A trial that may be stopped early, without rivals; whether it was."""
         setting = self.truth.table.settings[row]
-        rule = StoppingRule(limits=LIMITS, samples=PROMPTS, races=True, setting=setting)
+        rule = StoppingRule(limits=LIMITS, samples=PROMPTS, stops_early=True, setting=setting)
         _, answer = measure_until_stopped(self.measure(setting, 0), rule)
         return answer.stops
 

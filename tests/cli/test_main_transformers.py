@@ -40,7 +40,7 @@ def folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setitem(known, name, changed)
     # Random weights draw what matches no caption; from a score under zero no loss can be told.
     score = ClipScore.score
-    monkeypatch.setattr(ClipScore, "score", lambda *given: [100 + one for one in score(*given)])
+    monkeypatch.setattr(ClipScore, "score", lambda *given: [100 + value for value in score(*given)])
     with timed_by_work():  # or the best would be another one each time
         yield tmp_path
 

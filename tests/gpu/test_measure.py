@@ -69,8 +69,10 @@ def test_pictures_do_not_depend_on_the_batch_size(
     # Half precision rounds otherwise in other shapes, so that a token is merged into another one.
     made = exact if "tome" in chosen.params else half
     whole, parts = (
-        torch.cat([pictures(one, chosen, numbers) for numbers in one.batches()]).float()
-        for one in (made, replace(made, batch_size=size))
+        torch.cat(
+            [pictures(evaluation, chosen, numbers) for numbers in evaluation.batches()]
+        ).float()
+        for evaluation in (made, replace(made, batch_size=size))
     )
     apart = (whole[0] - whole[1]).abs().mean()
     off = (whole - parts).abs().mean(dim=(1, 2, 3))
@@ -103,7 +105,7 @@ def test_a_setting_that_leaves_most_of_the_work_out_is_faster_for_sure() -> None
 
 
 def test_peak_memory_is_that_of_the_gpu_and_grows_with_the_batch() -> None:
-    weights = sum(one.nbytes for one in full("SD1.5").unet.parameters()) / 2**30
+    weights = sum(parameter.nbytes for parameter in full("SD1.5").unet.parameters()) / 2**30
     peaks = []
     for size in (1, 2):
         store = InMemoryStore()

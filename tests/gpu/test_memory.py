@@ -86,11 +86,13 @@ def test_a_study_goes_on_after_a_trial_that_did_not_fit(tmp_path: Path) -> None:
     evaluation = session.evaluation(asked)
     outcome = session.run(asked, watch)
     trials = finished(tmp_path)
-    assert [one.state for one in trials] == [TrialState.FAIL, *[TrialState.COMPLETE] * 2]
+    assert [trial.state for trial in trials] == [TrialState.FAIL, *[TrialState.COMPLETE] * 2]
     reason = trials[0].user_attrs["reason"]
     assert reason == "out of memory; a smaller batch_size needs less"
     again = [
-        one for one in trials[1:] if one.user_attrs["setting"] == trials[0].user_attrs["setting"]
+        trial
+        for trial in trials[1:]
+        if trial.user_attrs["setting"] == trials[0].user_attrs["setting"]
     ]
     assert len(again) == 1
     assert max(watch.used[1:]) < watch.used[0] + A_LITTLE

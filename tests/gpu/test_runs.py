@@ -30,9 +30,9 @@ def test_the_miniature_is_tuned_and_exported(
     asked = ["--search-targets", "deepcache,tome,tgate", "--device", "cuda", "--trials", "6"]
     assert cli.main([*FLAGS, *asked, "--pictures", "none"]) == 0
     assert cli.main(["export", "-o", "found.json"]) == 0
-    measured = [one for one in finished(tmp_path) if one.state == TrialState.COMPLETE]
+    measured = [trial for trial in finished(tmp_path) if trial.state == TrialState.COMPLETE]
     assert len(measured) >= 4
-    assert all(one.user_attrs["memory_gib"] > 0.01 for one in measured)
+    assert all(trial.user_attrs["memory_gib"] > 0.01 for trial in measured)
     parts = Storage(f"sqlite:///{tmp_path / 'tuner.db'}").study(TRIPLE).user_attrs["baseline_parts"]
     assert parts["device"] == torch.cuda.get_device_name(DEVICE) == of_the_driver("name")
     assert parts["driver"] == of_the_driver("driver_version")

@@ -135,7 +135,7 @@ class Bench:
             first=first,
             observer=watch or Observer(),
         ).run()
-        return [one for one in self.study.trials if one.state.is_finished()]
+        return [trial for trial in self.study.trials if trial.state.is_finished()]
 
 
 def setting_of(trial: optuna.trial.FrozenTrial) -> Setting:

@@ -51,7 +51,7 @@ def trials(folder: Path, name: str = TRIPLE) -> list[optuna.trial.FrozenTrial]:
 
 
 def finished(folder: Path, name: str = TRIPLE) -> list[optuna.trial.FrozenTrial]:
-    return [one for one in trials(folder, name) if one.state.is_finished()]
+    return [trial for trial in trials(folder, name) if trial.state.is_finished()]
 
 
 def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:

@@ -24,11 +24,11 @@ def test_a_run_ends_with_a_front_pictures_and_a_database(
     assert len(finished(tmp_path)) == 3
     kinds = [kind for kind, _, _ in baselines(tmp_path)]
     assert sorted(kinds) == ["latency", "scores", "scores"]  # for searching and for verifying
-    assert {one.name for one in tmp_path.iterdir()} - {"tuner.db-wal", "tuner.db-shm"} == {
+    assert {file.name for file in tmp_path.iterdir()} - {"tuner.db-wal", "tuner.db-shm"} == {
         "tuner.db",
         "pictures",
     }
-    pictures = {one.name for one in (tmp_path / "pictures" / "miniature_DDIM_4").iterdir()}
+    pictures = {file.name for file in (tmp_path / "pictures" / "miniature_DDIM_4").iterdir()}
     assert {"baseline.png", "front.png", "trial-0000.png"} <= pictures
     assert main(["show"]) == 0
     assert f"{TRIPLE}: Pareto front" in capsys.readouterr().out
@@ -39,12 +39,12 @@ def test_a_run_ends_with_a_front_pictures_and_a_database(
 def test_the_same_command_again_measures_nothing_more(
     folder: Path, calls: list[range], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = [(one.number, one.values, one.user_attrs) for one in finished(folder)]
+    before = [(trial.number, trial.values, trial.user_attrs) for trial in finished(folder)]
     assert len(before) == 3
     kept = baselines(folder)
     assert main([*FLAGS, "--trials", "3", "--pictures", "none"]) == 0
     assert calls == []
-    assert [(one.number, one.values, one.user_attrs) for one in finished(folder)] == before
+    assert [(trial.number, trial.values, trial.user_attrs) for trial in finished(folder)] == before
     assert baselines(folder) == kept
     assert not Path("pictures").exists()
     assert "Pareto front" in capsys.readouterr().out
@@ -57,7 +57,7 @@ def test_more_trials_continue_without_the_baseline(folder: Path, session: Sessio
     assert watch.began == 2
     after = finished(folder)
     assert len(after) == 5
-    assert [one.number for one in after[:3]] == [one.number for one in before]
+    assert [trial.number for trial in after[:3]] == [trial.number for trial in before]
     assert baselines(folder) == kept
 
 
@@ -73,7 +73,9 @@ def test_another_baseline_of_a_study_is_told_with_what_changed(
         about = Storage(f"sqlite:///{folder / 'tuner.db'}").study(TRIPLE).user_attrs
         # What was verified on another machine was measured again on this one.
         assert about["baseline"]["latency_key"] in {
-            one["latency_key"] for looks in about["verified"].values() for one in looks
+            verification["latency_key"]
+            for looks in about["verified"].values()
+            for verification in looks
         }
     again = (
         "the machine or its versions are others than before: stored results that may be the answer "
@@ -104,7 +106,7 @@ def test_a_new_study_learns_from_a_related_one_and_says_so(
     evaluation = session.evaluation(spec(tmp_path))
     timed = storage.get("timed steps", key_of(evaluation.latency_parts))
     assert timed is not None and len(timed) > 1
-    assert {len(one["steps"]) for one in timed.values()} == {4}
+    assert {len(setting["steps"]) for setting in timed.values()} == {4}
     baseline = timed["baseline"]  # beside whose steps the others were timed
     assert sum(baseline["steps"]) + baseline["rest"] == pytest.approx(1)
     assert run("UniPC", 1, sampler="random") == []

@@ -60,10 +60,10 @@ def test_broken_pictures_fail_with_their_reason_and_are_not_tried_again(
     watch = Sabotage(session.evaluation(asked).pipeline.unet, "tome 0.5/1", crash=False)
     session.run(asked, watch)
     found = finished(tmp_path)
-    assert [one.state for one in found[:2]] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert [trial.state for trial in found[:2]] == [TrialState.FAIL, TrialState.COMPLETE]
     assert "not numbers" in found[0].user_attrs["reason"]
-    broken = [one for one in trials(tmp_path) if one.params.get("tome.ratio") == 0.5]
-    assert [one.state for one in broken if one.user_attrs.get("tries")] == []
+    broken = [trial for trial in trials(tmp_path) if trial.params.get("tome.ratio") == 0.5]
+    assert [trial.state for trial in broken if trial.user_attrs.get("tries")] == []
     assert not trials(tmp_path)[3:]
     assert watch.ended[0][1] == "FAIL"
 
@@ -76,12 +76,12 @@ def test_a_crashing_trial_is_tried_twice_more_and_the_study_goes_on(
     session.run(asked, watch)
     found = finished(tmp_path)
     assert len(found) == 5
-    failed = [one for one in found if one.state == TrialState.FAIL]
-    assert [one.user_attrs["setting"] for one in failed] == [
+    failed = [trial for trial in found if trial.state == TrialState.FAIL]
+    assert [trial.user_attrs["setting"] for trial in failed] == [
         {"tome": {"ratio": 0.5, "max_downsample": 1}}
     ] * 3
-    assert all("an illegal access" in one.user_attrs["reason"] for one in failed)
-    assert all("RuntimeError" in one.user_attrs["traceback"] for one in failed)
+    assert all("an illegal access" in trial.user_attrs["reason"] for trial in failed)
+    assert all("RuntimeError" in trial.user_attrs["traceback"] for trial in failed)
 
 
 def test_a_crashs_reason_is_printed_as_it_is_beside_its_setting(
@@ -116,7 +116,7 @@ def timed_where_one_fails(error: BaseException, folder: Path) -> list[Setting]:
 
     evaluation: Any = SimpleNamespace(latency_parts={"device": "cpu"}, timed_steps=time)
     storage = Storage(f"sqlite:///{folder / 'tuner.db'}")
-    return [one.setting for one in timed_steps([FAILS, PASSES], evaluation, storage)]
+    return [timed.setting for timed in timed_steps([FAILS, PASSES], evaluation, storage)]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyError("cache"), TrialError("memory")])

@@ -17,7 +17,7 @@ from tuner.storage.database import Storage
 def test_a_changed_limit_judges_stored_trials_without_measuring(
     folder: Path, session: Session, calls: list[range]
 ) -> None:
-    losses = sorted(one.values[1] for one in finished(folder) if one.values)
+    losses = sorted(trial.values[1] for trial in finished(folder) if trial.values)
     limit = min(0.98, max(0.0001, losses[-1]))  # the worst one is not under it
     before, watch = finished(folder), Count()
     outcome = session.run(spec(folder, req_score_loss=limit), watch)
@@ -25,10 +25,10 @@ def test_a_changed_limit_judges_stored_trials_without_measuring(
     # At most another winner is measured again: a warm-up and two batches, one of them by turns
     # with the baseline, which has a warm-up of its own.
     assert len(calls) in (0, 5)
-    assert [one.values for one in finished(folder)] == [one.values for one in before]
+    assert [trial.values for trial in finished(folder)] == [trial.values for trial in before]
     for one in finished(folder):
         assert (one.constraints["0"] <= 0) == (one.values[1] < limit)
-    assert all(one.score_loss.value < limit for one in [outcome.best] if one is not None)
+    assert all(result.score_loss.value < limit for result in [outcome.best] if result is not None)
     request = Storage(f"sqlite:///{folder / 'tuner.db'}").study(TRIPLE).user_attrs["request"]
     assert request["req_score_loss"] == limit
 
@@ -50,7 +50,9 @@ def test_limits_beside_the_score_are_kept_shown_exported_and_judged_anew(
     assert re.search(r"verification on .* psnr \d+\.?\d*, ssim 0\.\d+", printed)
     assert "the baseline's 4 pictures" in printed
     kept = baselines(tmp_path)
-    found = {one.number: one.user_attrs["fidelity"]["ssim"]["value"] for one in finished(tmp_path)}
+    found = {
+        trial.number: trial.user_attrs["fidelity"]["ssim"]["value"] for trial in finished(tmp_path)
+    }
     calls.clear()
     best = max(found.values())
     assert main([*command, "--limit", f"ssim={best}", "--metrics", "psnr"]) == 1  # strictly over
@@ -73,7 +75,7 @@ def test_limits_beside_the_score_are_kept_shown_exported_and_judged_anew(
     for point in entry["pareto"]:
         assert point["fidelity"]["ssim"]["value"] == found[point["trial"]]
     verified = [point["verified"] for point in entry["pareto"] if point["verified"]]
-    assert all(set(one["fidelity"]) == {"psnr", "ssim"} for one in verified)
+    assert all(set(verification["fidelity"]) == {"psnr", "ssim"} for verification in verified)
 
 
 def test_a_target_stops_at_the_first_trial_that_meets_it(tmp_path: Path, session: Session) -> None:
@@ -81,8 +83,8 @@ def test_a_target_stops_at_the_first_trial_that_meets_it(tmp_path: Path, session
     assert outcome.best is not None
     found = finished(tmp_path)
     assert len(found) < 9
-    assert not any(one.values and Setting.of(one.user_attrs["setting"]).accelerators
-                   for one in found[:-1])  # fmt: skip
+    assert not any(trial.values and Setting.of(trial.user_attrs["setting"]).accelerators
+                   for trial in found[:-1])  # fmt: skip
 
 
 def test_a_target_that_did_not_hold_is_searched_on_until_the_time_is_up(
@@ -101,7 +103,7 @@ def test_an_unreachable_target_is_exit_code_1_and_names_the_closest(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fastest = max(
-        (one for one in finished(folder) if one.values and one.user_attrs["setting"]),
+        (trial for trial in finished(folder) if trial.values and trial.user_attrs["setting"]),
         key=lambda one: one.values[0],
     )
     command = [*FLAGS, "--trials", "3", "--req-speedup", "1000", "--pictures", "none"]

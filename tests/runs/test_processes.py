@@ -33,22 +33,22 @@ def test_a_killed_run_continues_and_tries_its_dead_trial_again(
     kept = baselines(folder)
     assert cut_off(signal.SIGKILL, 1, "--trials", "50") == -signal.SIGKILL
     left = trials(folder)
-    dead = [one for one in left if one.state == TrialState.RUNNING]
+    dead = [trial for trial in left if trial.state == TrialState.RUNNING]
     assert len(dead) == 1
-    done = len([one for one in left if one.state.is_finished()])
+    done = len([trial for trial in left if trial.state.is_finished()])
     assert done == 4
     # What was cut off is tried again after those that are queued already.
-    more = 1 + len([one for one in left if one.state == TrialState.WAITING])
+    more = 1 + len([trial for trial in left if trial.state == TrialState.WAITING])
     session.run(spec(folder, trials=done + more))
     after = trials(folder)
     assert after[dead[0].number].state == TrialState.FAIL
     assert "process ended" in after[dead[0].number].user_attrs["reason"]
-    assert not [one for one in after if one.state == TrialState.RUNNING]
-    again = [one for one in after[dead[0].number + 1 :] if one.params == dead[0].params]
-    assert [one.state for one in again] == [TrialState.COMPLETE]
+    assert not [trial for trial in after if trial.state == TrialState.RUNNING]
+    again = [trial for trial in after[dead[0].number + 1 :] if trial.params == dead[0].params]
+    assert [trial.state for trial in again] == [TrialState.COMPLETE]
     assert len(finished(folder)) == 1 + done + more  # what was cut off counts for nothing
     assert baselines(folder) == kept
-    assert [one.values for one in after[:3]] == [one.values for one in left[:3]]
+    assert [trial.values for trial in after[:3]] == [trial.values for trial in left[:3]]
 
 
 def test_a_run_waits_for_another_on_the_same_device(folder: Path) -> None:
@@ -74,8 +74,8 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, session: Se
     assert process.returncode == 130, printed + errors
     assert re.fullmatch(r"tuner: interrupted; run the same command again to continue\n", errors)
     left = trials(folder)
-    assert not [one for one in left if one.state == TrialState.RUNNING]
-    done = len([one for one in left if one.state.is_finished()])
+    assert not [trial for trial in left if trial.state == TrialState.RUNNING]
+    done = len([trial for trial in left if trial.state.is_finished()])
     session.run(spec(folder, trials=done))  # of which one was cut off
     assert len(finished(folder)) == done + 1
     assert baselines(folder) == kept
@@ -105,6 +105,6 @@ def test_a_point_that_stands_still_on_another_host_is_measured_once(
     assert process.returncode == 0, printed + errors
     assert re.findall(r"trial +\d+ .*?: (.*)", printed) == [LOST]
     found = trials(folder, f"{TRIPLE} grid")
-    assert [one.state for one in found].count(TrialState.FAIL) == 1
-    complete = [one for one in found if one.state == TrialState.COMPLETE]
-    assert sorted(one.system_attrs[POINT] for one in complete) == [0, 1]
+    assert [trial.state for trial in found].count(TrialState.FAIL) == 1
+    complete = [trial for trial in found if trial.state == TrialState.COMPLETE]
+    assert sorted(trial.system_attrs[POINT] for trial in complete) == [0, 1]

@@ -50,13 +50,13 @@ def test_a_killed_replay_goes_on_with_no_point_lost_or_run_twice(
         assert cut_off(sign, 1, *command) == code
     assert main([*FLAGS, *command, "--pictures", "none"]) == 0
     found = trials(folder, study)
-    complete = [one for one in found if one.state == TrialState.COMPLETE]
+    complete = [trial for trial in found if trial.state == TrialState.COMPLETE]
     assert len(complete) == points
-    assert len({one.system_attrs[POINT] for one in complete}) == points
-    assert len({str(one.params) for one in complete}) == points
-    failed = [one for one in found if one.state == TrialState.FAIL]
+    assert len({trial.system_attrs[POINT] for trial in complete}) == points
+    assert len({str(trial.params) for trial in complete}) == points
+    failed = [trial for trial in found if trial.state == TrialState.FAIL]
     assert len(failed) == len(found) - points == 3
-    assert {one.user_attrs["reason"] for one in failed} == {
+    assert {trial.user_attrs["reason"] for trial in failed} == {
         "interrupted",
         "its process ended before the trial did",
     }
@@ -76,7 +76,7 @@ def test_a_replay_has_a_study_of_its_own_for_each_product(folder: Path, session:
     assert run(distinct=True).began == 2
     assert run(sampler="walk", req_score_loss=0.0001).began >= 1
     assert run(sampler="walk", req_score_loss=0.99).began >= 1
-    assert [re.sub("[0-9a-f]{6}$", "…", one) for one in names(folder)[2:]] == [
+    assert [re.sub("[0-9a-f]{6}$", "…", name) for name in names(folder)[2:]] == [
         f"{TRIPLE} grid product=deepcache …",
         f"{TRIPLE} grid product=distinct deepcache …",
         f"{TRIPLE} walk",
@@ -109,7 +109,7 @@ def test_a_replay_is_shown_and_exported_like_a_search(
         'sampler = "grid"\nsearch_targets = "deepcache"\n'
         "[knobs.deepcache]\ncache_interval = [2, 3]\ncache_branch_id = [0]\n"
     )
-    flags = [one for one in FLAGS if one not in ("--sampler", "random")]
+    flags = [flag for flag in FLAGS if flag not in ("--sampler", "random")]
     assert main([*flags, str(study), "--pictures", "none"]) == 0
     printed = capsys.readouterr().out
     assert f"{TRIPLE}: score loss under 99%; all points" in printed

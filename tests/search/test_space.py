@@ -172,7 +172,7 @@ def test_settings_of_narrowed_knobs_are_compared_by_what_they_compute(tmp_path: 
     problem = Bench(tmp_path, steps=20, search_targets=("deepcache", "tgate"), knobs=NARROW).problem
     space = problem.space
     candidates = Candidates(space, problem.canonical).settings
-    not_offered = [one for one in candidates if space.equivalent(one) != one]
+    not_offered = [setting for setting in candidates if space.equivalent(setting) != setting]
     assert 0 < len(not_offered) < len(candidates)
     for one in candidates:
         assert space.holds(one)

@@ -59,7 +59,7 @@ def test_the_suffix_names_what_is_gone_and_tells_long_values_apart(tmp_path: Pat
 
 def test_a_study_has_the_two_directions_of_the_design(tmp_path: Path) -> None:
     study = Storage(address(tmp_path)).open_study("a/b/1", {"batch": 4})
-    assert [one.name for one in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     assert study.metric_names == ["speedup", "score loss"]
 
 
@@ -85,8 +85,8 @@ def test_many_workers_at_once_do_not_lock_the_database(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     study = Storage(address(tmp_path)).study("a/b/1")
-    assert [one.state for one in study.trials] == [TrialState.COMPLETE] * 24
-    assert sorted(one.number for one in study.trials) == list(range(24))
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 24
+    assert sorted(trial.number for trial in study.trials) == list(range(24))
 
 
 def test_no_connection_waits_for_the_disk_at_every_commit(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_file_of_another_program_is_left_byte_for_byte(table: str, tmp_path: P
     with pytest.raises(UsageError, match="belongs to another program"):
         Storage(address(tmp_path))
     assert path.read_bytes() == before
-    assert [one.name for one in tmp_path.iterdir()] == ["tuner.db"]
+    assert [file.name for file in tmp_path.iterdir()] == ["tuner.db"]
 
 
 def test_another_programs_optuna_studies_are_left_alone(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_only_trials_whose_process_is_gone_are_dead_at_once(
     numbers = {name: running(study, worker).number for name, worker in workers.items()}
     assert log_of(study).fail_dead_trials() == 4
     dead = {name for name, number in numbers.items() if study.trials[number].state.is_finished()}
-    assert dead == {one for one in workers if "gone" in one or "used again" in one}
+    assert dead == {name for name in workers if "gone" in name or "used again" in name}
     assert len(study.get_trials(states=(TrialState.WAITING,))) == 4
     assert log_of(study).fail_dead_trials() == 0
 
@@ -173,13 +173,13 @@ def test_a_trial_that_beats_or_ends_before_it_is_given_up_is_left_alone(
     trials = [study.ask() for _ in range(2)]
     now.now += GRACE_S + 1
     seen = log_of(study).running()
-    assert [one.is_dead for one in seen] == [True, True]
+    assert [trial.is_dead for trial in seen] == [True, True]
     storage.optuna.beat()
     study.tell(trials[1], (1.0, 0.0))
-    assert not any(Liveness(storage.optuna)._fail(study, one) for one in seen)
-    states = [one.state for one in study.trials]
+    assert not any(Liveness(storage.optuna)._fail(study, trial) for trial in seen)
+    states = [trial.state for trial in study.trials]
     assert states == [TrialState.RUNNING, TrialState.COMPLETE]
-    assert [one.user_attrs.keys() for one in study.trials] == [{WORKER}, {WORKER}]
+    assert [trial.user_attrs.keys() for trial in study.trials] == [{WORKER}, {WORKER}]
 
 
 def test_a_worker_cannot_end_a_trial_that_was_given_up(
@@ -195,7 +195,7 @@ def test_a_worker_cannot_end_a_trial_that_was_given_up(
         storage.optuna.check()
     with pytest.raises(UpdateFinishedTrialError):
         storage.optuna.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [1.0, 0.0])
-    states = [one.state for one in study.trials]
+    states = [trial.state for trial in study.trials]
     assert states == [TrialState.FAIL, TrialState.WAITING]
 
 

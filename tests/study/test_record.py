@@ -65,7 +65,7 @@ def test_no_member_of_the_front_is_dominated(results: list[Result], limits: Limi
 @given(found(), LIMITS)
 def test_every_other_result_is_dominated_or_a_repeat(results: list[Result], limits: Limits) -> None:
     front = pareto_front(results, limits)
-    members = {one.trial for one in front}
+    members = {result.trial for result in front}
     for one in results:
         if one.trial not in members:
             assert any(as_good(member, one) for member in front)
@@ -74,9 +74,9 @@ def test_every_other_result_is_dominated_or_a_repeat(results: list[Result], limi
 @given(found(), LIMITS)
 def test_the_front_is_sorted_and_repeats_nothing(results: list[Result], limits: Limits) -> None:
     front = pareto_front(results, limits)
-    figures = [(one.speedup.value, one.score_loss.value) for one in front]
+    figures = [(result.speedup.value, result.score_loss.value) for result in front]
     assert figures == sorted(set(figures))
-    assert len({one.setting for one in front}) == len(front)
+    assert len({result.setting for result in front}) == len(front)
 
 
 @given(found(), LIMITS, st.randoms())
@@ -93,12 +93,16 @@ def test_the_best_is_the_fastest_feasible_one_that_accelerates(
     results: list[Result], limits: Limits
 ) -> None:
     limit = limits.score_loss
-    may = [one for one in results if one.score_loss.value < limit and one.setting.accelerators]
+    may = [
+        result
+        for result in results
+        if result.score_loss.value < limit and result.setting.accelerators
+    ]
     best = fastest_feasible(results, limits)
     assert (best is None) == (not may)
     if best is not None:
         assert best in may
-        assert best.speedup.value == max(one.speedup.value for one in may)
+        assert best.speedup.value == max(result.speedup.value for result in may)
 
 
 @given(found(), LIMITS, st.sampled_from([None, 1.0, 2.0]), st.sampled_from([None, 0.5, 0.9]))
@@ -107,12 +111,12 @@ def test_a_goal_is_reached_when_every_part_of_it_holds(
 ) -> None:
     goal = Goal(limits=limits, speedup=speedup, latency_s=latency)
     meets = [
-        one
-        for one in results
-        if one.setting.accelerators
-        and one.score_loss.value < limits.score_loss
-        and one.speedup.value >= (speedup or 0)
-        and one.latency_s <= (latency or float("inf"))
+        result
+        for result in results
+        if result.setting.accelerators
+        and result.score_loss.value < limits.score_loss
+        and result.speedup.value >= (speedup or 0)
+        and result.latency_s <= (latency or float("inf"))
     ]
     assert (goal.reached(results) is not None) == bool(meets)
 
@@ -139,7 +143,9 @@ def test_constraints_hold_exactly_where_a_result_is_feasible(
 
 
 def with_figures(result: Result, **figures: float) -> Result:
-    fidelity = {name: Estimate(value=one, low=one, high=one) for name, one in figures.items()}
+    fidelity = {
+        name: Estimate(value=value, low=value, high=value) for name, value in figures.items()
+    }
     return replace(result, fidelity=fidelity)
 
 

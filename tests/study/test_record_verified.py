@@ -44,9 +44,9 @@ def stored(bench: Bench) -> dict[int, bool]:
     """Whether each trial that accelerates is feasible, by its constraints in the database."""
     study = Storage(bench.storage.url).study(bench.study.study_name)
     return {
-        one.number: all(excess <= 0 for excess in one.constraints.values())
-        for one in study.trials
-        if one.user_attrs["setting"]
+        trial.number: all(excess <= 0 for excess in trial.constraints.values())
+        for trial in study.trials
+        if trial.user_attrs["setting"]
     }
 
 
@@ -58,7 +58,7 @@ def test_constraints_of_an_overruled_trial_and_its_repeats_follow_the_verdict(
     assert len(stored(bench)) > 1 and all(stored(bench).values())
     overrule(bench, loss)
     assert not any(stored(bench).values())
-    accelerated = [one for one in bench.study.best_trials if one.user_attrs["setting"]]
+    accelerated = [trial for trial in bench.study.best_trials if trial.user_attrs["setting"]]
     assert accelerated == []  # in this process too, whose Optuna remembers finished trials
     again = searched(tmp_path, trials=8)  # what comes to the setting again
     assert len(stored(again)) > len(stored(bench)) - 1
@@ -87,7 +87,7 @@ def test_a_database_of_an_older_version_is_judged_when_its_search_goes_on(tmp_pa
 def row(bench: Bench) -> list[str]:
     """The cells of the setting's row."""
     limits = Goal.of(bench.spec).limits
-    found = [one for one in read_results(bench.study) if one.setting.accelerators][:1]
+    found = [result for result in read_results(bench.study) if result.setting.accelerators][:1]
     return [next(iter(column.cells)) for column in front_table(found, limits, "").columns]  # type: ignore[misc]
 
 

@@ -13,7 +13,7 @@ from bench.search.searches import frontier, old_order
 
 @pytest.fixture(scope="module")
 def truth() -> TruthTable:
-    wanted = next(one for one in PRODUCTS if one.file.stem == "deepcache-DDIM-20")
+    wanted = next(product for product in PRODUCTS if product.file.stem == "deepcache-DDIM-20")
     return TruthTable.of(replace(wanted, guidance=7.5))
 
 

@@ -119,7 +119,7 @@ def test_where_nothing_is_faster_than_the_baseline_it_finds_the_fastest() -> Non
     slow.cost[2 + slow.shape.branches + 2 :: 4] = 9.0  # a merge costs more than it saves
 
     def best_of(settings: list[Setting]) -> float:
-        return max(slow.speedup(one) for one in settings if slow.loss(one) < LIMIT)
+        return max(slow.speedup(setting) for setting in settings if slow.loss(setting) < LIMIT)
 
     best = best_of(slow.candidates.settings)
     assert best < 0.8
@@ -128,7 +128,7 @@ def test_where_nothing_is_faster_than_the_baseline_it_finds_the_fastest() -> Non
 
 def test_with_the_aim_front_it_spreads_over_the_speeds(world: World) -> None:
     def area(settings: list[Setting]) -> float:
-        losses = np.array([[world.loss(one)] for one in settings])
+        losses = np.array([[world.loss(setting)] for setting in settings])
         total, front = 0.0, []
         for one, loss in zip(settings, losses, strict=True):
             total += hypervolume_improvement(
@@ -176,5 +176,5 @@ def test_limits_of_extra_metrics_are_kept_as_well(world: World) -> None:
         return world.tell(trial, seen[-1])
 
     study.optimize(objective, n_trials=25)
-    late = [distance(one) for one in seen[-10:]]
+    late = [distance(setting) for setting in seen[-10:]]
     assert np.median(late) < 0.17

@@ -18,8 +18,8 @@ def test_a_warm_start_saves_trials(world: World) -> None:
         return next(n for n in range(1, 41) if world.best_of(seen[:n]) >= 0.99 * best)
 
     other = [
-        Observation(setting=one, loss=1.1 * world.loss(one), error=0.001)
-        for one in world.candidates.settings[::6]
+        Observation(setting=setting, loss=1.1 * world.loss(setting), error=0.001)
+        for setting in world.candidates.settings[::6]
     ]
     assert until_best(world.sampler(warm_start=other)) < until_best(world.sampler())
 
@@ -33,8 +33,8 @@ def test_a_source_studys_settings_are_placed_by_what_they_reuse_in_it(world: Wor
         Observation(setting=one, loss=world.loss(two), error=0.001, reused=world.reuse(two))
         for one, two in list(in_source.items())[::4]
     ]
-    misplaced = [replace(one, reused=None) for one in other]
-    truth = np.array([world.loss(one) for one in settings])
+    misplaced = [replace(observation, reused=None) for observation in other]
+    truth = np.array([world.loss(setting) for setting in settings])
 
     def error(related: list[Observation]) -> float:
         return float(np.abs(world.sampler(warm_start=related).expected(settings) - truth).mean())
@@ -50,16 +50,21 @@ def test_a_warm_start_includes_the_extra_metrics(world: World) -> None:
     bound = Bound(name="lpips", limit=0.15, above=False)
     other = [
         Observation(
-            setting=one,
-            loss=world.loss(one),
+            setting=setting,
+            loss=world.loss(setting),
             error=0.001,
-            others={"lpips": (distance(one), 0.001)},
+            others={"lpips": (distance(setting), 0.001)},
         )
-        for one in world.candidates.settings[::6]
+        for setting in world.candidates.settings[::6]
     ]
 
     def first(related: list[Observation]) -> float:
         (proposed,) = world.search(world.sampler(bounds=[bound], warm_start=related), 1)
         return world.speedup(proposed)
 
-    assert 1.4 < first(other) < 1.75 < first([replace(one, others={}) for one in other])
+    assert (
+        1.4
+        < first(other)
+        < 1.75
+        < first([replace(observation, others={}) for observation in other])
+    )

@@ -108,7 +108,7 @@ def test_settings_outside_of_this_space_are_left_out(tmp_path: Path) -> None:
     knobs = {"deepcache": {"cache_interval": (2, 3), "cache_branch_id": (0, 1, 2, 3)}}
     start = source(study(tmp_path, sched="DDIM", knobs=knobs))
     assert start is not None
-    assert [one.setting for one in start.observations] == within
+    assert [observation.setting for observation in start.observations] == within
     assert start.best in within
 
 
@@ -138,8 +138,8 @@ def test_settings_of_a_source_with_the_same_narrowed_knobs_are_within_the_space(
     target = study(tmp_path, sched="DDIM", steps=20, **changes)
     start = source(target)
     assert start is not None
-    offered = {target.problem.canonical(one) for one in everything}
-    assert {one.setting for one in start.observations} == offered
+    offered = {target.problem.canonical(observation) for observation in everything}
+    assert {observation.setting for observation in start.observations} == offered
     assert start.best in offered
 
 
@@ -176,17 +176,17 @@ def test_a_speedup_counts_where_a_step_is_the_same_work_on_the_same_device(
     searched(tmp_path, **changes)
     start = source(target)
     assert start is not None
-    assert {one.speedup is not None for one in start.observations} == {stands}
+    assert {observation.speedup is not None for observation in start.observations} == {stands}
 
 
 def test_its_fastest_setting_within_the_current_limits_is_tried_first(tmp_path: Path) -> None:
     other = searched(tmp_path, sched="UniPC", req_score_loss=0.9, sampler="frontier", trials=16)
     target = study(tmp_path, sched="DDIM", req_score_loss=0.01, limits={"ssim": 0.96})
     within = [
-        one
-        for one in other.measured
-        if measurement(one).score_loss.value < 0.01
-        and measurement(one).fidelity["ssim"].value > 0.96
+        setting
+        for setting in other.measured
+        if measurement(setting).score_loss.value < 0.01
+        and measurement(setting).fidelity["ssim"].value > 0.96
     ]
     start = source(target)
     assert start is not None
@@ -209,11 +209,11 @@ def test_a_stopped_trial_is_an_observation_and_never_tried_first(tmp_path: Path)
     other.measure = measure  # type: ignore[method-assign]
     trials = other.search(samples=32, races=True)
     stopped = {
-        Setting.of(one.user_attrs["setting"]) for one in trials if one.state.name == "PRUNED"
+        Setting.of(trial.user_attrs["setting"]) for trial in trials if trial.state.name == "PRUNED"
     }
     assert stopped
     start = source(study(tmp_path, sched="DDIM", req_score_loss=0.9))
     assert start is not None
-    assert stopped < {one.setting for one in start.observations}
+    assert stopped < {observation.setting for observation in start.observations}
     assert start.best is not None
     assert start.best not in stopped

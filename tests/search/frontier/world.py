@@ -73,8 +73,8 @@ class World:
         whole = self.seconds(Setting()).sum()
         some = [Setting(), *self.candidates.settings[:: max(1, len(self.candidates.settings) // 5)]]
         return [
-            TimedSteps(setting=one, steps=tuple(self.seconds(one) / whole), rest=0.0)
-            for one in some
+            TimedSteps(setting=setting, steps=tuple(self.seconds(setting) / whole), rest=0.0)
+            for setting in some
         ]
 
     def sampler(self, **arguments: Any) -> FrontierSampler:
@@ -101,7 +101,10 @@ class World:
         return seen
 
     def best_of(self, settings: list[Setting]) -> float:
-        return max((self.speedup(one) for one in settings if self.loss(one) < LIMIT), default=1.0)
+        return max(
+            (self.speedup(setting) for setting in settings if self.loss(setting) < LIMIT),
+            default=1.0,
+        )
 
 
 def create(sampler: optuna.samplers.BaseSampler) -> optuna.Study:

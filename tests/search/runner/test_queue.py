@@ -23,13 +23,13 @@ def test_what_is_queued_waits_for_a_run_that_has_its_accelerators(tmp_path: Path
     assert queued(wide) == len(known) - 1 > 3
     narrow = Bench(tmp_path, search_targets=("tome",), trials=1 + 6)
     narrow.search()
-    of_tome = [one for one in known if one.combination == "tome"]
+    of_tome = [setting for setting in known if setting.combination == "tome"]
     assert narrow.measured[: len(of_tome)] == of_tome
     assert queued(narrow) == len(known) - 1 - len(of_tome)
     assert log_of(narrow.study).waiting() == 0
     again = Bench(tmp_path, search_targets=("deepcache", "tome"), trials=7 + 3)
     again.search()
-    assert again.measured == [one for one in known[1:] if one not in of_tome][:3]
+    assert again.measured == [setting for setting in known[1:] if setting not in of_tome][:3]
 
 
 def test_what_was_passed_over_and_then_run_by_others_waits_no_more(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_what_was_measured_since_is_not_run_again_and_keeps_no_search_from_its_e
     ]
     enqueue(bench.study, bench.problem.space, [*both, *both])
     trials = bench.search()
-    assert [setting_of(one) for one in trials] == bench.measured == both
+    assert [setting_of(trial) for trial in trials] == bench.measured == both
     assert queued(bench) == 2
 
 

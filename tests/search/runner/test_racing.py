@@ -50,7 +50,7 @@ def test_a_trial_is_looked_at_seven_times_whatever_its_batches() -> None:
     for total in (16, 20, 32, 50, 128):
         for batch in range(1, 10):
             counts = [*range(batch, total, batch)]
-            looks = [one for one in counts if due(one - batch, one, total)]
+            looks = [count for count in counts if due(count - batch, count, total)]
             assert len(looks) == min(len(counts), PARTS - 1) or batch * PARTS > total
             assert len(looks) < PARTS
 
@@ -74,7 +74,7 @@ def test_more_certainty_is_asked_of_being_behind_than_of_missing_a_limit() -> No
 def test_the_more_prompts_are_known_the_nearer_are_the_bounds() -> None:
     estimate = Estimate(value=0.10, low=0.06, high=0.14)
     found = [whole(estimate, count, PROMPTS) for count in (8, 16, 31)]
-    below, above = [one.low for one in found], [one.high for one in found]
+    below, above = [interval.low for interval in found], [interval.high for interval in found]
     assert below == sorted(below)
     assert above == sorted(above, reverse=True)
     assert below[-1] < estimate.value < above[-1]

@@ -47,7 +47,7 @@ class Open(Bench):
     def settled(self) -> list[optuna.trial.FrozenTrial]:
         """Search, and the trials that settled something."""
         trials = self.search(samples=2, most=MOST, first=FIRST)
-        return [one for one in trials if RESOLVES in one.user_attrs]
+        return [trial for trial in trials if RESOLVES in trial.user_attrs]
 
 
 def test_an_open_verdict_of_the_front_is_settled_when_the_search_has_ended(tmp_path: Path) -> None:
@@ -62,7 +62,11 @@ def test_the_trial_with_the_most_prompts_counts(tmp_path: Path) -> None:
     bench = Open(tmp_path, truth=0.025)
     bench.settled()
     found = read_results(bench.study)
-    assert [(one.setting, one.prompts) for one in found] == [(SLOW, 2), (MIDDLE, 2), (FAST, MOST)]
+    assert [(result.setting, result.prompts) for result in found] == [
+        (SLOW, 2),
+        (MIDDLE, 2),
+        (FAST, MOST),
+    ]
     winner = fastest_feasible(found, bench.problem.limits)
     assert winner is not None and winner.setting == MIDDLE  # what it uncovers is sure already
 
@@ -107,7 +111,7 @@ def test_no_verdict_is_settled_after_the_time_is_up_and_the_next_run_does_it(
     assert bench.settled() == []
     assert bench.measured == FIRST
     after = Open(tmp_path, truth=0.015, timeout=3600.0)
-    assert [setting_of(one) for one in after.settled()] == [FAST]
+    assert [setting_of(trial) for trial in after.settled()] == [FAST]
 
 
 def test_a_target_is_verified_and_not_settled(tmp_path: Path) -> None:
@@ -119,7 +123,7 @@ def test_a_verdict_is_settled_whatever_else_is_queued(tmp_path: Path) -> None:
     bench.spec = replace(bench.spec, trials=2)
     trials = bench.search(samples=2, most=MOST, first=[FAST, SLOW, MIDDLE])
     assert bench.measured == [FAST, SLOW, FAST]
-    assert [one.state for one in bench.study.trials] == [
+    assert [trial.state for trial in bench.study.trials] == [
         TrialState.COMPLETE,
         TrialState.COMPLETE,
         TrialState.WAITING,

@@ -27,7 +27,7 @@ def test_every_sampler_searches_and_continues(name: str, tmp_path: Path) -> None
 def test_the_known_good_settings_come_first(tmp_path: Path) -> None:
     bench = Bench(tmp_path, trials=7)
     known = Space.of(bench.spec).known_good()
-    assert [setting_of(one) for one in bench.search()] == known[:7]
+    assert [setting_of(trial) for trial in bench.search()] == known[:7]
     assert bench.measured == known[:7]
 
 
@@ -58,11 +58,11 @@ def test_a_setting_that_comes_again_is_not_measured_again(tmp_path: Path) -> Non
     bench = Bench(tmp_path, search_targets=("deepcache",), knobs=knobs, trials=12)
     trials = bench.search()
     assert len(trials) == 12
-    assert sorted(str(one) for one in bench.measured) == ["baseline", "deepcache 3/0"]
+    assert sorted(str(setting) for setting in bench.measured) == ["baseline", "deepcache 3/0"]
     for one in trials:
         figures = measurement(setting_of(one))
         assert one.values == [figures.speedup.value, figures.score_loss.value]
-    repeated = [one for one in trials if "same_as" in one.user_attrs]
+    repeated = [trial for trial in trials if "same_as" in trial.user_attrs]
     assert len(repeated) == 10
     for one in repeated:
         earlier = trials[one.user_attrs["same_as"]]
@@ -75,9 +75,9 @@ def test_a_second_measurement_counts_for_every_trial_of_its_setting(tmp_path: Pa
     bench = Bench(tmp_path, search_targets=("deepcache",), knobs=knobs, trials=6)
     trials = bench.search()
     bench.study.set_user_attr("verified", {"0": refuted(trials[0].user_attrs)})
-    found = [one for one in read_results(bench.study) if one.setting.accelerators]
+    found = [result for result in read_results(bench.study) if result.setting.accelerators]
     assert len(found) > 1
-    assert not [one for one in found if one.feasible(Goal.of(bench.spec).limits)]
+    assert not [result for result in found if result.feasible(Goal.of(bench.spec).limits)]
 
 
 def test_a_continued_random_search_does_not_name_the_same_settings_again(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_infinite_intervals_and_per_prompt_scores_are_kept(tmp_path: Path) -> No
 def test_a_target_stops_at_the_first_trial_that_meets_it(tmp_path: Path) -> None:
     bench = Bench(tmp_path, req_speedup=1.5, req_score_loss=0.5, trials=20)
     trials = bench.search()
-    figures = [measurement(setting_of(one)).speedup.value for one in trials]
+    figures = [measurement(setting_of(trial)).speedup.value for trial in trials]
     assert figures[-1] >= 1.5
-    assert all(one < 1.5 for one in figures[:-1])
+    assert all(speedup < 1.5 for speedup in figures[:-1])
     again = Bench(tmp_path, req_speedup=1.5, req_score_loss=0.5, trials=20)
     again.search()
     assert again.measured == []
@@ -144,8 +144,8 @@ def test_a_changed_limit_judges_the_stored_trials_anew(tmp_path: Path) -> None:
     assert again.measured == []
     stored = Bench(tmp_path, req_score_loss=0.04).study.trials
     for trials in (stored, seen_at_once):  # in the database; and by the sampler of that run
-        losses = [one.values[1] for one in trials if one.values]
-        verdicts = [one.constraints["0"] <= 0 for one in trials if one.values]
+        losses = [trial.values[1] for trial in trials if trial.values]
+        verdicts = [trial.constraints["0"] <= 0 for trial in trials if trial.values]
         assert verdicts == [loss < 0.04 for loss in losses] != [loss < 0.02 for loss in losses]
 
 
@@ -172,7 +172,7 @@ def test_settings_that_are_the_same_computation_are_measured_once(tmp_path: Path
     half = Setting.of({"tome": {"ratio": 0.5, "max_downsample": 1}})
     bench.canonical = lambda setting: half if setting.accelerators else setting
     trials = bench.search()
-    assert {setting_of(one) for one in trials} <= {half, Setting()}
+    assert {setting_of(trial) for trial in trials} <= {half, Setting()}
     assert len(bench.measured) == len(set(bench.measured)) <= 2
 
 

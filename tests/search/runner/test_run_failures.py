@@ -22,7 +22,7 @@ def test_bad_pictures_fail_with_their_reason_and_are_not_tried_again(tmp_path: P
     bench.fails = lambda setting: BadPictureError("it is black") if setting == bad else None
     trials = bench.search()
     assert bench.measured.count(bad) == 1
-    assert [one.number for one in trials if one.state == TrialState.FAIL] == [0]
+    assert [trial.number for trial in trials if trial.state == TrialState.FAIL] == [0]
     assert trials[0].user_attrs["reason"] == "it is black"
     assert len(trials) == 6
 
@@ -51,8 +51,8 @@ def test_a_crash_is_tried_twice_more_and_the_study_goes_on(
     bench.fails = lambda setting: error if setting == crashes else None
     trials = bench.search()
     assert len(trials) == 8
-    failed = [one for one in trials if one.state == TrialState.FAIL]
-    assert [setting_of(one) for one in failed] == [crashes] * (1 + RETRIES)
+    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+    assert [setting_of(trial) for trial in failed] == [crashes] * (1 + RETRIES)
     assert bench.measured.count(crashes) == 3
     reason = failed[0].user_attrs["reason"]
     assert reason
@@ -66,7 +66,7 @@ def test_a_crash_that_passes_is_measured_at_the_next_try(tmp_path: Path) -> None
     bench.fails = lambda setting: (
         RuntimeError("once") if setting == crashes and next(times) == 0 else None
     )
-    states = [one.state for one in bench.search() if setting_of(one) == crashes]
+    states = [trial.state for trial in bench.search() if setting_of(trial) == crashes]
     assert states == [TrialState.FAIL, TrialState.COMPLETE]
 
 
@@ -93,7 +93,7 @@ def test_an_interrupted_trial_is_tried_again(tmp_path: Path) -> None:
     again = Bench(tmp_path, search_targets=("tome",), trials=4)
     trials = again.search()
     assert setting_of(interrupted) in again.measured
-    assert [one.state for one in trials].count(TrialState.FAIL) == 1
+    assert [trial.state for trial in trials].count(TrialState.FAIL) == 1
 
 
 def test_a_trial_whose_process_died_is_failed_and_tried_again(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_last_trial_that_is_interrupted_is_measured_by_the_same_command(
 
     first = bench(before, trials=2)
     first.search()
-    assert all(one.accelerators for one in first.measured)
+    assert all(setting.accelerators for setting in first.measured)
     for _ in range(RETRIES + 2):  # as often as its user likes
         last = bench()
         last.measure = interrupt  # type: ignore[method-assign]
@@ -130,10 +130,10 @@ def test_a_last_trial_that_is_interrupted_is_measured_by_the_same_command(
     again = bench()
     trials = again.search()
     assert again.measured == [setting_of(trials[-1])] == [setting_of(trials[2])]
-    assert [one.state for one in trials].count(TrialState.COMPLETE) == 3
+    assert [trial.state for trial in trials].count(TrialState.COMPLETE) == 3
     # What another request queued waits for a run that offers it.
     waiting = again.study.get_trials(states=(TrialState.WAITING,))
-    assert not any("tome.ratio" in one.system_attrs["fixed_params"] for one in waiting)
+    assert not any("tome.ratio" in trial.system_attrs["fixed_params"] for trial in waiting)
     more = bench()
     more.search()
     assert more.measured == []
@@ -152,5 +152,5 @@ def test_a_last_trial_whose_process_dies_is_measured_by_the_same_command_or_give
         trial.set_user_attr("worker", f"{socket.gethostname()}:999999999/1")
     trials = bench.search()
     assert bench.measured == ([setting] if deaths <= RETRIES else [])
-    assert [one.state for one in trials].count(TrialState.FAIL) == deaths
+    assert [trial.state for trial in trials].count(TrialState.FAIL) == deaths
     assert bench.study.get_trials(states=(TrialState.WAITING,)) == []

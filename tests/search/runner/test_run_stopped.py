@@ -18,15 +18,15 @@ from tuner.study.results import read_results
 def test_a_hopeless_trial_is_stopped_and_never_on_the_front(tmp_path: Path) -> None:
     bench = racing(tmp_path, trials=16, req_score_loss=0.005)
     trials = bench.search(samples=32, races=True)
-    stopped = [one for one in trials if one.state == TrialState.PRUNED]
+    stopped = [trial for trial in trials if trial.state == TrialState.PRUNED]
     assert stopped and len(stopped) < len(trials)
     for one in stopped:
         assert one.user_attrs["prompts"] < 32
         assert one.user_attrs["score_loss"] > 0.005
         assert "certain to miss a limit after" in one.user_attrs["reason"]
-    assert bench.blocks == sum(one.user_attrs["prompts"] for one in trials) / 8
+    assert bench.blocks == sum(trial.user_attrs["prompts"] for trial in trials) / 8
     kept = {result.trial for result in read_results(bench.study)}
-    assert kept == {one.number for one in trials} - {one.number for one in stopped}
+    assert kept == {trial.number for trial in trials} - {trial.number for trial in stopped}
 
 
 def test_a_stopped_setting_is_measured_again_only_when_the_limit_lets_it(tmp_path: Path) -> None:
@@ -35,10 +35,10 @@ def test_a_stopped_setting_is_measured_again_only_when_the_limit_lets_it(tmp_pat
     assert first.search(samples=32, races=True)[0].state == TrialState.PRUNED
     same = racing(tmp_path, trials=4, req_score_loss=0.004, knobs=knobs)
     same.search(samples=32, races=True)
-    assert not [one for one in same.measured if one.accelerators]
+    assert not [setting for setting in same.measured if setting.accelerators]
     loose = racing(tmp_path, trials=8, req_score_loss=0.5, knobs=knobs)
     loose.search(samples=32, races=True)
-    assert [str(one) for one in loose.measured if one.accelerators] == ["deepcache 5/3"]
+    assert [str(setting) for setting in loose.measured if setting.accelerators] == ["deepcache 5/3"]
 
 
 class Notices(Observer):
@@ -67,7 +67,7 @@ def test_a_search_does_not_end_while_a_setting_waits_for_another_try(tmp_path: P
     bench = Bench(tmp_path, sampler="frontier", search_targets=("deepcache",), knobs=knobs,
                   trials=100)  # fmt: skip
     bench.fails = lambda setting: RuntimeError("once") if len(bench.measured) == 2 else None
-    states = [one.state for one in bench.search()]
+    states = [trial.state for trial in bench.search()]
     assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
     assert len(set(bench.measured)) == 2
 
@@ -107,7 +107,7 @@ def test_a_trial_behind_another_stops_and_is_measured_again_when_that_one_falls(
         return bench, bench.search(samples=32, races=True, first=[better, worse])
 
     first, trials = search(2)
-    assert [one.state for one in trials] == [TrialState.COMPLETE, TrialState.PRUNED]
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE, TrialState.PRUNED]
     assert trials[1].user_attrs["prompts"] == 8
     assert (
         trials[1].user_attrs["reason"].startswith("certain to be slower and lose more than trial 0")

@@ -79,7 +79,7 @@ def test_a_trial_that_was_lost_elsewhere_is_waited_for_and_measured(
         f"{GRACE_S:.0f} s, and this run measures again"
     )
     assert trials[0].state == TrialState.FAIL
-    complete = [setting_of(one) for one in trials if one.state == TrialState.COMPLETE]
+    complete = [setting_of(trial) for trial in trials if trial.state == TrialState.COMPLETE]
     assert len(complete) == len(set(complete)) >= 4
     assert lost in complete
     assert not bench.study.get_trials(states=(TrialState.RUNNING, TrialState.WAITING))
@@ -129,10 +129,10 @@ def test_a_run_that_stood_still_for_too_long_loses_its_trial_and_goes_on(
 
     bench.measure = measure  # type: ignore[method-assign]
     trials = bench.search(watch=watch)
-    assert [one for one in watch.ended if one[0] == 1] == [(1, "FAIL", LOST)]
-    assert [one.number for one in trials if one.state == TrialState.FAIL] == [1]
+    assert [report for report in watch.ended if report[0] == 1] == [(1, "FAIL", LOST)]
+    assert [trial.number for trial in trials if trial.state == TrialState.FAIL] == [1]
     assert trials[1].user_attrs["cut_off"] is True
-    complete = [setting_of(one) for one in trials if one.state == TrialState.COMPLETE]
+    complete = [setting_of(trial) for trial in trials if trial.state == TrialState.COMPLETE]
     assert len(complete) == len(set(complete)) >= 4
     assert bench.measured.count(bench.measured[1]) == 2
     assert bench.measured[1] in complete

@@ -34,9 +34,9 @@ class Looks:
 
     def fastest(self) -> list[Setting]:
         """The settings that the search found to be good, fastest first."""
-        found = [one for one in self.results if self.goal.met_by(one)]
+        found = [result for result in self.results if self.goal.met_by(result)]
         ordered = sorted(found, key=lambda one: -one.speedup.value)
-        return list(dict.fromkeys(one.setting for one in ordered))
+        return list(dict.fromkeys(result.setting for result in ordered))
 
     def verify(self, look: Callable[[Measurement], Measurement]) -> Result | None:
         def again(result: Result) -> Iterator[Measurement]:
@@ -91,9 +91,9 @@ def test_a_second_look_that_fails_does_not_hold_and_ends_nothing(
     found = looks.verify(fails)
     assert looks.seen == [first] * tries + [second]
     assert found is not None and found.setting == second
-    (failed,) = {one.failed_again for one in looks.results if one.setting == first}
+    (failed,) = {result.failed_again for result in looks.results if result.setting == first}
     assert failed == str(error)
-    closest = looks.goal.misses(next(one for one in looks.results if one.setting == first))
+    closest = looks.goal.misses(next(result for result in looks.results if result.setting == first))
     assert [miss.text for miss in closest] == [str(error)]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.helpers.landscape import Bench, measurement
-from tests.search.runner.test_verify_other_machine import FASTEST, LIMITS
 from tuner.errors import BadPictureError
+from tuner.limits import Limits
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.deadline import Deadline
@@ -19,6 +19,9 @@ from tuner.setting import Setting
 from tuner.storage.database import Storage
 from tuner.study.baseline import keep_baseline
 from tuner.study.results import Result, read_results
+
+LIMITS = Limits(score_loss=0.5)
+FASTEST = {"deepcache": {"cache_interval": 5, "cache_branch_id": 1}}
 
 
 class Two(Bench):
@@ -51,7 +54,7 @@ class Two(Bench):
     @property
     def fastest(self) -> Result:
         found = read_results(self.study)
-        return next(one for one in found if one.setting.params == FASTEST)
+        return next(trial for trial in found if trial.setting.params == FASTEST)
 
     def fastest_is_feasible(self) -> bool:
         """By the constraints that Optuna keeps."""
@@ -65,7 +68,7 @@ def test_a_target_that_no_figure_of_another_machine_promises_is_searched_for_her
 ) -> None:
     first = Two(tmp_path, "old", 0.5)
     first.search()
-    assert max(one.speedup.value for one in read_results(first.study)) < 1.35
+    assert max(result.speedup.value for result in read_results(first.study)) < 1.35
     here = Two(tmp_path, "new", sampler=sampler, trials=60, req_speedup=1.55)
     here.search()
     assert len(set(here.measured)) == len(here.measured) > 0  # each once
@@ -76,7 +79,9 @@ def test_a_target_that_no_figure_of_another_machine_promises_is_searched_for_her
 def test_a_loss_over_the_limit_is_not_measured_again_on_another_machine(tmp_path: Path) -> None:
     first = Two(tmp_path, "old", req_score_loss=0.009)
     first.search()
-    within = {one.setting for one in read_results(first.study) if one.score_loss.value < 0.009}
+    within = {
+        result.setting for result in read_results(first.study) if result.score_loss.value < 0.009
+    }
     here = Two(tmp_path, "new", req_score_loss=0.009, req_speedup=9.0)
     here.search()
     assert set(here.measured) - {Setting()} == within - {Setting()}
@@ -90,7 +95,7 @@ def test_after_a_change_the_first_winner_is_measured_and_no_more_once_the_time_i
     late = Deadline.after(0.0)
     assert here.verify(Goal.of(here.spec), deadline=late, notice=told.append) is None
     assert (here.seen, len(told)) == (1, 1)
-    assert sum(not one.current for one in read_results(here.study)) >= 3
+    assert sum(not result.current for result in read_results(here.study)) >= 3
     assert here.verify(Goal.of(here.spec), notice=told.append) is not None
     assert len(told) == 2
 

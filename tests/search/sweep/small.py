@@ -45,14 +45,14 @@ def whole(**changes: Any) -> set[tuple[tuple[str, Any], ...]]:
 
 def points_of(trials: list[FrozenTrial]) -> list[tuple[tuple[str, Any], ...]]:
     offered = Space.of(StudySpec(pipe="miniature", **SMALL)).offered()
-    return [tuple((name, one.params[name]) for name in offered) for one in trials]
+    return [tuple((name, trial.params[name]) for name in offered) for trial in trials]
 
 
 def check_each_point_has_one_complete_trial(bench: Bench) -> None:
     complete = bench.study.get_trials(states=(TrialState.COMPLETE,))
     assert len(whole()) == len(complete) == POINTS
     assert set(points_of(complete)) == whole()
-    assert len({one.system_attrs[POINT] for one in complete}) == POINTS
+    assert len({trial.system_attrs[POINT] for trial in complete}) == POINTS
     reach = bench.study.sampler.reach(bench.study)  # type: ignore[attr-defined]
     assert reach == Reach(passed=POINTS, points=POINTS)
 

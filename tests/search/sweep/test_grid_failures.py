@@ -41,8 +41,8 @@ def test_a_point_whose_process_died_is_run_again(small: Bench, suggested: int) -
             assert trial.params[name] in values
         trial.set_user_attr(WORKER, DEAD)
     trials = reopened(small).search()
-    assert [one.state for one in trials].count(TrialState.FAIL) == 2
-    assert all(WORKER in one.user_attrs for one in trials)
+    assert [trial.state for trial in trials].count(TrialState.FAIL) == 2
+    assert all(WORKER in trial.user_attrs for trial in trials)
     check_each_point_has_one_complete_trial(small)
 
 
@@ -119,7 +119,7 @@ def test_several_workers_never_take_the_same_point(
         study = storage.open_sweep(bench.spec.triple, EVALUATION)
         study.sampler = grid(Space.of(bench.spec), bench.spec.seed)
         trials = [study.ask() for _ in range(5)]
-        return [study._storage.get_trial(one._trial_id).system_attrs[POINT] for one in trials]
+        return [study._storage.get_trial(trial._trial_id).system_attrs[POINT] for trial in trials]
 
     with ThreadPoolExecutor(3) as pool:
         taken = [point for points in pool.map(take_five, range(3)) for point in points]
@@ -138,5 +138,5 @@ def test_a_worker_that_gets_no_point_fails_its_trial_in_one_line(
     monkeypatch.setattr(Grid, "reach", lambda sampler, study: Reach(passed=0, points=POINTS))
     bench.spec = replace(bench.spec, trials=2)
     trials = bench.search()
-    assert [one.state for one in trials] == [TrialState.COMPLETE, TrialState.FAIL]
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE, TrialState.FAIL]
     assert bench.measured == [setting_of(trials[0])]

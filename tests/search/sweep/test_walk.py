@@ -60,7 +60,7 @@ def walked(
 
     bench.measure = measure  # type: ignore[method-assign]
     bench.search()
-    return [short(one) for one in bench.measured], bench
+    return [short(setting) for setting in bench.measured], bench
 
 
 LOOPS = [
@@ -91,7 +91,7 @@ def test_only_a_faster_feasible_setting_becomes_the_best(tmp_path: Path) -> None
     # (2, 5, 0.1); more aggressive than that are both ratios 0.2 and all intervals 3.
     figures = {(2, 5, 0.1): (2.0, 0.01), (3, 5, 0.1): (1.5, 0.01), (3, 5, 0.2): (3.0, 0.03)}
     ran, _ = walked(tmp_path, figures)
-    assert ran == [one for one in LOOPS if one != (2, 6, 0.1)]
+    assert ran == [values for values in LOOPS if values != (2, 6, 0.1)]
 
 
 def test_the_most_aggressive_setting_of_all_ends_the_walk(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_it_ends_at_the_first_setting_that_meets_a_target(tmp_path: Path) -> Non
     figures = {(2, 5, 0.1): (3.0, 0.5), (2, 6, 0.1): (2.1, 0.01), (3, 5, 0.1): (9.0, 0.01)}
     ran, bench = walked(tmp_path, figures, req_speedup=2.0)
     assert ran == LOOPS[:3]
-    assert [short(one.setting) for one in read_results(bench.study)] == ran
+    assert [short(result.setting) for result in read_results(bench.study)] == ran
 
 
 def test_skipped_points_stay_skipped_when_another_setting_becomes_the_best(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ class Search:
         """When a trial of this setting ends."""
         limits = self.goal.limits
         if self._sweeps:
-            return StoppingRule(limits=limits, samples=self.samples, alike=True)
+            return StoppingRule(limits=limits, samples=self.samples, treats_all_alike=True)
         results = self.goal.admitted(read_results(self.study))
         before = [result.prompts for result in results if result.setting == setting]
         return StoppingRule(
@@ -152,9 +152,9 @@ class Search:
             samples=max(before) + 1 if resolves else self.samples,
             # What was fast on another machine may be slow here.
             rivals=[one for one in results if one.setting != setting and one.current],
-            races=self.stops_early and not resolves,
+            stops_early=self.stops_early and not resolves,
             setting=setting,
-            tried=self._log.finished() + 1,
+            trials_so_far=self._log.finished() + 1,
             resolves=resolves or self.resolves_at_once,
         )
 
