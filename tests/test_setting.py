@@ -44,8 +44,8 @@ def test_the_order_of_names_does_not_matter(setting: Setting) -> None:
 
 
 @given(settings(), settings())
-def test_different_settings_read_differently(one: Setting, other: Setting) -> None:
-    assert (str(one) == str(other)) == (one == other)
+def test_different_settings_read_differently(setting: Setting, other: Setting) -> None:
+    assert (str(setting) == str(other)) == (setting == other)
 
 
 @pytest.mark.parametrize("name", ALL)

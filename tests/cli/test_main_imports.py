@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.landscape import Bench
+from tests.helpers.simulated import Bench
 from tuner import session
 
 ROOT = Path(__file__).parent.parent.parent

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 
-from tests.helpers.landscape import Bench, measurement
+from tests.helpers.simulated import Bench, measurement
 from tests.study.test_record import LIMITS, found
 from tuner import registry
 from tuner.cli.answer import answer

@@ -1,4 +1,4 @@
-"""A made-up world for the sampler: speedup and loss of each setting, and searches in it."""
+"""A simulated world for the sampler: speedup and loss of each setting, and searches in it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Replays of a product: each point has one trial, whatever fails, is killed and goes on."""
+"""Sweeps of a product: each point has one trial, in whatever order and number of runs."""
 
 import random
 from collections import Counter as Count
@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
 
-from tests.helpers.landscape import Bench, measurement, setting_of
 from tests.helpers.pipelines import LATENT_SIDE, tiny
+from tests.helpers.simulated import Bench, measurement, setting_of
 from tests.search.sweep.small import (
     POINTS,
     SMALL,
@@ -122,17 +122,17 @@ def test_no_trial_of_a_large_product_is_read_to_run_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench(tmp_path, sampler="grid", trials=4)
-    asked: list[Any] = []
+    states_read: list[Any] = []
     read = optuna.storages.RDBStorage._get_trials
 
-    def seen(self: Any, study: int, states: Any, *others: Any) -> list[FrozenTrial]:
-        asked.append(states)
+    def recorded(self: Any, study: int, states: Any, *others: Any) -> list[FrozenTrial]:
+        states_read.append(states)
         return read(self, study, states, *others)
 
-    monkeypatch.setattr(optuna.storages.RDBStorage, "_get_trials", seen)
+    monkeypatch.setattr(optuna.storages.RDBStorage, "_get_trials", recorded)
     assert len(bench.search()) == 4
-    assert asked.pop() is None  # by `Bench.search` itself, after the search
-    assert set(asked) == {(TrialState.WAITING,), (TrialState.RUNNING,)}
+    assert states_read.pop() is None  # by `Bench.search` itself, after the search
+    assert set(states_read) == {(TrialState.WAITING,), (TrialState.RUNNING,)}
 
 
 def test_the_number_of_trials_ends_a_sweep_before_its_last_point(small: Bench) -> None:
@@ -147,14 +147,14 @@ def test_a_sweep_never_stops_a_trial_early_and_gives_none_more_prompts(tmp_path:
 
     def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
         for prompts in (8, 16, 24, 32, 40):
-            bench.blocks += 1
+            bench.batches += 1
             unsure = Estimate(value=0.001, low=-1.0, high=1.0)
             hopeless = Estimate(value=0.5, low=0.49, high=0.51)
             loss = unsure if setting.params["tome"]["ratio"] > 0.4 else hopeless
             yield replace(measurement(setting), prompts=prompts, score_loss=loss, timed=False)
 
     bench.measure = measure  # type: ignore[method-assign]
-    trials = bench.search(samples=32, races=True)
+    trials = bench.search(samples=32, stops_early=True)
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * POINTS
     assert {trial.user_attrs["prompts"] for trial in trials} == {32}
 
@@ -175,8 +175,8 @@ def test_each_distinct_computation_has_one_trial(family: str, tmp_path: Path) ->
     shape = shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor)
     space = Space.of(bench.spec)
     points = Points(space.offered())
-    every = [space.setting(points[number]) for number in range(points.count)]
-    computations = {computation_of(setting, shape, 20) for setting in every}
+    settings = [space.setting(points[number]) for number in range(points.count)]
+    computations = {computation_of(setting, shape, 20) for setting in settings}
     assert 10 < len(computations) < points.count
     bench.spec = replace(bench.spec, trials=7)
     bench.search()  # and continues:

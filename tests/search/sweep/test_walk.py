@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.landscape import Bench, measurement, setting_of
+from tests.helpers.simulated import Bench, measurement, setting_of
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.space import Space
@@ -167,6 +167,6 @@ def test_in_which_direction_a_knob_is_more_aggressive(
 def test_a_trial_has_the_setting_of_its_point(tmp_path: Path) -> None:
     _, bench = walked(tmp_path, {})
     points = loops(Space.of(bench.spec).offered())
-    for one in bench.study.trials:
-        assert one.params == points[one.system_attrs["grid_id"]]
-        assert short(setting_of(one)) == LOOPS[one.system_attrs["grid_id"]]
+    for trial in bench.study.trials:
+        assert trial.params == points[trial.system_attrs["grid_id"]]
+        assert short(setting_of(trial)) == LOOPS[trial.system_attrs["grid_id"]]
