@@ -1,7 +1,6 @@
-"""`search_params.json` is valid, has the figures of the study and is written atomically."""
+"""The exported `search_params.json` is valid and has the figures of the study."""
 
 import json
-import resource
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.helpers.simulated import Bench, measurement
-from tests.study.test_record import LIMITS, found
+from tests.study.test_results import LIMITS, results_with_ties
 from tuner import registry
 from tuner.cli.answer import answer
 from tuner.cli.main import main
@@ -174,8 +173,8 @@ def test_a_changed_limit_changes_the_export(tmp_path: Path) -> None:
     ]
 
 
-@given(found(), LIMITS)
-@settings(max_examples=25)  # of up to a dozen points each
+@given(results_with_ties(), LIMITS)
+@settings(max_examples=25)  # each has up to a dozen points
 def test_every_point_can_be_read_back_as_its_setting(results: list[Result], limits: Limits) -> None:
     for result in results:
         point = json.loads(json.dumps(export.point(result, limits), allow_nan=False))
@@ -263,46 +262,3 @@ def test_knob_names_are_those_of_the_accelerators(tmp_path: Path) -> None:
         for name, values in point["params"].items():
             knobs = registry.get("accelerators", name).knobs()
             assert list(values) == [knob.name for knob in knobs]
-
-
-def test_writing_replaces_the_file_and_leaves_no_other(tmp_path: Path) -> None:
-    path = tmp_path / "search_params.json"
-    for number in range(2):
-        export.write(path, {"schema": 1, "number": number})
-        assert json.loads(path.read_text()) == {"schema": 1, "number": number}
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
-    path = tmp_path / "search_params.json"
-    export.write(path, {"schema": 1})
-    old = path.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(UsageError, match="cannot write"):
-            export.write(path, {"schema": 1, "studies": "x" * 100_000})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert path.read_bytes() == old
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_crash_while_writing_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
-    path = tmp_path / "search_params.json"
-    export.write(path, {"schema": 1})
-    old = path.read_bytes()
-    with pytest.raises(TypeError):
-        export.write(path, {"schema": 1, "studies": object()})
-    assert path.read_bytes() == old
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_path_that_is_a_folder_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "search_params.json"
-    path.mkdir()
-    with pytest.raises(UsageError, match="cannot write"):
-        export.write(path, {"schema": 1})
-    assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(UsageError, match="cannot write"):
-        export.write(tmp_path / "no folder" / "x.json", {"schema": 1})

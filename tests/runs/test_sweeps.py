@@ -28,7 +28,7 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("request", "points"),
+    ("study_file", "points"),
     [
         ('search_targets = "deepcache"\n[knobs.deepcache]\ncache_interval = [2, 3]\n', 8),
         # Ratios 0.8 and 0.9 merge the same tokens, and no layer has a downsampling of 3.
@@ -41,10 +41,10 @@ def names(folder: Path) -> list[str]:
     ids=["grid", "distinct"],
 )
 def test_a_killed_sweep_continues_with_no_point_lost_or_run_twice(
-    request: str, points: int, folder: Path
+    study_file: str, points: int, folder: Path
 ) -> None:
     study = f"{TRIPLE} grid"
-    Path("points.toml").write_text(request)
+    Path("points.toml").write_text(study_file)
     command = ["--sampler", "grid", "points.toml"]
     for sign, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGKILL, -9)):
         assert run_until_signal(sign, 1, *command) == code

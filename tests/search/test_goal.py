@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.study.test_record import make
+from tests.study.test_results import make
 from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal

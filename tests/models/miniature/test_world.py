@@ -15,7 +15,7 @@ EVERY_HUNDREDTH = world.scenes()[::100]
 
 
 def attributes(scene: Scene) -> list[str]:
-    """Everything that can be said of a scene, in a fixed order."""
+    """All attributes of a scene, in a fixed order."""
     words = [word for thing in scene.things for word in thing]
     return [*words, scene.ground, scene.size or ""]
 

@@ -24,7 +24,7 @@ LIMIT = 0.02
 
 
 class World:
-    """A study's space with a made-up truth: speed by the work, loss by what is reused."""
+    """A study's space with simulated figures: speed by the work, loss by what is reused."""
 
     def __init__(self, *targets: str) -> None:
         pipeline = tiny("sd")
