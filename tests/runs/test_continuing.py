@@ -78,7 +78,7 @@ def test_a_changed_baseline_is_reported_with_what_changed(
             for verification in verifications
         }
     measured_again = (
-        "the machine or its versions are others than before: stored results that may be the answer "
+        "the machine or its versions have changed: stored results that may be the answer "
         "are measured again here, fastest first"
     )
     assert notices == [
