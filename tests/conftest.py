@@ -1,4 +1,4 @@
-"""What every test needs: one thread, no rng, and nothing of its user's own settings."""
+"""Fixtures of every test: one thread, no randomness, and none of the user's own settings."""
 
 import gc
 import os
@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-# Before torch is imported, and for the processes that tests start: threads that wait for one
-# another beside a busy neighbour are twenty times slower than one. And no hub is asked.
+# Set before torch is imported, also for the processes that tests start: on a busy machine, several
+# threads that wait for one another are twenty times slower than one. No model hub is contacted.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", HF_HUB_OFFLINE="1")
 
 import pytest
 import torch
 from hypothesis import settings
 
-torch.set_num_threads(1)  # a plugin may have imported it before
-# The same examples each time; how long one takes says more about the neighbours than of the code.
+torch.set_num_threads(1)  # a plugin may have imported torch before
+# The same examples each time, without a deadline: how long one takes depends on the machine's load.
 settings.register_profile("tuner", deadline=None, derandomize=True, database=None)
 settings.load_profile("tuner")
 
@@ -25,10 +25,10 @@ TERMINAL = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "TTY_COMP
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Folders of the tests' own, and no wishes for a terminal.
+def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Use folders of the tests' own, and no terminal settings of the user.
 
-    So tests neither wait for a run beside them nor stop it, and no database is read that lies
+    So tests neither wait for a run of the user nor block it, and read no database in the folder
     where they were started.
     """
     with pytest.MonkeyPatch.context() as patch:
@@ -42,14 +42,14 @@ def own_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_collections() -> Iterator[None]:
-    """What was imported stays: to look through all of it takes a third of a second each time."""
+    """Exclude imported objects from garbage collections: each is a third of a second faster."""
     gc.freeze()
     yield
     gc.unfreeze()
 
 
 class Clock:
-    """Stands for `time` where batches are timed: a look at it takes a second, and nothing else."""
+    """Stands for `time` where batches are timed: each reading takes a second, and only that."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -61,7 +61,7 @@ class Clock:
 
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Seconds that are the same however busy the machine is; a test may let some more pass."""
+    """A clock that does not depend on the machine's load; a test may advance it."""
     clock = Clock()
     monkeypatch.setattr("tuner.measure.stopwatch.time", clock)
     return clock
@@ -69,9 +69,9 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @contextmanager
 def timed_by_work() -> Iterator[None]:
-    """Batches take as long as they compute, and no longer on a busy machine.
+    """Time batches by what they compute, which does not depend on the machine's load.
 
-    A hundred million numbers that come out of linear layers and convolutions take a second.
+    A hundred million output values of linear layers and convolutions count as a second.
     """
     layers = (torch.nn.Linear, torch.nn.Conv2d)
     now = 0.0

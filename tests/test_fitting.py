@@ -1,4 +1,4 @@
-"""Accelerators that do not fit a study: an error where they were asked for, else left out."""
+"""Accelerators that do not fit a study: an error where the user named them, else left out."""
 
 from dataclasses import replace
 
@@ -11,44 +11,46 @@ from tuner.spec import StudySpec
 
 
 @pytest.mark.parametrize("guidance_scale", [0.0, 1.0])
-def test_without_guidance_the_defaults_go_on_without_tgate(guidance_scale: float) -> None:
+def test_without_guidance_tgate_is_left_out_of_the_defaults(guidance_scale: float) -> None:
     spec = StudySpec(pipe="miniature", guidance_scale=guidance_scale)
-    found, lines = fitting(spec, tiny("sd"), guidance_scale)
-    assert found == replace(spec, search_targets=("deepcache", "tome"))
+    fitted, lines = fitting(spec, tiny("sd"), guidance_scale)
+    assert fitted == replace(spec, search_targets=("deepcache", "tome"))
     assert lines == [f"left out: tgate needs guidance_scale above 1, not {guidance_scale:g}"]
 
 
-def test_what_fits_is_left_as_it_is() -> None:
+def test_a_study_whose_accelerators_fit_is_unchanged() -> None:
     spec = StudySpec(pipe="miniature")
     assert fitting(spec, tiny("sd"), 7.5) == (spec, [])
     assert fitting(replace(spec, seed=7), tiny("sdxl"), 5.0) == (replace(spec, seed=7), [])
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "named",
     [
         {"search_targets": ("deepcache", "tgate")},
-        {"search_targets": ("deepcache", "tome", "tgate")},  # the defaults, but by name
+        {"search_targets": ("deepcache", "tome", "tgate")},  # the defaults, but named
         {"knobs": {"tgate": {"warmup": (1, 2)}}},
     ],
     ids=str,
 )
-def test_what_was_asked_for_and_does_not_fit_is_an_error(asked: dict[str, object]) -> None:
-    spec = StudySpec(pipe="miniature", **asked)  # type: ignore[arg-type]
+def test_an_accelerator_that_was_named_and_does_not_fit_is_an_error(
+    named: dict[str, object],
+) -> None:
+    spec = StudySpec(pipe="miniature", **named)  # type: ignore[arg-type]
     with pytest.raises(UnfitError, match="tgate needs guidance_scale above 1"):
         fitting(spec, tiny("sd"), 1.0)
 
 
-def test_names_that_replace_the_defaults_of_a_study_are_asked_for() -> None:
+def test_accelerators_that_replace_the_defaults_count_as_named() -> None:
     spec = replace(StudySpec(pipe="miniature"), search_targets=("deepcache", "tgate"))
     with pytest.raises(UnfitError, match="tgate needs guidance_scale above 1"):
         fitting(spec, tiny("sd"), 1.0)
 
 
-def test_defaults_that_another_pipeline_has_no_place_for_are_left_out() -> None:
+def test_defaults_that_do_not_fit_another_pipeline_are_left_out() -> None:
     spec = StudySpec(pipe="miniature")
-    found, lines = fitting(spec, tiny("pixart"), 4.5)
-    assert found.search_targets == ("tome", "tgate")
+    fitted, lines = fitting(spec, tiny("pixart"), 4.5)
+    assert fitted.search_targets == ("tome", "tgate")
     assert [line[:38] for line in lines] == ["left out: deepcache does not fit PixAr"]
     with pytest.raises(
         UnfitError, match=r"no accelerator fits: deepcache does .*; tome .*; tgate "
@@ -56,7 +58,7 @@ def test_defaults_that_another_pipeline_has_no_place_for_are_left_out() -> None:
         fitting(spec, tiny("flux"), 3.5)
 
 
-def test_a_value_that_asks_for_a_part_which_the_model_has_not_is_an_error() -> None:
+def test_a_value_for_a_part_that_the_model_lacks_is_an_error() -> None:
     knobs = {"deepcache": {"cache_branch_id": (0, 11)}}  # as SD1.5 has them
     assert fitting(StudySpec(knobs=knobs), tiny("sd"), 7.5)[1] == []
     pipeline = tiny("sdxl")

@@ -53,13 +53,13 @@ def test_passwords_are_hidden_wherever_an_address_has_them(address: str, shown: 
     ],
 )
 def test_no_message_has_the_password(address: str) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as caught:
         Storage(address, create=False)
-    assert "://me:***@localhost" in str(told.value)
-    assert "geheim" not in str(told.value)
+    assert "://me:***@localhost" in str(caught.value)
+    assert "geheim" not in str(caught.value)
 
 
-def test_who_holds_a_device_is_told_without_a_password() -> None:
+def test_the_lock_file_of_a_device_contains_no_password() -> None:
     code = (
         "from tuner.measure.lock import device_lock, lock_file\n"
         "with device_lock('cpu', print): print(lock_file('cpu').read_text())"

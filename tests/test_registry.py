@@ -17,17 +17,19 @@ COMPONENTS = [(kind, name) for kind in KINDS for name in registry.components(kin
 def test_each_file_is_one_component_named_as_the_file(kind: Kind) -> None:
     folder = import_module(f"tuner.{kind}")
     files = [
-        one.name for one in pkgutil.iter_modules(folder.__path__) if not one.name.startswith("_")
+        module.name
+        for module in pkgutil.iter_modules(folder.__path__)
+        if not module.name.startswith("_")
     ]
-    found = registry.components(kind)
-    assert sorted(registry.plain(name) for name in found) == sorted(files)
-    assert all(component.name == name for name, component in found.items())
+    components = registry.components(kind)
+    assert sorted(registry.plain(name) for name in components) == sorted(files)
+    assert all(component.name == name for name, component in components.items())
 
 
 @pytest.mark.parametrize(("kind", "name"), COMPONENTS)
 def test_case_and_punctuation_of_a_name_do_not_matter(kind: Kind, name: str) -> None:
-    asked = f" {name.upper().replace('.', '-')} "
-    assert registry.get(kind, asked) is registry.get(kind, name)
+    written = f" {name.upper().replace('.', '-')} "
+    assert registry.get(kind, written) is registry.get(kind, name)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,7 +5,7 @@ from pkgutil import resolve_name
 
 import pytest
 
-from tests.helpers.landscape import Bench
+from tests.helpers.simulated import Bench
 from tuner.errors import UsageError
 from tuner.sampler_table import SAMPLERS, SamplerRow, sampler_row, sweep_named
 from tuner.search.sweep.sweep import Exhaustive

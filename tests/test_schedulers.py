@@ -1,4 +1,4 @@
-"""Which numbers of steps a scheduler takes; what it is called is tested with the command line."""
+"""Which numbers of steps a scheduler takes; its names are tested with the command line."""
 
 import re
 from types import SimpleNamespace
@@ -45,12 +45,12 @@ def test_usual_numbers_of_steps_are_taken(model: str, name: str) -> None:
 def test_a_number_of_steps_that_does_not_run_is_refused_with_one_that_does(
     model: str, name: str, steps: int, works: int
 ) -> None:
-    found = scheduler(model, name)
+    refusing = scheduler(model, name)
     with pytest.raises(UsageError) as caught:
-        check_steps(found, steps)
+        check_steps(refusing, steps)
     assert f"cannot take exactly {steps} steps" in str(caught.value)
     assert re.findall(r"\d+$", str(caught.value)) == [str(works)]
-    check_steps(found, works)
+    check_steps(refusing, works)
 
 
 def test_a_model_of_flows_takes_any_number_of_steps_that_it_was_trained_with() -> None:

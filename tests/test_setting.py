@@ -19,8 +19,10 @@ ACCELERATORS = {name: ALL[name] for name in StudySpec().search_targets}  # these
 def settings() -> st.SearchStrategy[Setting]:
     """Any setting whose values a search may try; the baseline included."""
     parts = {
-        name: st.fixed_dictionaries({k.name: st.sampled_from(k.values) for k in one.knobs()})
-        for name, one in ACCELERATORS.items()
+        name: st.fixed_dictionaries(
+            {k.name: st.sampled_from(k.values) for k in accelerator.knobs()}
+        )
+        for name, accelerator in ACCELERATORS.items()
     }
     return st.fixed_dictionaries({}, optional=parts).map(Setting.of)
 
@@ -42,8 +44,8 @@ def test_the_order_of_names_does_not_matter(setting: Setting) -> None:
 
 
 @given(settings(), settings())
-def test_different_settings_read_differently(one: Setting, other: Setting) -> None:
-    assert (str(one) == str(other)) == (one == other)
+def test_different_settings_read_differently(setting: Setting, other: Setting) -> None:
+    assert (str(setting) == str(other)) == (setting == other)
 
 
 @pytest.mark.parametrize("name", ALL)

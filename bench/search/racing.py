@@ -60,7 +60,7 @@ class Rule:
             count
             for count in range(batch, PROMPTS, batch)
             if count >= racing.LEAST
-            and (not self.parts or racing.due(count - batch, count, PROMPTS))
+            and (not self.parts or racing.is_look_due(count - batch, count, PROMPTS))
         ]
 
     def stopped_after(self, drawn: "Drawn", batch: int) -> np.ndarray:
@@ -72,24 +72,24 @@ class Rule:
 
 def now(found: Estimate, count: int) -> Any:
     """The tuner's own."""
-    return racing.whole(found, count, PROMPTS, racing.certain_to_miss(1)).low
+    return racing.over_all_prompts(found, count, PROMPTS, racing.certain_to_miss(1)).low
 
 
 def before(found: Estimate, count: int) -> Any:
     """The end of an interval of 96 %, with the finite population's factor."""
-    low = racing.surer(found, count, 0.96).low
+    low = racing.at_certainty(found, count, 0.96).low
     return found.value - (found.value - low) * (1 - count / PROMPTS) ** 0.5
 
 
 def fleming(found: Estimate, count: int) -> Any:
     """The tuner's own, but the surer the fewer prompts there are."""
     certainty = float(norm.cdf(FLEMING / (count / PROMPTS) ** 0.5))
-    return racing.whole(found, count, PROMPTS, certainty).low
+    return racing.over_all_prompts(found, count, PROMPTS, certainty).low
 
 
 def truth(found: Estimate, count: int) -> Any:
     """Of the true loss, however many prompts the trial has left."""
-    return racing.surer(found, count, 0.9925).low
+    return racing.at_certainty(found, count, 0.9925).low
 
 
 FLEMING = 1.55  # wrong as seldom as the tuner's rule

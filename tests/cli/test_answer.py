@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.helpers.landscape import Bench, racing
+from tests.helpers.simulated import Bench, batched_bench
 from tuner.cli.answer import answer
 from tuner.limits import Limits
 from tuner.search.goal import Goal
@@ -60,7 +60,7 @@ def test_limits_that_are_always_missed_together_are_named_together(tmp_path: Pat
 
 def test_where_every_trial_was_stopped_the_closest_setting_is_one_of_them(tmp_path: Path) -> None:
     knobs = {"deepcache": {"cache_interval": (5,), "cache_branch_id": (2, 3)}}
-    bench = racing(tmp_path, trials=2, req_score_loss=0.001, knobs=knobs)
+    bench = batched_bench(tmp_path, trials=2, req_score_loss=0.001, knobs=knobs)
     bench.search(samples=32, stops_early=True)
     goal = Goal.of(bench.spec)
     assert answer(bench.study, goal)[1].startswith("closest setting: deepcache 5/2, 1.70×")

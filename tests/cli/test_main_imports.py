@@ -1,4 +1,4 @@
-"""What is read or refused without a model is so without the libraries that run models."""
+"""Commands that need no model do not import the libraries that run models."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.landscape import Bench
+from tests.helpers.simulated import Bench
 from tuner.study.identity import request
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,7 +25,7 @@ sys.exit(f"imported {{heavy}}" if heavy else code)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small study, and a study file that says nothing sensible."""
+    """A folder with a small study, and a study file with an invalid value."""
     place = tmp_path_factory.mktemp("study")
     bench = Bench(place, trials=3, metrics=("ssim",))
     bench.search()
@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=lambda part: str(part)[:20],
 )
-def test_what_needs_no_model_does_without_its_libraries(
+def test_commands_that_need_no_model_do_not_import_its_libraries(
     arguments: str, code: int, words: str, folder: Path
 ) -> None:
     finished = subprocess.run(

@@ -30,7 +30,7 @@ every_model = pytest.mark.parametrize("name", NAMES)
 
 @pytest.fixture
 def folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The model's weights in small; judged as the miniature is, for no hub is in reach."""
+    """The model's weights in small; scored like the miniature, because no hub can be reached."""
     new(NAMES[name]).save_pretrained(tmp_path / "weights")
     known = registry.components("models")
     small = known["miniature"]
@@ -38,10 +38,10 @@ def folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         known[name], prompts=small.prompts, metric_options=small.metric_options, resolution=16
     )
     monkeypatch.setitem(known, name, changed)
-    # Random weights draw what matches no caption; from a score under zero no loss can be told.
+    # Pictures of random weights match no caption; a negative baseline score would leave no loss.
     score = ClipScore.score
-    monkeypatch.setattr(ClipScore, "score", lambda *given: [100 + one for one in score(*given)])
-    with timed_by_work():  # or the best would be another one each time
+    monkeypatch.setattr(ClipScore, "score", lambda *args: [100 + value for value in score(*args)])
+    with timed_by_work():  # so that the best setting is always the same
         yield tmp_path
 
 
@@ -61,10 +61,10 @@ def test_a_study_is_searched_exported_and_applied(name: str, folder: Path) -> No
     assert type(pipe).__name__ == study["pipeline"]
     plain = pictures(pipe, num_inference_steps=4)
     undo = tuner.apply(pipe, folder / "found.json")
-    found = pictures(pipe, num_inference_steps=4)
+    accelerated = pictures(pipe, num_inference_steps=4)
     undo()
     assert same(pictures(pipe, num_inference_steps=4), plain)
-    assert same(found, plain) == (not study["best"]["params"])
+    assert same(accelerated, plain) == (not study["best"]["params"])
 
 
 @pytest.mark.parametrize("name", ["PixArt-Sigma"])

@@ -23,7 +23,7 @@ PROMPTS = ["a red circle on a blue ground", "two green squares"]
 
 @cache
 def full(family: str) -> Any:
-    """SD1.5 or SDXL, one for the whole session; whoever patches it must undo it."""
+    """SD1.5 or SDXL, shared by the whole session; a test that patches it must undo that."""
     return build(family, dtype=HALF, device=DEVICE, narrow=NARROW)
 
 
@@ -34,7 +34,7 @@ def small(family: str) -> Any:
 
 
 class Brightness:
-    """A metric that any picture is worth something to."""
+    """A metric by which every picture has a positive score."""
 
     identity = "brightness"
 
@@ -61,15 +61,15 @@ def evaluation_of(family: str = "SD1.5", **changes: Any) -> Evaluation:
 def generated(evaluation: Evaluation, setting: Setting) -> torch.Tensor:
     """The pictures of every prompt, batch by batch."""
     with applied(evaluation.pipeline, setting.accelerators, seed=evaluation.seed) as call:
-        found = [evaluation.generate(call, numbers)[0] for numbers in evaluation.batches()]
-    pictures = torch.cat(found)
+        batches = [evaluation.generate(call, numbers)[0] for numbers in evaluation.batches()]
+    pictures = torch.cat(batches)
     assert torch.isfinite(pictures).all()
     return pictures
 
 
 @contextmanager
 def scarce() -> Iterator[None]:
-    """No more memory on the GPU than is in use."""
+    """Leave no free memory on the GPU."""
     gc.collect()
     torch.cuda.empty_cache()
     _, total = torch.cuda.mem_get_info(DEVICE)

@@ -1,4 +1,4 @@
-"""Accelerators on a GPU: exact where they have nothing to do, undone, and never waited for."""
+"""Accelerators on a GPU: exact where they change nothing, undone, and without synchronization."""
 
 from functools import cache, partial
 from typing import Any
@@ -26,14 +26,12 @@ on_full_size = pytest.mark.parametrize(("name", "family"), ON_FULL_SIZE)
 
 @cache
 def untouched(family: str) -> torch.Tensor:
-    """The pictures before anything was applied."""
+    """The pictures before any accelerator was applied."""
     return generated(evaluation_of(family), Setting())
 
 
 @on_full_size
-def test_with_nothing_to_do_the_pictures_are_the_baselines_bit_for_bit(
-    name: str, family: str
-) -> None:
+def test_a_neutral_setting_gives_the_baselines_pictures_bit_for_bit(name: str, family: str) -> None:
     before = untouched(family)
     assert torch.equal(generated(evaluation_of(family), neutral((name,))), before)
 
@@ -55,7 +53,7 @@ def test_a_setting_gives_the_same_pictures_twice_bit_for_bit(name: str, family: 
     assert torch.equal(generated(evaluation, setting((name,))), first)
 
 
-def test_what_waits_for_the_gpu_is_counted() -> None:
+def test_waits_for_the_gpu_are_counted() -> None:
     value = torch.ones(1, device=DEVICE)
     assert waits(lambda: [value.item() for _ in range(3)], DEVICE) == 3
     assert waits(lambda: value + 1, DEVICE) == 0
@@ -67,14 +65,14 @@ def test_no_accelerator_waits_for_the_gpu_at_a_step(name: str, family: str) -> N
     with applied(pipeline, setting((name,)).accelerators) as generate:
         few, many = (counted(generate, steps) for steps in (8, 16))
     few, many = few - counted(pipeline, 8), many - counted(pipeline, 16)
-    # What decides by the picture must look at each: here with the prompt and without. And diffusers
+    # A data-dependent accelerator reads each picture, with the prompt and without. And diffusers
     # copies FasterCache's mask of frequencies from the host, at each pass that it makes up for.
     allowed = 2 if name in DECIDE_BY_THE_PICTURE or name == "fastercache" else 0
     assert (many - few) / 8 <= allowed, (few, many)
 
 
 def counted(generate: Any, steps: int) -> int:
-    """How often one picture of so many steps waits."""
+    """How often the host waits for the GPU in a picture of this number of steps."""
     make = partial(pictures, generate, PROMPTS[:1], num_inference_steps=steps)
     make()  # the first of its shapes
     return waits(make, DEVICE)

@@ -1,4 +1,4 @@
-"""Measuring on a GPU: the host's noise, the GPU's clock and memory, whatever the batch."""
+"""Measuring on a GPU: noise from the host, the GPU's clock and memory, and batch sizes."""
 
 from dataclasses import replace
 from typing import Any
@@ -42,7 +42,7 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> Evaluation:
 
 
 def first_input(evaluation: Evaluation) -> torch.Tensor:
-    """What the denoiser is given first: the noise."""
+    """The first input of the denoiser: the noise."""
     seen: list[torch.Tensor] = []
     hook = evaluation.pipeline.unet.register_forward_pre_hook(
         lambda module, args: seen.append(args[0].cpu())
@@ -56,9 +56,9 @@ def first_input(evaluation: Evaluation) -> torch.Tensor:
 
 
 def test_the_noise_is_the_same_on_the_gpu_as_on_the_cpu() -> None:
-    here, there = (first_input(miniature(device, steps=2)) for device in (DEVICE, "cpu"))
-    assert torch.equal(here, there)
-    assert not torch.equal(here[0], here[1])
+    on_gpu, on_cpu = (first_input(miniature(device, steps=2)) for device in (DEVICE, "cpu"))
+    assert torch.equal(on_gpu, on_cpu)
+    assert not torch.equal(on_gpu[0], on_gpu[1])
 
 
 @pytest.mark.parametrize("chosen", EACH, ids=str)
@@ -66,11 +66,13 @@ def test_the_noise_is_the_same_on_the_gpu_as_on_the_cpu() -> None:
 def test_pictures_do_not_depend_on_the_batch_size(
     size: int, chosen: Setting, half: Evaluation, exact: Evaluation
 ) -> None:
-    # Half precision rounds otherwise in other shapes, so that a token is merged into another one.
+    # Half precision rounds differently in other shapes, so that ToMe would merge other tokens.
     made = exact if "tome" in chosen.params else half
     whole, parts = (
-        torch.cat([pictures(one, chosen, numbers) for numbers in one.batches()]).float()
-        for one in (made, replace(made, batch_size=size))
+        torch.cat(
+            [pictures(evaluation, chosen, numbers) for numbers in evaluation.batches()]
+        ).float()
+        for evaluation in (made, replace(made, batch_size=size))
     )
     apart = (whole[0] - whole[1]).abs().mean()
     off = (whole - parts).abs().mean(dim=(1, 2, 3))
@@ -80,11 +82,11 @@ def test_pictures_do_not_depend_on_the_batch_size(
 
 def pictures(evaluation: Evaluation, chosen: Setting, numbers: range) -> torch.Tensor:
     with applied(evaluation.pipeline, chosen.accelerators, seed=evaluation.seed) as call:
-        found: torch.Tensor = evaluation.generate(call, numbers)[0]
-    return found
+        batch: torch.Tensor = evaluation.generate(call, numbers)[0]
+    return batch
 
 
-def test_denoising_by_the_gpus_clock_is_part_of_the_whole_and_the_sum_of_its_steps() -> None:
+def test_the_denoising_time_is_less_than_the_whole_and_the_sum_of_its_steps() -> None:
     evaluation = evaluation_of()
     with applied(evaluation.pipeline, ()) as call:
         evaluation.generate(call, range(1))
@@ -95,15 +97,17 @@ def test_denoising_by_the_gpus_clock_is_part_of_the_whole_and_the_sum_of_its_ste
     assert 0.3 * seconds.whole < seconds.denoising < seconds.whole
 
 
-def test_a_setting_that_leaves_most_of_the_work_out_is_faster_for_sure() -> None:
+def test_a_setting_that_skips_most_of_the_work_is_certainly_faster() -> None:
     evaluation = evaluation_of(steps=20, most_pairs=12)
     *_, last = evaluation.measure(CACHED, InMemoryStore())
     assert last.speedup.low > 1.3
-    assert last.denoising.value > last.speedup.value  # text and decoding stay as they are
+    assert (
+        last.denoising.value > last.speedup.value
+    )  # text encoding and decoding are not accelerated
 
 
 def test_peak_memory_is_that_of_the_gpu_and_grows_with_the_batch() -> None:
-    weights = sum(one.nbytes for one in full("SD1.5").unet.parameters()) / 2**30
+    weights = sum(parameter.nbytes for parameter in full("SD1.5").unet.parameters()) / 2**30
     peaks = []
     for size in (1, 2):
         store = InMemoryStore()
@@ -112,12 +116,12 @@ def test_peak_memory_is_that_of_the_gpu_and_grows_with_the_batch() -> None:
         *_, last = evaluation.measure(CACHED, store)
         assert latency.memory["device"] is not None
         assert last.memory.device is not None
-        # The cache is kept beside what the baseline needs.
+        # The cache is needed in addition to the memory of the baseline.
         assert weights < latency.memory["device"] <= last.memory.device + 0.01
         peaks.append(last.memory.device)
     assert peaks[0] + 0.01 < peaks[1] < torch.cuda.mem_get_info(DEVICE)[1] / 2**30
 
 
-def test_the_bundled_miniature_is_loaded_where_it_is_asked_for() -> None:
+def test_the_bundled_miniature_is_loaded_to_the_requested_device() -> None:
     pipeline = tuner.load("miniature", scheduler="DDIM", device="cuda")
     assert str(pipeline.unet.device) == DEVICE

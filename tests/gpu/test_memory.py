@@ -1,4 +1,4 @@
-"""A GPU that is full: a trial fails in one line, everything is given back, the study goes on."""
+"""A full GPU: the trial fails in one line, its memory is freed, and the study continues."""
 
 import gc
 from contextlib import ExitStack
@@ -29,13 +29,13 @@ def in_use() -> int:
     return torch.cuda.memory_allocated(DEVICE)
 
 
-def test_a_trial_on_a_full_gpu_fails_in_one_line_and_gives_everything_back() -> None:
+def test_a_trial_on_a_full_gpu_fails_in_one_line_and_frees_its_memory() -> None:
     evaluation, store = evaluation_of(), InMemoryStore()
     evaluation.baseline(store)
     before = generated(evaluation, Setting())
     gc.collect()
     used = in_use()
-    gc.disable()  # what is given back must not wait for Python to look for cycles
+    gc.disable()  # memory must be freed without the garbage collector
     try:
         with scarce(), pytest.raises(TrialError, match="out of memory") as caught:
             list(evaluation.measure(CACHED, store))
@@ -44,13 +44,13 @@ def test_a_trial_on_a_full_gpu_fails_in_one_line_and_gives_everything_back() -> 
     finally:
         gc.enable()
     assert "\n" not in str(caught.value)
-    assert "a lower resolution" in str(caught.value)  # there is no smaller batch than one
+    assert "a lower resolution" in str(caught.value)  # no smaller batch is possible
     *_, last = evaluation.measure(CACHED, store)
     assert last.prompts == len(evaluation.prompts)
     assert torch.equal(generated(evaluation, Setting()), before)
 
 
-def test_a_baseline_on_a_full_gpu_is_the_users_to_mend() -> None:
+def test_a_baseline_on_a_full_gpu_is_an_error_of_the_users_input() -> None:
     evaluation = evaluation_of(batch_size=2)
     with scarce(), pytest.raises(UsageError, match="out of memory at the baseline") as caught:
         evaluation.baseline(InMemoryStore())
@@ -74,7 +74,7 @@ class Filled(Observer):
 
 
 def test_a_study_goes_on_after_a_trial_that_did_not_fit(tmp_path: Path) -> None:
-    asked = spec(
+    request = spec(
         tmp_path,
         device="cuda",
         search_targets=("tome",),
@@ -82,18 +82,20 @@ def test_a_study_goes_on_after_a_trial_that_did_not_fit(tmp_path: Path) -> None:
         max_samples=128,
         batch_size=128,
     )
-    session, watch = Session(), Filled()
-    evaluation = session.evaluation(asked)
-    outcome = session.run(asked, watch)
+    session, observer = Session(), Filled()
+    evaluation = session.evaluation(request)
+    outcome = session.run(request, observer)
     trials = finished(tmp_path)
-    assert [one.state for one in trials] == [TrialState.FAIL, *[TrialState.COMPLETE] * 2]
+    assert [trial.state for trial in trials] == [TrialState.FAIL, *[TrialState.COMPLETE] * 2]
     reason = trials[0].user_attrs["reason"]
     assert reason == "out of memory; a smaller batch_size needs less"
-    again = [
-        one for one in trials[1:] if one.user_attrs["setting"] == trials[0].user_attrs["setting"]
+    retries = [
+        trial
+        for trial in trials[1:]
+        if trial.user_attrs["setting"] == trials[0].user_attrs["setting"]
     ]
-    assert len(again) == 1
-    assert max(watch.used[1:]) < watch.used[0] + A_LITTLE
-    kept = outcome.study.user_attrs["baseline"]
+    assert len(retries) == 1
+    assert max(observer.used[1:]) < observer.used[0] + A_LITTLE
+    stored = outcome.study.user_attrs["baseline"]
     scores, _ = evaluation.baseline(InMemoryStore())
-    assert sum(scores.scores) / len(scores.scores) == kept["score"]
+    assert sum(scores.scores) / len(scores.scores) == stored["score"]

@@ -17,9 +17,9 @@ from tuner.storage.database import Storage
 pytestmark = pytest.mark.gpu
 
 
-def of_the_driver(what: str) -> str:
-    """What nvidia-smi says of the first GPU."""
-    command = ["nvidia-smi", f"--query-gpu={what}", "--format=csv,noheader", "--id=0"]
+def query_driver(figure: str) -> str:
+    """A figure of the first GPU, from nvidia-smi."""
+    command = ["nvidia-smi", f"--query-gpu={figure}", "--format=csv,noheader", "--id=0"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -27,18 +27,18 @@ def test_the_miniature_is_tuned_and_exported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = ["--search-targets", "deepcache,tome,tgate", "--device", "cuda", "--trials", "6"]
-    assert cli.main([*FLAGS, *asked, "--pictures", "none"]) == 0
+    flags = ["--search-targets", "deepcache,tome,tgate", "--device", "cuda", "--trials", "6"]
+    assert cli.main([*FLAGS, *flags, "--pictures", "none"]) == 0
     assert cli.main(["export", "-o", "found.json"]) == 0
-    measured = [one for one in finished(tmp_path) if one.state == TrialState.COMPLETE]
+    measured = [trial for trial in finished(tmp_path) if trial.state == TrialState.COMPLETE]
     assert len(measured) >= 4
-    assert all(one.user_attrs["memory_gib"] > 0.01 for one in measured)
+    assert all(trial.user_attrs["memory_gib"] > 0.01 for trial in measured)
     parts = Storage(f"sqlite:///{tmp_path / 'tuner.db'}").study(TRIPLE).user_attrs["baseline_parts"]
-    assert parts["device"] == torch.cuda.get_device_name(DEVICE) == of_the_driver("name")
-    assert parts["driver"] == of_the_driver("driver_version")
+    assert parts["device"] == torch.cuda.get_device_name(DEVICE) == query_driver("name")
+    assert parts["driver"] == query_driver("driver_version")
     assert parts["cuda"] == torch.version.cuda
     study = json.loads((tmp_path / "found.json").read_text())["studies"][TRIPLE]
     assert study["best"]["memory_gib"] > 0.01
-    uuid = of_the_driver("uuid").removeprefix("GPU-")
+    uuid = query_driver("uuid").removeprefix("GPU-")
     assert lock_file("cuda").name == f"cuda-{uuid}.lock"
     assert lock_file("cuda").exists()

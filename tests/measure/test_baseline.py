@@ -1,4 +1,4 @@
-"""The baseline: kept under a key of all that changes it, with its pictures."""
+"""The baseline: stored with its pictures, under a key of everything that changes it."""
 
 from dataclasses import replace
 from typing import Any

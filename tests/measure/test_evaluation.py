@@ -1,4 +1,4 @@
-"""Measuring: the same numbers twice, whatever ran before, under keys that tell all apart."""
+"""Measuring: the same scores twice, whatever ran before, and batches in a fixed order."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -237,6 +237,6 @@ def test_the_error_of_a_broken_picture_of_the_baseline_says_so(
 
 
 def last_of_each(evaluation: Evaluation, setting: Setting, store: Storage) -> list[Any]:
-    """Measurements on drawn prompts, from as many on as every setting is measured on."""
+    """The measurements from the number of prompts of every setting on."""
     by_count = {step.prompts: step for step in evaluation.measure(setting, store, drawn=True)}
     return [step for count, step in by_count.items() if count >= len(evaluation.prompts)]

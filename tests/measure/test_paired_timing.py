@@ -1,4 +1,4 @@
-"""The clock: by turns, until it is sure, and never silent about a machine that is not steady."""
+"""Timing in pairs: interleaved, until the speedup is precise; an unsteady machine is reported."""
 
 from dataclasses import fields
 from pathlib import Path

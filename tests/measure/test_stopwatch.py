@@ -1,4 +1,4 @@
-"""Latencies of turns: the speedup that they give, and what is said of an unsteady machine."""
+"""Speedups of paired timings, and what is reported of an unsteady machine."""
 
 import numpy as np
 import pytest

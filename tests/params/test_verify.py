@@ -1,4 +1,4 @@
-"""`tuner verify` on the bundled miniature: what holds is confirmed, what does not is said."""
+"""`tuner verify` on the bundled miniature: results are confirmed, or what they miss is reported."""
 
 import json
 from collections.abc import Iterator
@@ -102,9 +102,9 @@ def test_a_setting_that_holds_is_verified_with_other_prompts_and_noise(
     used: set[tuple[str, int]] = set()
     generate = Evaluation.generate
 
-    def spied(self: Evaluation, call: Any, numbers: range, *watch: Any) -> Any:
+    def spied(self: Evaluation, call: Any, numbers: range, *options: Any) -> Any:
         used.update((prompt, self.seed) for prompt in self.texts(numbers))
-        return generate(self, call, numbers, *watch)
+        return generate(self, call, numbers, *options)
 
     monkeypatch.setattr(Evaluation, "generate", spied)
     assert main(["verify"]) == 0

@@ -1,4 +1,4 @@
-"""The file itself: written in one piece, or the old file stays."""
+"""`search_params.json` is written atomically: a failed write leaves the old file."""
 
 import json
 import resource

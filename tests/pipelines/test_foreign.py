@@ -129,7 +129,7 @@ def refused(pipeline: Any, words: str, name: str = "tome") -> None:
         tuner.apply(pipeline, setting((name,)))
     assert "\n" not in str(caught.value)
     assert "accelerated already" not in str(caught.value) or "diffusers" in words
-    tuner.apply(pipeline, setting(()))()  # and nothing of ours is left
+    tuner.apply(pipeline, setting(()))()  # and none of our changes is left
 
 
 class Broken(BaseException):

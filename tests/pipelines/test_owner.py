@@ -82,7 +82,7 @@ def test_a_deleted_pipelines_memory_is_freed_without_the_garbage_collector(
     pictures(pipeline, num_inference_steps=1)
     # Flux's own call leaves a registry of hooks on its transformer, which refers back to it.
     held = [weakref.ref(part) for part in (pipeline, *parts) if "_diffusers_hook" not in vars(part)]
-    gc.collect()  # what was made while pipelines were loaded
+    gc.collect()  # objects that were created while pipelines were loaded
     gc.disable()
     try:
         with applied(pipeline, setting(names).accelerators) as generate:

@@ -20,19 +20,19 @@ from tuner.session import Session
 
 @pytest.fixture(scope="package", autouse=True)
 def quick_and_steady() -> Iterator[None]:
-    """One pair times a setting, by its work; and the miniature is loaded once.
+    """Time each setting by one pair and by its computation, and load the miniature once.
 
-    Nor does a verdict hang on what small pictures are worth, which may be less than nothing.
+    Scores are raised by 100: those of small pictures may be negative, which leaves no loss.
     """
     evaluation, score = Session.evaluation, ClipScore.score
 
-    def of_one_pair(*given: Any, **asked: Any) -> Evaluation:
-        return replace(evaluation(*given, **asked), timing_pairs=1)
+    def of_one_pair(*args: Any, **options: Any) -> Evaluation:
+        return replace(evaluation(*args, **options), timing_pairs=1)
 
     with timed_by_work(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "evaluation", of_one_pair)
         patch.setattr("tuner.session.load", cache(load))
-        patch.setattr(ClipScore, "score", lambda *given: [100 + one for one in score(*given)])
+        patch.setattr(ClipScore, "score", lambda *args: [100 + value for value in score(*args)])
         patch.setattr(PairedTimings, "is_precise", lambda timings, precision: True)
         patch.setattr("tuner.session.contention", lambda device: None)
         yield
@@ -62,13 +62,13 @@ def folder(searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[range]:
-    """The batches that are generated from here on."""
+    """The batches that are generated during the test."""
     seen: list[range] = []
     generate = Evaluation.generate
 
-    def counted(self: Evaluation, call: Any, numbers: range, *watch: Any) -> Any:
+    def counted(self: Evaluation, call: Any, numbers: range, *options: Any) -> Any:
         seen.append(numbers)
-        return generate(self, call, numbers, *watch)
+        return generate(self, call, numbers, *options)
 
     monkeypatch.setattr(Evaluation, "generate", counted)
     return seen

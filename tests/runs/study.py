@@ -1,4 +1,4 @@
-"""The study that the tests here run, and what they read of its database."""
+"""The study that the tests of runs run, ways to run it, and what they read of its database."""
 
 import gc
 import itertools
@@ -23,7 +23,7 @@ from tuner.storage.database import Storage
 
 ROOT = Path(__file__).parent.parent.parent
 TRIPLE = "miniature/DDIM/4"
-# Whatever the weights are worth, something is feasible under 99 %.
+# With any weights, some setting is feasible under a limit of 99 %.
 FLAGS = ["run", "--pipe", "miniature", "--steps", "4", "--num-samples", "4", "--batch-size", "2"]
 FLAGS += ["--sampler", "random", "--req-score-loss", "0.99", "--max-samples", "4"]
 FLAGS += ["--resolution", "32"]
@@ -51,21 +51,21 @@ def trials(folder: Path, name: str = TRIPLE) -> list[optuna.trial.FrozenTrial]:
 
 
 def finished(folder: Path, name: str = TRIPLE) -> list[optuna.trial.FrozenTrial]:
-    return [one for one in trials(folder, name) if one.state.is_finished()]
+    return [trial for trial in trials(folder, name) if trial.state.is_finished()]
 
 
 def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
-    """What an SQL query finds; nothing while there is no such table."""
+    """The rows of an SQL query."""
     with closing(sqlite3.connect(f"file:{folder / 'tuner.db'}?mode=ro", uri=True)) as connection:
         return connection.execute(query).fetchall()
 
 
 def baselines(folder: Path) -> list[tuple[str, str, str]]:
-    """Kind, key and time of every baseline: one that is measured again has another time."""
+    """Kind, key and time of every baseline: a re-measured one has another time."""
     return rows(folder, "SELECT kind, key, created FROM tuner_baselines ORDER BY created")  # type: ignore[return-value]
 
 
-# A run on another host, which stands still as soon as its first trial is measured.
+# A run that pretends to be on another host, and is suspended when its first trial is measured.
 STOPPED_ELSEWHERE = """
 import os, signal, socket, sys
 from tuner.cli.main import main
@@ -84,16 +84,16 @@ sys.exit(main())
 """
 
 
-# The command, of which a trial waits for a line from the test before it goes on.
+# The command, where each trial waits for a line from the test before it goes on.
 HELD = """
 import sys
 from tuner.cli.main import main
 from tuner.measure.evaluation import Evaluation
 measure = Evaluation.measure
-def held(*given, **asked):
+def held(*args, **options):
     print("a trial has begun", flush=True)
     sys.stdin.readline()
-    yield from measure(*given, **asked)
+    yield from measure(*args, **options)
 Evaluation.measure = held
 sys.exit(main(sys.argv[1:]))
 """
@@ -102,7 +102,7 @@ sys.exit(main(sys.argv[1:]))
 def started(
     folder: Path, *more: str, program: Sequence[str] = (str(ROOT / "cli.py"),), **changes: str
 ) -> subprocess.Popen[str]:
-    """`tuner run` with `FLAGS` and more, in a process of its own; `changes` of its environment."""
+    """Start `tuner run` with `FLAGS` and more in a process; `changes` are environment variables."""
     # A shell starts its background jobs, and so all of their children, with Ctrl-C switched off.
     return subprocess.Popen(
         [sys.executable, *program, *FLAGS, "--pictures", "none", *more],
@@ -117,40 +117,40 @@ def started(
     )
 
 
-def cut_off(sign: signal.Signals, after: int, *more: str) -> int:
-    """Run `tuner run` in a fork that gets a signal within a trial, `after` others; its exit code.
+def run_until_signal(sign: signal.Signals, after: int, *more: str) -> int:
+    """Run `tuner run` in a fork that is sent a signal in the trial after `after` others.
 
-    A fork is a process like any other, and has loaded everything already.
+    Returns the exit code. A fork is used because it has imported everything already.
     """
-    gc.collect()  # no database is open in both
+    gc.collect()  # closes databases that are no longer used: none may be open in both
     process = os.fork()
     if not process:
-        _run_until_cut_off(sign, after, *more)
+        _run_and_signal(sign, after, *more)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
-def _run_until_cut_off(sign: signal.Signals, after: int, *more: str) -> Never:
+def _run_and_signal(sign: signal.Signals, after: int, *more: str) -> Never:
     code = 99
     try:
-        signal.alarm(600)  # nothing may wait for ever
+        signal.alarm(600)  # no test may hang
         signal.signal(signal.SIGINT, signal.default_int_handler)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         sys.stdout = sys.stderr = os.fdopen(nowhere, "w")
         measure, begun = Evaluation.measure, itertools.count()
 
-        def measured(*given: Any, **asked: Any) -> Iterator[Measurement]:
+        def measured(*args: Any, **options: Any) -> Iterator[Measurement]:
             if next(begun) == after:
                 signal.raise_signal(sign)
-            yield from measure(*given, **asked)
+            yield from measure(*args, **options)
 
         Evaluation.measure = measured  # type: ignore[method-assign]
         code = main([*FLAGS, "--pictures", "none", *more])
     finally:
-        os._exit(code)  # never back into the tests
+        os._exit(code)  # never return into the tests
 
 
 class Count(Observer):
-    """Counts the trials that begin, and remembers what it was told."""
+    """Counts the trials that begin, and collects the notices."""
 
     began = 0
 

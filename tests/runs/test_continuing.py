@@ -1,4 +1,4 @@
-"""`tuner run` on the bundled miniature: it ends with a front, and goes on where it stopped."""
+"""`tuner run` on the bundled miniature: it ends with a front, and continues where it stopped."""
 
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ def test_a_run_ends_with_a_front_pictures_and_a_database(
     assert len(finished(tmp_path)) == 3
     kinds = [kind for kind, _, _ in baselines(tmp_path)]
     assert sorted(kinds) == ["latency", "scores", "scores"]  # for searching and for verifying
-    assert {one.name for one in tmp_path.iterdir()} - {"tuner.db-wal", "tuner.db-shm"} == {
+    assert {file.name for file in tmp_path.iterdir()} - {"tuner.db-wal", "tuner.db-shm"} == {
         "tuner.db",
         "pictures",
     }
-    pictures = {one.name for one in (tmp_path / "pictures" / "miniature_DDIM_4").iterdir()}
+    pictures = {file.name for file in (tmp_path / "pictures" / "miniature_DDIM_4").iterdir()}
     assert {"baseline.png", "front.png", "trial-0000.png"} <= pictures
     assert main(["show"]) == 0
     assert f"{TRIPLE}: Pareto front" in capsys.readouterr().out
@@ -39,80 +39,82 @@ def test_a_run_ends_with_a_front_pictures_and_a_database(
 def test_the_same_command_again_measures_nothing_more(
     folder: Path, calls: list[range], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = [(one.number, one.values, one.user_attrs) for one in finished(folder)]
+    before = [(trial.number, trial.values, trial.user_attrs) for trial in finished(folder)]
     assert len(before) == 3
-    kept = baselines(folder)
+    stored = baselines(folder)
     assert main([*FLAGS, "--trials", "3", "--pictures", "none"]) == 0
     assert calls == []
-    assert [(one.number, one.values, one.user_attrs) for one in finished(folder)] == before
-    assert baselines(folder) == kept
+    assert [(trial.number, trial.values, trial.user_attrs) for trial in finished(folder)] == before
+    assert baselines(folder) == stored
     assert not Path("pictures").exists()
     assert "Pareto front" in capsys.readouterr().out
 
 
 def test_more_trials_continue_without_the_baseline(folder: Path, session: Session) -> None:
-    before, kept = finished(folder), baselines(folder)
-    watch = Count()
-    session.run(spec(folder, trials=5), watch)
-    assert watch.began == 2
+    before, stored = finished(folder), baselines(folder)
+    observer = Count()
+    session.run(spec(folder, trials=5), observer)
+    assert observer.began == 2
     after = finished(folder)
     assert len(after) == 5
-    assert [one.number for one in after[:3]] == [one.number for one in before]
-    assert baselines(folder) == kept
+    assert [trial.number for trial in after[:3]] == [trial.number for trial in before]
+    assert baselines(folder) == stored
 
 
-def test_another_baseline_of_a_study_is_told_with_what_changed(
+def test_a_changed_baseline_is_reported_with_what_changed(
     folder: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told, kept = [], baselines(folder)
+    notices, stored = [], baselines(folder)
     for threads in (1, 2, 2, 1):
-        watch = Count()
-        monkeypatch.setattr(torch, "get_num_threads", lambda found=threads: found)
-        session.run(spec(folder), watch)
-        told.append(watch.lines)
+        observer = Count()
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=threads: count)
+        session.run(spec(folder), observer)
+        notices.append(observer.lines)
         about = Storage(f"sqlite:///{folder / 'tuner.db'}").study(TRIPLE).user_attrs
-        # What was verified on another machine was measured again on this one.
+        # Results that were verified on another machine were verified again on this one.
         assert about["baseline"]["latency_key"] in {
-            one["latency_key"] for looks in about["verified"].values() for one in looks
+            verification["latency_key"]
+            for verifications in about["verified"].values()
+            for verification in verifications
         }
-    again = (
+    measured_again = (
         "the machine or its package versions have changed: stored results that may be the best "
         "are re-measured here, fastest first"
     )
-    assert told == [
+    assert notices == [
         [],
-        ["baseline re-measured: threads 1 -> 2", again],
+        ["baseline re-measured: threads 1 -> 2", measured_again],
         [],
         ["baseline taken from the database: threads 2 -> 1"],
     ]
-    assert [kind for kind, key, time in baselines(folder) if (kind, key, time) not in kept] == [
+    assert [kind for kind, key, time in baselines(folder) if (kind, key, time) not in stored] == [
         "latency"
     ]
 
 
-def test_a_new_study_learns_from_a_related_one_and_says_so(
+def test_a_new_study_starts_warm_from_a_source_study_and_reports_it(
     tmp_path: Path, session: Session, calls: list[range]
 ) -> None:
     def run(sched: str, trials: int, **changes: Any) -> list[str]:
-        watch = Count()
-        asked = {"sampler": "frontier", "search_targets": ("deepcache",), "trials": trials}
-        session.run(spec(tmp_path, sched=sched, **asked | changes), watch)
-        return watch.lines
+        observer = Count()
+        values = {"sampler": "frontier", "search_targets": ("deepcache",), "trials": trials}
+        session.run(spec(tmp_path, sched=sched, **values | changes), observer)
+        return observer.lines
 
     assert run("DDIM", 5) == []
     storage = Storage(f"sqlite:///{tmp_path / 'tuner.db'}")
     evaluation = session.evaluation(spec(tmp_path))
     timed = storage.get("timed steps", key_of(evaluation.latency_parts))
     assert timed is not None and len(timed) > 1
-    assert {len(one["steps"]) for one in timed.values()} == {4}
-    baseline = timed["baseline"]  # beside whose steps the others were timed
+    assert {len(setting["steps"]) for setting in timed.values()} == {4}
+    baseline = timed["baseline"]  # with whose steps those of the others were interleaved
     assert sum(baseline["steps"]) + baseline["rest"] == pytest.approx(1)
     assert run("UniPC", 1, sampler="random") == []
     assert run("UniPC", 2, transfer=False) == []
-    told = ["warm start from miniature/DDIM/4 (5 settings); transfer = false disables it"]
-    assert run("UniPC", 3) == told
-    assert run("DPM-Solver++", 1) == told
-    fastest = max(finished(tmp_path), key=lambda one: one.values[0])
+    notices = ["warm start from miniature/DDIM/4 (5 settings); transfer = false disables it"]
+    assert run("UniPC", 3) == notices
+    assert run("DPM-Solver++", 1) == notices
+    fastest = max(finished(tmp_path), key=lambda trial: trial.values[0])
     (first,) = finished(tmp_path, "miniature/DPM-Solver++/4")
     assert first.user_attrs["setting"] == fastest.user_attrs["setting"]
     calls.clear()
@@ -123,11 +125,11 @@ def test_a_new_study_learns_from_a_related_one_and_says_so(
 def test_another_batch_size_makes_a_study_with_a_readable_suffix(
     folder: Path, session: Session, calls: list[range]
 ) -> None:
-    kept = baselines(folder)
+    stored = baselines(folder)
     session.run(spec(folder, batch_size=4, trials=1))
     names = Storage(f"sqlite:///{folder / 'tuner.db'}").study_names()
     assert names == [TRIPLE, f"{TRIPLE} batch=4"]
     assert calls
-    new = [kind for kind, key, time in baselines(folder) if (kind, key, time) not in kept]
+    new = [kind for kind, key, time in baselines(folder) if (kind, key, time) not in stored]
     assert new == ["latency"]  # the scores are the same
     assert len(finished(folder)) == 3

@@ -1,4 +1,4 @@
-"""Trials that fail: broken pictures and crashes, and what is said of them."""
+"""Trials that fail: broken pictures and crashes, and how they are reported."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from tuner.study_run import timed_steps
 
 
 class Sabotage(Observer):
-    """Breaks the pipeline while one setting is measured, with what a real fault would leave."""
+    """Breaks the pipeline while one setting is measured, as a real fault would."""
 
     def __init__(self, unet: Any, target: str, *, crash: bool) -> None:
         self.unet, self.target, self.crash = unet, target, crash
@@ -56,35 +56,35 @@ TOME_ONLY = {"search_targets": ("tome",), "knobs": {"tome": {"max_downsample": (
 def test_broken_pictures_fail_with_their_reason_and_are_not_tried_again(
     tmp_path: Path, session: Session
 ) -> None:
-    asked = spec(tmp_path, trials=3, **TOME_ONLY)
-    watch = Sabotage(session.evaluation(asked).pipeline.unet, "tome 0.5/1", crash=False)
-    session.run(asked, watch)
-    found = finished(tmp_path)
-    assert [one.state for one in found[:2]] == [TrialState.FAIL, TrialState.COMPLETE]
-    assert "not numbers" in found[0].user_attrs["reason"]
-    broken = [one for one in trials(tmp_path) if one.params.get("tome.ratio") == 0.5]
-    assert [one.state for one in broken if one.user_attrs.get("tries")] == []
+    request = spec(tmp_path, trials=3, **TOME_ONLY)
+    observer = Sabotage(session.evaluation(request).pipeline.unet, "tome 0.5/1", crash=False)
+    session.run(request, observer)
+    ended = finished(tmp_path)
+    assert [trial.state for trial in ended[:2]] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert "not numbers" in ended[0].user_attrs["reason"]
+    broken = [trial for trial in trials(tmp_path) if trial.params.get("tome.ratio") == 0.5]
+    assert [trial.state for trial in broken if trial.user_attrs.get("tries")] == []
     assert not trials(tmp_path)[3:]
-    assert watch.ended[0][1] == "FAIL"
+    assert observer.ended[0][1] == "FAIL"
 
 
 def test_a_crashing_trial_is_tried_twice_more_and_the_study_goes_on(
     tmp_path: Path, session: Session
 ) -> None:
-    asked = spec(tmp_path, trials=5, **TOME_ONLY)
-    watch = Sabotage(session.evaluation(asked).pipeline.unet, "tome 0.5/1", crash=True)
-    session.run(asked, watch)
-    found = finished(tmp_path)
-    assert len(found) == 5
-    failed = [one for one in found if one.state == TrialState.FAIL]
-    assert [one.user_attrs["setting"] for one in failed] == [
+    request = spec(tmp_path, trials=5, **TOME_ONLY)
+    observer = Sabotage(session.evaluation(request).pipeline.unet, "tome 0.5/1", crash=True)
+    session.run(request, observer)
+    ended = finished(tmp_path)
+    assert len(ended) == 5
+    failed = [trial for trial in ended if trial.state == TrialState.FAIL]
+    assert [trial.user_attrs["setting"] for trial in failed] == [
         {"tome": {"ratio": 0.5, "max_downsample": 1}}
     ] * 3
-    assert all("an illegal access" in one.user_attrs["reason"] for one in failed)
-    assert all("RuntimeError" in one.user_attrs["traceback"] for one in failed)
+    assert all("an illegal access" in trial.user_attrs["reason"] for trial in failed)
+    assert all("RuntimeError" in trial.user_attrs["traceback"] for trial in failed)
 
 
-def test_a_crashs_reason_is_printed_as_it_is_beside_its_setting(
+def test_the_reason_of_a_crash_is_printed_unchanged_with_the_setting(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from rich.console import Console
@@ -106,8 +106,8 @@ FAILS, PASSES = (
 )
 
 
-def timed_where_one_fails(error: BaseException, folder: Path) -> list[Setting]:
-    """Have the steps of two settings timed, the first of which raises an error meanwhile."""
+def timed_while_one_fails(error: BaseException, folder: Path) -> list[Setting]:
+    """Time the steps of two settings, of which the first raises an error; the settings timed."""
 
     def time(setting: Setting) -> tuple[Seconds, Seconds]:
         if setting == FAILS:
@@ -116,19 +116,19 @@ def timed_where_one_fails(error: BaseException, folder: Path) -> list[Setting]:
 
     evaluation: Any = SimpleNamespace(latency_parts={"device": "cpu"}, timed_steps=time)
     storage = Storage(f"sqlite:///{folder / 'tuner.db'}")
-    return [one.setting for one in timed_steps([FAILS, PASSES], evaluation, storage)]
+    return [timed.setting for timed in timed_steps([FAILS, PASSES], evaluation, storage)]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyError("cache"), TrialError("memory")])
 def test_a_setting_that_fails_while_steps_are_timed_is_left_out(
     error: Exception, tmp_path: Path
 ) -> None:
-    assert timed_where_one_fails(error, tmp_path) == [Setting(), PASSES]
+    assert timed_while_one_fails(error, tmp_path) == [Setting(), PASSES]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), UnfitError("tome needs a U-Net")])
-def test_what_is_no_fault_of_a_setting_ends_the_timing_of_steps(
+def test_an_error_that_is_no_fault_of_the_setting_ends_the_timing_of_steps(
     error: BaseException, tmp_path: Path
 ) -> None:
     with pytest.raises(type(error)):
-        timed_where_one_fails(error, tmp_path)
+        timed_while_one_fails(error, tmp_path)

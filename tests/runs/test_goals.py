@@ -1,4 +1,4 @@
-"""What a run is asked for: limits, which may change, and targets, at which it stops."""
+"""The goal of a run: limits, which may change, and targets, at which it stops."""
 
 import json
 import re
@@ -14,26 +14,26 @@ from tuner.setting import Setting
 from tuner.storage.database import Storage
 
 
-def test_a_changed_limit_judges_stored_trials_without_measuring(
+def test_a_changed_limit_re_evaluates_stored_trials_without_measuring(
     folder: Path, session: Session, calls: list[range]
 ) -> None:
-    losses = sorted(one.values[1] for one in finished(folder) if one.values)
-    limit = min(0.98, max(0.0001, losses[-1]))  # the worst one is not under it
-    before, watch = finished(folder), Count()
-    outcome = session.run(spec(folder, req_score_loss=limit), watch)
-    assert watch.began == 0
-    # At most another winner is measured again: a warm-up and two batches, one of them by turns
-    # with the baseline, which has a warm-up of its own.
+    losses = sorted(trial.values[1] for trial in finished(folder) if trial.values)
+    limit = min(0.98, max(0.0001, losses[-1]))  # the greatest loss is not under it
+    before, observer = finished(folder), Count()
+    outcome = session.run(spec(folder, req_score_loss=limit), observer)
+    assert observer.began == 0
+    # At most one more result is verified: a warm-up and two batches, one of them interleaved with
+    # a batch of the baseline, which has a warm-up of its own.
     assert len(calls) in (0, 5)
-    assert [one.values for one in finished(folder)] == [one.values for one in before]
-    for one in finished(folder):
-        assert (one.constraints["0"] <= 0) == (one.values[1] < limit)
-    assert all(one.score_loss.value < limit for one in [outcome.best] if one is not None)
+    assert [trial.values for trial in finished(folder)] == [trial.values for trial in before]
+    for trial in finished(folder):
+        assert (trial.constraints["0"] <= 0) == (trial.values[1] < limit)
+    assert all(result.score_loss.value < limit for result in [outcome.best] if result is not None)
     request = Storage(f"sqlite:///{folder / 'tuner.db'}").study(TRIPLE).user_attrs["request"]
     assert request["req_score_loss"] == limit
 
 
-def test_limits_beside_the_score_are_kept_shown_exported_and_judged_anew(
+def test_limits_of_extra_metrics_are_checked_shown_exported_and_re_evaluated(
     tmp_path: Path,
     calls: list[range],
     monkeypatch: pytest.MonkeyPatch,
@@ -49,18 +49,20 @@ def test_limits_beside_the_score_are_kept_shown_exported_and_judged_anew(
     assert re.search(r"trial   0 .* psnr \d+\.?\d*, ssim 0\.\d+ ", printed)
     assert re.search(r"verification on .* psnr \d+\.?\d*, ssim 0\.\d+", printed)
     assert "the baseline's 4 pictures" in printed
-    kept = baselines(tmp_path)
-    found = {one.number: one.user_attrs["fidelity"]["ssim"]["value"] for one in finished(tmp_path)}
+    stored = baselines(tmp_path)
+    similarities = {
+        trial.number: trial.user_attrs["fidelity"]["ssim"]["value"] for trial in finished(tmp_path)
+    }
     calls.clear()
-    best = max(found.values())
+    best = max(similarities.values())
     assert main([*command, "--limit", f"ssim={best}", "--metrics", "psnr"]) == 1  # strictly over
     assert calls == []
-    assert baselines(tmp_path) == kept
+    assert baselines(tmp_path) == stored
     ended = capsys.readouterr()
     assert "misses the limit of ssim" in ended.out
     assert "blocking limit: ssim; " in ended.err
-    for one in finished(tmp_path):
-        assert [value <= 0 for value in one.constraints.values()] == [True, False]
+    for trial in finished(tmp_path):
+        assert [value <= 0 for value in trial.constraints.values()] == [True, False]
     assert main(["show"]) == 0
     shown = capsys.readouterr().out
     assert "misses the limit of ssim" in shown
@@ -71,21 +73,21 @@ def test_limits_beside_the_score_are_kept_shown_exported_and_judged_anew(
     assert entry["best"] is None
     assert entry["goal"]["limits"] == {"ssim": best}
     for point in entry["pareto"]:
-        assert point["fidelity"]["ssim"]["value"] == found[point["trial"]]
+        assert point["fidelity"]["ssim"]["value"] == similarities[point["trial"]]
     verified = [point["verified"] for point in entry["pareto"] if point["verified"]]
-    assert all(set(one["fidelity"]) == {"psnr", "ssim"} for one in verified)
+    assert all(set(verification["fidelity"]) == {"psnr", "ssim"} for verification in verified)
 
 
 def test_a_target_stops_at_the_first_trial_that_meets_it(tmp_path: Path, session: Session) -> None:
     outcome = session.run(spec(tmp_path, req_speedup=0.01, trials=9))
     assert outcome.best is not None
-    found = finished(tmp_path)
-    assert len(found) < 9
-    assert not any(one.values and Setting.of(one.user_attrs["setting"]).accelerators
-                   for one in found[:-1])  # fmt: skip
+    ended = finished(tmp_path)
+    assert len(ended) < 9
+    assert not any(trial.values and Setting.of(trial.user_attrs["setting"]).accelerators
+                   for trial in ended[:-1])  # fmt: skip
 
 
-def test_a_target_that_did_not_hold_is_searched_on_until_the_time_is_up(
+def test_the_search_for_a_target_goes_on_until_the_timeout_if_verifications_fail(
     folder: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 100, 5))
@@ -97,12 +99,12 @@ def test_a_target_that_did_not_hold_is_searched_on_until_the_time_is_up(
     assert left == [35.0, 25.0, 15.0, 5.0]
 
 
-def test_an_unreachable_target_is_exit_code_1_and_names_the_closest(
+def test_an_unreachable_target_gives_exit_code_1_and_the_closest_setting(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fastest = max(
-        (one for one in finished(folder) if one.values and one.user_attrs["setting"]),
-        key=lambda one: one.values[0],
+        (trial for trial in finished(folder) if trial.values and trial.user_attrs["setting"]),
+        key=lambda trial: trial.values[0],
     )
     command = [*FLAGS, "--trials", "3", "--req-speedup", "1000", "--pictures", "none"]
     assert main(command) == 1
@@ -113,12 +115,12 @@ def test_an_unreachable_target_is_exit_code_1_and_names_the_closest(
     assert f"{fastest.values[0]:.2f}×" in line
 
 
-@pytest.mark.parametrize(("lines", "told"), [(7, True), (8, False)])
-def test_a_prompt_file_too_short_for_a_second_look_at_others_is_told(
-    lines: int, told: bool, tmp_path: Path, session: Session
+@pytest.mark.parametrize(("lines", "warned"), [(7, True), (8, False)])
+def test_a_prompt_file_that_is_too_short_for_other_prompts_in_verification_is_reported(
+    lines: int, warned: bool, tmp_path: Path, session: Session
 ) -> None:
     file = tmp_path / "prompts.txt"
     file.write_text("".join(f"a red circle, {number}\n" for number in range(lines)))
-    watch = Count()
-    session.run(spec(tmp_path, prompts=str(file), trials=1), watch)
-    assert any("has fewer than 8 prompts" in line for line in watch.lines) == told
+    observer = Count()
+    session.run(spec(tmp_path, prompts=str(file), trials=1), observer)
+    assert any("has fewer than 8 prompts" in line for line in observer.lines) == warned

@@ -36,10 +36,10 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (stored,) = connection.execute(
             "SELECT value_json FROM study_user_attributes WHERE key = 'evaluation'"
         ).fetchone()
-        here = json.loads(stored) | {"device": describe("cpu")["device"]}
+        evaluation = json.loads(stored) | {"device": describe("cpu")["device"]}
         connection.execute(
             "UPDATE study_user_attributes SET value_json = ? WHERE key = 'evaluation'",
-            [json.dumps(here)],
+            [json.dumps(evaluation)],
         )
         connection.commit()
     return tmp_path

@@ -1,4 +1,4 @@
-"""Runs in processes of their own: killed, interrupted, and one that waits for another."""
+"""Runs in separate processes: killed, interrupted, suspended, and waiting for each other."""
 
 import os
 import re
@@ -14,8 +14,8 @@ from tests.runs.study import (
     TRIPLE,
     Count,
     baselines,
-    cut_off,
     finished,
+    run_until_signal,
     spec,
     started,
     trials,
@@ -30,25 +30,25 @@ from tuner.storage.cursor import POINT
 def test_a_killed_run_continues_and_tries_its_dead_trial_again(
     folder: Path, session: Session, calls: list[range]
 ) -> None:
-    kept = baselines(folder)
-    assert cut_off(signal.SIGKILL, 1, "--trials", "50") == -signal.SIGKILL
-    left = trials(folder)
-    dead = [one for one in left if one.state == TrialState.RUNNING]
+    stored = baselines(folder)
+    assert run_until_signal(signal.SIGKILL, 1, "--trials", "50") == -signal.SIGKILL
+    before = trials(folder)
+    dead = [trial for trial in before if trial.state == TrialState.RUNNING]
     assert len(dead) == 1
-    done = len([one for one in left if one.state.is_finished()])
+    done = len([trial for trial in before if trial.state.is_finished()])
     assert done == 4
-    # What was cut off is tried again after those that are queued already.
-    more = 1 + len([one for one in left if one.state == TrialState.WAITING])
+    # The dead trial is tried again after those that are queued already.
+    more = 1 + len([trial for trial in before if trial.state == TrialState.WAITING])
     session.run(spec(folder, trials=done + more))
     after = trials(folder)
     assert after[dead[0].number].state == TrialState.FAIL
     assert "process ended" in after[dead[0].number].user_attrs["reason"]
-    assert not [one for one in after if one.state == TrialState.RUNNING]
-    again = [one for one in after[dead[0].number + 1 :] if one.params == dead[0].params]
-    assert [one.state for one in again] == [TrialState.COMPLETE]
-    assert len(finished(folder)) == 1 + done + more  # what was cut off counts for nothing
-    assert baselines(folder) == kept
-    assert [one.values for one in after[:3]] == [one.values for one in left[:3]]
+    assert not [trial for trial in after if trial.state == TrialState.RUNNING]
+    retries = [trial for trial in after[dead[0].number + 1 :] if trial.params == dead[0].params]
+    assert [trial.state for trial in retries] == [TrialState.COMPLETE]
+    assert len(finished(folder)) == 1 + done + more  # the dead trial does not count
+    assert baselines(folder) == stored
+    assert [trial.values for trial in after[:3]] == [trial.values for trial in before[:3]]
 
 
 def test_a_run_waits_for_another_on_the_same_device(folder: Path) -> None:
@@ -64,8 +64,10 @@ def test_a_run_waits_for_another_on_the_same_device(folder: Path) -> None:
     assert "Pareto front" in printed
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, session: Session) -> None:
-    kept = baselines(folder)
+def test_an_interrupted_run_prints_how_to_continue_and_continues(
+    folder: Path, session: Session
+) -> None:
+    stored = baselines(folder)
     process = started(folder, "--trials", "50", program=("-c", HELD))
     assert process.stdout is not None
     assert "a trial has begun\n" in process.stdout
@@ -73,15 +75,15 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, session: Se
     printed, errors = process.communicate("go on\n", timeout=600)
     assert process.returncode == 130, printed + errors
     assert re.fullmatch(r"tuner: interrupted; run the same command again to continue\n", errors)
-    left = trials(folder)
-    assert not [one for one in left if one.state == TrialState.RUNNING]
-    done = len([one for one in left if one.state.is_finished()])
-    session.run(spec(folder, trials=done))  # of which one was cut off
+    before = trials(folder)
+    assert not [trial for trial in before if trial.state == TrialState.RUNNING]
+    done = len([trial for trial in before if trial.state.is_finished()])
+    session.run(spec(folder, trials=done))  # the interrupted trial does not count
     assert len(finished(folder)) == done + 1
-    assert baselines(folder) == kept
+    assert baselines(folder) == stored
 
 
-def test_a_point_that_stands_still_on_another_host_is_measured_once(
+def test_a_point_of_a_suspended_run_on_another_host_has_one_complete_trial(
     folder: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     knobs = {"deepcache": {"cache_interval": (2, 3), "cache_branch_id": (0,)}}
@@ -90,21 +92,21 @@ def test_a_point_that_stands_still_on_another_host_is_measured_once(
         "cache_branch_id = [0]\n"
     )
     flags = ("two.toml", "--sampler", "grid")
-    (folder / "locks").mkdir()  # of another host
+    (folder / "locks").mkdir()  # of the other host
     process = started(
         folder, *flags, program=("-c", STOPPED_ELSEWHERE), TMPDIR=str(folder / "locks")
     )
     _, status = os.waitpid(process.pid, os.WUNTRACED)
     assert os.WIFSTOPPED(status), process.communicate()
     monkeypatch.setattr(liveness, "GRACE_S", 3.0)
-    watch = Count()
+    observer = Count()
     two = {"sampler": "grid", "trials": None, "search_targets": ("deepcache",), "knobs": knobs}
-    session.run(spec(folder, **two), watch)
+    session.run(spec(folder, **two), observer)
     process.send_signal(signal.SIGCONT)
     printed, errors = process.communicate(timeout=120)
     assert process.returncode == 0, printed + errors
-    assert re.findall(r"trial +\d+ .*?: (.*)", printed) == [LOST]
-    found = trials(folder, f"{TRIPLE} grid")
-    assert [one.state for one in found].count(TrialState.FAIL) == 1
-    complete = [one for one in found if one.state == TrialState.COMPLETE]
-    assert sorted(one.system_attrs[POINT] for one in complete) == [0, 1]
+    assert re.findall(r"^trial +\d+ .*?: (.*)", printed, re.M) == [LOST]
+    all_trials = trials(folder, f"{TRIPLE} grid")
+    assert [trial.state for trial in all_trials].count(TrialState.FAIL) == 1
+    complete = [trial for trial in all_trials if trial.state == TrialState.COMPLETE]
+    assert sorted(trial.system_attrs[POINT] for trial in complete) == [0, 1]

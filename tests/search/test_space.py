@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.landscape import Bench
 from tests.helpers.pipelines import tiny
+from tests.helpers.simulated import Bench
 from tests.test_setting import ACCELERATORS, settings
 from tuner.canonical import canonical
 from tuner.errors import UsageError
@@ -92,7 +92,7 @@ def test_on_sdxl_no_known_good_setting_merges_nothing() -> None:
 
 @pytest.mark.parametrize("sampler", ["frontier", "tpe", "grid", "walk"])
 @pytest.mark.parametrize(
-    ("family", "asked"),
+    ("family", "changes"),
     [
         ("sd", {"steps": 1, "search_targets": ("deepcache",)}),
         ("sd", {"steps": 2, "search_targets": ("tgate",)}),
@@ -110,9 +110,9 @@ def test_on_sdxl_no_known_good_setting_merges_nothing() -> None:
     ids=str,
 )
 def test_a_space_with_nothing_to_try_is_refused(
-    family: str, asked: dict[str, Any], sampler: str
+    family: str, changes: dict[str, Any], sampler: str
 ) -> None:
-    space = space_on(family, sampler=sampler, **asked)
+    space = space_on(family, sampler=sampler, **changes)
     with pytest.raises(UsageError, match=r"nothing to try: .* every value of"):
         space.check_something_to_try(20)
 
@@ -172,13 +172,13 @@ def test_settings_of_narrowed_knobs_are_compared_by_what_they_compute(tmp_path: 
     problem = Bench(tmp_path, steps=20, search_targets=("deepcache", "tgate"), knobs=NARROW).problem
     space = problem.space
     candidates = Candidates(space, problem.canonical).settings
-    not_offered = [one for one in candidates if space.equivalent(one) != one]
+    not_offered = [setting for setting in candidates if space.equivalent(setting) != setting]
     assert 0 < len(not_offered) < len(candidates)
-    for one in candidates:
-        assert space.holds(one)
-        flat = space.flat(one)
+    for setting in candidates:
+        assert space.holds(setting)
+        flat = space.flat(setting)
         assert all(value in space.offered()[name] for name, value in flat.items())
-        assert problem.canonical(space.suggest(optuna.trial.FixedTrial(flat))) == one
+        assert problem.canonical(space.suggest(optuna.trial.FixedTrial(flat))) == setting
     warm = {"gate_step": 15, "sp_interval": 2, "fi_interval": 1, "warmup": 1}
     assert not space.holds(Setting.of({"tgate": warm}))
 
@@ -189,14 +189,14 @@ def test_the_neighbours_of_a_setting_are_of_narrowed_knobs(tmp_path: Path) -> No
     three = Setting.of(
         {"deepcache": {"cache_interval": 3, "cache_branch_id": 1}}
     )  # the knob offers 2 and 5
-    for one in [three, *candidates.settings[::5]]:
-        neighbours = candidates.neighbours(one)
+    for setting in [three, *candidates.settings[::5]]:
+        neighbours = candidates.neighbours(setting)
         assert neighbours
         assert set(neighbours) <= set(candidates.settings)
 
 
 def test_one_study_accepts_wider_narrower_and_gappy_knobs_in_turn(tmp_path: Path) -> None:
-    storage = f"sqlite:///{tmp_path / 'one.db'}"
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
     study = optuna.create_study(
         storage=storage, sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=1)
     )

@@ -1,4 +1,4 @@
-"""The database: whose it is, who may use it at once, and how its studies are named."""
+"""The database: foreign files are refused, several processes may use it, and studies have names."""
 
 import os
 import sqlite3
@@ -23,7 +23,7 @@ def address(folder: Path) -> str:
     return f"sqlite:///{folder / 'tuner.db'}"
 
 
-def test_a_baseline_is_kept_under_its_kind_and_key(tmp_path: Path) -> None:
+def test_a_baseline_is_stored_under_its_kind_and_key(tmp_path: Path) -> None:
     storage = Storage(address(tmp_path))
     assert storage.get("scores", "k") is None
     storage.put("scores", "k", {"steps": 4}, {"scores": [1.5, 2.0]})
@@ -35,7 +35,7 @@ def test_a_baseline_is_kept_under_its_kind_and_key(tmp_path: Path) -> None:
     assert reopened.get("scores", "other") is None
 
 
-def test_another_way_of_evaluating_gets_a_readable_suffix(tmp_path: Path) -> None:
+def test_a_study_with_another_way_of_evaluating_gets_a_readable_suffix(tmp_path: Path) -> None:
     storage = Storage(address(tmp_path))
     names = [
         storage.open_study("SD1.5/DDIM/50", {"batch": batch, "seed": seed}).study_name
@@ -46,20 +46,20 @@ def test_another_way_of_evaluating_gets_a_readable_suffix(tmp_path: Path) -> Non
     assert storage.study_names() == [first, eight, seven]
 
 
-def test_the_suffix_names_what_is_gone_and_tells_long_values_apart(tmp_path: Path) -> None:
+def test_the_suffix_names_missing_values_and_distinguishes_long_ones(tmp_path: Path) -> None:
     storage = Storage(address(tmp_path))
     long = "imagereward 0123456789abcdef + lpips alex 0123456789abcdef"
     names = [
-        storage.open_study("a/b/1", {"batch": 4} | beside).study_name
-        for beside in ({"beside": "ssim"}, {}, {"beside": long + " + ssim"}, {"beside": long + "!"})
+        storage.open_study("a/b/1", {"batch": 4} | extra).study_name
+        for extra in ({"beside": "ssim"}, {}, {"beside": long + " + ssim"}, {"beside": long + "!"})
     ]
     assert names[:2] == ["a/b/1", "a/b/1 beside=none"]
     assert len(set(names)) == 4
 
 
-def test_a_study_has_the_two_directions_of_the_design(tmp_path: Path) -> None:
+def test_a_study_maximizes_the_speedup_and_minimizes_the_score_loss(tmp_path: Path) -> None:
     study = Storage(address(tmp_path)).open_study("a/b/1", {"batch": 4})
-    assert [one.name for one in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     assert study.metric_names == ["speedup", "score loss"]
 
 
@@ -70,7 +70,7 @@ def test_an_unknown_study_lists_those_that_exist(tmp_path: Path) -> None:
         storage.study("SD1.5/DDIM/20")
 
 
-def test_many_workers_at_once_do_not_lock_the_database(tmp_path: Path) -> None:
+def test_many_concurrent_workers_do_not_lock_the_database(tmp_path: Path) -> None:
     Storage(address(tmp_path))
 
     def work(worker: int) -> None:
@@ -85,21 +85,21 @@ def test_many_workers_at_once_do_not_lock_the_database(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     study = Storage(address(tmp_path)).study("a/b/1")
-    assert [one.state for one in study.trials] == [TrialState.COMPLETE] * 24
-    assert sorted(one.number for one in study.trials) == list(range(24))
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 24
+    assert sorted(trial.number for trial in study.trials) == list(range(24))
 
 
 def test_no_connection_waits_for_the_disk_at_every_commit(tmp_path: Path) -> None:
-    for _ in range(2):  # one that makes the tables, and one that finds them
+    for _ in range(2):  # the first time the tables are created, the second time they exist
         storage = Storage(address(tmp_path))
         for engine in (storage.engine, storage.optuna.engine):
-            with engine.connect() as one, engine.connect() as other:
-                for connection in (one, other):
+            with engine.connect() as first, engine.connect() as second:
+                for connection in (first, second):
                     assert connection.execute(text("PRAGMA synchronous")).scalar() == 1
                     assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
 
 
-def test_two_processes_may_make_the_database_at_the_same_moment(tmp_path: Path) -> None:
+def test_several_processes_may_create_the_database_at_the_same_moment(tmp_path: Path) -> None:
     code = (
         "import sys; from tuner.storage.database import Storage; print('ready', flush=True); "
         "sys.stdin.readline(); Storage(sys.argv[1]).put('scores', sys.argv[2], {}, {})"
@@ -128,7 +128,7 @@ def test_two_processes_may_make_the_database_at_the_same_moment(tmp_path: Path) 
     assert all(storage.get("scores", str(number)) == {} for number in range(3))
 
 
-def test_names_that_are_alike_where_they_are_cut_are_studies_of_their_own(tmp_path: Path) -> None:
+def test_long_names_that_differ_only_at_the_end_are_different_studies(tmp_path: Path) -> None:
     storage = Storage(address(tmp_path))
     storage.open_study("a/b/1", {})
     long = {f"part {number:02d}": "x" * 30 for number in range(20)}
@@ -143,7 +143,7 @@ def test_names_that_are_alike_where_they_are_cut_are_studies_of_their_own(tmp_pa
 
 
 @pytest.mark.parametrize("table", ["recipes", "studies"])
-def test_a_file_of_another_program_is_left_byte_for_byte(table: str, tmp_path: Path) -> None:
+def test_a_file_of_another_program_is_not_changed(table: str, tmp_path: Path) -> None:
     path = tmp_path / "tuner.db"
     with sqlite3.connect(path) as connection:
         connection.execute(f"CREATE TABLE {table} (title TEXT)")
@@ -152,10 +152,10 @@ def test_a_file_of_another_program_is_left_byte_for_byte(table: str, tmp_path: P
     with pytest.raises(UsageError, match="belongs to another program"):
         Storage(address(tmp_path))
     assert path.read_bytes() == before
-    assert [one.name for one in tmp_path.iterdir()] == ["tuner.db"]
+    assert [file.name for file in tmp_path.iterdir()] == ["tuner.db"]
 
 
-def test_another_programs_optuna_studies_are_left_alone(tmp_path: Path) -> None:
+def test_optuna_studies_of_another_program_are_not_changed(tmp_path: Path) -> None:
     theirs = optuna.create_study(storage=address(tmp_path), study_name="theirs")
     theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
     with pytest.raises(UsageError, match="belongs to another program"):
@@ -165,7 +165,7 @@ def test_another_programs_optuna_studies_are_left_alone(tmp_path: Path) -> None:
     assert not {name for name in tables if name.startswith("tuner_")}
 
 
-def test_reading_does_not_make_a_database(tmp_path: Path) -> None:
+def test_reading_does_not_create_a_database(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no database"):
         Storage(address(tmp_path), create=False)
     assert list(tmp_path.iterdir()) == []

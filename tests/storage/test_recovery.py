@@ -25,7 +25,7 @@ ELSEWHERE = "elsewhere:1/1 another-boot pid:[1]"
 
 
 class Clock:
-    """What `time.monotonic` gives, at will."""
+    """Stands for `tuner.storage.worker.now`: a clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -36,9 +36,9 @@ class Clock:
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(worker, "now", found)
-    return found
+    clock = Clock()
+    monkeypatch.setattr(worker, "now", clock)
+    return clock
 
 
 @pytest.fixture
@@ -51,15 +51,15 @@ def study(storage: Storage) -> optuna.Study:
     return storage.open_study("a/b/1", {"batch": 4})
 
 
-def running(study: optuna.Study, worker: str) -> optuna.Trial:
+def begin(study: optuna.Study, worker: str) -> optuna.Trial:
     trial = study.ask()
     trial.suggest_int("knob", 0, 3)
     trial.set_user_attr(WORKER, worker)
     return trial
 
 
-def beats(storage: Storage, trial: optuna.Trial, at: float, which: str | None) -> None:
-    """A heartbeat by the clock of another machine."""
+def set_heartbeat(storage: Storage, trial: optuna.Trial, at: float, which: str | None) -> None:
+    """Replace the heartbeat of a trial: at this time of this clock."""
     with storage.engine.begin() as connection:
         query = text("UPDATE tuner_heartbeats SET clock = :clock, at = :at WHERE trial = :trial")
         connection.execute(query, {"clock": which, "at": at, "trial": trial._trial_id})
@@ -75,23 +75,23 @@ def test_only_trials_whose_process_is_gone_are_dead_at_once(
         "mine": str(me),
         "of an earlier version": f"{HERE}:{me.pid}/{int(psutil.Process().create_time())}",
         "of an earlier version, gone": gone,
-        "of an earlier version, a number used again": f"{HERE}:{me.pid}/1",
+        "of an earlier version, with a reused process number": f"{HERE}:{me.pid}/1",
         "gone": f"{gone} {me.place}",
-        "a number used again": f"{HERE}:{me.pid}/1 {me.place}",
+        "with a reused process number": f"{HERE}:{me.pid}/1 {me.place}",
         "on another host": f"elsewhere:999999999/1 {me.place}",
         "on a host of this name": f"{gone} another-boot {namespace}",
         "in another container": f"{gone} {boot} pid:[1]",
-        "of an earlier version, elsewhere": "elsewhere:1/1",
+        "of an earlier version, on another host": "elsewhere:1/1",
     }
-    numbers = {name: running(study, worker).number for name, worker in workers.items()}
+    numbers = {name: begin(study, worker).number for name, worker in workers.items()}
     assert log_of(study).fail_dead_trials() == 4
     dead = {name for name, number in numbers.items() if study.trials[number].state.is_finished()}
-    assert dead == {one for one in workers if "gone" in one or "used again" in one}
+    assert dead == {name for name in workers if "gone" in name or "reused" in name}
     assert len(study.get_trials(states=(TrialState.WAITING,))) == 4
     assert log_of(study).fail_dead_trials() == 0
 
 
-def test_a_process_that_ended_is_gone_though_nobody_asked_for_its_exit_code() -> None:
+def test_a_zombie_process_counts_as_ended() -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
         worker = Worker(
             host=HERE,
@@ -107,51 +107,51 @@ def test_a_process_that_ended_is_gone_though_nobody_asked_for_its_exit_code() ->
 
 
 @pytest.mark.parametrize("at", [-1e9, 0.0, 1e9])
-def test_a_trial_from_elsewhere_is_dead_once_it_was_seen_without_a_beat_for_long(
+def test_a_trial_of_another_host_is_dead_after_the_grace_period_without_a_heartbeat(
     at: float, storage: Storage, study: optuna.Study, now: Clock
 ) -> None:
-    """Whatever the other machine's clock says."""
-    trial = running(study, ELSEWHERE)
+    """The clock of the other machine is not trusted."""
+    trial = begin(study, ELSEWHERE)
     for beat in range(3):
-        beats(storage, trial, at + beat, "another-boot time:[1]")
+        set_heartbeat(storage, trial, at + beat, "another-boot time:[1]")
         assert log_of(study).fail_dead_trials() == 0
         now.now += GRACE_S - 1
         assert log_of(study).fail_dead_trials() == 0
     now.now += 2
     assert log_of(study).fail_dead_trials() == 1
-    buried = study.trials[trial.number]
-    assert buried.state == TrialState.FAIL
-    assert buried.user_attrs["reason"] == f"no sign of life of its process for {GRACE_S + 1:.0f} s"
-    assert study.ask().suggest_int("knob", 0, 3) == buried.params["knob"]
+    dead = study.trials[trial.number]
+    assert dead.state == TrialState.FAIL
+    assert dead.user_attrs["reason"] == f"no sign of life of its process for {GRACE_S + 1:.0f} s"
+    assert study.ask().suggest_int("knob", 0, 3) == dead.params["knob"]
 
 
-def test_since_the_same_boot_the_last_beat_itself_tells(
+def test_with_a_shared_clock_the_time_of_the_last_heartbeat_decides(
     storage: Storage, study: optuna.Study, now: Clock
 ) -> None:
-    trial = running(study, ELSEWHERE)
-    beats(storage, trial, now.now - GRACE_S + 1, clock())
+    trial = begin(study, ELSEWHERE)
+    set_heartbeat(storage, trial, now.now - GRACE_S + 1, clock())
     assert log_of(study).fail_dead_trials() == 0
-    beats(storage, trial, now.now - GRACE_S - 1, clock())
+    set_heartbeat(storage, trial, now.now - GRACE_S - 1, clock())
     assert log_of(study).fail_dead_trials() == 1
 
 
-def test_a_trial_without_a_name_or_a_heartbeat_is_given_up_like_one_from_elsewhere(
+def test_a_trial_without_worker_and_heartbeat_is_dead_after_the_grace_period(
     storage: Storage, study: optuna.Study, now: Clock
 ) -> None:
     study.enqueue_trial({"knob": 2})
-    lost = study.ask()
+    dead = study.ask()
     with storage.engine.begin() as connection:
         for table in ("trial_user_attributes", "tuner_heartbeats"):
             connection.execute(text(f"DELETE FROM {table}"))
     assert log_of(study).fail_dead_trials() == 0
     now.now += GRACE_S + 1
     assert log_of(study).fail_dead_trials() == 1
-    assert study.trials[lost.number].state == TrialState.FAIL
+    assert study.trials[dead.number].state == TrialState.FAIL
     assert study.ask().suggest_int("knob", 0, 3) == 2
 
 
 @pytest.mark.parametrize("queued", [False, True])
-def test_a_trial_names_its_worker_from_its_first_moment_and_beats(
+def test_a_trial_names_its_worker_from_the_start_and_writes_heartbeats(
     queued: bool, storage: Storage, study: optuna.Study, now: Clock
 ) -> None:
     if queued:
@@ -167,22 +167,22 @@ def test_a_trial_names_its_worker_from_its_first_moment_and_beats(
     assert storage.optuna.beats([trial._trial_id]) == {}
 
 
-def test_a_trial_that_beats_or_ends_before_it_is_given_up_is_left_alone(
+def test_a_trial_that_writes_a_heartbeat_or_ends_in_time_is_not_marked_as_failed(
     storage: Storage, study: optuna.Study, now: Clock
 ) -> None:
     trials = [study.ask() for _ in range(2)]
     now.now += GRACE_S + 1
-    seen = log_of(study).running()
-    assert [one.is_dead for one in seen] == [True, True]
+    running = log_of(study).running()
+    assert [trial.is_dead for trial in running] == [True, True]
     storage.optuna.beat()
     study.tell(trials[1], (1.0, 0.0))
-    assert not any(Liveness(storage.optuna)._fail(study, one) for one in seen)
-    states = [one.state for one in study.trials]
+    assert not any(Liveness(storage.optuna)._fail(study, trial) for trial in running)
+    states = [trial.state for trial in study.trials]
     assert states == [TrialState.RUNNING, TrialState.COMPLETE]
-    assert [one.user_attrs.keys() for one in study.trials] == [{WORKER}, {WORKER}]
+    assert [trial.user_attrs.keys() for trial in study.trials] == [{WORKER}, {WORKER}]
 
 
-def test_a_worker_cannot_end_a_trial_that_was_given_up(
+def test_a_worker_cannot_end_a_trial_that_was_marked_as_failed(
     storage: Storage, study: optuna.Study, now: Clock
 ) -> None:
     trial = study.ask()
@@ -195,16 +195,16 @@ def test_a_worker_cannot_end_a_trial_that_was_given_up(
         storage.optuna.check()
     with pytest.raises(UpdateFinishedTrialError):
         storage.optuna.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [1.0, 0.0])
-    states = [one.state for one in study.trials]
+    states = [trial.state for trial in study.trials]
     assert states == [TrialState.FAIL, TrialState.WAITING]
 
 
-def test_a_dead_trial_is_tried_again_with_its_own_values_three_times_in_all(
+def test_a_dead_trial_has_three_tries_with_the_same_values(
     storage: Storage, study: optuna.Study
 ) -> None:
     values = []
     for _ in range(3):
-        values.append(running(study, GONE).params)
+        values.append(begin(study, GONE).params)
         log_of(study).fail_dead_trials()
     assert values == [values[0]] * 3
     assert study.get_trials(states=(TrialState.WAITING,)) == []

@@ -1,4 +1,4 @@
-"""The Pareto front, and the best of what was found."""
+"""Results: the Pareto front, the best of them, and which are feasible."""
 
 from dataclasses import replace
 
@@ -30,8 +30,8 @@ def make(trial: int, setting: Setting, speedup: float, loss: float) -> Result:
 
 
 @st.composite
-def found(draw: st.DrawFn) -> list[Result]:
-    """Results with many ties; a setting that was found twice has the same figures."""
+def results_with_ties(draw: st.DrawFn) -> list[Result]:
+    """Results with many ties; a setting that occurs twice has the same figures."""
     figures: dict[Setting, tuple[float, float]] = {}
     results = []
     for trial, setting in enumerate(draw(st.lists(settings(), max_size=12))):
@@ -45,41 +45,44 @@ def found(draw: st.DrawFn) -> list[Result]:
     return results
 
 
-def as_good(one: Result, other: Result) -> bool:
-    """At least as fast as the other, and loses no more."""
+def as_good(result: Result, other: Result) -> bool:
+    """Whether a result is at least as fast as the other and loses no more."""
     return (
-        one.speedup.value >= other.speedup.value and one.score_loss.value <= other.score_loss.value
+        result.speedup.value >= other.speedup.value
+        and result.score_loss.value <= other.score_loss.value
     )
 
 
-def dominates(one: Result, other: Result) -> bool:
-    return as_good(one, other) and not as_good(other, one)
+def dominates(result: Result, other: Result) -> bool:
+    return as_good(result, other) and not as_good(other, result)
 
 
-@given(found(), LIMITS)
+@given(results_with_ties(), LIMITS)
 def test_no_member_of_the_front_is_dominated(results: list[Result], limits: Limits) -> None:
     for member in pareto_front(results, limits):
         assert not any(dominates(other, member) for other in results)
 
 
-@given(found(), LIMITS)
-def test_every_other_result_is_dominated_or_a_repeat(results: list[Result], limits: Limits) -> None:
+@given(results_with_ties(), LIMITS)
+def test_every_other_result_is_dominated_or_a_repetition(
+    results: list[Result], limits: Limits
+) -> None:
     front = pareto_front(results, limits)
-    members = {one.trial for one in front}
-    for one in results:
-        if one.trial not in members:
-            assert any(as_good(member, one) for member in front)
+    members = {result.trial for result in front}
+    for result in results:
+        if result.trial not in members:
+            assert any(as_good(member, result) for member in front)
 
 
-@given(found(), LIMITS)
+@given(results_with_ties(), LIMITS)
 def test_the_front_is_sorted_and_repeats_nothing(results: list[Result], limits: Limits) -> None:
     front = pareto_front(results, limits)
-    figures = [(one.speedup.value, one.score_loss.value) for one in front]
+    figures = [(result.speedup.value, result.score_loss.value) for result in front]
     assert figures == sorted(set(figures))
-    assert len({one.setting for one in front}) == len(front)
+    assert len({result.setting for result in front}) == len(front)
 
 
-@given(found(), LIMITS, st.randoms())
+@given(results_with_ties(), LIMITS, st.randoms())
 def test_the_order_of_results_does_not_change_the_front(
     results: list[Result], limits: Limits, rng: object
 ) -> None:
@@ -88,33 +91,42 @@ def test_the_order_of_results_does_not_change_the_front(
     assert pareto_front(mixed, limits) == pareto_front(results, limits)
 
 
-@given(found(), LIMITS)
-def test_the_best_is_the_fastest_feasible_one_that_accelerates(
+@given(results_with_ties(), LIMITS)
+def test_the_best_is_the_fastest_feasible_result_with_an_accelerator(
     results: list[Result], limits: Limits
 ) -> None:
     limit = limits.score_loss
-    may = [one for one in results if one.score_loss.value < limit and one.setting.accelerators]
+    feasible = [
+        result
+        for result in results
+        if result.score_loss.value < limit and result.setting.accelerators
+    ]
     best = fastest_feasible(results, limits)
-    assert (best is None) == (not may)
+    assert (best is None) == (not feasible)
     if best is not None:
-        assert best in may
-        assert best.speedup.value == max(one.speedup.value for one in may)
+        assert best in feasible
+        assert best.speedup.value == max(result.speedup.value for result in feasible)
 
 
-@given(found(), LIMITS, st.sampled_from([None, 1.0, 2.0]), st.sampled_from([None, 0.5, 0.9]))
+@given(
+    results_with_ties(),
+    LIMITS,
+    st.sampled_from([None, 1.0, 2.0]),
+    st.sampled_from([None, 0.5, 0.9]),
+)
 def test_a_goal_is_reached_when_every_part_of_it_holds(
     results: list[Result], limits: Limits, speedup: float | None, latency: float | None
 ) -> None:
     goal = Goal(limits=limits, speedup=speedup, latency_s=latency)
-    meets = [
-        one
-        for one in results
-        if one.setting.accelerators
-        and one.score_loss.value < limits.score_loss
-        and one.speedup.value >= (speedup or 0)
-        and one.latency_s <= (latency or float("inf"))
+    meeting = [
+        result
+        for result in results
+        if result.setting.accelerators
+        and result.score_loss.value < limits.score_loss
+        and result.speedup.value >= (speedup or 0)
+        and result.latency_s <= (latency or float("inf"))
     ]
-    assert (goal.reached(results) is not None) == bool(meets)
+    assert (goal.reached(results) is not None) == bool(meeting)
 
 
 FIGURES = st.one_of(st.sampled_from([0.0, 0.2, 0.9]), st.floats(-1, 1))
@@ -126,9 +138,9 @@ def test_constraints_hold_exactly_where_a_result_is_feasible(
     loss: float, lpips: float, ssim: float, limits: Limits, others: dict[str, float]
 ) -> None:
     limits = replace(limits, others=others)
-    kept = {"lpips": lpips, "ssim": ssim}
-    result = with_figures(make(0, Setting(), 1.0, loss), **kept)
-    values = limits.constraints(loss, kept)
+    figures = {"lpips": lpips, "ssim": ssim}
+    result = with_figures(make(0, Setting(), 1.0, loss), **figures)
+    values = limits.constraints(loss, figures)
     assert len(values) == 1 + len(others)
     assert all(value <= 0 for value in values) == result.feasible(limits)
     assert result.feasible(limits) == (
@@ -139,20 +151,22 @@ def test_constraints_hold_exactly_where_a_result_is_feasible(
 
 
 def with_figures(result: Result, **figures: float) -> Result:
-    fidelity = {name: Estimate(value=one, low=one, high=one) for name, one in figures.items()}
+    fidelity = {
+        name: Estimate(value=value, low=value, high=value) for name, value in figures.items()
+    }
     return replace(result, fidelity=fidelity)
 
 
-def test_what_misses_another_limit_keeps_no_feasible_result_off_the_front() -> None:
+def test_an_infeasible_result_never_displaces_a_feasible_one_from_the_front() -> None:
     limits = Limits(score_loss=0.05, others={"lpips": 0.2})
-    one, two, three = (
+    slow, fast, dominated = (
         Setting.of({"deepcache": {"cache_interval": interval, "cache_branch_id": 0}})
         for interval in (2, 3, 4)
     )
     results = [
-        with_figures(make(0, one, 1.5, 0.02), lpips=0.1),  # slower, but within both limits
-        with_figures(make(1, two, 2.0, 0.01), lpips=0.3),
-        with_figures(make(2, three, 1.8, 0.03), lpips=0.3),  # slower, and as bad
+        with_figures(make(0, slow, 1.5, 0.02), lpips=0.1),  # slower, but within both limits
+        with_figures(make(1, fast, 2.0, 0.01), lpips=0.3),
+        with_figures(make(2, dominated, 1.8, 0.03), lpips=0.3),  # slower, and infeasible as well
     ]
     assert [result.trial for result in pareto_front(results, limits)] == [0, 1]
     best = fastest_feasible(results, limits)
@@ -164,24 +178,24 @@ def test_what_misses_another_limit_keeps_no_feasible_result_off_the_front() -> N
 @pytest.mark.parametrize(
     ("loss", "ssim", "sure"),
     [
-        ((0.00, 0.01), (0.92, 0.95), True),  # both are kept
+        ((0.00, 0.01), (0.92, 0.95), True),  # both limits are met
         ((0.00, 0.03), (0.92, 0.95), False),
         ((0.00, 0.01), (0.85, 0.95), False),
-        ((0.00, 0.03), (0.80, 0.85), True),  # one is missed, whatever the other is
+        ((0.00, 0.03), (0.80, 0.85), True),  # one limit is missed, whatever the other figure is
         ((0.02, 0.03), (0.85, 0.95), True),
     ],
 )
-def test_a_verdict_is_sure_where_the_whole_intervals_agree(
+def test_a_verdict_is_sure_if_the_intervals_lie_on_one_side_of_the_limits(
     loss: tuple[float, float], ssim: tuple[float, float], sure: bool
 ) -> None:
     limits = Limits(score_loss=0.02, others={"ssim": 0.9})
-    one, other = (Estimate(value=low, low=low, high=high) for low, high in (loss, ssim))
-    assert limits.sure(one, {"ssim": other}) == sure
+    score_loss, similarity = (Estimate(value=low, low=low, high=high) for low, high in (loss, ssim))
+    assert limits.sure(score_loss, {"ssim": similarity}) == sure
 
 
-def test_a_limit_must_hold_in_the_second_measurement_too() -> None:
+def test_the_verification_must_meet_the_limits_too() -> None:
     first = with_figures(make(0, Setting(), 1.0, 0.01), ssim=0.95)
-    again = Verification(
+    verification = Verification(
         speedup=first.speedup,
         score_loss=first.score_loss,
         latency_s=1.0,
@@ -191,4 +205,4 @@ def test_a_limit_must_hold_in_the_second_measurement_too() -> None:
     )
     limits = Limits(score_loss=0.02, others={"ssim": 0.9})
     assert first.feasible(limits)
-    assert replace(first, verified=again).missed(limits) == ["ssim"]
+    assert replace(first, verified=verification).missed(limits) == ["ssim"]

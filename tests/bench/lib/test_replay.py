@@ -1,4 +1,4 @@
-"""Replays on the committed table of DeepCache: no model runs, and the verdicts are the tuner's."""
+"""Searches on the committed truth table of DeepCache: the tuner's own runner, without a model."""
 
 from dataclasses import replace
 
@@ -13,8 +13,8 @@ from bench.search.searches import frontier, old_order
 
 @pytest.fixture(scope="module")
 def truth() -> TruthTable:
-    wanted = next(one for one in PRODUCTS if one.file.stem == "deepcache-DDIM-20")
-    return TruthTable.of(replace(wanted, guidance=7.5))
+    product = next(product for product in PRODUCTS if product.file.stem == "deepcache-DDIM-20")
+    return TruthTable.of(replace(product, guidance=7.5))
 
 
 def test_the_best_is_the_fastest_whose_whole_interval_is_under_the_limit(truth: TruthTable) -> None:
@@ -43,9 +43,9 @@ def test_our_trials_are_stopped_early_and_those_of_other_samplers_are_not(
     assert others.evaluate(worst).prompts == others.prompts == PROMPTS
 
 
-def test_the_old_order_leaves_out_what_is_bolder_in_nothing(truth: TruthTable) -> None:
-    replay = old_order(truth, 0, 200, "max", whole=True)
-    assert 1 < replay.trials < 16
+def test_the_old_order_skips_settings_with_no_knob_more_aggressive(truth: TruthTable) -> None:
+    walk = old_order(truth, 0, 200, "max", whole=True)
+    assert 1 < walk.trials < 16
 
 
 def test_the_area_is_that_of_the_stairs_under_the_limit() -> None:

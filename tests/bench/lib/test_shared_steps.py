@@ -1,4 +1,4 @@
-"""Settings that share their first steps give the pictures that they give alone."""
+"""Settings whose first steps are shared give the same pictures as when generated alone."""
 
 from itertools import product
 
@@ -40,15 +40,15 @@ def test_shared_steps_change_no_picture(family: str) -> None:
     for setting in in_order(SETTINGS, shape, STEPS):
         computed = 0
         with shared(pipeline, setting, shape, STEPS, trail, seed=0) as generate:
-            found = pictures(generate)
+            generated = pictures(generate)
         passes.append(computed)
         with applied(pipeline, setting.accelerators, seed=0) as generate:
-            assert same(found, pictures(generate)), str(setting)
+            assert same(generated, pictures(generate)), str(setting)
     counter.remove()
-    assert sum(passes) < 0.75 * STEPS * len(SETTINGS)  # or nothing would be saved
+    assert sum(passes) < 0.75 * STEPS * len(SETTINGS)  # otherwise sharing would save nothing
 
 
-def test_after_shared_generations_the_pipeline_is_itself() -> None:
+def test_after_shared_generations_the_pipeline_is_unchanged() -> None:
     pipeline = tiny("sd")
     before = pictures(pipeline)
     shape = shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor)
@@ -58,7 +58,7 @@ def test_after_shared_generations_the_pipeline_is_itself() -> None:
     assert same(before, pictures(pipeline))
 
 
-def test_a_restart_uses_nothing_that_was_kept_before_it() -> None:
+def test_a_restart_uses_nothing_that_was_cached_before_it() -> None:
     pipeline = tiny("sd")
     shape = shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor)
     gated = Setting.of({"tgate": {"gate_step": 5, "sp_interval": 9, "fi_interval": 1, "warmup": 1}})

@@ -1,4 +1,4 @@
-"""The drawn trials of `bench.search.racing` end as the tuner's own do."""
+"""The simulated trials of `bench.search.racing` end where the tuner would stop them."""
 
 from types import SimpleNamespace
 
@@ -17,10 +17,10 @@ def test_a_drawn_trial_is_stopped_where_the_tuner_stops_it(batch: int) -> None:
     rng = np.random.default_rng(batch)
     before = rng.normal(30, 3, (30, PROMPTS))
     after = before * (1 + 0.01 - 0.05 * rng.exponential(size=before.shape))
-    effort = StoppingRule(limits=Limits(score_loss=LIMIT), samples=PROMPTS, stops_early=True)
+    rule = StoppingRule(limits=Limits(score_loss=LIMIT), samples=PROMPTS, stops_early=True)
     taken = []
     for old, new in zip(before, after, strict=True):
-        looks = (
+        batches = (
             SimpleNamespace(
                 prompts=count,
                 score_loss=statistics.score_loss(old[:count].tolist(), new[:count].tolist()),
@@ -30,12 +30,12 @@ def test_a_drawn_trial_is_stopped_where_the_tuner_stops_it(batch: int) -> None:
             )
             for count in (*range(batch, PROMPTS, batch), PROMPTS)
         )
-        taken.append(measure_until_stopped(looks, effort)[0].prompts)
+        taken.append(measure_until_stopped(batches, rule)[0].prompts)
     assert len(set(taken)) > 2
     assert RULES["now"].stopped_after(Drawn.of(before, after), batch).tolist() == taken
 
 
-def test_whatever_tables_there_are_are_read() -> None:
+def test_every_committed_table_is_read() -> None:
     for name, near, bad in tables(draws=10, guidance=7.5):
         assert name
         for drawn in (*near, *([] if bad is None else [bad])):

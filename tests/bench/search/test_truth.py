@@ -1,4 +1,4 @@
-"""Truth tables: the scores of trials, whatever is shared, and in parts the same as in one piece."""
+"""Truth tables have the scores that trials would have, also when they are made in parts."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from bench.search.truth import OtherwiseError, Where, begun, fill, join
 from tuner.measure.baseline_store import InMemoryStore
 from tuner.plans.plan import shape_of
 
-# As on a GPU, where nothing is rounded further.
+# As on a GPU, where nothing is rounded again.
 PRECISE = Where(device="cpu", batch=2, autocast=False)
 SMALL = Product(
     name="small",

@@ -15,7 +15,7 @@ EVERY_HUNDREDTH = world.scenes()[::100]
 
 
 def attributes(scene: Scene) -> list[str]:
-    """Everything that can be said of a scene, in a fixed order."""
+    """All attributes of a scene, in a fixed order."""
     words = [word for thing in scene.things for word in thing]
     return [*words, scene.ground, scene.size or ""]
 
@@ -30,9 +30,9 @@ def test_captions_say_which_scene_they_mean() -> None:
 
 def test_pools_share_neither_captions_nor_scenes() -> None:
     scenes = scene_of()
-    for one, other in combinations(world.pools().values(), 2):
-        assert not set(one) & set(other)
-        assert not {scenes[caption] for caption in one} & {scenes[caption] for caption in other}
+    for pool, other in combinations(world.pools().values(), 2):
+        assert not set(pool) & set(other)
+        assert not {scenes[caption] for caption in pool} & {scenes[caption] for caption in other}
 
 
 def test_pools_hold_4096_captions_in_all_and_none_twice() -> None:
@@ -73,11 +73,11 @@ def test_each_word_is_one_token_and_every_caption_fits() -> None:
     assert len(words(longest).input_ids) <= training.CONTEXT == 16
 
 
-def test_the_tokenizer_reads_alike_from_disk(tmp_path: Path) -> None:
+def test_a_tokenizer_that_was_saved_reads_the_same(tmp_path: Path) -> None:
     captions = list(world.pools()["search"][:64])
     training.tokenizer().save_pretrained(tmp_path)
-    again = CLIPTokenizer.from_pretrained(tmp_path)
-    assert training.tokenize(again, captions).equal(
+    loaded = CLIPTokenizer.from_pretrained(tmp_path)
+    assert training.tokenize(loaded, captions).equal(
         training.tokenize(training.tokenizer(), captions)
     )
 
@@ -93,13 +93,13 @@ def test_the_shipped_tokenizers_read_captions_as_training_did() -> None:
 
 @pytest.mark.parametrize("scene", EVERY_HUNDREDTH[:40], ids=lambda scene: scene.captions()[0])
 def test_neighbours_differ_in_one_attribute_or_in_the_order_of_a_pair(scene: Scene) -> None:
-    found = world.neighbours(scene)
+    neighbours = world.neighbours(scene)
     known = set(world.scenes())
-    assert len(set(found)) == len(found)
-    for other in found:
+    assert len(set(neighbours)) == len(neighbours)
+    for other in neighbours:
         assert other in known
         pairs = zip(attributes(scene), attributes(other), strict=True)
-        changes = sum(one != another for one, another in pairs)
+        changes = sum(value != other_value for value, other_value in pairs)
         swapped = other.things == scene.things[::-1] and len(scene.things) == 2
         assert changes == 1 or (swapped and other.ground == scene.ground)
         assert scene in world.neighbours(other)
@@ -123,8 +123,8 @@ def test_a_picture_shows_its_ground_and_its_thing() -> None:
         assert len({picture.getpixel((x, 32)) for x in range(world.SIDE)}) > 1
 
 
-def test_the_same_chance_draws_the_same_picture() -> None:
-    first, again, other = (
+def test_the_same_seed_draws_the_same_picture() -> None:
+    first, repeated, other = (
         world.draw(EVERY_HUNDREDTH[5], random.Random(seed)).tobytes() for seed in (3, 3, 4)
     )
-    assert first == again != other
+    assert first == repeated != other

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.landscape import Bench, racing, setting_of
+from tests.helpers.simulated import Bench, batched_bench, setting_of
 from tuner.search.frontier.context import observation
 
 
@@ -11,7 +11,7 @@ def test_trials_with_excluded_accelerators_train_the_model_and_are_not_proposed(
     tmp_path: Path,
 ) -> None:
     def bench(**changes: Any) -> Bench:
-        made = racing(tmp_path, **changes)
+        made = batched_bench(tmp_path, **changes)
         made.canonical = made.problem.canonical
         return made
 
@@ -19,16 +19,16 @@ def test_trials_with_excluded_accelerators_train_the_model_and_are_not_proposed(
     before = bench(search_targets=both, trials=12, req_score_loss=0.005).search(
         32, stops_early=True
     )
-    stopped = [setting_of(one) for one in before if one.state.name == "PRUNED"]
+    stopped = [setting_of(trial) for trial in before if trial.state.name == "PRUNED"]
     assert any(
-        "tome" in one.params for one in stopped
+        "tome" in setting.params for setting in stopped
     )  # the looser limit below revokes their verdicts
     after = bench(trials=22, req_score_loss=0.5).search(32, stops_early=True)[len(before) :]
-    settings = [setting_of(one) for one in after]
-    assert {one.combination for one in settings} == {"deepcache"}
+    settings = [setting_of(trial) for trial in after]
+    assert {setting.combination for setting in settings} == {"deepcache"}
     assert len(set(settings)) == len(settings) == 10
     whole = bench(trials=100, req_score_loss=0.5).search(32, stops_early=True)
-    own = {setting_of(one) for one in whole if setting_of(one).combination == "deepcache"}
+    own = {setting_of(trial) for trial in whole if setting_of(trial).combination == "deepcache"}
     assert len(own) == 16
     assert len(whole) < 40  # it ends although settings of excluded accelerators are untried
 

@@ -19,14 +19,14 @@ def test_schedules_with_the_same_summary_are_distinguished_by_their_course() -> 
     error = np.full(60, 0.0005)
     known, new = slice(0, 40), slice(40, 60)
 
-    def off(width: int, of: int | None) -> float:
-        losses = QualityModel(LIMIT, summary=of)
-        losses.fit(points[known, :width], loss[known], error[known])
-        mean, _ = losses.predict(points[new, :width])
-        return float(np.abs(losses.stretch(mean) - loss[new]).mean())
+    def mean_error(width: int, of: int | None) -> float:
+        model = QualityModel(LIMIT, summary=of)
+        model.fit(points[known, :width], loss[known], error[known])
+        mean, _ = model.predict(points[new, :width])
+        return float(np.abs(model.stretch(mean) - loss[new]).mean())
 
-    assert off(4, 2) < 0.002
-    assert off(2, None) > 0.004
+    assert mean_error(4, 2) < 0.002
+    assert mean_error(2, None) > 0.004
 
 
 def test_a_kernel_over_some_features_has_the_right_gradient() -> None:

@@ -94,8 +94,8 @@ def test_a_verification_replaces_the_trials_own_figures(world: World) -> None:
     sampler = world.sampler()
     sampler.propose(study, number=1)
     assert sampler.expected([setting])[0] < 0.2
-    again = {"score_loss": 0.4, "score_loss_ci": [0.39, 0.41], "speedup": 1.0, "prompts": 32}
-    study.set_user_attr(VERIFIED, {"0": again})
+    verification = {"score_loss": 0.4, "score_loss_ci": [0.39, 0.41], "speedup": 1.0, "prompts": 32}
+    study.set_user_attr(VERIFIED, {"0": verification})
     sampler.propose(study, number=1)
     assert sampler.expected([setting])[0] > 0.3
     study.set_user_attr(VERIFIED, {"0": {"failed": "a black picture"}})
@@ -119,7 +119,7 @@ def test_where_nothing_is_faster_than_the_baseline_it_finds_the_fastest() -> Non
     slow.cost[2 + slow.shape.branches + 2 :: 4] = 9.0  # a merge costs more than it saves
 
     def best_of(settings: list[Setting]) -> float:
-        return max(slow.speedup(one) for one in settings if slow.loss(one) < LIMIT)
+        return max(slow.speedup(setting) for setting in settings if slow.loss(setting) < LIMIT)
 
     best = best_of(slow.candidates.settings)
     assert best < 0.8
@@ -128,13 +128,13 @@ def test_where_nothing_is_faster_than_the_baseline_it_finds_the_fastest() -> Non
 
 def test_with_the_aim_front_it_spreads_over_the_speeds(world: World) -> None:
     def area(settings: list[Setting]) -> float:
-        losses = np.array([[world.loss(one)] for one in settings])
+        losses = np.array([[world.loss(setting)] for setting in settings])
         total, front = 0.0, []
-        for one, loss in zip(settings, losses, strict=True):
+        for setting, loss in zip(settings, losses, strict=True):
             total += hypervolume_improvement(
-                np.array([world.speedup(one)]), loss[None], front, LIMIT
+                np.array([world.speedup(setting)]), loss[None], front, LIMIT
             )[0, 0]
-            front.append((world.speedup(one), float(loss[0])))
+            front.append((world.speedup(setting), float(loss[0])))
         return float(total)
 
     whole = area(world.candidates.settings)
@@ -153,9 +153,11 @@ def test_a_large_space_is_sampled_and_expanded_around_the_best_settings() -> Non
     neighbours = large.candidates.neighbours(first)
     assert first not in neighbours
     flat = large.space.flat(first)
-    for one in neighbours:
-        assert large.space.holds(one)
-        changed = [name for name, value in large.space.flat(one).items() if value != flat[name]]
+    for neighbour in neighbours:
+        assert large.space.holds(neighbour)
+        changed = [
+            name for name, value in large.space.flat(neighbour).items() if value != flat[name]
+        ]
         assert changed
 
 
@@ -176,5 +178,5 @@ def test_limits_of_extra_metrics_are_kept_as_well(world: World) -> None:
         return world.tell(trial, seen[-1])
 
     study.optimize(objective, n_trials=25)
-    late = [distance(one) for one in seen[-10:]]
+    late = [distance(setting) for setting in seen[-10:]]
     assert np.median(late) < 0.17

@@ -17,11 +17,11 @@ def test_a_warm_start_saves_trials(world: World) -> None:
         seen = world.search(sampler, 40)
         return next(n for n in range(1, 41) if world.best_of(seen[:n]) >= 0.99 * best)
 
-    other = [
-        Observation(setting=one, loss=1.1 * world.loss(one), error=0.001)
-        for one in world.candidates.settings[::6]
+    source = [
+        Observation(setting=setting, loss=1.1 * world.loss(setting), error=0.001)
+        for setting in world.candidates.settings[::6]
     ]
-    assert until_best(world.sampler(warm_start=other)) < until_best(world.sampler())
+    assert until_best(world.sampler(warm_start=source)) < until_best(world.sampler())
 
 
 def test_a_source_studys_settings_are_placed_by_what_they_reuse_in_it(world: World) -> None:
@@ -29,18 +29,22 @@ def test_a_source_studys_settings_are_placed_by_what_they_reuse_in_it(world: Wor
     # twice the steps.
     settings = world.candidates.settings
     in_source = dict(zip(settings, settings[1:] + settings[:1], strict=True))
-    other = [
-        Observation(setting=one, loss=world.loss(two), error=0.001, reused=world.reuse(two))
-        for one, two in list(in_source.items())[::4]
+    source = [
+        Observation(
+            setting=setting, loss=world.loss(shifted), error=0.001, reused=world.reuse(shifted)
+        )
+        for setting, shifted in list(in_source.items())[::4]
     ]
-    misplaced = [replace(one, reused=None) for one in other]
-    truth = np.array([world.loss(one) for one in settings])
+    misplaced = [replace(observation, reused=None) for observation in source]
+    truth = np.array([world.loss(setting) for setting in settings])
 
-    def error(related: list[Observation]) -> float:
-        return float(np.abs(world.sampler(warm_start=related).expected(settings) - truth).mean())
+    def error(observations: list[Observation]) -> float:
+        return float(
+            np.abs(world.sampler(warm_start=observations).expected(settings) - truth).mean()
+        )
 
-    assert error(other) < 0.1 * error([])
-    assert error(misplaced) > 2 * error(other)
+    assert error(source) < 0.1 * error([])
+    assert error(misplaced) > 2 * error(source)
 
 
 def test_a_warm_start_includes_the_extra_metrics(world: World) -> None:
@@ -48,18 +52,23 @@ def test_a_warm_start_includes_the_extra_metrics(world: World) -> None:
         return float(0.15 * (world.speedup(setting) / 1.5) ** 4)  # over the limit from 1.5x on
 
     bound = Bound(name="lpips", limit=0.15, above=False)
-    other = [
+    source = [
         Observation(
-            setting=one,
-            loss=world.loss(one),
+            setting=setting,
+            loss=world.loss(setting),
             error=0.001,
-            others={"lpips": (distance(one), 0.001)},
+            others={"lpips": (distance(setting), 0.001)},
         )
-        for one in world.candidates.settings[::6]
+        for setting in world.candidates.settings[::6]
     ]
 
-    def first(related: list[Observation]) -> float:
-        (proposed,) = world.search(world.sampler(bounds=[bound], warm_start=related), 1)
+    def first(observations: list[Observation]) -> float:
+        (proposed,) = world.search(world.sampler(bounds=[bound], warm_start=observations), 1)
         return world.speedup(proposed)
 
-    assert 1.4 < first(other) < 1.75 < first([replace(one, others={}) for one in other])
+    assert (
+        1.4
+        < first(source)
+        < 1.75
+        < first([replace(observation, others={}) for observation in source])
+    )

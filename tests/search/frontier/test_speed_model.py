@@ -69,9 +69,9 @@ def test_a_few_timed_generations_predict_hundreds_of_speedups(shape: Shape) -> N
     model = SpeedModel(machine.work)
     chosen = settings_to_time(offered, machine.work, 5)
     assert len(chosen) == 4  # a fifth would add less than half a unit of a kind of work
-    timed = [machine.timed(one) for one in (Setting(), *chosen)]
+    timed = [machine.timed(setting) for setting in (Setting(), *chosen)]
     model.fit(timed, trials=[])
-    true = np.array([machine.latency(Setting()) / machine.latency(one) for one in offered])
+    true = np.array([machine.latency(Setting()) / machine.latency(setting) for setting in offered])
     predicted = model.speedups(offered)
     assert np.median(np.abs(predicted / true - 1)) < 0.05
     assert spearmanr(predicted, true).statistic > 0.98
@@ -79,7 +79,7 @@ def test_a_few_timed_generations_predict_hundreds_of_speedups(shape: Shape) -> N
 
 def test_trials_correct_what_timed_steps_got_wrong(shape: Shape) -> None:
     machine, offered = Machine(shape), settings()
-    true = np.array([machine.latency(Setting()) / machine.latency(one) for one in offered])
+    true = np.array([machine.latency(Setting()) / machine.latency(setting) for setting in offered])
     model = SpeedModel(machine.work)
     model.fit([machine.timed(Setting())], trials=[])
     before = np.median(np.abs(model.speedups(offered) / true - 1))

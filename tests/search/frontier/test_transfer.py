@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.helpers.landscape import EVALUATION, Bench, measurement
+from tests.helpers.simulated import EVALUATION, Bench, measurement
 from tuner.measure.evaluation import Measurement
 from tuner.search.frontier.transfer import MIN_SETTINGS, SourceStudy, source_study
 from tuner.setting import Setting
@@ -96,7 +96,7 @@ def test_settings_outside_of_this_space_are_left_out(tmp_path: Path) -> None:
         for interval in (2, 3)
         for branch in (0, 1, 2, 3)
     ]
-    without = [
+    outside = [
         Setting(),
         Setting.of({"deepcache": {"cache_interval": 4, "cache_branch_id": 0}}),
         Setting.of(tome),
@@ -104,11 +104,11 @@ def test_settings_outside_of_this_space_are_left_out(tmp_path: Path) -> None:
     ]
     both = ("deepcache", "tome")
     other = study(tmp_path, sched="UniPC", search_targets=both, trials=12, req_score_loss=0.9)
-    assert len(other.search(first=[*without, *within])) == 12
+    assert len(other.search(first=[*outside, *within])) == 12
     knobs = {"deepcache": {"cache_interval": (2, 3), "cache_branch_id": (0, 1, 2, 3)}}
     start = source(study(tmp_path, sched="DDIM", knobs=knobs))
     assert start is not None
-    assert [one.setting for one in start.observations] == within
+    assert [observation.setting for observation in start.observations] == within
     assert start.best in within
 
 
@@ -127,19 +127,19 @@ def test_settings_of_a_source_with_the_same_narrowed_knobs_are_within_the_space(
     changes = {"search_targets": ("tgate",), "knobs": knobs, "req_score_loss": 0.9}
     other = study(tmp_path, sched="UniPC", steps=steps, **changes)
     other.canonical = other.problem.canonical  # which names them by intervals that are not offered
-    everything = [
+    every_setting = [
         Setting.of(
-            {"tgate": {"gate_step": 6, "sp_interval": 7, "fi_interval": each, "warmup": warm}}
+            {"tgate": {"gate_step": 6, "sp_interval": 7, "fi_interval": interval, "warmup": warmup}}
         )
-        for each in (3, 4, 5)
-        for warm in (2, 3)
+        for interval in (3, 4, 5)
+        for warmup in (2, 3)
     ]
-    other.search(first=everything)
+    other.search(first=every_setting)
     target = study(tmp_path, sched="DDIM", steps=20, **changes)
     start = source(target)
     assert start is not None
-    offered = {target.problem.canonical(one) for one in everything}
-    assert {one.setting for one in start.observations} == offered
+    offered = {target.problem.canonical(setting) for setting in every_setting}
+    assert {observation.setting for observation in start.observations} == offered
     assert start.best in offered
 
 
@@ -148,18 +148,18 @@ def test_what_a_setting_reuses_is_a_share_of_the_source_studys_steps(tmp_path: P
     target = study(tmp_path, sched="DDIM", steps=20, search_targets=("tgate",))
     start = source(target)
     assert start is not None
-    for one, setting in zip(start.observations, dict.fromkeys(other.measured), strict=True):
+    for observation, setting in zip(start.observations, dict.fromkeys(other.measured), strict=True):
         reused = replace(target.problem, steps=50).reuse(setting)
-        assert one.reused is not None
-        assert one.reused.summary == pytest.approx(reused.summary)
-        assert one.reused.course == pytest.approx(reused.course)
+        assert observation.reused is not None
+        assert observation.reused.summary == pytest.approx(reused.summary)
+        assert observation.reused.course == pytest.approx(reused.course)
         assert not np.allclose(reused.summary, target.problem.reuse(setting).summary)
-        assert one.setting == target.problem.canonical(setting)
-        assert one.loss == measurement(setting).score_loss.value
+        assert observation.setting == target.problem.canonical(setting)
+        assert observation.loss == measurement(setting).score_loss.value
 
 
 @pytest.mark.parametrize(
-    ("changes", "stands"),
+    ("changes", "counts"),
     [
         ({"sched": "UniPC"}, True),
         ({"sched": "UniPC", "steps": 25}, False),
@@ -170,27 +170,27 @@ def test_what_a_setting_reuses_is_a_share_of_the_source_studys_steps(tmp_path: P
     ids=str,
 )
 def test_a_speedup_counts_where_a_step_is_the_same_work_on_the_same_device(
-    changes: dict[str, Any], stands: bool, tmp_path: Path
+    changes: dict[str, Any], counts: bool, tmp_path: Path
 ) -> None:
     target = study(tmp_path)
     searched(tmp_path, **changes)
     start = source(target)
     assert start is not None
-    assert {one.speedup is not None for one in start.observations} == {stands}
+    assert {observation.speedup is not None for observation in start.observations} == {counts}
 
 
 def test_its_fastest_setting_within_the_current_limits_is_tried_first(tmp_path: Path) -> None:
     other = searched(tmp_path, sched="UniPC", req_score_loss=0.9, sampler="frontier", trials=16)
     target = study(tmp_path, sched="DDIM", req_score_loss=0.01, limits={"ssim": 0.96})
     within = [
-        one
-        for one in other.measured
-        if measurement(one).score_loss.value < 0.01
-        and measurement(one).fidelity["ssim"].value > 0.96
+        setting
+        for setting in other.measured
+        if measurement(setting).score_loss.value < 0.01
+        and measurement(setting).fidelity["ssim"].value > 0.96
     ]
     start = source(target)
     assert start is not None
-    assert start.best == max(within, key=lambda one: measurement(one).speedup.value)
+    assert start.best == max(within, key=lambda setting: measurement(setting).speedup.value)
     nothing = study(tmp_path, sched="DDIM", req_score_loss=0.01, limits={"ssim": 1.01})
     assert (strict := source(nothing)) is not None
     assert strict.best is None
@@ -209,11 +209,11 @@ def test_a_stopped_trial_is_an_observation_and_never_tried_first(tmp_path: Path)
     other.measure = measure  # type: ignore[method-assign]
     trials = other.search(samples=32, stops_early=True)
     stopped = {
-        Setting.of(one.user_attrs["setting"]) for one in trials if one.state.name == "PRUNED"
+        Setting.of(trial.user_attrs["setting"]) for trial in trials if trial.state.name == "PRUNED"
     }
     assert stopped
     start = source(study(tmp_path, sched="DDIM", req_score_loss=0.9))
     assert start is not None
-    assert stopped < {one.setting for one in start.observations}
+    assert stopped < {observation.setting for observation in start.observations}
     assert start.best is not None
     assert start.best not in stopped

@@ -1,4 +1,4 @@
-"""A made-up world for the sampler: speedup and loss of each setting, and searches in it."""
+"""A simulated world for the sampler: speedup and loss of each setting, and searches in it."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ LIMIT = 0.02
 
 
 class World:
-    """A study's space with a made-up truth: speed by the work, loss by what is reused."""
+    """A study's space with simulated figures: speed by the work, loss by what is reused."""
 
     def __init__(self, *targets: str) -> None:
         pipeline = tiny("sd")
@@ -73,8 +73,8 @@ class World:
         whole = self.seconds(Setting()).sum()
         some = [Setting(), *self.candidates.settings[:: max(1, len(self.candidates.settings) // 5)]]
         return [
-            TimedSteps(setting=one, steps=tuple(self.seconds(one) / whole), rest=0.0)
-            for one in some
+            TimedSteps(setting=setting, steps=tuple(self.seconds(setting) / whole), rest=0.0)
+            for setting in some
         ]
 
     def sampler(self, **arguments: Any) -> FrontierSampler:
@@ -101,7 +101,10 @@ class World:
         return seen
 
     def best_of(self, settings: list[Setting]) -> float:
-        return max((self.speedup(one) for one in settings if self.loss(one) < LIMIT), default=1.0)
+        return max(
+            (self.speedup(setting) for setting in settings if self.loss(setting) < LIMIT),
+            default=1.0,
+        )
 
 
 def create(sampler: optuna.samplers.BaseSampler) -> optuna.Study:

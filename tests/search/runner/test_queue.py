@@ -1,58 +1,60 @@
-"""What is queued is run as what it was queued for, or not at all."""
+"""Queued trials are run with the setting that they were queued for, or are left to other runs."""
 
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 
-from tests.helpers.landscape import Bench, setting_of
+from tests.helpers.simulated import Bench, setting_of
 from tests.search.runner.test_run_failures import interrupt
 from tuner.search.runner.queue import enqueue
 from tuner.setting import Setting
 from tuner.storage.log import log_of
 
 
-def queued(bench: Bench) -> int:
+def count_queued(bench: Bench) -> int:
     return len(bench.study.get_trials(states=(TrialState.WAITING,)))
 
 
-def test_what_is_queued_waits_for_a_run_that_has_its_accelerators(tmp_path: Path) -> None:
+def test_a_queued_trial_waits_for_a_run_that_has_its_accelerators(tmp_path: Path) -> None:
     wide = Bench(tmp_path, search_targets=("deepcache", "tome"), trials=1)
     wide.search()
     known = wide.problem.space.known_good()
-    assert queued(wide) == len(known) - 1 > 3
+    assert count_queued(wide) == len(known) - 1 > 3
     narrow = Bench(tmp_path, search_targets=("tome",), trials=1 + 6)
     narrow.search()
-    of_tome = [one for one in known if one.combination == "tome"]
+    of_tome = [setting for setting in known if setting.combination == "tome"]
     assert narrow.measured[: len(of_tome)] == of_tome
-    assert queued(narrow) == len(known) - 1 - len(of_tome)
+    assert count_queued(narrow) == len(known) - 1 - len(of_tome)
     assert log_of(narrow.study).waiting() == 0
-    again = Bench(tmp_path, search_targets=("deepcache", "tome"), trials=7 + 3)
-    again.search()
-    assert again.measured == [one for one in known[1:] if one not in of_tome][:3]
+    resumed = Bench(tmp_path, search_targets=("deepcache", "tome"), trials=7 + 3)
+    resumed.search()
+    assert resumed.measured == [setting for setting in known[1:] if setting not in of_tome][:3]
 
 
-def test_what_was_passed_over_and_then_run_by_others_waits_no_more(tmp_path: Path) -> None:
+def test_a_trial_that_was_left_to_others_and_run_by_them_is_no_longer_queued(
+    tmp_path: Path,
+) -> None:
     wide = Bench(tmp_path, trials=1)
     wide.search()
     narrow = Bench(tmp_path, trials=4, search_targets=("tome",))
     narrow.search()
-    assert queued(narrow) > 0
+    assert count_queued(narrow) > 0
     Bench(tmp_path, trials=30).search()
-    assert queued(narrow) == log_of(narrow.study).waiting() == 0
+    assert count_queued(narrow) == log_of(narrow.study).waiting() == 0
 
 
-def test_what_is_queued_waits_for_a_run_that_offers_its_values(tmp_path: Path) -> None:
+def test_a_queued_trial_waits_for_a_run_that_offers_its_values(tmp_path: Path) -> None:
     first = Bench(tmp_path, search_targets=("tome",), trials=1)
     first.search()
     knobs = {"tome": {"ratio": (0.1, 0.2), "max_downsample": (1,)}}
     narrow = Bench(tmp_path, search_targets=("tome",), knobs=knobs, trials=3)
     narrow.search()
-    assert queued(narrow) == len(first.problem.space.known_good()) - 1 > 0
+    assert count_queued(narrow) == len(first.problem.space.known_good()) - 1 > 0
 
 
 @pytest.mark.parametrize("targets", [("deepcache", "tome"), ("tome", "tgate", "deepcache")])
-def test_what_is_queued_is_run_alone_where_more_is_offered_today(
+def test_queued_trials_are_run_unchanged_where_this_run_offers_more_accelerators(
     targets: tuple[str, ...], tmp_path: Path
 ) -> None:
     first = Bench(tmp_path, search_targets=("tome",), trials=1)
@@ -60,12 +62,12 @@ def test_what_is_queued_is_run_alone_where_more_is_offered_today(
     with pytest.raises(KeyboardInterrupt):
         first.search()
     wanted = first.problem.space.known_good()
-    more = Bench(tmp_path, search_targets=targets, trials=len(wanted))
-    more.search()
-    assert sorted(map(str, more.measured)) == sorted(map(str, wanted))
+    wider = Bench(tmp_path, search_targets=targets, trials=len(wanted))
+    wider.search()
+    assert sorted(map(str, wider.measured)) == sorted(map(str, wanted))
 
 
-def test_what_was_measured_since_is_not_run_again_and_keeps_no_search_from_its_end(
+def test_queued_settings_that_were_measured_since_are_not_run_and_do_not_delay_the_end(
     tmp_path: Path,
 ) -> None:
     knobs = {"deepcache": {"cache_interval": (3, 4), "cache_branch_id": (0,)}}
@@ -78,11 +80,11 @@ def test_what_was_measured_since_is_not_run_again_and_keeps_no_search_from_its_e
     ]
     enqueue(bench.study, bench.problem.space, [*both, *both])
     trials = bench.search()
-    assert [setting_of(one) for one in trials] == bench.measured == both
-    assert queued(bench) == 2
+    assert [setting_of(trial) for trial in trials] == bench.measured == both
+    assert count_queued(bench) == 2
 
 
-def test_the_queue_of_an_earlier_version_is_run_where_its_numbers_are_all_known(
+def test_the_queue_of_an_earlier_version_is_run_where_this_space_has_all_its_numbers(
     tmp_path: Path,
 ) -> None:
     bench = Bench(tmp_path, search_targets=("tome",), trials=2)

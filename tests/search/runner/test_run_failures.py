@@ -1,4 +1,4 @@
-"""Trials that fail on a made-up landscape: their reasons, and when they are tried again."""
+"""Trials that fail: the reasons that are stored, and when the trials are tried again."""
 
 import socket
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from tests.helpers.landscape import Bench, setting_of
+from tests.helpers.simulated import Bench, setting_of
 from tuner.errors import BadPictureError, TrialError, UnfitError
 from tuner.measure.evaluation import Measurement
 from tuner.search.space import Space
@@ -22,7 +22,7 @@ def test_bad_pictures_fail_with_their_reason_and_are_not_tried_again(tmp_path: P
     bench.fails = lambda setting: BadPictureError("it is black") if setting == bad else None
     trials = bench.search()
     assert bench.measured.count(bad) == 1
-    assert [one.number for one in trials if one.state == TrialState.FAIL] == [0]
+    assert [trial.number for trial in trials if trial.state == TrialState.FAIL] == [0]
     assert trials[0].user_attrs["reason"] == "it is black"
     assert len(trials) == 6
 
@@ -51,26 +51,26 @@ def test_a_crash_is_tried_twice_more_and_the_study_goes_on(
     bench.fails = lambda setting: error if setting == crashes else None
     trials = bench.search()
     assert len(trials) == 8
-    failed = [one for one in trials if one.state == TrialState.FAIL]
-    assert [setting_of(one) for one in failed] == [crashes] * (1 + RETRIES)
+    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+    assert [setting_of(trial) for trial in failed] == [crashes] * (1 + RETRIES)
     assert bench.measured.count(crashes) == 3
     reason = failed[0].user_attrs["reason"]
     assert reason
     assert "\n" not in reason
 
 
-def test_a_crash_that_passes_is_measured_at_the_next_try(tmp_path: Path) -> None:
+def test_a_setting_that_crashed_once_is_measured_at_the_next_try(tmp_path: Path) -> None:
     bench = Bench(tmp_path, search_targets=("tome",), trials=4)
     crashes = Space.of(bench.spec).known_good()[0]
     times = iter(range(9))
     bench.fails = lambda setting: (
         RuntimeError("once") if setting == crashes and next(times) == 0 else None
     )
-    states = [one.state for one in bench.search() if setting_of(one) == crashes]
+    states = [trial.state for trial in bench.search() if setting_of(trial) == crashes]
     assert states == [TrialState.FAIL, TrialState.COMPLETE]
 
 
-def test_a_misfit_is_the_users_to_mend(tmp_path: Path) -> None:
+def test_an_accelerator_that_does_not_fit_ends_the_search(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.fails = lambda setting: UnfitError("tome needs a U-Net")
     with pytest.raises(UnfitError):
@@ -90,10 +90,10 @@ def test_an_interrupted_trial_is_tried_again(tmp_path: Path) -> None:
     interrupted = bench.study.trials[0]
     assert interrupted.state == TrialState.FAIL
     assert interrupted.user_attrs["reason"] == "interrupted"
-    again = Bench(tmp_path, search_targets=("tome",), trials=4)
-    trials = again.search()
-    assert setting_of(interrupted) in again.measured
-    assert [one.state for one in trials].count(TrialState.FAIL) == 1
+    resumed = Bench(tmp_path, search_targets=("tome",), trials=4)
+    trials = resumed.search()
+    assert setting_of(interrupted) in resumed.measured
+    assert [trial.state for trial in trials].count(TrialState.FAIL) == 1
 
 
 def test_a_trial_whose_process_died_is_failed_and_tried_again(tmp_path: Path) -> None:
@@ -110,9 +110,9 @@ def test_a_trial_whose_process_died_is_failed_and_tried_again(tmp_path: Path) ->
     assert trials[1].state == TrialState.COMPLETE
 
 
-# A random search may come to a setting again, which is then copied: of ToMe none is known yet.
+# A random search may propose a setting again, which is then copied. The trials before have no ToMe.
 @pytest.mark.parametrize(("sampler", "before"), [("random", "deepcache"), ("grid", "tome")])
-def test_a_last_trial_that_is_interrupted_is_measured_by_the_same_command(
+def test_a_last_trial_that_was_interrupted_is_measured_by_the_same_command(
     sampler: str, before: str, tmp_path: Path
 ) -> None:
     def bench(accelerator: str = "tome", trials: int = 3) -> Bench:
@@ -121,26 +121,26 @@ def test_a_last_trial_that_is_interrupted_is_measured_by_the_same_command(
 
     first = bench(before, trials=2)
     first.search()
-    assert all(one.accelerators for one in first.measured)
-    for _ in range(RETRIES + 2):  # as often as its user likes
-        last = bench()
-        last.measure = interrupt  # type: ignore[method-assign]
+    assert all(setting.accelerators for setting in first.measured)
+    for _ in range(RETRIES + 2):  # any number of times: interruptions do not count as tries
+        interrupted = bench()
+        interrupted.measure = interrupt  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):
-            last.search()
-    again = bench()
-    trials = again.search()
-    assert again.measured == [setting_of(trials[-1])] == [setting_of(trials[2])]
-    assert [one.state for one in trials].count(TrialState.COMPLETE) == 3
-    # What another request queued waits for a run that offers it.
-    waiting = again.study.get_trials(states=(TrialState.WAITING,))
-    assert not any("tome.ratio" in one.system_attrs["fixed_params"] for one in waiting)
-    more = bench()
-    more.search()
-    assert more.measured == []
+            interrupted.search()
+    resumed = bench()
+    trials = resumed.search()
+    assert resumed.measured == [setting_of(trials[-1])] == [setting_of(trials[2])]
+    assert [trial.state for trial in trials].count(TrialState.COMPLETE) == 3
+    # Trials that another request queued wait for a run that offers their accelerators.
+    waiting = resumed.study.get_trials(states=(TrialState.WAITING,))
+    assert not any("tome.ratio" in trial.system_attrs["fixed_params"] for trial in waiting)
+    finished = bench()
+    finished.search()
+    assert finished.measured == []
 
 
 @pytest.mark.parametrize("deaths", range(1, RETRIES + 2))
-def test_a_last_trial_whose_process_dies_is_measured_by_the_same_command_or_given_up(
+def test_a_last_trial_whose_process_died_is_retried_by_the_same_command_up_to_the_limit(
     deaths: int, tmp_path: Path
 ) -> None:
     bench = Bench(tmp_path, search_targets=("tome",), trials=3)
@@ -152,5 +152,5 @@ def test_a_last_trial_whose_process_dies_is_measured_by_the_same_command_or_give
         trial.set_user_attr("worker", f"{socket.gethostname()}:999999999/1")
     trials = bench.search()
     assert bench.measured == ([setting] if deaths <= RETRIES else [])
-    assert [one.state for one in trials].count(TrialState.FAIL) == deaths
+    assert [trial.state for trial in trials].count(TrialState.FAIL) == deaths
     assert bench.study.get_trials(states=(TrialState.WAITING,)) == []

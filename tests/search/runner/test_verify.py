@@ -1,4 +1,4 @@
-"""Winners are measured again until one holds, whatever goes wrong in between."""
+"""Candidates are verified, fastest first, until one meets the goal, whatever fails in between."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.landscape import Bench, measurement
+from tests.helpers.simulated import Bench, measurement
 from tuner.cli.answer import answer
 from tuner.errors import BadPictureError, UsageError
 from tuner.measure.evaluation import Measurement
@@ -16,11 +16,11 @@ from tuner.search.runner.verify import TRIES, verify
 from tuner.setting import Setting
 from tuner.study.results import Result, read_results
 
-SURE = Estimate(value=0.9, low=0.8, high=0.95)
+TOO_MUCH = Estimate(value=0.9, low=0.8, high=0.95)
 
 
-class Looks:
-    """A finished search of DeepCache alone, whose winners are looked at again."""
+class Verified:
+    """A finished search of DeepCache alone; `seen` lists the settings that were verified."""
 
     def __init__(self, folder: Path) -> None:
         self.bench = Bench(folder, search_targets=("deepcache",), trials=40, req_score_loss=0.5)
@@ -33,73 +33,79 @@ class Looks:
         return read_results(self.bench.study)
 
     def fastest(self) -> list[Setting]:
-        """The settings that the search found to be good, fastest first."""
-        found = [one for one in self.results if self.goal.met_by(one)]
-        ordered = sorted(found, key=lambda one: -one.speedup.value)
-        return list(dict.fromkeys(one.setting for one in ordered))
+        """The settings that meet the goal by the figures of the search, fastest first."""
+        meeting = [result for result in self.results if self.goal.met_by(result)]
+        ordered = sorted(meeting, key=lambda result: -result.speedup.value)
+        return list(dict.fromkeys(result.setting for result in ordered))
 
-    def verify(self, look: Callable[[Measurement], Measurement]) -> Result | None:
-        def again(result: Result) -> Iterator[Measurement]:
+    def verify(self, change: Callable[[Measurement], Measurement]) -> Result | None:
+        def measure(result: Result) -> Iterator[Measurement]:
             self.seen.append(result.setting)
-            yield look(measurement(result.setting))
+            yield change(measurement(result.setting))
 
-        return verify(self.bench.study, self.goal, again, lambda result: None)
+        return verify(self.bench.study, self.goal, measure, lambda result: None)
 
 
 @pytest.fixture
-def looks(tmp_path: Path) -> Looks:
-    return Looks(tmp_path)
+def searched(tmp_path: Path) -> Verified:
+    return Verified(tmp_path)
 
 
-def test_winners_are_looked_at_until_one_holds(looks: Looks) -> None:
-    fastest = looks.fastest()
+def test_candidates_are_verified_until_one_meets_the_goal(searched: Verified) -> None:
+    fastest = searched.fastest()
     assert len(fastest) > 8
-    found = looks.verify(lambda one: one if len(looks.seen) == 8 else replace(one, score_loss=SURE))
-    assert looks.seen == fastest[:8]
-    assert found is not None and found.verified is not None
-    assert found.setting == fastest[7]
-    assert looks.goal.reached(looks.results) == found
+    verified = searched.verify(
+        lambda figures: (
+            figures if len(searched.seen) == 8 else replace(figures, score_loss=TOO_MUCH)
+        )
+    )
+    assert searched.seen == fastest[:8]
+    assert verified is not None and verified.verified is not None
+    assert verified.setting == fastest[7]
+    assert searched.goal.reached(searched.results) == verified
 
 
-def test_where_none_holds_there_is_no_answer(looks: Looks) -> None:
-    fastest = looks.fastest()
-    assert looks.verify(lambda one: replace(one, score_loss=SURE)) is None
-    assert looks.seen == fastest
-    assert looks.goal.reached(looks.results) is None
-    assert answer(looks.bench.study, looks.goal)[0].startswith("no setting reached")
+def test_where_no_verification_meets_the_goal_there_is_no_answer(searched: Verified) -> None:
+    fastest = searched.fastest()
+    assert searched.verify(lambda figures: replace(figures, score_loss=TOO_MUCH)) is None
+    assert searched.seen == fastest
+    assert searched.goal.reached(searched.results) is None
+    assert answer(searched.bench.study, searched.goal)[0].startswith("no setting reached")
 
 
-def test_what_was_looked_at_is_not_looked_at_again(looks: Looks) -> None:
-    found = looks.verify(lambda one: one)
-    assert looks.verify(lambda one: one) == found
-    assert len(looks.seen) == 1
+def test_a_verified_result_is_not_verified_again(searched: Verified) -> None:
+    verified = searched.verify(lambda figures: figures)
+    assert searched.verify(lambda figures: figures) == verified
+    assert len(searched.seen) == 1
 
 
 @pytest.mark.parametrize(
     ("error", "tries"), [(BadPictureError("picture 1 is black"), 1), (RuntimeError("lost"), TRIES)]
 )
-def test_a_second_look_that_fails_does_not_hold_and_ends_nothing(
-    error: Exception, tries: int, looks: Looks
+def test_a_verification_that_fails_does_not_count_and_the_next_candidate_is_verified(
+    error: Exception, tries: int, searched: Verified
 ) -> None:
-    first, second, *_ = looks.fastest()
+    first, second, *_ = searched.fastest()
 
     def fails(measured: Measurement) -> Measurement:
-        if looks.seen[-1] == first:
+        if searched.seen[-1] == first:
             raise error
         return measured
 
-    found = looks.verify(fails)
-    assert looks.seen == [first] * tries + [second]
-    assert found is not None and found.setting == second
-    (failed,) = {one.failed_again for one in looks.results if one.setting == first}
+    verified = searched.verify(fails)
+    assert searched.seen == [first] * tries + [second]
+    assert verified is not None and verified.setting == second
+    (failed,) = {result.failed_again for result in searched.results if result.setting == first}
     assert failed == str(error)
-    closest = looks.goal.misses(next(one for one in looks.results if one.setting == first))
-    assert [miss.text for miss in closest] == [str(error)]
+    misses = searched.goal.misses(
+        next(result for result in searched.results if result.setting == first)
+    )
+    assert [miss.text for miss in misses] == [str(error)]
 
 
-def test_what_the_user_must_mend_is_told(looks: Looks) -> None:
+def test_a_usage_error_ends_the_verification(searched: Verified) -> None:
     def fails(measured: Measurement) -> Measurement:
         raise UsageError("no weights")
 
     with pytest.raises(UsageError, match="no weights"):
-        looks.verify(fails)
+        searched.verify(fails)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.landscape import Bench
+from tests.helpers.simulated import Bench
 from tests.search.sweep.small import SMALL
 from tuner.search.sweep import grid as module
 from tuner.search.sweep.grid import Grid, OptunasGrid
@@ -15,7 +15,7 @@ from tuner.search.sweep.grid import Grid, OptunasGrid
 def small(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Bench]:
-    """A study of a small product, by Optuna's sampler and by the one for large products."""
+    """A study of a small product, with Optuna's grid sampler and with ours for large products."""
     if request.param == "ours":
         monkeypatch.setattr(module, "FEW", 0)
     bench = Bench(tmp_path, **SMALL)

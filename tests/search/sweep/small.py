@@ -1,4 +1,4 @@
-"""Sweeps of a small product on the made-up landscape."""
+"""Sweeps of a small product with simulated measurements."""
 
 import socket
 from itertools import product
@@ -7,8 +7,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tests.helpers.landscape import Bench
 from tests.helpers.pipelines import LATENT_SIDE, tiny
+from tests.helpers.simulated import Bench
 from tuner.canonical import computation_of
 from tuner.plans.plan import shape_of
 from tuner.search.space import Space
@@ -37,7 +37,7 @@ def reopened(bench: Bench) -> Bench:
     return Bench(Path(bench.storage.engine.url.database or "").parent, **SMALL)
 
 
-def whole(**changes: Any) -> set[tuple[tuple[str, Any], ...]]:
+def every_point(**changes: Any) -> set[tuple[tuple[str, Any], ...]]:
     """Every point of a product, by the values of its knobs."""
     offered = Space.of(StudySpec(pipe="miniature", **SMALL | changes)).offered()
     return {tuple(zip(offered, values, strict=True)) for values in product(*offered.values())}
@@ -45,14 +45,14 @@ def whole(**changes: Any) -> set[tuple[tuple[str, Any], ...]]:
 
 def points_of(trials: list[FrozenTrial]) -> list[tuple[tuple[str, Any], ...]]:
     offered = Space.of(StudySpec(pipe="miniature", **SMALL)).offered()
-    return [tuple((name, one.params[name]) for name in offered) for one in trials]
+    return [tuple((name, trial.params[name]) for name in offered) for trial in trials]
 
 
 def check_each_point_has_one_complete_trial(bench: Bench) -> None:
     complete = bench.study.get_trials(states=(TrialState.COMPLETE,))
-    assert len(whole()) == len(complete) == POINTS
-    assert set(points_of(complete)) == whole()
-    assert len({one.system_attrs[POINT] for one in complete}) == POINTS
+    assert len(every_point()) == len(complete) == POINTS
+    assert set(points_of(complete)) == every_point()
+    assert len({trial.system_attrs[POINT] for trial in complete}) == POINTS
     reach = bench.study.sampler.reach(bench.study)  # type: ignore[attr-defined]
     assert reach == Reach(passed=POINTS, points=POINTS)
 
@@ -63,6 +63,6 @@ def distinct(folder: Path, family: str, **changes: Any) -> Bench:
     pipeline = tiny(family)
     shape = shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor)
     bench.study.sampler = grid(
-        Space.of(bench.spec), bench.spec.seed, lambda one: computation_of(one, shape, 20)
+        Space.of(bench.spec), bench.spec.seed, lambda setting: computation_of(setting, shape, 20)
     )
     return bench

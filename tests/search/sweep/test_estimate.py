@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.helpers.landscape import EVALUATION, Bench
+from tests.helpers.simulated import EVALUATION, Bench
 from tests.search.sweep.small import SMALL, distinct
 from tuner.search.space import Space
 from tuner.search.sweep.estimate import PROMPT_BYTES, TRIAL_BYTES, SweepEstimate, recent_s, span

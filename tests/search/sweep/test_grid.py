@@ -1,4 +1,4 @@
-"""Replays of a product: each point has one trial, whatever fails, is killed and goes on."""
+"""Sweeps of a product: each point has one trial, in whatever order and number of runs."""
 
 import random
 from collections import Counter as Count
@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
 
-from tests.helpers.landscape import Bench, measurement, setting_of
 from tests.helpers.pipelines import LATENT_SIDE, tiny
+from tests.helpers.simulated import Bench, measurement, setting_of
 from tests.search.sweep.small import (
     POINTS,
     SMALL,
@@ -40,7 +40,9 @@ def test_each_point_has_one_trial(small: Bench) -> None:
     trials = small.search()
     assert len(trials) == POINTS
     check_each_point_has_one_complete_trial(small)
-    assert all(one.accelerators and len(one.accelerators) == 2 for one in small.measured)
+    assert all(
+        setting.accelerators and len(setting.accelerators) == 2 for setting in small.measured
+    )
     more = reopened(small)
     more.search()
     assert more.measured == []
@@ -57,8 +59,8 @@ def test_the_sampler_for_large_products_measures_the_same_as_optunas(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FEW", 0)
-    ours = {point: one.values for one in Bench(tmp_path, **SMALL).search()
-            for point in points_of([one])}  # fmt: skip
+    ours = {point: trial.values for trial in Bench(tmp_path, **SMALL).search()
+            for point in points_of([trial])}  # fmt: skip
     space = Space.of(StudySpec(pipe="miniature", **SMALL))
     theirs = optuna.create_study(
         directions=["maximize", "minimize"],
@@ -70,7 +72,7 @@ def test_the_sampler_for_large_products_measures_the_same_as_optunas(
         return figures.speedup.value, figures.score_loss.value
 
     theirs.optimize(objective)
-    assert ours == {points_of([one])[0]: one.values for one in theirs.trials}
+    assert ours == {points_of([trial])[0]: trial.values for trial in theirs.trials}
 
 
 def test_small_products_use_optunas_sampler_and_large_ones_ours() -> None:
@@ -112,7 +114,7 @@ def test_a_scattered_order_contains_every_number_once(count: int, seed: int) -> 
 def test_points_are_numbered_in_the_order_of_nested_loops(sizes: list[int]) -> None:
     offered = {f"knob{place}": tuple(range(size)) for place, size in enumerate(sizes)}
     points = Points(offered)
-    expected = [dict(zip(offered, one, strict=True)) for one in product(*offered.values())]
+    expected = [dict(zip(offered, values, strict=True)) for values in product(*offered.values())]
     assert [points[number] for number in range(points.count)] == expected
 
 
@@ -120,17 +122,17 @@ def test_no_trial_of_a_large_product_is_read_to_run_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench(tmp_path, sampler="grid", trials=4)
-    asked: list[Any] = []
+    states_read: list[Any] = []
     read = optuna.storages.RDBStorage._get_trials
 
-    def seen(self: Any, study: int, states: Any, *others: Any) -> list[FrozenTrial]:
-        asked.append(states)
+    def recorded(self: Any, study: int, states: Any, *others: Any) -> list[FrozenTrial]:
+        states_read.append(states)
         return read(self, study, states, *others)
 
-    monkeypatch.setattr(optuna.storages.RDBStorage, "_get_trials", seen)
+    monkeypatch.setattr(optuna.storages.RDBStorage, "_get_trials", recorded)
     assert len(bench.search()) == 4
-    assert asked.pop() is None  # by `Bench.search` itself, after the search
-    assert set(asked) == {(TrialState.WAITING,), (TrialState.RUNNING,)}
+    assert states_read.pop() is None  # by `Bench.search` itself, after the search
+    assert set(states_read) == {(TrialState.WAITING,), (TrialState.RUNNING,)}
 
 
 def test_the_number_of_trials_ends_a_sweep_before_its_last_point(small: Bench) -> None:
@@ -145,7 +147,7 @@ def test_a_sweep_never_stops_a_trial_early_and_gives_none_more_prompts(tmp_path:
 
     def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
         for prompts in (8, 16, 24, 32, 40):
-            bench.blocks += 1
+            bench.batches += 1
             unsure = Estimate(value=0.001, low=-1.0, high=1.0)
             hopeless = Estimate(value=0.5, low=0.49, high=0.51)
             loss = unsure if setting.params["tome"]["ratio"] > 0.4 else hopeless
@@ -153,8 +155,8 @@ def test_a_sweep_never_stops_a_trial_early_and_gives_none_more_prompts(tmp_path:
 
     bench.measure = measure  # type: ignore[method-assign]
     trials = bench.search(samples=32, stops_early=True)
-    assert [one.state for one in trials] == [TrialState.COMPLETE] * POINTS
-    assert {one.user_attrs["prompts"] for one in trials} == {32}
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * POINTS
+    assert {trial.user_attrs["prompts"] for trial in trials} == {32}
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
@@ -173,15 +175,15 @@ def test_each_distinct_computation_has_one_trial(family: str, tmp_path: Path) ->
     shape = shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor)
     space = Space.of(bench.spec)
     points = Points(space.offered())
-    every = [space.setting(points[number]) for number in range(points.count)]
-    computations = {computation_of(one, shape, 20) for one in every}
+    settings = [space.setting(points[number]) for number in range(points.count)]
+    computations = {computation_of(setting, shape, 20) for setting in settings}
     assert 10 < len(computations) < points.count
     bench.spec = replace(bench.spec, trials=7)
     bench.search()  # and continues:
     bench = distinct(tmp_path, family, **chosen)
     trials = bench.search()
     assert len(trials) == len(computations)
-    assert {computation_of(setting_of(one), shape, 20) for one in trials} == computations
+    assert {computation_of(setting_of(trial), shape, 20) for trial in trials} == computations
     assert bench.study.sampler.reach(bench.study).left == 0  # type: ignore[attr-defined]
 
 
@@ -190,7 +192,7 @@ def test_part_of_a_scattered_grid_contains_all_values_about_equally_often() -> N
     order = Scattered(count=points.count, seed=random.Random(1).randrange(100))
     part = [points[order[position]] for position in range(1000)]
     for name, values in points.offered.items():
-        often = Count(one[name] for one in part)
+        often = Count(setting[name] for setting in part)
         assert set(often) == set(values)
         assert max(often.values()) < 2.5 * min(often.values()), name
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from optuna.trial import TrialState
+from optuna.distributions import IntDistribution
+from optuna.trial import TrialState, create_trial
 
-from tests.helpers.landscape import EVALUATION, Bench, setting_of
+from tests.helpers.simulated import EVALUATION, Bench, setting_of
 from tests.search.sweep.small import (
     DEAD,
     POINTS,
@@ -26,6 +27,7 @@ from tuner.search.sweep.sweep import Reach
 from tuner.setting import Setting
 from tuner.storage.cursor import POINT, points_taken
 from tuner.storage.database import Storage
+from tuner.storage.log import log_of
 from tuner.storage.retries import RETRIES
 from tuner.storage.worker import WORKER
 
@@ -36,34 +38,35 @@ def test_a_point_whose_process_died_is_run_again(small: Bench, suggested: int) -
     for _ in range(2):
         trial = small.study.ask()
         for name, values in list(Space.of(small.spec).offered().items())[:suggested]:
-            asked = Space.of(small.spec).distributions()[name]
-            trial._suggest(name, asked)
-            assert trial.params[name] in values
+            bounds = Space.of(small.spec).distributions()[name]
+            suggest = (
+                trial.suggest_int if isinstance(bounds, IntDistribution) else trial.suggest_float
+            )
+            assert suggest(name, bounds.low, bounds.high, step=bounds.step) in values
         trial.set_user_attr(WORKER, DEAD)
     trials = reopened(small).search()
-    assert [one.state for one in trials].count(TrialState.FAIL) == 2
-    assert all(WORKER in one.user_attrs for one in trials)
+    assert [trial.state for trial in trials].count(TrialState.FAIL) == 2
+    assert all(WORKER in trial.user_attrs for trial in trials)
     check_each_point_has_one_complete_trial(small)
 
 
 def test_a_trial_that_died_before_it_had_a_point_takes_none(small: Bench) -> None:
-    lost = small.study._storage.create_new_trial(small.study._study_id)
-    small.study._storage.set_trial_user_attr(lost, WORKER, DEAD)
+    small.study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={WORKER: DEAD}))
     reopened(small).search()
     check_each_point_has_one_complete_trial(small)
 
 
 def test_a_point_has_a_worker_from_the_moment_it_is_taken(small: Bench) -> None:
     trial = small.study.ask()
-    stored = small.study._storage.get_trial(trial._trial_id)
+    stored = log_of(small.study).stored(trial)
     assert WORKER in stored.user_attrs
     assert points_taken(small.study) == {stored.system_attrs[POINT]}
 
 
 @pytest.mark.parametrize("which", [0, POINTS - 1])
 def test_a_point_that_fails_once_is_retried(small: Bench, which: int) -> None:
-    times = iter(range(99))
-    small.fails = lambda setting: RuntimeError("once") if next(times) == which else None
+    calls = iter(range(99))
+    small.fails = lambda setting: RuntimeError("once") if next(calls) == which else None
     trials = small.search()
     assert len(trials) == POINTS + 1
     check_each_point_has_one_complete_trial(small)
@@ -81,14 +84,14 @@ def test_after_its_retries_a_point_that_always_fails_is_skipped(small: Bench) ->
     assert Count(small.measured)[bad] == 1 + RETRIES
     assert set(Count(small.measured).values()) == {1, 1 + RETRIES}
     assert len(small.study.get_trials(states=(TrialState.COMPLETE,))) == POINTS - 1
-    more = reopened(small)
-    more.search()
-    assert more.measured == []
+    resumed = reopened(small)
+    resumed.search()
+    assert resumed.measured == []
 
 
 def test_a_point_with_broken_pictures_is_not_retried(small: Bench) -> None:
-    times = iter(range(99))
-    small.fails = lambda setting: BadPictureError("black") if next(times) == 3 else None
+    calls = iter(range(99))
+    small.fails = lambda setting: BadPictureError("black") if next(calls) == 3 else None
     assert len(small.search()) == POINTS
     assert set(Count(small.measured).values()) == {1}
 
@@ -119,7 +122,7 @@ def test_several_workers_never_take_the_same_point(
         study = storage.open_sweep(bench.spec.triple, EVALUATION)
         study.sampler = grid(Space.of(bench.spec), bench.spec.seed)
         trials = [study.ask() for _ in range(5)]
-        return [study._storage.get_trial(one._trial_id).system_attrs[POINT] for one in trials]
+        return [log_of(study).stored(trial).system_attrs[POINT] for trial in trials]
 
     with ThreadPoolExecutor(3) as pool:
         taken = [point for points in pool.map(take_five, range(3)) for point in points]
@@ -134,9 +137,9 @@ def test_a_worker_that_gets_no_point_fails_its_trial_in_one_line(
     bench = Bench(tmp_path, **SMALL)
     for _ in range(POINTS - 1):
         bench.study.ask()
-    # This worker read the progress before another one took the last point but one.
+    # As if this worker had read the progress before another one took the last but one point.
     monkeypatch.setattr(Grid, "reach", lambda sampler, study: Reach(passed=0, points=POINTS))
     bench.spec = replace(bench.spec, trials=2)
     trials = bench.search()
-    assert [one.state for one in trials] == [TrialState.COMPLETE, TrialState.FAIL]
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE, TrialState.FAIL]
     assert bench.measured == [setting_of(trials[0])]

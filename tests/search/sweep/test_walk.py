@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.landscape import Bench, measurement, setting_of
+from tests.helpers.simulated import Bench, measurement, setting_of
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.space import Space
@@ -60,7 +60,7 @@ def walked(
 
     bench.measure = measure  # type: ignore[method-assign]
     bench.search()
-    return [short(one) for one in bench.measured], bench
+    return [short(setting) for setting in bench.measured], bench
 
 
 LOOPS = [
@@ -91,7 +91,7 @@ def test_only_a_faster_feasible_setting_becomes_the_best(tmp_path: Path) -> None
     # (2, 5, 0.1); more aggressive than that are both ratios 0.2 and all intervals 3.
     figures = {(2, 5, 0.1): (2.0, 0.01), (3, 5, 0.1): (1.5, 0.01), (3, 5, 0.2): (3.0, 0.03)}
     ran, _ = walked(tmp_path, figures)
-    assert ran == [one for one in LOOPS if one != (2, 6, 0.1)]
+    assert ran == [values for values in LOOPS if values != (2, 6, 0.1)]
 
 
 def test_the_most_aggressive_setting_of_all_ends_the_walk(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_it_ends_at_the_first_setting_that_meets_a_target(tmp_path: Path) -> Non
     figures = {(2, 5, 0.1): (3.0, 0.5), (2, 6, 0.1): (2.1, 0.01), (3, 5, 0.1): (9.0, 0.01)}
     ran, bench = walked(tmp_path, figures, req_speedup=2.0)
     assert ran == LOOPS[:3]
-    assert [short(one.setting) for one in read_results(bench.study)] == ran
+    assert [short(result.setting) for result in read_results(bench.study)] == ran
 
 
 def test_skipped_points_stay_skipped_when_another_setting_becomes_the_best(tmp_path: Path) -> None:
@@ -167,6 +167,6 @@ def test_in_which_direction_a_knob_is_more_aggressive(
 def test_a_trial_has_the_setting_of_its_point(tmp_path: Path) -> None:
     _, bench = walked(tmp_path, {})
     points = loops(Space.of(bench.spec).offered())
-    for one in bench.study.trials:
-        assert one.params == points[one.system_attrs["grid_id"]]
-        assert short(setting_of(one)) == LOOPS[one.system_attrs["grid_id"]]
+    for trial in bench.study.trials:
+        assert trial.params == points[trial.system_attrs["grid_id"]]
+        assert short(setting_of(trial)) == LOOPS[trial.system_attrs["grid_id"]]

@@ -23,7 +23,7 @@ BEHIND = 0.999  # that a rival is ahead; stricter: a setting of the front may be
 LEAST = 4  # prompts before the first look
 
 
-def due(before: int, count: int, total: int) -> bool:
+def is_look_due(before: int, count: int, total: int) -> bool:
     """Whether a look is due after `count` prompts; `before` is the count at the last answer."""
     return count * PARTS // total > before * PARTS // total
 
@@ -33,7 +33,9 @@ def certain_to_miss(limits: int) -> float:
     return 1 - (1 - MISSED) / limits
 
 
-def whole(estimate: Estimate, count: int, total: int, certainty: float = MISSED) -> Estimate:
+def over_all_prompts(
+    estimate: Estimate, count: int, total: int, certainty: float = MISSED
+) -> Estimate:
     """The interval of the mean over all `total` prompts, from that over `count` of them.
 
     Unbounded below `LEAST` prompts.
@@ -47,7 +49,7 @@ def whole(estimate: Estimate, count: int, total: int, certainty: float = MISSED)
     return _scaled(_drawn_in(estimate), factor)
 
 
-def surer(estimate: Estimate, count: int, certainty: float) -> Estimate:
+def at_certainty(estimate: Estimate, count: int, certainty: float) -> Estimate:
     """The interval of a mean over `count` prompts at another, one-sided certainty."""
     if count < 2:  # the interval is unbounded
         return estimate

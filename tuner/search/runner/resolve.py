@@ -31,7 +31,7 @@ def inconclusive(
     """
     for result in reversed(pareto_front(results, limits)):
         rivals = [other for other in results if other.setting != result.setting]
-        rule = StoppingRule(limits=limits, rivals=rivals, tried=tried)
+        rule = StoppingRule(limits=limits, rivals=rivals, trials_so_far=tried)
         matters = result.feasible(limits) and result.speedup.value > 1
         if matters and result.prompts < max_samples and not rule.surely_kept(result):
             yield result

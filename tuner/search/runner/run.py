@@ -143,7 +143,7 @@ class Search:
         """When a trial of the setting ends; with `resolves`, one that resolves it."""
         limits = self.goal.limits
         if self._sweeps:
-            return StoppingRule(limits=limits, samples=self.samples, uniform=True)
+            return StoppingRule(limits=limits, samples=self.samples, treats_all_alike=True)
         results = self.goal.admitted(read_results(self.study))
         before = [result.prompts for result in results if result.setting == setting]
         return StoppingRule(
@@ -154,7 +154,7 @@ class Search:
             rivals=[rival for rival in results if rival.setting != setting and rival.current],
             stops_early=self.stops_early and not resolves,
             setting=setting,
-            tried=self._log.finished() + 1,
+            trials_so_far=self._log.finished() + 1,
             resolves=resolves or self.resolves_at_once,
         )
 

@@ -18,7 +18,13 @@ from tuner.limits import Limits
 from tuner.measure.figures import Figures
 from tuner.measure.measurement import Measurement
 from tuner.measure.statistics import CONFIDENCE, Estimate
-from tuner.search.runner.racing import BEHIND, certain_to_miss, due, surer, whole
+from tuner.search.runner.racing import (
+    BEHIND,
+    at_certainty,
+    certain_to_miss,
+    is_look_due,
+    over_all_prompts,
+)
 from tuner.setting import Setting
 from tuner.study.results import Result
 
@@ -45,10 +51,11 @@ class StoppingRule:
     samples: int | None = None  # prompts of every setting; all that are offered when None
     rivals: Sequence[Result] = ()
     stops_early: bool = False
-    uniform: bool = False  # time every setting equally, whether it may be on the front or not
+    # Time every setting equally, also those that cannot be on the front.
+    treats_all_alike: bool = False
     resolves: bool = False  # take more prompts while the verdict is inconclusive
     setting: Setting = field(default_factory=Setting)
-    tried: int = 1  # trials of the study, this one included
+    trials_so_far: int = 1  # trials of the study, this one included
 
     def answer(self, measured: Measurement, before: int = 0) -> Answer:
         """What a trial should do, from the figures so far.
@@ -58,9 +65,9 @@ class StoppingRule:
         if self.samples is None:
             return Answer.GO_ON
         if measured.prompts < self.samples:
-            look = self.stops_early and due(before, measured.prompts, self.samples)
+            look = self.stops_early and is_look_due(before, measured.prompts, self.samples)
             return self._early(measured) if look else Answer.GO_ON
-        matters = not self.uniform and self._matters(measured)
+        matters = not self.treats_all_alike and self._matters(measured)
         if not matters or self.limits.surely_missed(measured.score_loss, measured.fidelity):
             return Answer.ENOUGH
         conclusive = not self.resolves or self.surely_kept(measured)
@@ -72,7 +79,7 @@ class StoppingRule:
         The rival is certainly feasible, of the same combination, faster than the upper end of the
         trial's speedup, and loses no more than the lower end of its loss.
         """
-        lowest_loss = self._whole(measured.score_loss, measured, BEHIND).low
+        lowest_loss = self._over_all_prompts(measured.score_loss, measured, BEHIND).low
         for rival in self.rivals:
             if (
                 rival.setting.combination == self.setting.combination
@@ -92,16 +99,18 @@ class StoppingRule:
         """Whether it is certain to miss a limit, whatever its other prompts show."""
         certainty = certain_to_miss(1 + len(self.limits.others))
         fidelity = {
-            name: self._whole(figure, measured, certainty)
+            name: self._over_all_prompts(figure, measured, certainty)
             for name, figure in measured.fidelity.items()
         }
         return self.limits.surely_missed(
-            self._whole(measured.score_loss, measured, certainty), fidelity
+            self._over_all_prompts(measured.score_loss, measured, certainty), fidelity
         )
 
-    def _whole(self, figure: Estimate, measured: Figures, certainty: float) -> Estimate:
+    def _over_all_prompts(self, figure: Estimate, measured: Figures, certainty: float) -> Estimate:
         """The interval of a figure over all the prompts that a trial has without early stopping."""
-        return whole(figure, measured.prompts, self.samples or measured.prompts, certainty)
+        return over_all_prompts(
+            figure, measured.prompts, self.samples or measured.prompts, certainty
+        )
 
     def surely_kept(self, measured: Figures) -> bool:
         """Whether every limit is met for certain.
@@ -114,13 +123,13 @@ class StoppingRule:
             for rival in self.rivals
             if self._surely_feasible(rival)
         )
-        certainty = 1 - (1 - CONFIDENCE) / 2 / (self.tried if fastest else 1)
+        certainty = 1 - (1 - CONFIDENCE) / 2 / (self.trials_so_far if fastest else 1)
         fidelity = {
-            name: surer(figure, measured.prompts, certainty)
+            name: at_certainty(figure, measured.prompts, certainty)
             for name, figure in measured.fidelity.items()
         }
         return self.limits.surely_kept(
-            surer(measured.score_loss, measured.prompts, certainty), fidelity
+            at_certainty(measured.score_loss, measured.prompts, certainty), fidelity
         )
 
     def _surely_feasible(self, rival: Result) -> bool:

@@ -1,4 +1,4 @@
-"""Replays on the miniature: killed and continued, in a study of their own, and what they say."""
+"""Sweeps on the miniature: killed and continued, in separate studies, and what they print."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from tests.runs.study import FLAGS, TRIPLE, Count, cut_off, finished, spec, trials
+from tests.runs.study import FLAGS, TRIPLE, Count, finished, run_until_signal, spec, trials
 from tuner.cli.main import main
 from tuner.session import Session
 from tuner.storage.cursor import POINT
@@ -28,10 +28,10 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "points"),
+    ("study_file", "points"),
     [
         ('search_targets = "deepcache"\n[knobs.deepcache]\ncache_interval = [2, 3]\n', 8),
-        # Ratios 0.8 and 0.9 merge alike, and no layer has a downsampling of 3.
+        # Ratios 0.8 and 0.9 merge the same tokens, and no layer has a downsampling of 3.
         (
             'search_targets = "tome"\ndistinct = true\n'
             "[knobs.tome]\nratio = [0.1, 0.2, 0.3, 0.5, 0.8, 0.9]\nmax_downsample = [2, 3]\n",
@@ -40,34 +40,34 @@ def names(folder: Path) -> list[str]:
     ],
     ids=["grid", "distinct"],
 )
-def test_a_killed_replay_goes_on_with_no_point_lost_or_run_twice(
-    asked: str, points: int, folder: Path
+def test_a_killed_sweep_continues_with_no_point_lost_or_run_twice(
+    study_file: str, points: int, folder: Path
 ) -> None:
     study = f"{TRIPLE} grid"
-    Path("points.toml").write_text(asked)
+    Path("points.toml").write_text(study_file)
     command = ["--sampler", "grid", "points.toml"]
     for sign, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGKILL, -9)):
-        assert cut_off(sign, 1, *command) == code
+        assert run_until_signal(sign, 1, *command) == code
     assert main([*FLAGS, *command, "--pictures", "none"]) == 0
-    found = trials(folder, study)
-    complete = [one for one in found if one.state == TrialState.COMPLETE]
+    all_trials = trials(folder, study)
+    complete = [trial for trial in all_trials if trial.state == TrialState.COMPLETE]
     assert len(complete) == points
-    assert len({one.system_attrs[POINT] for one in complete}) == points
-    assert len({str(one.params) for one in complete}) == points
-    failed = [one for one in found if one.state == TrialState.FAIL]
-    assert len(failed) == len(found) - points == 3
-    assert {one.user_attrs["reason"] for one in failed} == {
+    assert len({trial.system_attrs[POINT] for trial in complete}) == points
+    assert len({str(trial.params) for trial in complete}) == points
+    failed = [trial for trial in all_trials if trial.state == TrialState.FAIL]
+    assert len(failed) == len(all_trials) - points == 3
+    assert {trial.user_attrs["reason"] for trial in failed} == {
         "interrupted",
         "its process ended before the trial did",
     }
-    assert len(finished(folder)) == 3  # the search's own study is left alone
+    assert len(finished(folder)) == 3  # the study of the search is unchanged
 
 
-def test_a_replay_has_a_study_of_its_own_for_each_product(folder: Path, session: Session) -> None:
+def test_each_product_has_a_study_for_its_sweep(folder: Path, session: Session) -> None:
     def run(**changes: Any) -> Count:
-        watch = Count()
-        session.run(spec(folder, **TWO | changes), watch)
-        return watch
+        observer = Count()
+        session.run(spec(folder, **TWO | changes), observer)
+        return observer
 
     assert run().began == 2
     assert run().began == 0
@@ -76,7 +76,7 @@ def test_a_replay_has_a_study_of_its_own_for_each_product(folder: Path, session:
     assert run(distinct=True).began == 2
     assert run(sampler="walk", req_score_loss=0.0001).began >= 1
     assert run(sampler="walk", req_score_loss=0.99).began >= 1
-    assert [re.sub("[0-9a-f]{6}$", "…", one) for one in names(folder)[2:]] == [
+    assert [re.sub("[0-9a-f]{6}$", "…", name) for name in names(folder)[2:]] == [
         f"{TRIPLE} grid product=deepcache …",
         f"{TRIPLE} grid product=distinct deepcache …",
         f"{TRIPLE} walk",
@@ -85,23 +85,25 @@ def test_a_replay_has_a_study_of_its_own_for_each_product(folder: Path, session:
     assert len(finished(folder)) == 3
 
 
-def test_what_a_replay_will_need_is_said_before_it_starts(folder: Path, session: Session) -> None:
-    watch = Count()
-    session.run(spec(folder, **TWO), watch)
-    (line,) = watch.lines
+def test_the_estimate_of_a_sweep_is_printed_before_it_starts(
+    folder: Path, session: Session
+) -> None:
+    observer = Count()
+    session.run(spec(folder, **TWO), observer)
+    (line,) = observer.lines
     assert line.startswith("2 points, 2 left: about 0 min")
-    # A warm-up of 2, 4 prompts, and 2 of the baseline by turns.
+    # A warm-up of 2, 4 prompts, and 2 of the baseline, interleaved.
     assert "s per image and 8 images a trial, less" in line
     assert line.endswith(
         "less where settings are faster and more for scoring; 0.1 MB in the database"
     )
-    watch = Count()
-    session.run(spec(folder, **TWO), watch)
-    (line,) = watch.lines
+    observer = Count()
+    session.run(spec(folder, **TWO), observer)
+    (line,) = observer.lines
     assert re.match(r"2 points, 0 left: about 0 min 0 s at [\d.]+ s per trial so far;", line)
 
 
-def test_a_replay_is_shown_and_exported_like_a_search(
+def test_a_sweep_is_shown_and_exported_like_a_search(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = Path("two.toml")
@@ -109,7 +111,7 @@ def test_a_replay_is_shown_and_exported_like_a_search(
         'sampler = "grid"\nsearch_targets = "deepcache"\n'
         "[knobs.deepcache]\ncache_interval = [2, 3]\ncache_branch_id = [0]\n"
     )
-    flags = [one for one in FLAGS if one not in ("--sampler", "random")]
+    flags = [flag for flag in FLAGS if flag not in ("--sampler", "random")]
     assert main([*flags, str(study), "--pictures", "none"]) == 0
     printed = capsys.readouterr().out
     assert f"{TRIPLE}: score loss under 99%; all points" in printed

@@ -1,4 +1,4 @@
-"""A made-up landscape of settings, and a study of it that remembers what was measured."""
+"""A test bench: a study whose measurements are simulated by a formula, without any model."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -37,7 +37,7 @@ EVALUATION: dict[str, object] = {
 
 
 def measurement(setting: Setting) -> Measurement:
-    """The figures of a setting on the landscape: more of anything is faster and loses more."""
+    """Simulated figures: the greater a setting's values, the faster it is and the more it loses."""
     strength = sum(sum(part.values().values()) for part in setting.accelerators)
     speedup, loss = 1 + strength / 10, strength / 500
     return Measurement(
@@ -63,17 +63,17 @@ def measurement(setting: Setting) -> Measurement:
 
 @cache
 def _empty() -> bytes:
-    """A database with its tables, which take longer to make than to copy."""
+    """The bytes of a new database: copying them is faster than creating its tables each time."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "tuner.db"
-        made = Storage(f"sqlite:///{file}")
-        made.engine.dispose()
-        made.optuna.engine.dispose()
+        storage = Storage(f"sqlite:///{file}")
+        storage.engine.dispose()
+        storage.optuna.engine.dispose()
         return file.read_bytes()
 
 
 class Bench:
-    """A study of the landscape in a database; remembers what was measured."""
+    """A study in a database with simulated measurements; `measured` lists the measured settings."""
 
     def __init__(
         self, folder: Path, evaluation: dict[str, object] = EVALUATION, **changes: object
@@ -101,7 +101,7 @@ class Bench:
             self.spec.sampler, self.spec.seed, self.problem, log_of(self.study).begun()
         )
         self.measured: list[Setting] = []
-        self.blocks = 0
+        self.batches = 0
         self.fails: Callable[[Setting], Exception | None] = lambda setting: None
         self.canonical: Callable[[Setting], Setting] = lambda setting: setting
 
@@ -117,10 +117,10 @@ class Bench:
         samples: int | None = None,
         stops_early: bool = False,
         first: Sequence[Setting] = (),
-        most: int | None = None,
-        watch: Observer | None = None,
+        max_samples: int | None = None,
+        observer: Observer | None = None,
     ) -> list[optuna.trial.FrozenTrial]:
-        """Search as the spec says; every trial that is finished then."""
+        """Search as the spec says; returns the finished trials."""
         Search(
             study=self.study,
             space=self.problem.space,
@@ -130,33 +130,33 @@ class Bench:
             trials=self.spec.trials,
             deadline=Deadline.after(self.spec.timeout),
             samples=samples,
-            max_samples=most,
+            max_samples=max_samples,
             stops_early=stops_early,
             first=first,
-            observer=watch or Observer(),
+            observer=observer or Observer(),
         ).run()
-        return [one for one in self.study.trials if one.state.is_finished()]
+        return [trial for trial in self.study.trials if trial.state.is_finished()]
 
 
 def setting_of(trial: optuna.trial.FrozenTrial) -> Setting:
     return Setting.of(trial.user_attrs["setting"])
 
 
-def racing(folder: Path, **changes: object) -> Bench:
-    """Trials of up to four blocks; a strong setting is hopeless after the first."""
+def batched_bench(folder: Path, **changes: object) -> Bench:
+    """A bench that measures in four batches; aggressive settings are hopeless after the first."""
     values = {"sampler": "frontier", "search_targets": ("deepcache",)} | changes
     bench = Bench(folder, **values)  # type: ignore[arg-type]
 
     def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
         bench.measured.append(setting)
         for prompts in (8, 16, 24, 32):
-            bench.blocks += 1
+            bench.batches += 1
             yield replace(measurement(setting), prompts=prompts)
 
     bench.measure = measure  # type: ignore[method-assign]
     return bench
 
 
-def refuted(kept: dict[str, object]) -> dict[str, object]:
-    """A second measurement that is over the limit."""
-    return kept | {"score_loss": 0.5, "score_loss_ci": [0.4, 0.6]}
+def over_the_limit(stored: dict[str, object]) -> dict[str, object]:
+    """A verification with the stored figures of a trial, but a loss over the limit."""
+    return stored | {"score_loss": 0.5, "score_loss_ci": [0.4, 0.6]}
