@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from optuna.distributions import IntDistribution
-from optuna.trial import TrialState, create_trial
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
 
 from tests.helpers.simulated import EVALUATION, Bench, setting_of
 from tests.search.sweep.small import (
@@ -51,7 +52,11 @@ def test_a_point_whose_process_died_is_run_again(small: Bench, suggested: int) -
 
 
 def test_a_trial_that_died_before_it_had_a_point_takes_none(small: Bench) -> None:
-    small.study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={WORKER: DEAD}))
+    sweep, small.study.sampler = small.study.sampler, RandomSampler()  # which takes no point
+    lost = small.study.ask()
+    small.study.sampler = sweep
+    lost.set_user_attr(WORKER, DEAD)
+    assert POINT not in log_of(small.study).stored(lost).system_attrs
     reopened(small).search()
     check_each_point_has_one_complete_trial(small)
 
