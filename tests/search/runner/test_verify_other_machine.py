@@ -162,7 +162,8 @@ def test_without_a_target_the_answer_is_the_fastest_as_measured_on_this_machine(
     assert "deepcache 3/0, 1.25× (3.200 s per image)" in line
     assert "; verified: 1.25×, loss 0.60%" in line
     assert remarks(list(bench.results.values()))[-1] == (
-        "timed on another machine or with other versions than the baseline: deepcache 2/0 (1.20×)"
+        "timed on another machine or with other package versions than the baseline: "
+        "deepcache 2/0 (1.20×)"
     )
 
 
