@@ -108,7 +108,7 @@ def test_a_changed_baseline_replaces_the_stored_one_and_leaves_the_speedup_alone
     simulated = timed(evaluation).takes((4.0, 2.0))
     store_baseline(simulated, store, 2.0)
     *_, last = simulated.measure(FAST, store)
-    assert last.unsteady == "the baseline takes 2 s per image now, 1 s before"
+    assert last.unsteady == "the baseline takes 2 s per image now, 1 s when stored"
     assert last.speedup.value == pytest.approx(2)
     assert last.baseline_s == simulated.baseline(store)[1].latency_s == pytest.approx(2)
     *_, second = simulated.measure(FAST, store)  # with the new baseline

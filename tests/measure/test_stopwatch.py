@@ -32,7 +32,7 @@ def test_the_speedup_is_the_median_ratio_of_the_pairs() -> None:
 @pytest.mark.parametrize("factor", [0.6, 1.7])
 def test_a_baseline_that_changed_by_far_is_reported_as_unsteady(factor: float) -> None:
     timings = paired([factor, factor * 1.001, factor * 0.999], [factor / 2] * 3)
-    assert timings.unsteady == f"the baseline takes {factor:.3g} s per image now, 1 s before"
+    assert timings.unsteady == f"the baseline takes {factor:.3g} s per image now, 1 s when stored"
     assert timings.baseline_note is None  # `unsteady` reports it
     assert timings.is_precise(0.02)  # as it is steady within the trial
 
