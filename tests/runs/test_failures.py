@@ -61,7 +61,7 @@ def test_broken_pictures_fail_with_their_reason_and_are_not_tried_again(
     session.run(request, observer)
     ended = finished(tmp_path)
     assert [trial.state for trial in ended[:2]] == [TrialState.FAIL, TrialState.COMPLETE]
-    assert "not numbers" in ended[0].user_attrs["reason"]
+    assert "NaN or infinite" in ended[0].user_attrs["reason"]
     broken = [trial for trial in trials(tmp_path) if trial.params.get("tome.ratio") == 0.5]
     assert [trial.state for trial in broken if trial.user_attrs.get("tries")] == []
     assert not trials(tmp_path)[3:]
