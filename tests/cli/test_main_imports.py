@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.simulated import Bench
-from tuner import session
+from tuner.study.identity import request
 
 ROOT = Path(__file__).parent.parent.parent
 HEAVY = ("torch", "diffusers", "transformers", "open_clip", "datasets", "scipy", "sklearn")
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bench.search()
     baseline = {"latency_s": 1.0, "score": 30.0, "num_samples": 2}
     for name, value in {
-        "request": session.request(bench.spec),
+        "request": request(bench.spec),
         "pipeline": "StableDiffusionPipeline",
         "versions": {},
         "baseline": baseline,
