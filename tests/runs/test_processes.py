@@ -105,7 +105,7 @@ def test_a_point_of_a_suspended_run_on_another_host_has_one_complete_trial(
     process.send_signal(signal.SIGCONT)
     printed, errors = process.communicate(timeout=120)
     assert process.returncode == 0, printed + errors
-    assert re.findall(r"^trial +\d+ .*?: (.*)", printed, re.M) == [LOST]
+    assert re.findall(r"^trial +\d+ .*?: (.*)", printed, re.MULTILINE) == [LOST]
     all_trials = trials(folder, f"{TRIPLE} grid")
     assert [trial.state for trial in all_trials].count(TrialState.FAIL) == 1
     complete = [trial for trial in all_trials if trial.state == TrialState.COMPLETE]
