@@ -56,7 +56,9 @@ def test_a_generate_whose_block_has_ended_is_refused() -> None:
     pipeline = tiny("sd")
     with applied(pipeline, DEEPCACHE.accelerators) as generate:
         pass
-    with pytest.raises(UsageError, match="this `generate` ended with its `with` block, or was undone"):
+    with pytest.raises(
+        UsageError, match="this `generate` ended with its `with` block, or was undone"
+    ):
         pictures(generate)
 
 
