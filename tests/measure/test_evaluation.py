@@ -231,7 +231,7 @@ def test_the_error_of_a_broken_picture_of_the_baseline_says_so(
         return (images * 0 if numbers.start and not setting.accelerators else images), seconds
 
     monkeypatch.setattr(Evaluation, "generate_with", black)
-    words = "the baseline's picture 0 of the batch is black; max_samples = 2 avoids"
+    words = "the baseline's picture 0 of the batch is black; max_samples = 2 leaves out this batch"
     with pytest.raises(BadPictureError, match=words):
         list(split.measure(SETTINGS[1], store))
 
