@@ -39,7 +39,7 @@ def build(family: str, *, dtype: torch.dtype, device: str, narrow: int = 1) -> A
     """
     torch.manual_seed(0)
     # Made here, because its tables are the host's, as in every pipeline.
-    scheduler = _scheduler("v_prediction" if family == "SD2.1" else "epsilon")
+    scheduler = ddim("v_prediction" if family == "SD2.1" else "epsilon")
     make = partial({"SD1.5": _sd15, "SD2.1": _sd21, "SDXL": _sdxl}[family], scheduler, narrow)
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)  # made in the precision that is wanted: half the memory
@@ -53,7 +53,8 @@ def build(family: str, *, dtype: torch.dtype, device: str, narrow: int = 1) -> A
     return pipeline
 
 
-def _scheduler(prediction_type: str) -> DDIMScheduler:
+def ddim(prediction_type: str) -> DDIMScheduler:
+    """The DDIM scheduler as Stable Diffusion's checkpoints configure it."""
     return DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import optuna
-from optuna.trial import TrialState
 
 from bench.lib.truth_table import LIMIT, TableSpace, TruthTable, area
 from tuner.limits import Limits
@@ -22,7 +21,8 @@ from tuner.measure import statistics
 from tuner.measure.measurement import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.deadline import Deadline
-from tuner.search.frontier.context import Observation, observation
+from tuner.search.frontier.context import Observation
+from tuner.search.frontier.transfer import measured_observations
 from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer
 from tuner.search.runner.run import Search
@@ -30,9 +30,7 @@ from tuner.search.runner.stopping import StoppingRule, measure_until_stopped
 from tuner.search.runner.verify import verify
 from tuner.setting import Setting
 from tuner.spec import Aim
-from tuner.storage.log import log_of
 from tuner.study.results import Result, read_results
-from tuner.study.verifications import read_verifications
 
 LIMITS = Limits(score_loss=LIMIT)
 PROMPTS = 32  # of every trial
@@ -174,12 +172,7 @@ class TableSearch:
     def observations(self) -> list[Observation]:
         """What a warm start takes over: of each setting its last measurement."""
         assert self.study is not None, "searched by another sampler"
-        verifications = read_verifications(self.study)
-        ended = (TrialState.COMPLETE, TrialState.PRUNED)
-        last: dict[Setting, Observation] = {}
-        for _, number, stored in log_of(self.study).attributes(*ended):
-            seen = observation({**stored, **verifications.get(number, {})})
-            last[seen.setting] = seen
+        last = {seen.setting: seen for seen in measured_observations(self.study)}
         return list(last.values())
 
     def true_area(self) -> float:

@@ -48,9 +48,9 @@ from tuner.search.sweep.grid import DistinctGrid, Grid
 from tuner.search.sweep.sweep import Points
 from tuner.setting import Setting
 from tuner.spec import StudySpec
-from tuner.storage.cursor import POINT
 from tuner.storage.database import Storage
 from tuner.storage.log import log_of
+from tuner.storage.optuna_names import POINT
 from tuner.study.results import read_results
 
 SPEC = StudySpec(pipe="SD1.5", sampler="grid")
@@ -235,7 +235,7 @@ def optunas_ms(trials: int) -> float:
     sampler = optuna.samplers.GridSampler(offered, seed=SPEC.seed)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     for number in range(trials):
-        kept = {"grid_id": number, "search_space": offered}
+        kept = {POINT: number, "search_space": offered}
         study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL, system_attrs=kept))
     last = study.get_trials(deepcopy=False)[-1]
     begin = time.thread_time()

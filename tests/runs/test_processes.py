@@ -24,7 +24,7 @@ from tuner.measure.lock import device_lock
 from tuner.search.runner.trial import LOST
 from tuner.session import Session
 from tuner.storage import recovery as liveness
-from tuner.storage.cursor import POINT
+from tuner.storage.optuna_names import POINT
 
 
 def test_a_killed_run_continues_and_tries_its_dead_trial_again(

@@ -12,8 +12,8 @@ from optuna.trial import TrialState
 from tests.runs.study import FLAGS, TRIPLE, Count, finished, run_until_signal, spec, trials
 from tuner.cli.main import main
 from tuner.session import Session
-from tuner.storage.cursor import POINT
 from tuner.storage.database import Storage
+from tuner.storage.optuna_names import POINT
 
 TWO = {
     "sampler": "grid",

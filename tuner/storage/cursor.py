@@ -15,8 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from tuner.storage.database_log import engine_of
+from tuner.storage.optuna_names import POINT
 
-POINT = "grid_id"  # trial attribute: the number of its point, as Optuna's GridSampler stores it
 POSITION = "tuner:position"  # study attribute: the position
 COMPUTATION = "tuner:computation"  # trial attribute: a digest of what its point computes
 

@@ -10,8 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import DateTime, Engine, bindparam, text
 
 from tuner.storage.living_storage import LivingStorage
-from tuner.storage.log import CONSTRAINTS, TrialLog, storage_of
+from tuner.storage.optuna_names import CONSTRAINTS
 from tuner.storage.recovery import Liveness, Running
+from tuner.storage.trial_log import TrialLog, storage_of
 
 ROWS = 10_000  # fetched together
 _BY_STATE = text("CREATE INDEX IF NOT EXISTS tuner_trials_by_state ON trials (study_id, state)")
@@ -51,7 +52,7 @@ class DatabaseLog(TrialLog):
         From Optuna's cache of trials where the study has one.
         """
         if hasattr(self._study._storage, "_backend"):
-            yield from self._cached(states, without)
+            yield from super().attributes(*states, without=without)
             return
         query = text(_ATTRIBUTES.format(states=_listed(states)))
         query = query.bindparams(bindparam("without", expanding=True))
@@ -137,13 +138,6 @@ class DatabaseLog(TrialLog):
     def done_with(self, trial: optuna.Trial) -> None:
         """Stop the heartbeats of a trial, however it ended."""
         self._storage.done_with(trial._trial_id)
-
-    def _cached(
-        self, states: tuple[TrialState, ...], without: tuple[str, ...]
-    ) -> Iterator[tuple[int, int, dict[str, Any]]]:
-        for trial in self._study.get_trials(deepcopy=False, states=states):
-            stored = {k: v for k, v in trial.user_attrs.items() if k not in without}
-            yield trial._trial_id, trial.number, stored
 
     @property
     def _storage(self) -> LivingStorage:

@@ -1,26 +1,18 @@
 """The log of a study whose trials Optuna keeps in memory, with one process at work."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.storage.log import CONSTRAINTS, TrialLog
+from tuner.storage.optuna_names import CONSTRAINTS
 from tuner.storage.recovery import Running
+from tuner.storage.trial_log import TrialLog
 
 
 class MemoryLog(TrialLog):
     """Reads Optuna's own objects."""
-
-    def attributes(
-        self, *states: TrialState, without: tuple[str, ...] = ()
-    ) -> Iterator[tuple[int, int, dict[str, Any]]]:
-        """The trials in these states: each one's id, number and user attributes."""
-        for trial in self._trials(*states):
-            attributes = {k: v for k, v in trial.user_attrs.items() if k not in without}
-            yield trial._trial_id, trial.number, attributes
 
     def count(self, state: TrialState) -> int:
         """How many trials are in a state."""

@@ -2,12 +2,14 @@
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from tuner.storage.optuna_names import FIXED, POINT
+
 RETRIES = 2  # how often a crashed trial is tried again
 # Trial attributes
 RESOLVES = "settles"  # number of the trial whose inconclusive setting this one resolves
 CUT_OFF = "cut_off"  # it ended before its time, and was queued again
 QUEUED = "queued"  # the setting that it was queued for, as accelerator → knob → value
-GRID = ("grid_id", "search_space")  # by which Optuna's GridSampler knows a point
+GRID = (POINT, "search_space")  # by which Optuna's GridSampler knows a point
 
 
 def next_try(trial: FrozenTrial, *, counts: bool = True) -> FrozenTrial | None:
@@ -18,7 +20,7 @@ def next_try(trial: FrozenTrial, *, counts: bool = True) -> FrozenTrial | None:
     """
     stored = trial.user_attrs
     tries = int(stored.get("tries", 1))
-    params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    params = {**trial.system_attrs.get(FIXED, {}), **trial.params}
     point = {name: trial.system_attrs[name] for name in GRID if name in trial.system_attrs}
     if RESOLVES in stored:  # the next run resolves what is still inconclusive
         return None
@@ -27,6 +29,6 @@ def next_try(trial: FrozenTrial, *, counts: bool = True) -> FrozenTrial | None:
     setting = stored.get("setting", stored.get(QUEUED))
     return create_trial(
         state=TrialState.WAITING,
-        system_attrs={"fixed_params": params, **point},
+        system_attrs={FIXED: params, **point},
         user_attrs={"tries": tries + counts} | ({} if setting is None else {QUEUED: setting}),
     )

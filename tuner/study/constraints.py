@@ -9,7 +9,8 @@ from typing import Any
 import optuna
 
 from tuner.limits import Limits
-from tuner.storage.log import ENDED, log_of
+from tuner.storage.log import log_of
+from tuner.storage.trial_log import ENDED
 from tuner.study import verifications
 from tuner.study.baseline import attributes
 from tuner.study.schema import LONG, VERIFIED
@@ -33,7 +34,7 @@ def constraints_of(
     For each limit the worse of the trial and its verification counts. A failed verification makes
     the trial barely infeasible, so that no sampler is trained on a made-up amount.
     """
-    verification = verifications.counting_of_trial(number, stored, study_attrs) or {}
+    verification = verifications.effective_verification(number, stored, study_attrs) or {}
     measured = [figures for figures in (stored, verification) if "score_loss" in figures]
     constraints = [_of_figures(figures, limits) for figures in measured]
     first, *others = (max(values) for values in zip(*constraints, strict=True))

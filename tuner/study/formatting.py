@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from tuner import registry
 from tuner.measure.figures import Figures
@@ -27,11 +26,11 @@ COLUMNS = (
 )
 
 
-def quality_text(figures: Any, width: int = 0) -> str:
+def quality_text(figures: Figures, width: int = 0) -> str:
     """The score loss and the extra metrics of a result: 'loss 1.00%, ssim 0.95, lpips 0.1'.
 
     Args:
-        figures: what has a `score_loss` and a `fidelity`: a result, a verification, a measurement.
+        figures: of a result, a verification or a measurement.
         width: minimum number of characters for the score loss, so that lines align.
     """
     extra = [

@@ -13,7 +13,7 @@ from tuner.setting import Setting
 from tuner.storage.log import log_of
 from tuner.study.baseline import Baseline, attributes
 from tuner.study.schema import LONG, SETTING, figures_of
-from tuner.study.verifications import counting_of_trial
+from tuner.study.verifications import effective_verification
 
 VERIFICATION = "verification"  # what a result misses where its verification failed
 
@@ -99,7 +99,7 @@ def read_results(study: optuna.Study, study_attrs: Mapping[str, Any] | None = No
     baseline = Baseline.of(study_attrs)
     rows = log_of(study).attributes(TrialState.COMPLETE, without=LONG)
     results = [
-        result_of(number, stored, baseline, counting_of_trial(number, stored, study_attrs))
+        result_of(number, stored, baseline, effective_verification(number, stored, study_attrs))
         for _, number, stored in rows
     ]
     best: dict[Setting, tuple[bool, int]] = {}
@@ -112,7 +112,7 @@ def read_results(study: optuna.Study, study_attrs: Mapping[str, Any] | None = No
 def read_result(study: optuna.Study, number: int, stored: Mapping[str, Any]) -> Result:
     """One trial that was measured, from its attributes."""
     study_attrs = attributes(study)
-    verification = counting_of_trial(number, stored, study_attrs)
+    verification = effective_verification(number, stored, study_attrs)
     return result_of(number, stored, Baseline.of(study_attrs), verification)
 
 

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.limits import Limits
 from tuner.setting import Setting
+from tuner.storage.optuna_names import CONSTRAINTS
 from tuner.study.baseline import Baseline, attributes
 from tuner.study.results import feasible_settings
 from tuner.study.schema import BEHIND, SETTING
@@ -63,4 +64,4 @@ def still_holds(
     if not stopped and (current or not timed_now):
         return True
     unknown = [1.0] if stopped else []
-    return any(excess > 0 for excess in trial.system_attrs.get("constraints", unknown))
+    return any(excess > 0 for excess in trial.system_attrs.get(CONSTRAINTS, unknown))

@@ -27,20 +27,20 @@ def read_verifications(study: optuna.Study) -> dict[int, dict[str, Any]]:
     study_attrs = attributes(study)
     baseline = Baseline.of(study_attrs)
     counting = {
-        int(number): counting_of(as_list(stored), baseline)
+        int(number): effective_of(as_list(stored), baseline)
         for number, stored in study_attrs.get(VERIFIED, {}).items()
     }
     return {n: entry for n, entry in counting.items() if entry and "failed" not in entry}
 
 
-def counting_of_trial(
+def effective_verification(
     number: int, stored: Mapping[str, Any], study_attrs: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """The verification that counts for a trial, or for the trial whose figures it took over.
 
     From the trial's and the study's attributes; None where there is none.
     """
-    return counting_of(all_of_trial(number, stored, study_attrs), Baseline.of(study_attrs))
+    return effective_of(all_of_trial(number, stored, study_attrs), Baseline.of(study_attrs))
 
 
 def all_of_trial(
@@ -57,7 +57,7 @@ def as_list(stored: Any) -> list[dict[str, Any]]:
     return [stored] if isinstance(stored, dict) else stored
 
 
-def counting_of(verifications: list[dict[str, Any]], baseline: Baseline) -> dict[str, Any] | None:
+def effective_of(verifications: list[dict[str, Any]], baseline: Baseline) -> dict[str, Any] | None:
     """The verification under the current latency key; else the last one that did not fail.
 
     A failure on another machine does not count on this one.

@@ -15,7 +15,7 @@ from tuner.search.space import Space
 from tuner.search.sweep.grid import grid
 from tuner.search.sweep.sweep import Reach
 from tuner.spec import StudySpec
-from tuner.storage.cursor import POINT
+from tuner.storage.optuna_names import POINT
 
 SMALL = {
     "sampler": "grid",

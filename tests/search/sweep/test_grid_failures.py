@@ -26,9 +26,10 @@ from tuner.search.sweep import grid as module
 from tuner.search.sweep.grid import Grid, grid
 from tuner.search.sweep.sweep import Reach
 from tuner.setting import Setting
-from tuner.storage.cursor import POINT, points_taken
+from tuner.storage.cursor import points_taken
 from tuner.storage.database import Storage
 from tuner.storage.log import log_of
+from tuner.storage.optuna_names import POINT
 from tuner.storage.retries import RETRIES
 from tuner.storage.worker import WORKER
 

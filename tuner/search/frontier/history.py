@@ -12,10 +12,8 @@ from tuner.search.frontier.context import Observation, observation
 from tuner.setting import Setting
 from tuner.study.baseline import Baseline, attributes
 from tuner.study.results import feasible_settings
-from tuner.study.reuse import still_holds
+from tuner.study.reuse import MEASURED, still_holds
 from tuner.study.verifications import read_verifications
-
-MEASURED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True, kw_only=True)

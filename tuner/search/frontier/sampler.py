@@ -24,6 +24,7 @@ from tuner.search.frontier.table import CandidateTable
 from tuner.search.sweep.sweep import Ending
 from tuner.setting import Setting
 from tuner.spec import Aim
+from tuner.storage.optuna_names import FIXED
 
 STOPPED_SHARE = 0.4  # of its prompts are spent on an infeasible trial, on average
 QUANTILES = (np.arange(16) + 0.5) / 16
@@ -115,7 +116,7 @@ class FrontierSampler(BaseSampler, Ending):
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
         """The numbers of the proposed setting; none for a queued trial, which has them."""
-        if "fixed_params" in trial.system_attrs or not search_space:
+        if FIXED in trial.system_attrs or not search_space:
             return {}
         setting = self.propose(study, trial.number)
         return {} if setting is None else self._context.flat(setting)

@@ -5,12 +5,11 @@ the number of steps, the guidance, the prompts, the device and whatever else.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
 
 from tuner.search.frontier.context import Observation, observation
 from tuner.search.problem import Problem
@@ -19,6 +18,7 @@ from tuner.setting import Setting
 from tuner.storage.database import Storage
 from tuner.storage.log import log_of
 from tuner.study.results import read_results
+from tuner.study.reuse import MEASURED
 from tuner.study.schema import LONG
 from tuner.study.verifications import read_verifications
 
@@ -79,12 +79,22 @@ def _distance(target: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[flo
     )
 
 
+def measured_observations(study: optuna.Study) -> Iterator[Observation]:
+    """What each trial of a study measured, stopped ones included, in the order of their numbers.
+
+    A verification counts in place of the trial's own figures.
+    """
+    verifications = read_verifications(study)
+    for _, number, stored in log_of(study).attributes(*MEASURED, without=LONG):
+        yield observation({**stored, **verifications.get(number, {})})
+
+
 def _observations(
     source: optuna.Study, target: Mapping[str, Any], problem: Problem
 ) -> list[Observation]:
-    """What a source study measured of settings in this space, with stopped trials.
+    """What a source study measured of settings in this space.
 
-    A verification counts in place of the trial's own figures. What a setting reuses is a share of
+    What a setting reuses is a share of
     the source study's steps. Its speedup counts only where a step is the same work on the same
     device.
     """
@@ -94,10 +104,7 @@ def _observations(
     )
     space = replace(problem.space, canonical=source_problem.canonical)
     by_setting: dict[Setting, Observation] = {}
-    ended = TrialState.COMPLETE, TrialState.PRUNED
-    verifications = read_verifications(source)
-    for _, number, stored in log_of(source).attributes(*ended, without=LONG):
-        result = observation({**stored, **verifications.get(number, {})})
+    for result in measured_observations(source):
         setting = _translated(result.setting, space, problem)
         earlier = by_setting.get(result.setting)
         counts = earlier is None or not result.is_superseded_by(earlier)

@@ -5,8 +5,9 @@ from optuna.trial import TrialState
 
 from tuner.search.runner.observer import Observer
 from tuner.search.sweep.sweep import Ending, Exhaustive
-from tuner.storage.log import ENDED, log_of
+from tuner.storage.log import log_of
 from tuner.storage.retries import CUT_OFF, RESOLVES
+from tuner.storage.trial_log import ENDED
 
 
 def is_done(study: optuna.Study, trials: int | None, observer: Observer | None = None) -> bool:

@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.errors import UsageError
 from tuner.search.space import Space
 from tuner.setting import Setting
-from tuner.storage.log import FIXED, log_of
+from tuner.storage.log import log_of
+from tuner.storage.optuna_names import FIXED
 from tuner.storage.retries import QUEUED
 
 

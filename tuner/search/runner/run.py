@@ -26,7 +26,8 @@ from tuner.search.runner.trial import Measure, TrialRunner
 from tuner.search.space import Space
 from tuner.search.sweep.sweep import Exhaustive
 from tuner.setting import Setting
-from tuner.storage.log import TrialLog, log_of
+from tuner.storage.log import log_of
+from tuner.storage.trial_log import TrialLog
 from tuner.study.constraints import update_for_limits, update_verified
 from tuner.study.results import read_result, read_results
 from tuner.study.reuse import measured_before

@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.accelerators import Value
 from tuner.errors import TrialError
 from tuner.search.space import Space
-from tuner.storage.cursor import POINT, Cursor, Place
+from tuner.storage.cursor import Cursor, Place
+from tuner.storage.optuna_names import POINT
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,5 @@
+"""The system attributes of a trial by which Optuna itself knows things."""
+
+CONSTRAINTS = "constraints"  # its samplers and its dashboard read them
+FIXED = "fixed_params"  # the numbers that it gives a queued trial
+POINT = "grid_id"  # the number of a point, where its GridSampler stores it; sweeps do too

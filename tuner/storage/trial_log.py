@@ -1,0 +1,135 @@
+"""What the search knows of a study's trials, wherever they are stored.
+
+Optuna's private attributes are used in this package only.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.storage.optuna_names import CONSTRAINTS, FIXED
+from tuner.storage.recovery import Running
+
+ENDED = tuple(state for state in TrialState if state.is_finished())
+
+
+class TrialLog(ABC):
+    """The trials of one study."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+
+    # Reading
+
+    def attributes(
+        self, *states: TrialState, without: tuple[str, ...] = ()
+    ) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """The trials in these states: each one's id, number and user attributes."""
+        for trial in self._study.get_trials(deepcopy=False, states=states):
+            stored = {k: v for k, v in trial.user_attrs.items() if k not in without}
+            yield trial._trial_id, trial.number, stored
+
+    @abstractmethod
+    def count(self, state: TrialState) -> int:
+        """How many trials are in a state."""
+
+    @abstractmethod
+    def count_with(self, attribute: str, *states: TrialState) -> int:
+        """How many trials in any of these states have a user attribute."""
+
+    @abstractmethod
+    def waiting(self) -> int:
+        """How many queued trials this run may begin."""
+
+    @abstractmethod
+    def begun(self) -> int:
+        """How many trials there are, in whatever state; their numbers have no gaps."""
+
+    def finished(self) -> int:
+        """How many trials have ended, in whatever state."""
+        return self.begun() - self.count(TrialState.RUNNING) - self.count(TrialState.WAITING)
+
+    @abstractmethod
+    def durations(self, most: int) -> list[float]:
+        """Seconds that each of the last complete trials took, `most` of them."""
+
+    def stored(self, trial: optuna.Trial) -> FrozenTrial:
+        """A running trial as it is stored."""
+        return trial.storage.get_trial(trial._trial_id)
+
+    def params(self, number: int) -> dict[str, Any]:
+        """The parameters of the trial of this number."""
+        storage = self._study._storage
+        trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+        return storage.get_trial(trial_id).params
+
+    @property
+    def key(self) -> tuple[Any, int]:
+        """The storage and the study's id in it, which identify the study in this process."""
+        return storage_of(self._study), self._study._study_id
+
+    # Changing
+
+    def begin(self, fixed: Mapping[str, Any], attributes: Mapping[str, Any]) -> optuna.Trial:
+        """Begin a trial of fixed parameters at once, ahead of those that are queued."""
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            system_attrs={FIXED: dict(fixed)},
+            user_attrs=dict(attributes),
+        )
+        trial_id = self._study._storage.create_new_trial(
+            self._study._study_id, template_trial=template
+        )
+        return optuna.Trial(self._study, trial_id)
+
+    def set_fixed(self, trial: FrozenTrial, fixed: Mapping[str, Any]) -> None:
+        """Give a queued trial other fixed parameters."""
+        self._study._storage.set_trial_system_attr(trial._trial_id, FIXED, dict(fixed))
+
+    def set_constraints(self, trial: optuna.Trial, constraints: Sequence[float]) -> None:
+        """Store the constraints of a running trial; at most zero is feasible."""
+        trial.storage.set_trial_system_attr(trial._trial_id, CONSTRAINTS, list(constraints))
+
+    @abstractmethod
+    def replace_constraints(self, constraints: Mapping[int, list[float]]) -> None:
+        """Replace the constraints of finished trials, by their ids."""
+
+    # Other processes
+
+    @abstractmethod
+    def fail_dead_trials(self) -> int:
+        """Mark trials whose process died as failed, queue them again; returns how many."""
+
+    @abstractmethod
+    def running(self) -> list[Running]:
+        """The trials that some process runs."""
+
+    @abstractmethod
+    def pass_over(self, queued: Sequence[FrozenTrial]) -> None:
+        """Leave these queued trials to other runs."""
+
+    @abstractmethod
+    def heartbeats(self) -> AbstractContextManager[None]:
+        """Write heartbeats for the length of a ``with`` block."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise `UpdateFinishedTrialError` where another process marked a trial as failed."""
+
+    @abstractmethod
+    def is_lost(self, trial: optuna.Trial) -> bool:
+        """Whether a trial that was to end here had been marked as failed by another process."""
+
+    @abstractmethod
+    def done_with(self, trial: optuna.Trial) -> None:
+        """Stop the heartbeats of a trial, however it ended."""
+
+
+def storage_of(study: optuna.Study) -> Any:
+    """The study's storage itself, without Optuna's cache of trials in front of it."""
+    storage: Any = study._storage
+    return getattr(storage, "_backend", storage)
