@@ -9,6 +9,7 @@ from tuner import registry
 from tuner.canonical import canonical
 from tuner.fitting import fitting
 from tuner.loading import device_named, dtype_named, load, model_named
+from tuner.measure.account import Ledger, Purpose
 from tuner.measure.device import contention
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.extra_metrics import ExtraMetric
@@ -33,6 +34,7 @@ class Session:
     def __init__(self, pictures: Path | None = None) -> None:
         """`pictures`: the folder for picture strips; none are kept when None."""
         self._pictures = pictures
+        self._ledger = Ledger()  # of the study that runs
         self._pipelines: dict[tuple[Any, ...], Any] = {}
         self._metrics: dict[tuple[Any, ...], Any] = {}
 
@@ -54,7 +56,9 @@ class Session:
         key = (spec.pipe, spec.model, device, dtype)
         if key not in self._pipelines:
             self._pipelines.clear()  # one model in memory at a time
-            self._pipelines[key] = load(spec.pipe, device=device, dtype=dtype, source=spec.model)
+            with self._ledger.spent(Purpose.LOADING):
+                pipeline = load(spec.pipe, device=device, dtype=dtype, source=spec.model)
+            self._pipelines[key] = pipeline
         pipeline = self._pipelines[key]
         set_scheduler(pipeline, spec.sched)
         check_steps(pipeline.scheduler, spec.steps)
@@ -75,6 +79,8 @@ class Session:
             guidance_scale=guidance_scale,
             batch_size=spec.batch_size,
             seed=spec.seed,
+            verifies=pool == "verify",
+            ledger=self._ledger,
             extra_metrics=tuple(
                 ExtraMetric(
                     component=registry.get("metrics", name),
@@ -88,7 +94,8 @@ class Session:
         """A metric, loaded once."""
         key = (name, device, *sorted(options.items()))
         if key not in self._metrics:
-            self._metrics[key] = registry.get("metrics", name)(device=device, **options)
+            with self._ledger.spent(Purpose.LOADING):
+                self._metrics[key] = registry.get("metrics", name)(device=device, **options)
         return self._metrics[key]
 
     def run(
@@ -108,6 +115,7 @@ class Session:
         # Locked before the model is loaded, so that a waiting run uses no memory of the device.
         device = device_named(spec.device)
         with device_lock(device, observer.notice):
+            self._ledger = Ledger()  # waiting for the device costs nothing
             warning = contention(device)
             if warning is not None:
                 observer.notice(warning)

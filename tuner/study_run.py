@@ -1,7 +1,8 @@
 """One run of a study: its baseline, its sampler, the search, and the verification of the winner."""
 
+import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tuner.picture_strips import PictureFolder
 from tuner.plans.plan import shape_of
 from tuner.sampler_table import sampler_row
 from tuner.search.deadline import Deadline
+from tuner.search.frontier.sampler import FrontierSampler
 from tuner.search.frontier.speed_model import TimedSteps
 from tuner.search.frontier.transfer import source_study
 from tuner.search.goal import Goal
@@ -24,6 +26,7 @@ from tuner.search.problem import Problem
 from tuner.search.runner.observer import Observer
 from tuner.search.runner.progress import is_done
 from tuner.search.runner.run import Search
+from tuner.search.runner.time_front import time_front
 from tuner.search.runner.verify import verify
 from tuner.search.samplers import sampler
 from tuner.search.space import Space
@@ -37,6 +40,7 @@ from tuner.storage.log import log_of
 from tuner.study.baseline import BASELINE, attributes
 from tuner.study.identity import request
 from tuner.study.measured_baseline import measure_baseline
+from tuner.study.recording import store_cost
 from tuner.study.results import Result, pareto_front, read_results
 
 
@@ -71,9 +75,19 @@ class StudyRun:
     study: optuna.Study
     observer: Observer
     pictures: Path | None  # folder of the picture strips
+    name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])  # of this run, in the study
 
     def run(self, on_baseline: Callable[[int, int], None] | None) -> Outcome:
-        """Search until the study has its trials, its goal is met or its time is up."""
+        """Search until the study has its trials, its goal is met or its time is up.
+
+        What the run costs is stored with the study, also where an error ends it.
+        """
+        try:
+            return self._run(on_baseline)
+        finally:
+            self._store_cost()
+
+    def _run(self, on_baseline: Callable[[int, int], None] | None) -> Outcome:
         self.study.set_user_attr("request", request(self.spec))
         self.study.set_user_attr("pipeline", type(self.evaluation.pipeline).__name__)
         self.study.set_user_attr("versions", versions())
@@ -91,6 +105,7 @@ class StudyRun:
             begun = log_of(self.study).begun()
             self.study.sampler = sampler(self.spec.sampler, self.spec.seed, problem, begun)
         self._report(self.study.sampler)
+        self._store_cost()
         self._search_and_verify(problem, first)
         outcome = Outcome(study=self.study, goal=self._goal, results=read_results(self.study))
         self._strips.compare([f"trial-{result.trial:04d}" for result in outcome.front])
@@ -134,25 +149,52 @@ class StudyRun:
         )
         while True:
             search.run()
-            winner = verify(
-                self.study,
-                self._goal,
-                lambda result: self.verification.measure(result.setting, self.storage),
-                self.observer.verified,
-                spec.num_samples,
-                failed=failed,
-                deadline=deadline,
-                notice=self.observer.notice,
-            )
+            winner = self._verify(failed, deadline)
+            if not self._goal.has_target and self._time_front(deadline):
+                winner = self._verify(failed, deadline)  # which may be another one now
             finished = is_done(self.study, spec.trials) or deadline.passed
             if winner is not None or not self._goal.has_target or finished:
                 break
+
+    def _verify(self, failed: set[Setting], deadline: Deadline) -> Result | None:
+        """The fastest result that holds on other prompts, verified where it was not."""
+        winner = verify(
+            self.study,
+            self._goal,
+            lambda result: self.verification.measure(result.setting, self.storage),
+            self.observer.verified,
+            self.spec.num_samples,
+            failed=failed,
+            deadline=deadline,
+            notice=self.observer.notice,
+        )
+        self._store_cost()
+        return winner
+
+    def _time_front(self, deadline: Deadline) -> bool:
+        """Time settings of the front whose speedups were predicted; whether there were any."""
+        timed = time_front(
+            self.study,
+            self._goal,
+            lambda setting: self.evaluation.time(setting, self.storage),
+            deadline,
+            self.observer.notice,
+        )
+        return timed > 0
+
+    def _store_cost(self) -> None:
+        store_cost(self.study, self.name, self.evaluation.ledger.own())
 
     def _measure(self, setting: Setting, trial: int) -> Iterator[Measurement]:
         # A front compares settings with one another, so all of them get the same prompts.
         drawn = self._stops_early and self.spec.aim == "max"
         saver = self._strips.saver(f"trial-{trial:04d}")
-        return self.evaluation.measure(setting, self.storage, saver, drawn=drawn)
+        chosen, predicted = self.study.sampler, None
+        if isinstance(chosen, FrontierSampler):
+            predicted = chosen.prediction(self.study, setting)
+        return self.evaluation.measure(
+            setting, self.storage, saver, drawn=drawn, predicted=predicted
+        )
 
     def _report(self, chosen: BaseSampler) -> None:
         """Print what a sweep will need, and whether there are prompts for verifying."""

@@ -29,6 +29,7 @@ from bench.lib.replay import LIMITS, MORE, PROMPTS, TableSearch
 from bench.lib.tables import GUIDANCE, PRODUCTS
 from bench.lib.truth_table import LIMIT, TruthTable
 from bench.search.searches import SEARCHES, Search, frontier, known, probes
+from tuner.search.frontier.context import Timing
 from tuner.search.frontier.speed_model import SpeedModel
 from tuner.spec import Aim
 from tuner.study.results import Result, fastest_feasible
@@ -207,7 +208,13 @@ def print_predicted(truth: TruthTable, seeds: int) -> None:
         model = SpeedModel(truth.context.work)
         search, first = TableSearch(truth, seed), known(truth)
         timed = probes(truth, search, first)
-        model.fit(timed, [(one, next(search.measure(one, 0)).speedup.value) for one in first])
+        model.fit(
+            timed,
+            [
+                (setting, Timing(speedup=next(search.measure(setting, 0)).speedup.value, pairs=3))
+                for setting in first
+            ],
+        )
         speedups = model.speedups(truth.table.settings)
         off = np.abs(speedups / truth.speedups - 1)
         errors.append([np.median(off), np.quantile(off, 0.9)])

@@ -32,7 +32,7 @@ def main() -> None:
         found = dict.fromkeys(ways, empty)
         for _ in range(args.pairs):
             for name, way in ways.items():
-                _, found[name] = evaluation.pairs.pair(
+                _, _, found[name] = evaluation.pairs.pair(
                     setting, evaluation.batches()[0], found[name], way
                 )
         for name, turns in found.items():

@@ -7,6 +7,7 @@ from typing import Any
 from tuner.applying.applied import applied
 from tuner.errors import BadPictureError, UsageError
 from tuner.measure import device as machine
+from tuner.measure.account import Purpose
 from tuner.measure.baseline_store import BaselineLatency, BaselineScores, Store, payload_of
 from tuner.measure.batch_generator import BatchGenerator
 from tuner.measure.cache_keys import key_of, prompts_part
@@ -34,6 +35,11 @@ class BaselineProcedure:
     latency_parts: dict[str, Any]
     timed_batches: int  # the least number that gives the latency
 
+    @property
+    def reference(self) -> Reference:
+        """The extra metrics' side of the prompts that every setting is measured on."""
+        return Reference(self.extra_metrics, self.score_parts, self.store)
+
     def measured(
         self, on_batch: OnBatch | None, on_pictures: OnPictures | None
     ) -> tuple[BaselineScores, BaselineLatency]:
@@ -45,7 +51,7 @@ class BaselineProcedure:
         """
         stored_scores = self.store.get("scores", key_of(self.score_parts))
         stored_latency = self.store.get("latency", key_of(self.latency_parts))
-        reference = Reference(self.extra_metrics, self.score_parts, self.store)
+        reference = self.reference
         if stored_scores is not None and stored_latency is not None and reference.complete:
             return BaselineScores(**stored_scores), BaselineLatency(**stored_latency)
         scores, latency = self._generated(
@@ -69,29 +75,66 @@ class BaselineProcedure:
         parts = self.latency_parts
         self.store.put("latency", key_of(parts), parts, payload_of(latency))
 
-    def of_more_prompts(self, numbers: range) -> tuple[BaselineScores, Reference]:
-        """The baseline of a batch of `more_prompts`, which is stored under a key of its own."""
-        prompts = self.generator.texts(numbers)
-        parts = self.score_parts | {"prompts": f"{prompts_part(prompts)} from {numbers.start}"}
-        reference = Reference(self.extra_metrics, parts, self.store, numbers.start)
+    @property
+    def stored_latency(self) -> BaselineLatency | None:
+        """The latency in the store, if it is there."""
+        stored = self.store.get("latency", key_of(self.latency_parts))
+        return None if stored is None else BaselineLatency(**stored)
+
+    @property
+    def has_all_scores(self) -> bool:
+        """Whether the store has the scores of the prompts that every setting is measured on."""
+        return self.store.get("scores", key_of(self.score_parts)) is not None
+
+    def stored_batch(self, numbers: range) -> tuple[BaselineScores, Reference] | None:
+        """The baseline of one batch from the store, where it has a key of its own; or None."""
+        parts, reference = self._batch_parts(numbers)
         stored = self.store.get("scores", key_of(parts))
-        if stored is not None and reference.complete:
-            return BaselineScores(**stored), reference
+        if stored is None or not reference.complete:
+            return None
+        return BaselineScores(**stored), reference
+
+    def of_batch(self, numbers: range) -> tuple[BaselineScores, Reference]:
+        """The baseline of one batch, from the store or generated now."""
+        stored = self.stored_batch(numbers)
+        if stored is not None:
+            return stored
+        purpose = Purpose.BASELINE
+        output, _ = self.generator.generate_with(Setting(), numbers, purpose=purpose)
+        return self.of_pictures(numbers, output)
+
+    def of_pictures(self, numbers: range, output: Any) -> tuple[BaselineScores, Reference]:
+        """The baseline of one batch from its pictures; it is stored under a key of its own."""
         try:
-            images = checked(self.generator.generate_with(Setting(), numbers)[0], OWNER)
+            images = checked(output, OWNER)
         except BadPictureError as error:  # which is not the setting's fault
             count = len(self.generator.prompts)
+            if numbers.start < count:
+                raise
             raise BadPictureError(
                 f"{error}; max_samples = {count} leaves out this batch"
             ) from error
+        parts, reference = self._batch_parts(numbers)
+        prompts = self.generator.texts(numbers)
         scores = BaselineScores(
-            scores=self.metric.score(images, prompts), digests=[digest(image) for image in images]
+            scores=self._scored(images, prompts), digests=[digest(image) for image in images]
         )
         self.store.put("scores", key_of(parts), parts, payload_of(scores))
         if not reference.complete:
             reference.add(numbers, images, prompts)
         reference.save()
         return scores, reference
+
+    def _batch_parts(self, numbers: range) -> tuple[dict[str, Any], Reference]:
+        """What the key of one batch's scores is made of, and the batch's reference."""
+        prompts = prompts_part(self.generator.texts(numbers))
+        parts = self.score_parts | {"prompts": f"{prompts} from {numbers.start}"}
+        return parts, Reference(self.extra_metrics, parts, self.store, numbers.start)
+
+    def _scored(self, images: list[Any], prompts: list[str]) -> list[float]:
+        with self.generator.ledger.spent(Purpose.SCORING):
+            scores: list[float] = self.metric.score(images, prompts)
+            return scores
 
     def _generated(
         self,
@@ -114,14 +157,14 @@ class BaselineProcedure:
         no_setting = applied(generator.pipeline, (), seed=generator.seed)
         with memory_errors(UsageError, message), no_setting as call:
             with machine.PeakMeter(generator.device) as meter:
-                generator.generate(call, batches[0])  # warm-up
+                generator.generate(call, batches[0], purpose=Purpose.WARM_UP)
             for index, numbers in enumerate(batches):
-                output, elapsed = generator.generate(call, numbers)
+                output, elapsed = generator.generate(call, numbers, purpose=Purpose.BASELINE)
                 images, prompts = checked(output, OWNER), generator.texts(numbers)
                 if len(numbers) == len(batches[0]):
                     seconds.append(elapsed)
                 if needs_scores:
-                    scores += self.metric.score(images, prompts)
+                    scores += self._scored(images, prompts)
                     digests += [digest(image) for image in images]
                 if not reference.complete:
                     reference.add(numbers, images, prompts)

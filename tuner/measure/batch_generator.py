@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tuner.applying.applied import Generate, applied
+from tuner.measure.account import Ledger, Purpose
 from tuner.measure.batches import split
 from tuner.measure.interleave import YieldControl
 from tuner.measure.stopwatch import Seconds, Stopwatch
@@ -29,6 +30,8 @@ class BatchGenerator:
     batch_size: int = 4
     seed: int = 42
     more_prompts: list[str] = field(default_factory=list)  # for inconclusive settings
+    verifies: bool = False  # whether a search's winner is measured, and not its trials
+    ledger: Ledger = field(default_factory=Ledger, compare=False)  # of what generating costs
 
     def batches(self) -> list[range]:
         """The numbers of `prompts`, batch by batch; only the last batch may be smaller."""
@@ -45,9 +48,13 @@ class BatchGenerator:
         return [self.prompts[n] if n < first else self.more_prompts[n - first] for n in numbers]
 
     def generate(
-        self, call: Generate, numbers: range, stopwatch: Stopwatch | None = None
+        self,
+        call: Generate,
+        numbers: range,
+        stopwatch: Stopwatch | None = None,
+        purpose: Purpose = Purpose.SCORED,
     ) -> tuple[Any, Seconds]:
-        """Generate one batch by calling a pipeline.
+        """Generate one batch by calling a pipeline; its seconds are entered for the purpose.
 
         Returns:
             The pictures, a tensor of shape (batch, 3, resolution, resolution) with values in
@@ -75,7 +82,11 @@ class BatchGenerator:
                 output_type="pt",
                 **options,
             )
-        return output.images, seconds()
+        elapsed = seconds()
+        if self.verifies and purpose in (Purpose.SCORED, Purpose.BASELINE):
+            purpose = Purpose.VERIFICATION
+        self.ledger.add(purpose, elapsed.whole, len(numbers))
+        return output.images, elapsed
 
     def generate_with(
         self,
@@ -83,6 +94,7 @@ class BatchGenerator:
         numbers: range,
         yield_control: YieldControl | None = None,
         pipeline: Any = None,
+        purpose: Purpose = Purpose.SCORED,
     ) -> tuple[Any, Seconds]:
         """Generate one batch with a setting; pictures and seconds as `generate` returns them.
 
@@ -91,11 +103,12 @@ class BatchGenerator:
             numbers: the prompts' numbers.
             yield_control: called before each step, where another batch is generated in between.
             pipeline: a pipeline to use instead of this generator's.
+            purpose: what the pictures are for.
         """
         pipeline = pipeline or self.pipeline
         stopwatch = Stopwatch(denoiser_of(pipeline), self.device, yield_control)
         with applied(pipeline, setting.accelerators, seed=self.seed) as call:
-            return self.generate(call, numbers, stopwatch)
+            return self.generate(call, numbers, stopwatch, purpose)
 
 
 def prompt_seed(seed: int, number: int) -> int:

@@ -14,15 +14,16 @@ def shuffled(
     """Batches in a random order, so that each prefix is a random sample: `first`, then `more`.
 
     A smaller batch comes last in its list, because only full batches are timed. With `drawn`, as
-    many batches as `first` has are drawn from both lists and come first; batch 0 is always among
-    them, because its pictures are saved.
+    many batches as `first` has are drawn and come first: from `first`, and from as many of `more`,
+    so that the baseline of few prompts is needed. Batch 0 is always among them, because its
+    pictures are saved.
     """
     size = len(first[0])
     (full, short), (more_full, more_short) = (_by_size(batches, size) for batches in (first, more))
     if drawn:
-        others = [*full[1:], *more_full]
+        others, rest = [*full[1:], *more_full[: len(full)]], more_full[len(full) :]
         rng.shuffle(others)
-        full, more_full = [full[0], *others[: len(full) - 1]], others[len(full) - 1 :]
+        full, more_full = [full[0], *others[: len(full) - 1]], [*others[len(full) - 1 :], *rest]
     rng.shuffle(full)
     return [*full, *short, *more_full, *more_short]
 

@@ -1,6 +1,5 @@
 """Measuring settings of one pipeline, scheduler and number of steps."""
 
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,20 +9,20 @@ from tuner.applying.applied import check
 from tuner.errors import TrialError
 from tuner.measure import cache_keys
 from tuner.measure import device as machine
+from tuner.measure.account import Purpose
 from tuner.measure.baseline import BaselineProcedure, OnBatch, OnPictures
 from tuner.measure.baseline_store import BaselineLatency, BaselineScores, Store
 from tuner.measure.batch_generator import BatchGenerator
-from tuner.measure.batches import shuffled
 from tuner.measure.cache_keys import key_of
-from tuner.measure.extra_metrics import ExtraMetric, Fidelity, Reference, of_equal
+from tuner.measure.extra_metrics import ExtraMetric, Reference, of_equal
 from tuner.measure.measurement import Measurement as Measurement
-from tuner.measure.notes import note_of
 from tuner.measure.out_of_memory import memory_errors, remedy
 from tuner.measure.paired_timing import PairedTimings, PairTimer
-from tuner.measure.pictures import checked
-from tuner.measure.progress import Progress
+from tuner.measure.prediction import Prediction
+from tuner.measure.setting_procedure import SettingProcedure
 from tuner.measure.statistics import Estimate
 from tuner.measure.stopwatch import Seconds
+from tuner.measure.warm_ups import WarmUps
 from tuner.metrics import Metric
 from tuner.setting import Setting
 
@@ -34,6 +33,7 @@ class Evaluation(BatchGenerator):
 
     The speedup is the median latency ratio of pairs of batches, one of the baseline and one of the
     setting: at least `timing_pairs`, and up to `most_pairs` until its interval is ±`precision`.
+    Where a search predicts it, the prediction counts, and a pair shows whether it is right.
     """
 
     metric: Metric  # gives the score
@@ -67,7 +67,7 @@ class Evaluation(BatchGenerator):
         Raises `TrialError` where the device runs out of memory.
         """
         with self._memory_errors():
-            return self.pairs.steps(setting)
+            return self.pairs.steps(setting, warm=not self.warm_ups.is_due(setting))
 
     def reference(self, store: Store) -> Reference:
         """The baseline's side of the extra metrics."""
@@ -84,6 +84,16 @@ class Evaluation(BatchGenerator):
         repeated = max(0, self.timing_pairs - full)
         timed = self.timing_pairs + repeated
         return self.batch_size + len(self.prompts) + timed * self.batch_size
+
+    @cached_property
+    def warm_ups(self) -> WarmUps:
+        """Which settings must be warmed up before they are timed."""
+        return WarmUps(
+            pipeline=self.pipeline,
+            device=self.device,
+            resolution=self.resolution,
+            steps=self.steps,
+        )
 
     @cached_property
     def pairs(self) -> PairTimer:
@@ -126,114 +136,73 @@ class Evaluation(BatchGenerator):
         on_pictures: OnPictures | None = None,
         *,
         drawn: bool = False,
+        predicted: Prediction | None = None,
     ) -> Iterator[Measurement]:
         """Evaluate a setting; yields the measurement so far after each batch of prompts.
 
         The batches of `more_prompts` follow those of `prompts`; the caller stops iterating when it
-        has enough. The first `timing_pairs` batches are generated with and without the setting,
-        interleaved on a CPU. After the last batch of `prompts`, a speedup that is not precise
-        enough is timed with more pairs, and the measurement is yielded twice: before (`timed` is
-        False) and after.
+        has enough. Pairs of batches, with and without the setting, give the speedup: the first
+        `timing_pairs`, or with a prediction a single one. After the last batch of `prompts`, a
+        speedup that is not precise enough is timed with more pairs, and the measurement is yielded
+        twice: before (`timed` is False) and after.
 
         Args:
             setting: which accelerators are on.
             store: where the baseline is, or will be.
             on_pictures: called with the number and the pictures of each batch of `prompts`.
-            drawn: draw the setting's prompts from `prompts` and `more_prompts`, so that settings
-                are not all lucky with the same prompts. The order of the batches is random in any
-                case, and the same whenever this setting is measured.
+            drawn: draw the setting's prompts from `prompts` and as many of `more_prompts`, so that
+                settings are not all lucky with the same prompts. The order of the batches is random
+                in any case, and the same whenever this setting is measured.
+            predicted: what is expected of the speedup.
 
         Raises:
             UnfitError: an accelerator does not fit the pipeline.
             TrialError: pictures are broken, or the device runs out of memory.
         """
         check(self.pipeline, setting.accelerators)
-        scores, latency = self.baseline(store)
-        if not setting.accelerators:
-            yield self._of_baseline(scores, latency)
-        else:
-            with self._memory_errors():
-                baseline = scores, latency
-                yield from self._batch_by_batch(setting, baseline, store, on_pictures, drawn=drawn)
-
-    def _batch_by_batch(
-        self,
-        setting: Setting,
-        baseline: tuple[BaselineScores, BaselineLatency],
-        store: Store,
-        on_pictures: OnPictures | None,
-        *,
-        drawn: bool,
-    ) -> Iterator[Measurement]:
-        """The measurements of a setting that has accelerators; see `measure`."""
-        batches = self.batches()
-        progress = self._warmed_up(setting, *baseline)
-        own_reference = self.reference(store)
         procedure = self._baseline_procedure(store)
-        rng = random.Random(f"{self.seed}/{setting}")
-        for index, numbers in enumerate(shuffled(batches, self.more_batches(), rng, drawn=drawn)):
-            reference = own_reference
-            if numbers not in batches:
-                further, reference = procedure.of_more_prompts(numbers)
-                progress.add_baseline(numbers, further)
-            if index < self.timing_pairs and len(numbers) == len(batches[0]):
-                output, progress.timings = self.pairs.pair(setting, numbers, progress.timings)
-            else:
-                output, _ = self.generate_with(setting, numbers)
-            images, prompts = checked(output), self.texts(numbers)
-            progress.add(numbers, images, prompts, self.metric.score(images, prompts), reference)
-            if on_pictures is not None and numbers in batches:
-                on_pictures(batches.index(numbers), images)
-            if index == len(batches) - 1:
-                for timings in self.pairs.completed(setting, progress.timings):
-                    progress.timings = timings
-                    progress.latency = _updated_latency(progress, procedure)
-                    yield self._measurement(progress, all_prompts=True)
-            else:
-                yield self._measurement(progress, all_prompts=index >= len(batches))
+        scores, latency = self._baseline_or_latency(procedure)
+        if not setting.accelerators:
+            yield self._of_baseline(*self.baseline(store))
+            return
+        with self._memory_errors(), self.ledger.trial() as account:
+            yield from SettingProcedure(
+                setting=setting,
+                generator=self,
+                baseline=procedure,
+                pairs=self.pairs,
+                warm_ups=self.warm_ups,
+                account=account,
+                latency=latency,
+                scores=scores,
+                least_pairs=self.timing_pairs,
+                predicted=predicted,
+            ).measurements(on_pictures, drawn=drawn)
 
-    def _warmed_up(
-        self, setting: Setting, scores: BaselineScores, latency: BaselineLatency
-    ) -> Progress:
-        """Generate a batch of the setting, and once of the baseline, before anything is timed."""
-        with machine.PeakMeter(self.device) as meter:
-            self.generate_with(setting, self.batches()[0])
-        _ = self.pairs.baseline_is_warm
-        progress = Progress(
-            setting=setting,
-            first_scores=scores.scores,
-            latency=latency,
-            timings=PairedTimings(stored_s=latency.latency_s, batch_size=latency.batch_size),
-            memory=meter.peak,
-            fidelity=Fidelity(metrics=self.extra_metrics),
-        )
-        progress.add_baseline(range(len(self.prompts)), scores)
-        return progress
+    def time(self, setting: Setting, store: Store) -> PairedTimings:
+        """Time pairs of a setting until its speedup is precise; nothing is scored.
 
-    def _measurement(self, progress: Progress, *, all_prompts: bool) -> Measurement:
-        """The figures so far; `all_prompts`: whether every batch of a trial was generated."""
-        loss, timings, first = progress.score_loss, progress.timings, progress.first_scores
-        return Measurement(
-            prompts=len(progress.scores),
-            speedup=timings.speedup,
-            denoising=timings.denoising,
-            score_loss=loss,
-            baseline_s=progress.latency.latency_s,
-            baseline_denoising_s=progress.latency.denoising_s,
-            latency_key=key_of(self.latency_parts),
-            score=(1 - loss.value) * sum(first) / len(first),
-            fidelity=progress.fidelity.estimates(),
-            scores=[progress.scores[number] for number in progress.numbers],
-            numbers=progress.numbers,
-            ratios=timings.ratios,
-            memory=progress.memory,
-            same_pictures=progress.same_pictures,
-            note=note_of(
-                progress.setting, self.pipeline, timings, same_pictures=progress.same_pictures
-            ),
-            unsteady=timings.unsteady if all_prompts else None,
-            timed=self.pairs.enough(timings),
-        )
+        Raises `TrialError` where the device runs out of memory.
+        """
+        _, latency = self._baseline_or_latency(self._baseline_procedure(store))
+        with self._memory_errors():
+            if self.warm_ups.is_due(setting):
+                self.generate_with(setting, self.batches()[0], purpose=Purpose.WARM_UP)
+            timings = self.pairs.none_yet(latency.latency_s, latency.batch_size)
+            return list(self.pairs.completed(setting, timings))[-1]
+
+    def _baseline_or_latency(
+        self, procedure: BaselineProcedure
+    ) -> tuple[BaselineScores | None, BaselineLatency]:
+        """The baseline, measured where it is not stored.
+
+        A verification measures the baseline of its prompts together with its first setting: its
+        scores are None, unless they are stored.
+        """
+        latency = procedure.stored_latency
+        if self.verifies and latency is not None and not procedure.has_all_scores:
+            return None, latency
+        return procedure.measured(None, None)
 
     def _of_baseline(self, scores: BaselineScores, latency: BaselineLatency) -> Measurement:
         """The baseline as a setting; nothing has to be measured."""
@@ -268,13 +237,3 @@ class Evaluation(BatchGenerator):
 
     def _memory_errors(self) -> memory_errors:
         return memory_errors(TrialError, f"out of memory; {remedy(self.batch_size)}")
-
-
-def _updated_latency(progress: Progress, procedure: BaselineProcedure) -> BaselineLatency:
-    """The baseline's latency from now on; one that has changed replaces the stored one."""
-    timings, stored = progress.timings, progress.latency
-    if not timings.baseline_changed or timings.drifts:
-        return stored
-    now = BaselineLatency.of(list(timings.baseline), stored.batch_size, stored.memory)
-    procedure.store_latency(now)
-    return now

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tuner.measure.account import Account
 from tuner.measure.figures import Figures
 
 
@@ -14,6 +15,9 @@ class Measurement(Figures):
     scores: list[float] = field(repr=False)  # one for each prompt
     numbers: list[int] = field(repr=False)  # of the prompts that the scores belong to
     ratios: list[float] = field(repr=False)  # of the timing pairs
+    predicted: float | None = None  # the speedup that the search expected
+    scatter: float | None = None  # standard deviation of the logarithm of one pair's ratio
     same_pictures: bool  # all byte-identical to the baseline's: the setting does nothing
     note: str | None = None  # what is odd about it: changes nothing, or is slower
     timed: bool = True  # whether no further timing would make the speedup more precise
+    cost: Account = field(default_factory=Account, repr=False)  # of all that was measured

@@ -1,13 +1,19 @@
-"""Paired timings: a batch of the baseline and one of a setting, as often as the speedup needs."""
+"""Paired timings: a batch of the baseline and one of a setting, as often as the speedup needs.
 
+Where the speedup is predicted (`tuner.measure.prediction`), one pair is enough while it agrees.
+"""
+
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from statistics import median
 from typing import Any
 
 from tuner.measure import statistics
+from tuner.measure.account import Purpose
 from tuner.measure.interleave import RunJobs, interleaved, one_by_one, twin_of
+from tuner.measure.prediction import Prediction, Scatter
 from tuner.measure.statistics import Estimate
 from tuner.measure.stopwatch import Seconds
 from tuner.setting import Setting
@@ -15,22 +21,31 @@ from tuner.setting import Setting
 CHANGED = 0.25  # a baseline that is this much faster or slower replaces the stored one
 UNSTEADY = 0.5  # a change of this size means that other work disturbs the machine
 IMPRECISE = 0.05  # a speedup whose interval is wider than ± this share is unreliable
+PRECISE = 0.02  # pairs whose interval is ± this share need no prediction
+RECENT = 8  # batches of the baseline whose median is its latency now
+LATENCY_BATCHES = 3  # the fewest from which the baseline's latency is judged to have changed
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairedTimings:
-    """The timings of some pairs of batches; with more pairs, the speedup is more certain."""
+    """The timings of some pairs of batches; with more pairs, the speedup is more certain.
+
+    `predicted` is the speedup that the search expects, where it can predict one, and `scatter` the
+    standard deviation of the logarithm of one pair's ratio on this machine.
+    """
 
     stored_s: float  # the baseline's latency in the store, seconds per image
     batch_size: int
     baseline: tuple[Seconds, ...] = ()
     accelerated: tuple[Seconds, ...] = ()
+    predicted: Prediction | None = None
+    scatter: float = Scatter.FIRST
+    recent: tuple[Seconds, ...] = ()  # the last batches of the baseline, of earlier trials too
 
     def plus(self, baseline: Seconds, accelerated: Seconds) -> "PairedTimings":
         """These timings and one pair more."""
-        return PairedTimings(
-            stored_s=self.stored_s,
-            batch_size=self.batch_size,
+        return replace(
+            self,
             baseline=(*self.baseline, baseline),
             accelerated=(*self.accelerated, accelerated),
         )
@@ -43,23 +58,52 @@ class PairedTimings:
     @property
     def speedup(self) -> Estimate:
         """End to end."""
+        if self.expected is not None:
+            return self.expected.combined(self.ratios, self.scatter)
         return statistics.speedup(self.ratios)
 
     @property
-    def denoising(self) -> Estimate:
-        """The speedup of denoising alone."""
+    def expected(self) -> Prediction | None:
+        """The prediction where the speedup relies on it.
+
+        None where there is none, where pairs contradict it, and where they are precise without it.
+        """
+        predicted = self.predicted
+        if predicted is None or predicted.is_contradicted(self.ratios, self.scatter):
+            return None
+        few = len(self.ratios) < LATENCY_BATCHES
+        by_pairs = not few and _half_width(statistics.speedup(self.ratios)) <= PRECISE
+        return None if by_pairs else predicted
+
+    @property
+    def denoising(self) -> Estimate | None:
+        """The speedup of denoising alone; None where no pair was timed."""
+        if not self.ratios:
+            return None
         pairs = zip(self.baseline, self.accelerated, strict=True)
         return statistics.speedup([a.denoising / b.denoising for a, b in pairs])
 
     @property
+    def now_s(self) -> float:
+        """The baseline's latency now, in seconds per image; the stored one where few are timed."""
+        return self._latency_s(self.latest) if self._shows_latency else self.stored_s
+
+    @property
     def baseline_changed(self) -> bool:
         """Whether the baseline's latency is no longer the stored one."""
-        return _differ(self.stored_s, self._latency_s(self.baseline), CHANGED)
+        return _differ(self.stored_s, self.now_s, CHANGED)
+
+    @property
+    def latest(self) -> tuple[Seconds, ...]:
+        """The batches of the baseline that show its latency now."""
+        if self.predicted is None or len(self.baseline) >= LATENCY_BATCHES:
+            return self.baseline
+        return self.recent
 
     @property
     def drifts(self) -> bool:
         """Whether the baseline's latency differs between the first and the second half."""
-        return _differ(*self._halves, UNSTEADY)
+        return bool(self.baseline) and _differ(*self._halves, UNSTEADY)
 
     def is_precise(self, precision: float) -> bool:
         """Whether the speedup's interval is ±`precision` (a share of it), on a steady machine."""
@@ -68,7 +112,7 @@ class PairedTimings:
     @property
     def unsteady(self) -> str | None:
         """In one line, why these timings are unreliable; None on a steady machine."""
-        now = self._latency_s(self.baseline)
+        now = self.now_s
         if self.drifts:
             first, second = self._halves
             return f"the baseline took {first:.3g} s per image at first and {second:.3g} s later"
@@ -83,10 +127,14 @@ class PairedTimings:
     @property
     def baseline_note(self) -> str | None:
         """In one line, that the stored baseline is replaced; None where `unsteady` reports more."""
-        now = self._latency_s(self.baseline)
+        now = self.now_s
         if not self.baseline_changed or self.drifts or _differ(self.stored_s, now, UNSTEADY):
             return None
         return f"the baseline was re-measured: {now:.3g} s per image, {self.stored_s:.3g} s before"
+
+    @property
+    def _shows_latency(self) -> bool:
+        return self.predicted is None or len(self.latest) >= LATENCY_BATCHES
 
     @property
     def _halves(self) -> tuple[float, float]:
@@ -110,10 +158,13 @@ def _half_width(estimate: Estimate) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class PairTimer:
-    """Times pairs of batches: `least` of them, and up to `most` until ±`precision` is reached."""
+    """Times pairs of batches: `least` of them, and up to `most` until ±`precision` is reached.
 
-    # As `BatchGenerator.generate_with`: (setting, numbers, yield_control, pipeline=) -> (pictures,
-    # seconds).
+    Where the speedup is predicted there is no least number, and ±`IMPRECISE` is enough.
+    """
+
+    # As `BatchGenerator.generate_with`: (setting, numbers, yield_control, pipeline=, purpose=) ->
+    # (pictures, seconds).
     generate: Callable[..., tuple[Any, Seconds]]
     pipeline: Any
     device: str
@@ -121,12 +172,26 @@ class PairTimer:
     least: int
     most: int
     precision: float  # a share of the speedup
+    scatter: Scatter = field(default_factory=Scatter)
+    recent: deque[Seconds] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     @cached_property
     def baseline_is_warm(self) -> bool:
         """Generates one batch of the baseline, once in a process, as a warm-up."""
-        self.generate(Setting(), self.batches[0])
+        self.generate(Setting(), self.batches[0], purpose=Purpose.WARM_UP)
         return True
+
+    def none_yet(
+        self, stored_s: float, batch_size: int, predicted: Prediction | None = None
+    ) -> PairedTimings:
+        """The timings of a setting of which no pair was timed."""
+        return PairedTimings(
+            stored_s=stored_s,
+            batch_size=batch_size,
+            predicted=predicted,
+            scatter=self.scatter.value,
+            recent=tuple(self.recent),
+        )
 
     def pair(
         self,
@@ -134,32 +199,46 @@ class PairTimer:
         numbers: range,
         timings: PairedTimings,
         run_jobs: RunJobs | None = None,
-    ) -> tuple[Any, PairedTimings]:
+        purposes: tuple[Purpose, Purpose] = (Purpose.TIMING, Purpose.TIMING),
+    ) -> tuple[Any, Any, PairedTimings]:
         """Time one pair more; baseline and setting come first alternately.
 
         On a CPU the steps of the two batches are interleaved, which cancels most of what a shared
         host does to them. On a GPU one batch follows the other: the host runs ahead of the device,
         and waiting before each step would make short steps longer than they are.
 
+        `purposes` are what the baseline's and the setting's pictures are for.
+
         Returns:
-            The setting's pictures, as `BatchGenerator.generate` returns them, and the timings.
+            The pictures of the baseline and of the setting, as `BatchGenerator.generate` returns
+            them, and the timings.
         """
         run_jobs = run_jobs or (interleaved if self.device == "cpu" else one_by_one)
         baseline_pipeline = self._twin if run_jobs is interleaved else self.pipeline
         jobs = [
-            partial(self.generate, Setting(), numbers, pipeline=baseline_pipeline),
-            partial(self.generate, setting, numbers),
+            partial(
+                self.generate, Setting(), numbers, pipeline=baseline_pipeline, purpose=purposes[0]
+            ),
+            partial(self.generate, setting, numbers, purpose=purposes[1]),
         ]
         if len(timings.ratios) % 2:
-            (output, accelerated), (_, baseline) = run_jobs(jobs[::-1])
+            (output, accelerated), (before, baseline) = run_jobs(jobs[::-1])
         else:
-            (_, baseline), (output, accelerated) = run_jobs(jobs)
-        return output, timings.plus(baseline, accelerated)
+            (before, baseline), (output, accelerated) = run_jobs(jobs)
+        timings = timings.plus(baseline, accelerated)
+        self.scatter.add(timings.ratios)
+        self.recent.append(baseline)
+        timings = replace(timings, scatter=self.scatter.value, recent=tuple(self.recent))
+        return before, output, timings
 
     def enough(self, timings: PairedTimings) -> bool:
         """Whether the speedup is precise enough, or all pairs that are allowed were timed."""
         count = len(timings.ratios)
-        return count >= self.most or (count >= self.least and timings.is_precise(self.precision))
+        if count >= self.most:
+            return True
+        if timings.expected is not None:
+            return timings.is_precise(max(IMPRECISE, self.precision))
+        return count >= self.least and timings.is_precise(self.precision)
 
     def until_precise(
         self, setting: Setting, timings: PairedTimings, most: int | None = None
@@ -167,22 +246,28 @@ class PairTimer:
         """Time more pairs until there are enough, or `most` where that is given."""
         while len(timings.ratios) < (most or self.most) and not self.enough(timings):
             numbers = self.batches[len(timings.ratios) % len(self.batches)]
-            _, timings = self.pair(setting, numbers, timings)
+            _, _, timings = self.pair(setting, numbers, timings)
         return timings
 
     def completed(self, setting: Setting, timings: PairedTimings) -> Iterator[PairedTimings]:
-        """Yield the timings with `least` pairs, and then with enough where that takes more."""
-        timings = self.until_precise(setting, timings, self.least)
+        """Yield the timings with the least number of pairs, and then with enough of them."""
+        if timings.expected is None:
+            timings = self.until_precise(setting, timings, self.least)
         yield timings
         if not self.enough(timings):
             yield self.until_precise(setting, timings)
 
-    def steps(self, setting: Setting) -> tuple[Seconds, Seconds]:
-        """The seconds of one batch and of its steps, after a warm-up: baseline, then setting."""
+    def steps(self, setting: Setting, *, warm: bool = False) -> tuple[Seconds, Seconds]:
+        """The seconds of one batch and of its steps: of the baseline, then of the setting.
+
+        Unless the setting is `warm`, a batch of it is generated before.
+        """
         numbers = self.batches[0]
-        self.generate(setting, numbers)
-        empty = PairedTimings(stored_s=1.0, batch_size=len(numbers))
-        _, timings = self.pair(setting, numbers, empty)
+        purpose = Purpose.TIMED_STEPS
+        if not warm:
+            self.generate(setting, numbers, purpose=purpose)
+        empty = self.none_yet(stored_s=1.0, batch_size=len(numbers))
+        _, _, timings = self.pair(setting, numbers, empty, purposes=(purpose, purpose))
         return timings.baseline[0], timings.accelerated[0]
 
     @cached_property

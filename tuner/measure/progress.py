@@ -18,11 +18,12 @@ class Progress:
     """Grows batch by batch; the dictionaries are by the prompts' numbers."""
 
     setting: Setting
-    first_scores: list[float]  # the baseline's, of the prompts that every setting is measured on
     latency: BaselineLatency  # the stored one
     timings: PairedTimings
-    memory: PeakMemory  # of one batch
     fidelity: Fidelity
+    memory: PeakMemory = field(default_factory=PeakMemory)  # of one batch
+    paired_batch: int | None = None  # place of the batch that is paired for its timing only
+    images: list[Any] = field(default_factory=list)  # of the last batch
     baseline_scores: dict[int, float] = field(default_factory=dict)
     baseline_digests: dict[int, str] = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)
@@ -36,16 +37,15 @@ class Progress:
     def add(
         self,
         numbers: range,
-        images: list[Any],
         prompts: list[str],
         scores: list[float],
         reference: Reference,
     ) -> None:
-        """Take in a batch of the setting, of prompts whose baseline was added before."""
+        """Take in the scores of the last batch, of prompts whose baseline was added before."""
         self.scores |= zip(numbers, scores, strict=True)
-        self.fidelity.add(numbers, images, prompts, reference)
+        self.fidelity.add(numbers, self.images, prompts, reference)
         expected = [self.baseline_digests[number] for number in numbers]
-        self.same_pictures &= [digest(image) for image in images] == expected
+        self.same_pictures &= [digest(image) for image in self.images] == expected
 
     @property
     def numbers(self) -> list[int]:

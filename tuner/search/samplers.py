@@ -47,6 +47,7 @@ def make_frontier(seed: int, problem: Problem) -> BaseSampler:
         work=work,
         reuse=problem.reuse,
         neighbours=None if candidates.complete else candidates.neighbours,
+        predictable=lambda setting: not problem.plan(setting).data_dependent,
         holds=problem.space.holds,
     )
     measured = [trial.setting for trial in problem.warm_start if trial.speedup is not None]

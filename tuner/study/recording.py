@@ -1,12 +1,17 @@
-"""Writing what a trial or a verification measured."""
+"""Writing what a trial or a verification measured, and what it cost."""
+
+from statistics import median
+from typing import Any
 
 import optuna
 
 from tuner.limits import Limits
+from tuner.measure.account import Account
 from tuner.measure.measurement import Measurement
+from tuner.measure.paired_timing import PairedTimings
 from tuner.study.baseline import Baseline, attributes, keep_baseline
 from tuner.study.constraints import set_constraints, update_verified
-from tuner.study.schema import VERIFIED, attributes_of
+from tuner.study.schema import COST, COSTS, PAIRED, TIMED, VERIFIED, attributes_of
 from tuner.study.verifications import Failure, as_list
 
 
@@ -17,7 +22,8 @@ def record_trial(trial: optuna.Trial, measured: Measurement, limits: Limits) -> 
     """
     keep_baseline(trial.study, measured)
     stored = {
-        **attributes_of(measured),
+        **measured_attributes(measured),
+        COST: measured.cost.stored(),
         "scores": " ".join(f"{score:.4f}" for score in measured.scores),
         "ratios": " ".join(f"{ratio:.4f}" for ratio in measured.ratios),
         "same_pictures": measured.same_pictures,
@@ -29,6 +35,39 @@ def record_trial(trial: optuna.Trial, measured: Measurement, limits: Limits) -> 
     for name, value in stored.items():
         trial.set_user_attr(name, value)
     set_constraints(trial, limits)
+
+
+def measured_attributes(measured: Measurement) -> dict[str, Any]:
+    """The figures of a measurement, and what its timing pairs alone say of the speedup."""
+    attributes: dict[str, Any] = attributes_of(measured)
+    attributes[PAIRED] = {
+        "count": len(measured.ratios),
+        "speedup": median(measured.ratios) if measured.ratios else None,
+        "predicted": measured.predicted,
+        "scatter": measured.scatter,
+    }
+    return attributes
+
+
+def store_timing(study: optuna.Study, trial: int, timings: PairedTimings) -> None:
+    """Store the speedup of a trial's setting by pairs that were timed after the search."""
+    speedup, denoising = timings.speedup, timings.denoising
+    stored = {
+        "speedup": speedup.value,
+        "speedup_ci": [speedup.low, speedup.high],
+        "speedup_from": "pairs",
+        "unsteady": timings.unsteady,
+        "latency_key": Baseline.of(attributes(study)).latency_key,
+    }
+    if denoising is not None:
+        ends = [denoising.low, denoising.high]
+        stored["denoising"] = {"value": denoising.value, "ci": ends}
+    _add_entry(study, TIMED, trial, stored)
+
+
+def store_cost(study: optuna.Study, run: str, account: Account) -> None:
+    """Store what a run, of this name, has spent on no trial."""
+    study.set_user_attr(COSTS + run, account.stored())
 
 
 def store_verification(
@@ -43,11 +82,15 @@ def store_verification(
         }
     else:
         keep_baseline(study, verification)
-        stored = attributes_of(verification)
+        stored = measured_attributes(verification)
+    _add_entry(study, VERIFIED, trial, stored)
+    update_verified(study, limits)
+
+
+def _add_entry(study: optuna.Study, name: str, trial: int, stored: dict[str, Any]) -> None:
+    """Store a later measurement of a trial in place of that under the same latency key."""
     study_attrs = attributes(study)
     baseline = Baseline.of(study_attrs)
-    verified = study_attrs.get(VERIFIED, {})
-    earlier = as_list(verified.get(str(trial)))
-    others = [entry for entry in earlier if not baseline.is_of(entry)]  # of other latency keys
-    study.set_user_attr(VERIFIED, verified | {str(trial): [*others, stored]})
-    update_verified(study, limits)
+    entries = study_attrs.get(name, {})
+    others = [entry for entry in as_list(entries.get(str(trial))) if not baseline.is_of(entry)]
+    study.set_user_attr(name, entries | {str(trial): [*others, stored]})

@@ -13,9 +13,10 @@ from tuner.setting import Setting
 from tuner.storage.log import log_of
 from tuner.study.baseline import Baseline, attributes
 from tuner.study.schema import LONG, SETTING, figures_of
-from tuner.study.verifications import effective_verification
+from tuner.study.verifications import effective_timing, effective_verification
 
 VERIFICATION = "verification"  # what a result misses where its verification failed
+SPEEDS = ("speedup", "speedup_ci", "speedup_from", "denoising", "unsteady")  # of a later timing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,13 @@ def read_results(study: optuna.Study, study_attrs: Mapping[str, Any] | None = No
     baseline = Baseline.of(study_attrs)
     rows = log_of(study).attributes(TrialState.COMPLETE, without=LONG)
     results = [
-        result_of(number, stored, baseline, effective_verification(number, stored, study_attrs))
+        result_of(
+            number,
+            stored,
+            baseline,
+            effective_verification(number, stored, study_attrs),
+            effective_timing(number, stored, study_attrs),
+        )
         for _, number, stored in rows
     ]
     best: dict[Setting, tuple[bool, int]] = {}
@@ -113,7 +120,8 @@ def read_result(study: optuna.Study, number: int, stored: Mapping[str, Any]) -> 
     """One trial that was measured, from its attributes."""
     study_attrs = attributes(study)
     verification = effective_verification(number, stored, study_attrs)
-    return result_of(number, stored, Baseline.of(study_attrs), verification)
+    timing = effective_timing(number, stored, study_attrs)
+    return result_of(number, stored, Baseline.of(study_attrs), verification, timing)
 
 
 def read_stopped(study: optuna.Study) -> list[Result]:
@@ -128,11 +136,12 @@ def result_of(
     stored: Mapping[str, Any],
     baseline: Baseline,
     verification: Mapping[str, Any] | None = None,
+    timing: Mapping[str, Any] | None = None,
 ) -> Result:
-    """A result from the attributes of a trial and of its verification."""
+    """A result from the attributes of a trial, of its verification, and of its later timing."""
     second = verification or {}
     verified = _verification_of(second, baseline) if second and "failed" not in second else None
-    figures = figures_of(stored)
+    figures = figures_of({**stored, **_speeds(timing or {})})
     if verified is not None and verified.current and not baseline.is_of(stored):
         figures |= {
             name: getattr(verified, name)
@@ -152,6 +161,11 @@ def result_of(
         failed_again=second.get("failed"),
         failed_for_good=second.get("for_good", False),
     )
+
+
+def _speeds(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Of stored figures, those that a timing gives."""
+    return {name: stored[name] for name in SPEEDS if name in stored}
 
 
 def _verification_of(stored: Mapping[str, Any], baseline: Baseline) -> Verification:

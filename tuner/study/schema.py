@@ -16,10 +16,14 @@ from tuner.measure.statistics import Estimate
 # Trial attributes
 SETTING = "setting"  # accelerator → knob → value
 SAME_AS = "same_as"  # number of the trial whose figures this one took over
+PAIRED = "paired"  # how many pairs were timed, the median of their ratios, and what was predicted
+COST = "cost"  # seconds and pictures by purpose
 BEHIND = "behind"  # number of the trial that this one was certain to be behind when it was stopped
 LONG = ("scores", "numbers", "ratios", "traceback")  # read by analyses only
 # Study attributes
 VERIFIED = "verified"  # trial number → its verifications, one for each latency key
+TIMED = "timed"  # trial number → the speedups timed at the end of a search, likewise
+COSTS = "cost of run "  # … and a name of the run: what a run spent on no trial
 
 _FLAT = ("speedup", "score_loss")  # stored under two names: the value, and "…_ci" its interval
 MEMORY = {"device": "memory_gib", "host": "host_memory_gib"}

@@ -11,7 +11,9 @@ from typing import Any
 import optuna
 
 from tuner.study.baseline import Baseline, attributes
-from tuner.study.schema import SAME_AS, VERIFIED
+from tuner.study.schema import SAME_AS, TIMED, VERIFIED
+
+PAIRS = "pairs"  # the source of a speedup that was timed in pairs of batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +46,32 @@ def effective_verification(
 
 
 def all_of_trial(
-    number: int, stored: Mapping[str, Any], study_attrs: Mapping[str, Any]
+    number: int, stored: Mapping[str, Any], study_attrs: Mapping[str, Any], name: str = VERIFIED
 ) -> list[dict[str, Any]]:
-    """All verifications of a trial, or of the trial whose figures it took over."""
-    return as_list(study_attrs.get(VERIFIED, {}).get(str(stored.get(SAME_AS, number))))
+    """All verifications of a trial, or of the trial whose figures it took over.
+
+    `name` is the study's attribute that holds them: `VERIFIED`, or `TIMED` for timings.
+    """
+    return as_list(study_attrs.get(name, {}).get(str(stored.get(SAME_AS, number))))
+
+
+def effective_timing(
+    number: int, stored: Mapping[str, Any], study_attrs: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The speedup that counts for a trial whose own is from the latency model, where it was timed.
+
+    It was timed in pairs after the search, or with the trial's verification. None where there is no
+    such timing under the current latency key.
+    """
+    if stored.get("speedup_from", PAIRS) == PAIRS:
+        return None
+    baseline = Baseline.of(study_attrs)
+    for name in (TIMED, VERIFIED):
+        for entry in all_of_trial(number, stored, study_attrs, name):
+            by_pairs = "speedup" in entry and entry.get("speedup_from", PAIRS) == PAIRS
+            if by_pairs and baseline.is_of(entry):
+                return entry
+    return None
 
 
 def as_list(stored: Any) -> list[dict[str, Any]]:

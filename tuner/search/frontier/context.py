@@ -9,7 +9,9 @@ from optuna.distributions import BaseDistribution
 
 from tuner.plans.features import PARTS, Reuse
 from tuner.setting import Setting
+from tuner.study.schema import PAIRED
 
+OLD_PAIRS = 3
 UNKNOWN = 0.1  # the standard error of a figure from one prompt
 
 
@@ -24,8 +26,20 @@ class SearchContext:
     reuse: Callable[[Setting], Reuse]  # `tuner.plans.features.reuse`
     # Similar settings; None where the candidates are the whole space, and not a sample of it.
     neighbours: Callable[[Setting], list[Setting]] | None = None
+    # Whether the plan tells what a setting computes, so that its speed follows from timed steps.
+    predictable: Callable[[Setting], bool] = lambda _: True
     # Whether a setting is in the space; one of an earlier request may not be, and only trains.
     holds: Callable[[Setting], bool] = lambda _: True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """What timed pairs of batches say of a setting's speedup, without any prediction."""
+
+    speedup: float  # the median of the pairs' ratios
+    pairs: int
+    predicted: float | None = None  # the speedup that was expected before
+    scatter: float | None = None  # standard deviation of the logarithm of one pair's ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +50,10 @@ class Observation:
     loss: float
     error: float  # standard error of the loss
     speedup: float | None = None
+    timing: "Timing | None" = None  # by pairs, where some were timed
     prompts: int | None = None  # that the figures are means over
     current: bool = True  # False: its loss trains the model, but the setting is to be timed again
+    timed_now: bool = True  # under the current latency key
     others: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # figure, error
     # `SearchContext.reuse` in the study that it is of, where that has another number of steps.
     reused: Reuse | None = field(default=None, compare=False)
@@ -57,11 +73,26 @@ def observation(stored: Mapping[str, Any]) -> Observation:
         loss=stored["score_loss"],
         error=_error(stored["score_loss"], stored["score_loss_ci"]),
         speedup=stored.get("speedup"),
+        timing=_timing(stored),
         prompts=stored.get("prompts"),
         others={
             name: (figure["value"], _error(figure["value"], figure["ci"]))
             for name, figure in stored.get("fidelity", {}).items()
         },
+    )
+
+
+def _timing(stored: Mapping[str, Any]) -> Timing | None:
+    """The timing of a trial; versions without predictions timed at least three pairs of each."""
+    paired = stored.get(PAIRED, {})
+    if not paired.get("count"):
+        timed = "speedup" in stored and stored.get("speedup_from", "pairs") == "pairs"
+        return Timing(speedup=stored["speedup"], pairs=OLD_PAIRS) if timed else None
+    return Timing(
+        speedup=paired["speedup"],
+        pairs=paired["count"],
+        predicted=paired["predicted"],
+        scatter=paired["scatter"],
     )
 
 

@@ -55,8 +55,10 @@ class TrialHistory:
             if trial.number in verifications:
                 stored = {**stored, **verifications[trial.number]}
                 result = observation(stored)
-            if result is not None and self._has_target and not baseline.is_of(stored):
-                result = replace(result, speedup=None, current=False)
+            if result is not None and not baseline.is_of(stored):
+                result = replace(result, timed_now=False)
+                if self._has_target:
+                    result = replace(result, speedup=None, timing=None, current=False)
             setting = Setting.of(stored["setting"]) if result is None else result.setting
             if trial.state not in MEASURED or self._still_holds(trial, study, baseline, feasible):
                 history.tried.add(setting)

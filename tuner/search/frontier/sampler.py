@@ -10,12 +10,13 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
 from tuner.limits import Limits
+from tuner.measure.prediction import Prediction
 from tuner.search.frontier.acquisition import (
     SPREAD,
     expected_improvement,
     hypervolume_improvement,
 )
-from tuner.search.frontier.context import Observation, SearchContext
+from tuner.search.frontier.context import Observation, SearchContext, Timing
 from tuner.search.frontier.feasibility import Bound, Feasibility
 from tuner.search.frontier.history import History, TrialHistory
 from tuner.search.frontier.quality_model import QualityModel
@@ -27,6 +28,7 @@ from tuner.spec import Aim
 from tuner.storage.optuna_names import FIXED
 
 STOPPED_SHARE = 0.4  # of its prompts are spent on an infeasible trial, on average
+PAIR = 1 / 8  # of the baseline's seconds for a trial's prompts are spent on timing it
 QUANTILES = (np.arange(16) + 0.5) / 16
 NEGLIGIBLE = 1e-9  # an improvement that is none
 
@@ -37,10 +39,11 @@ class FrontierSampler(BaseSampler, Ending):
     The speedup of every candidate is predicted from timed steps and measured trials
     (`SpeedModel`); the loss is modelled by a Gaussian process over what a setting reuses
     (`QualityModel`). With the aim `max` the improvement is that in feasible speedup (constrained
-    expected improvement, Gardner et al., 2014, with a known objective), divided by the prompts that
-    the trial is expected to cost. A setting counts as feasible there if the 95 % interval that is
-    expected at the maximum number of prompts lies under the limit. With the aim `front` it is that
-    in the area under the front (expected hypervolume improvement, Emmerich et al., 2006).
+    expected improvement, Gardner et al., 2014, with a known objective), divided by the seconds that
+    the trial is expected to cost: a fast setting is cheap to measure. A setting counts as feasible
+    there if the 95 % interval that is expected at the maximum number of prompts lies under the
+    limit. With the aim `front` it is that in the area under the front (expected hypervolume
+    improvement, Emmerich et al., 2006).
 
     No computation is proposed twice. Trials outside of the space train the models and are never
     proposed. Settings that other workers measure at this moment count as measured, with their
@@ -163,26 +166,35 @@ class FrontierSampler(BaseSampler, Ending):
 
     def _predict_speedups(self, results: Sequence[Observation]) -> np.ndarray:
         """The speedup of every row: measured where it was, else predicted."""
-        timed = [result for result in results if result.speedup is not None]
-        trials = [
-            (result.setting, result.speedup)
-            for result in [*self._warm_start, *timed]
-            if result.speedup is not None
-        ]
-        self._speed.fit(self._timed, trials)
-        speedups = self._corrected(self._speed.speedups_of(self._table.totals), timed)
-        for result in timed:
-            speedups[self._table.row(result.setting)] = result.speedup
+        self._speed.fit(self._timed, _timings([*self._warm_start, *results]))
+        speedups = self._corrected(self._speed.speedups_of(self._table.totals), results)
+        for result in results:
+            if result.speedup is not None:
+                speedups[self._table.row(result.setting)] = result.speedup
         return speedups
 
-    def _corrected(self, speedups: np.ndarray, timed: Sequence[Observation]) -> np.ndarray:
+    def prediction(self, study: optuna.Study, setting: Setting) -> Prediction | None:
+        """What is expected of a setting's speedup, before it is measured.
+
+        None where that cannot be told: no steps were timed, or what the setting computes depends on
+        its pictures. Trials that were timed under another latency key are left out.
+        """
+        if not self._timed or not self._context.predictable(setting):
+            return None
+        results = self._read(study).observations
+        trials = _timings([result for result in results if result.timed_now])
+        self._speed.fit(self._timed, trials)
+        return self._speed.prediction(setting, trials)
+
+    def _corrected(self, speedups: np.ndarray, results: Sequence[Observation]) -> np.ndarray:
         """Predictions moved towards what was measured nearby, where they are off.
 
         The plan of a data-dependent accelerator does not tell which steps it computes, so that its
         speedups cannot be predicted from timed steps alone.
         """
-        rows = self._table.rows(timed)
-        error = np.log([result.speedup or 1.0 for result in timed]) - np.log(speedups[rows])
+        timed = _timings(results)
+        rows = [self._table.row(setting) for setting, _ in timed]
+        error = np.log([timing.speedup for _, timing in timed]) - np.log(speedups[rows])
         if len(timed) < 3 or np.median(np.abs(error)) < 2 * SPREAD:
             return speedups
         self._speed_error.fit(self._table.points[rows], error, np.full(len(timed), SPREAD))
@@ -193,7 +205,7 @@ class FrontierSampler(BaseSampler, Ending):
     def _acquisition(
         self, speedups: np.ndarray, results: Sequence[Observation], untried: np.ndarray
     ) -> np.ndarray:
-        """The expected improvement by each row; with the aim `max` for the prompts it costs."""
+        """The expected improvement by each row; with the aim `max` for each second it costs."""
         feasible = self._feasibility.surely_within_all()
         rows = self._table.rows([result for result in results if result.current])
         done = [row for row in rows if self._table.is_inside(row)]
@@ -208,7 +220,8 @@ class FrontierSampler(BaseSampler, Ending):
                 speedups, speedups[done], feasible[done], least=0.0
             )
         if self._aim == "max":
-            value = value / (feasible + (1 - feasible) * STOPPED_SHARE)
+            pictures = feasible + (1 - feasible) * STOPPED_SHARE
+            value = value / (pictures / speedups + PAIR)
         return value
 
     def _area_improvement(self, speedups: np.ndarray, done: list[int]) -> np.ndarray:
@@ -224,3 +237,8 @@ class FrontierSampler(BaseSampler, Ending):
         improvement = hypervolume_improvement(speedups, losses, measured, limit)
         mean: np.ndarray = improvement.mean(axis=1)
         return mean
+
+
+def _timings(results: Sequence[Observation]) -> list[tuple[Setting, Timing]]:
+    """The settings of results that were timed in pairs, with their timings."""
+    return [(result.setting, result.timing) for result in results if result.timing is not None]

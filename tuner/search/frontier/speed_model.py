@@ -9,9 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tuner.measure.prediction import Prediction
+from tuner.search.frontier.context import Timing
 from tuner.setting import Setting
 
 TRIAL_WEIGHT = 20.0  # of a whole trial's measured latency, where a timed step's is 1
+FULL_PAIRS = 3  # timed pairs from which on a trial has its full weight
+FIRST_SPREAD = 0.02  # of predictions, before any trial showed how good they are
+SPREAD_WEIGHT = 4  # how many trials that assumption counts as
+LEAST_SPREAD = 0.007
+MOST_DEVIATION = 0.1  # a single trial's deviation counts as no more than this
 PRIOR_INFORMATION = 0.01  # on the cost of a kind of work that was never timed
 # In nats, what the next setting must add: as much as half a unit of one kind never timed before.
 MIN_INFORMATION = float(np.log1p(0.5**2 / PRIOR_INFORMATION))
@@ -38,8 +45,8 @@ class SpeedModel:
         self._cost: np.ndarray | None = None
         self._totals: dict[Setting, np.ndarray] = {}
 
-    def fit(self, timed: Sequence[TimedSteps], trials: Sequence[tuple[Setting, float]]) -> None:
-        """Fit to timed steps, and to trials' settings with their speedups, which weigh more."""
+    def fit(self, timed: Sequence[TimedSteps], trials: Sequence[tuple[Setting, Timing]]) -> None:
+        """Fit to timed steps, and to trials' settings with their timings, which weigh more."""
         from sklearn.linear_model import LinearRegression
 
         if not timed and not trials:
@@ -52,10 +59,11 @@ class SpeedModel:
             rows += [np.append(row, 0.0) for row in work]
             latencies += generation.steps
             weights += [1.0] * len(work)
-        for setting, speedup in [(Setting(), 1.0), *trials]:
+        itself = Timing(speedup=1.0, pairs=FULL_PAIRS)
+        for setting, timing in [(Setting(), itself), *trials]:
             rows.append(self.total(setting))
-            latencies.append(1 / speedup)
-            weights.append(TRIAL_WEIGHT)
+            latencies.append(1 / timing.speedup)
+            weights.append(TRIAL_WEIGHT * min(1.0, timing.pairs / FULL_PAIRS))
         rest = float(np.median([generation.rest for generation in timed])) if timed else 0.0
         if rest > 0:
             rows.append(np.append(np.zeros(len(rows[0]) - 1), 1.0))
@@ -89,6 +97,28 @@ class SpeedModel:
         baseline = float(self.total(Setting()) @ self._cost)
         speedups: np.ndarray = baseline / np.maximum(latency, 1e-6)
         return speedups
+
+    def prediction(self, setting: Setting, trials: Sequence[tuple[Setting, Timing]]) -> Prediction:
+        """The speedup of a setting, and how uncertain it is.
+
+        The uncertainty is that of the predictions for earlier trials, each made before its trial.
+        """
+        (speedup,) = self.speedups([setting])
+        return Prediction(speedup=float(speedup), spread=spread([timing for _, timing in trials]))
+
+
+def spread(timings: Sequence[Timing]) -> float:
+    """The standard deviation of the logarithms of predictions, from trials that were timed.
+
+    What the pairs of a trial scatter themselves is taken off.
+    """
+    total, count = SPREAD_WEIGHT * FIRST_SPREAD**2, SPREAD_WEIGHT
+    for timing in timings:
+        if timing.predicted is not None and timing.scatter is not None:
+            deviation = min(MOST_DEVIATION, abs(np.log(timing.speedup / timing.predicted)))
+            total += deviation**2 - timing.scatter**2 / timing.pairs
+            count += 1
+    return float(np.sqrt(max(total / count, LEAST_SPREAD**2)))
 
 
 def settings_to_time(

@@ -113,6 +113,7 @@ def _observations(
                 result,
                 setting=setting,
                 speedup=result.speedup if same_speeds else None,
+                timing=result.timing if same_speeds else None,
                 reused=source_problem.reuse(result.setting),
             )
     return list(by_setting.values())

@@ -1,0 +1,84 @@
+"""`tuner show --cost`: what a study has cost, by purpose and by trial."""
+
+import optuna
+from rich.console import Console
+from rich.table import Table
+
+from tuner.measure.account import Account, Purpose
+from tuner.study.costs import StudyCosts, read_costs
+
+NONE = "was measured by a version that kept no account of its costs"
+
+
+def show_costs(studies: list[optuna.Study], console: Console) -> None:
+    """Print what each study has cost."""
+    for study in studies:
+        costs = read_costs(study)
+        if not costs.total.seconds:
+            console.print(f"{study.study_name} {NONE}", highlight=False, markup=False)
+            continue
+        console.print(purposes_table(study.study_name, costs))
+        for line in summary(costs):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(trials_table(study.study_name, costs))
+
+
+def purposes_table(name: str, costs: StudyCosts) -> Table:
+    """Seconds and pictures by purpose."""
+    total = costs.total
+    table = Table(title=f"{name}: cost by purpose")
+    table.add_column("purpose")
+    for title in ("seconds", "share", "pictures"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for purpose in Purpose:
+        seconds = total.seconds.get(purpose, 0.0)
+        share = seconds / total.total_s if total.total_s else 0.0
+        pictures = total.pictures.get(purpose, 0)
+        table.add_row(purpose.value, f"{seconds:.1f}", f"{share:.0%}", str(pictures or ""))
+    pictures = sum(total.pictures.values())
+    table.add_section()
+    table.add_row("in all", f"{total.total_s:.1f}", "", str(pictures))
+    return table
+
+
+def summary(costs: StudyCosts) -> list[str]:
+    """The costs in units of the baseline, and which shares were well spent."""
+    total, lines = costs.total, []
+    if costs.baseline_s:
+        lines.append(
+            f"in all {total.total_s / costs.baseline_s:.1f} times what the baseline takes for the "
+            f"{costs.prompts} prompts of a trial ({costs.baseline_s:.1f} s)"
+        )
+    if costs.scored_share is not None:
+        lines.append(
+            f"of the pictures generated after the baseline, {costs.scored_share:.0%} were scored"
+        )
+    if costs.outside_share is not None:
+        lines.append(
+            f"of the time after loading, {costs.outside_share:.0%} passed outside the pipeline"
+        )
+    return lines
+
+
+def trials_table(name: str, costs: StudyCosts) -> Table:
+    """Seconds and pictures of each trial."""
+    table = Table(title=f"{name}: cost by trial")
+    for title in ("trial", "seconds", "scored", "timing only", "warm-up", "scoring, s", "rest, s"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for number, account in costs.trials.items():
+        table.add_row(str(number), *_row(account))
+    table.add_section()
+    table.add_row("others", *_row(costs.others))
+    return table
+
+
+def _row(account: Account) -> list[str]:
+    seconds, pictures = account.seconds, account.pictures
+    return [
+        f"{account.total_s:.1f}",
+        *(
+            str(pictures.get(purpose, 0) or "")
+            for purpose in (Purpose.SCORED, Purpose.TIMING, Purpose.WARM_UP)
+        ),
+        *(f"{seconds.get(purpose, 0.0):.2f}" for purpose in (Purpose.SCORING, Purpose.REST)),
+    ]

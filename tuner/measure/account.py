@@ -1,0 +1,127 @@
+"""The account of what measuring costs: seconds and pictures, by what they are for."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+
+class Purpose(StrEnum):
+    """What seconds are spent on, and pictures generated for."""
+
+    LOADING = "loading"  # the pipeline and the metrics
+    BASELINE = "baseline"
+    TIMED_STEPS = "timed steps"  # of the few settings from which speeds are predicted
+    WARM_UP = "warm-up"
+    SCORED = "scored pictures"  # of trials
+    TIMING = "timing only"  # pictures of prompts that are scored already
+    VERIFICATION = "verification"  # the winner's pictures and the baseline's, of other prompts
+    SCORING = "scoring"  # the score, the extra metrics and the checks of the pictures
+    REST = "the rest"  # database, picture files, sampler
+
+
+@dataclass(kw_only=True)
+class Account:
+    """Seconds of wall-clock time and numbers of pictures, by purpose."""
+
+    seconds: dict[Purpose, float] = field(default_factory=dict)
+    pictures: dict[Purpose, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Self:
+        """From what `stored` returned; purposes that this version does not know are the rest."""
+        account = cls()
+        for name, seconds in stored.get("seconds", {}).items():
+            account.add(_purpose(name), seconds)
+        for name, pictures in stored.get("pictures", {}).items():
+            account.add(_purpose(name), 0.0, pictures)
+        return account
+
+    def stored(self) -> dict[str, Any]:
+        """What JSON can hold of it."""
+        return {
+            "seconds": {name.value: round(s, 4) for name, s in self.seconds.items()},
+            "pictures": {name.value: count for name, count in self.pictures.items() if count},
+        }
+
+    def add(self, purpose: Purpose, seconds: float, pictures: int = 0) -> None:
+        """Add to what was spent for a purpose."""
+        self.seconds[purpose] = self.seconds.get(purpose, 0.0) + seconds
+        self.pictures[purpose] = self.pictures.get(purpose, 0) + pictures
+
+    def include(self, other: "Account") -> None:
+        """Add all of another account."""
+        for purpose, seconds in other.seconds.items():
+            self.add(purpose, seconds, other.pictures.get(purpose, 0))
+
+    @property
+    def total_s(self) -> float:
+        """Seconds for all purposes."""
+        return sum(self.seconds.values())
+
+    def with_rest(self, wall_s: float) -> "Account":
+        """A copy in which what is left of `wall_s` seconds is the rest."""
+        seconds = self.seconds | {Purpose.REST: 0.0}
+        seconds[Purpose.REST] = max(0.0, wall_s - sum(seconds.values()))
+        return Account(seconds=seconds, pictures=dict(self.pictures))
+
+
+def _purpose(name: str) -> Purpose:
+    return Purpose(name) if name in set(Purpose) else Purpose.REST
+
+
+class Ledger:
+    """Where a process enters what it spends: in the account of the running trial, or in its own.
+
+    A process's own account has what belongs to no trial, such as the baseline; `own` returns it.
+    """
+
+    def __init__(self) -> None:
+        """Counts from now on."""
+        self._own = Account()
+        self._trials = Account()
+        self._current = self._own
+        self._start = time.monotonic()
+
+    def add(self, purpose: Purpose, seconds: float, pictures: int = 0) -> None:
+        """Enter seconds and pictures."""
+        self._current.add(purpose, seconds, pictures)
+
+    @contextmanager
+    def spent(self, purpose: Purpose) -> Iterator[None]:
+        """Enter the wall-clock time of a ``with`` block, without what is entered within it."""
+        start, before = time.monotonic(), self._current.total_s
+        try:
+            yield
+        finally:
+            within = self._current.total_s - before
+            self.add(purpose, max(0.0, time.monotonic() - start - within))
+
+    @contextmanager
+    def trial(self) -> Iterator["TrialAccount"]:
+        """For a ``with`` block, enter everything in the account of a trial."""
+        account = TrialAccount()
+        self._current = account
+        try:
+            yield account
+        finally:
+            self._current = self._own
+            self._trials.include(account.so_far())
+
+    def own(self) -> Account:
+        """What this process has spent on no trial, its unexplained time included."""
+        wall_s = time.monotonic() - self._start
+        return self._own.with_rest(wall_s - self._trials.total_s)
+
+
+@dataclass(kw_only=True)
+class TrialAccount(Account):
+    """What one trial, or one verification, has cost since it began."""
+
+    start: float = field(default_factory=time.monotonic)
+
+    def so_far(self) -> Account:
+        """A copy of it; the time since the start that has no purpose is the rest."""
+        return self.with_rest(time.monotonic() - self.start)

@@ -1,0 +1,39 @@
+"""Which settings must be generated once before they are timed."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tuner.plans.features import step_rows
+from tuner.plans.plan import plan_of, shape_of
+from tuner.setting import Setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmUps:
+    """Remembers which kinds of steps were generated in this process.
+
+    A GPU loads and chooses its kernels when tensors of a shape first come, so that a setting with a
+    kind of step that did not run yet is warmed up. On a CPU that takes some milliseconds.
+    """
+
+    pipeline: Any
+    device: str
+    resolution: int
+    steps: int
+    seen: set[Any] = field(default_factory=set)
+
+    def is_due(self, setting: Setting) -> bool:
+        """Whether a setting must be warmed up; its kinds of steps count as seen from now on."""
+        kinds = self._kinds(setting)
+        due = self.device != "cpu" and not kinds <= self.seen
+        self.seen.update(kinds)
+        return due
+
+    def _kinds(self, setting: Setting) -> set[Any]:
+        """What the steps of a setting compute; the setting itself where its pictures decide."""
+        shape = shape_of(self.pipeline, self.resolution)
+        plan = plan_of(setting.accelerators, shape, self.steps)
+        kinds: set[Any] = {tuple(row) for row in np.round(step_rows(plan), 6).tolist()}
+        return kinds | {setting} if plan.data_dependent else kinds

@@ -1,0 +1,57 @@
+"""Timing the settings of the front in pairs, once the search has ended.
+
+During a search a speedup comes from the latency model, which a pair of batches confirms. The
+settings that a user chooses from must be known better.
+"""
+
+from collections.abc import Callable
+
+import optuna
+
+from tuner.errors import TrialError, UsageError, in_words
+from tuner.measure.paired_timing import PairedTimings
+from tuner.search.deadline import Deadline
+from tuner.search.goal import Goal
+from tuner.setting import Setting
+from tuner.study.recording import store_timing
+from tuner.study.results import Result, pareto_front, read_results
+from tuner.study.verifications import PAIRS
+
+
+def time_front(
+    study: optuna.Study,
+    goal: Goal,
+    time: Callable[[Setting], PairedTimings],
+    deadline: Deadline,
+    notice: Callable[[str], None],
+) -> int:
+    """Time one setting of the front after the other, fastest first; returns how many there were.
+
+    A setting that turns out slower may give its place to another one, which is timed then too. One
+    that fails keeps the speedup that it has.
+    """
+    tried: set[int] = set()
+    while not deadline.passed:
+        front = pareto_front(goal.admitted(read_results(study)), goal.limits)
+        wanted = (r for r in reversed(front) if r.trial not in tried and is_to_be_timed(r, goal))
+        result = next(wanted, None)
+        if result is None:
+            break
+        if not tried:
+            notice("timing the front: its speedups so far are mostly the latency model's")
+        tried.add(result.trial)
+        try:
+            store_timing(study, result.trial, time(result.setting))
+        except UsageError:
+            raise
+        except TrialError as error:
+            notice(f"{result.setting} was not timed: {in_words(error)}")
+    return len(tried)
+
+
+def is_to_be_timed(result: Result, goal: Goal) -> bool:
+    """Whether a result of the front may be chosen by a user, and its speedup is the model's."""
+    faster = bool(result.setting.accelerators) and result.speedup.value > 1
+    return (
+        faster and result.feasible(goal.limits) and result.current and result.speedup_from != PAIRS
+    )

@@ -1,0 +1,66 @@
+"""What a study has cost so far: seconds and pictures, by purpose."""
+
+from dataclasses import dataclass, field
+
+import optuna
+
+from tuner.measure.account import Account, Purpose
+from tuner.storage.log import log_of
+from tuner.storage.trial_log import ENDED
+from tuner.study.baseline import BASELINE, attributes
+from tuner.study.schema import COST, COSTS, LONG, SAME_AS
+
+SCORED = (Purpose.SCORED, Purpose.VERIFICATION)
+OUTSIDE = (Purpose.SCORING, Purpose.REST)  # of the pipeline; loading is counted by itself
+
+
+@dataclass(kw_only=True)
+class StudyCosts:
+    """The account of each trial, and of what belongs to none; studies of old versions have none."""
+
+    trials: dict[int, Account] = field(default_factory=dict)  # by their numbers
+    others: Account = field(default_factory=Account)
+    baseline_s: float | None = None  # the baseline's seconds for the prompts of one trial
+    prompts: int | None = None  # of one trial
+
+    @property
+    def total(self) -> Account:
+        """All of it."""
+        total = Account()
+        for account in (self.others, *self.trials.values()):
+            total.include(account)
+        return total
+
+    @property
+    def scored_share(self) -> float | None:
+        """The share of the pictures generated after the first baseline that were scored."""
+        pictures = self.total.pictures
+        more_baseline = max(0, pictures.get(Purpose.BASELINE, 0) - (self.prompts or 0))
+        scored = sum(pictures.get(purpose, 0) for purpose in SCORED) + more_baseline
+        after = sum(pictures.values()) - pictures.get(Purpose.BASELINE, 0) + more_baseline
+        return scored / after if after else None
+
+    @property
+    def outside_share(self) -> float | None:
+        """The share of the seconds that pass outside the pipeline, without those of loading."""
+        total = self.total
+        seconds = total.total_s - total.seconds.get(Purpose.LOADING, 0.0)
+        outside = sum(total.seconds.get(purpose, 0.0) for purpose in OUTSIDE)
+        return outside / seconds if seconds else None
+
+
+def read_costs(study: optuna.Study) -> StudyCosts:
+    """The costs of a study, as its runs stored them. A trial that copied another's cost nothing."""
+    stored = attributes(study)
+    baseline = stored.get(BASELINE, {})
+    prompts, latency_s = baseline.get("num_samples"), baseline.get("latency_s")
+    costs = StudyCosts(prompts=prompts)
+    if prompts and latency_s:
+        costs.baseline_s = prompts * latency_s
+    for name, account in stored.items():
+        if name.startswith(COSTS):
+            costs.others.include(Account.of(account))
+    for _, number, attrs in log_of(study).attributes(*ENDED, without=LONG):
+        if COST in attrs and SAME_AS not in attrs:
+            costs.trials[number] = Account.of(attrs[COST])
+    return costs
