@@ -14,7 +14,7 @@ from tuner.errors import UsageError
 from tuner.passwords import hidden
 
 NO_SPEC_KEYS = ("study_file", "command", "name", "debug", "pictures")
-VERIFY_KEYS = ("num_samples", "device", "prompts", "model")
+VERIFY_KEYS = ("num_samples", "device", "scorer_device", "prompts", "model")
 
 
 def run(args: argparse.Namespace, console: Console) -> None:
