@@ -60,8 +60,12 @@ def load(
     return pipeline
 
 
-def device_named(text: str | None) -> str:
+def device_named(text: str | None, what: str = "device") -> str:
     """The name of a device that is present, as torch writes it; the best one when None.
+
+    Args:
+        text: the name that the user gave.
+        what: which of a study's devices it is, for the message.
 
     Raises:
         UsageError: there is no such device; the message lists those that are present.
@@ -78,7 +82,7 @@ def device_named(text: str | None) -> str:
     if text == "cuda" and present[0] == "cuda:0":
         return "cuda:0"
     if text not in present:
-        raise UsageError(f"unknown device {text!r}; available: {', '.join(present)}")
+        raise UsageError(f"unknown {what} {text!r}; available: {', '.join(present)}")
     return text
 
 

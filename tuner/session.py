@@ -14,6 +14,7 @@ from tuner.measure.device import contention
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.extra_metrics import ExtraMetric
 from tuner.measure.lock import device_lock
+from tuner.measure.scorer_memory import memory_notice, scorer_bytes
 from tuner.picture_strips import check_folder
 from tuner.plans.plan import check_resolution, shape_of
 from tuner.prompts import prompt_set
@@ -50,6 +51,7 @@ class Session:
         """
         model = model_named(spec.pipe)
         device = device_named(spec.device)
+        scorer_device = _scorer_device(spec, device)
         count, maximum = spec.num_samples, spec.max_samples if more else None
         prompts = prompt_set(spec.prompts or model.prompts).load(count, pool, maximum)
         dtype = dtype_named(spec.dtype or model.dtype[device.split(":")[0]])
@@ -74,7 +76,7 @@ class Session:
             steps=spec.steps,
             prompts=prompts[:count],
             more_prompts=prompts[count:],
-            metric=self._metric(model.metric, device, model.metric_options),
+            metric=self._metric(model.metric, scorer_device, device, model.metric_options),
             resolution=resolution,
             guidance_scale=guidance_scale,
             batch_size=spec.batch_size,
@@ -84,18 +86,20 @@ class Session:
             extra_metrics=tuple(
                 ExtraMetric(
                     component=registry.get("metrics", name),
-                    metric=self._metric(name, device, {}),
+                    metric=self._metric(name, scorer_device, device, {}),
                 )
                 for name in spec.metrics
             ),
         )
 
-    def _metric(self, name: str, device: str, options: dict[str, str]) -> Any:
-        """A metric, loaded once."""
-        key = (name, device, *sorted(options.items()))
+    def _metric(self, name: str, device: str, pictures_from: str, options: dict[str, str]) -> Any:
+        """A metric, loaded once for each device and each device that generates the pictures."""
+        key = (name, device, pictures_from, *sorted(options.items()))
         if key not in self._metrics:
             with self._ledger.spent(Purpose.LOADING):
-                self._metrics[key] = registry.get("metrics", name)(device=device, **options)
+                self._metrics[key] = registry.get("metrics", name)(
+                    device=device, pictures_from=pictures_from, **options
+                )
         return self._metrics[key]
 
     def run(
@@ -114,6 +118,7 @@ class Session:
         sampler_row(spec.sampler)
         # Locked before the model is loaded, so that a waiting run uses no memory of the device.
         device = device_named(spec.device)
+        _scorer_device(spec, device)  # a wrong one is an error before the run waits for the lock
         with device_lock(device, observer.notice):
             self._ledger = Ledger()  # waiting for the device costs nothing
             warning = contention(device)
@@ -131,6 +136,10 @@ class Session:
         spec, left_out = fitting(spec, evaluation.pipeline, evaluation.guidance_scale)
         for line in left_out:
             observer.notice(line)
+        device, extra = evaluation.device, evaluation.extra_metrics
+        notice = memory_notice(scorer_bytes(evaluation.metric, extra, device), device)
+        if notice is not None:
+            observer.notice(notice)
         shape = shape_of(evaluation.pipeline, evaluation.resolution)
         space = Space.of(spec, partial(canonical, shape=shape, steps=spec.steps))
         space.check_something_to_try(spec.steps)
@@ -146,6 +155,13 @@ class Session:
             observer=observer,
             pictures=self._pictures,
         ).run(on_baseline)
+
+
+def _scorer_device(spec: StudySpec, device: str) -> str:
+    """The device of the score and the extra metrics; the study's where the spec names none."""
+    if spec.scorer_device is None:
+        return device
+    return device_named(spec.scorer_device, "scorer_device")
 
 
 def run(spec: StudySpec, observer: Observer | None = None) -> Outcome:

@@ -17,8 +17,8 @@ Aim = Literal["max", "front"]
 SEEDS = 2**32  # seeds are from 0 to this, exclusive; samplers take no greater ones
 DEFAULT_TRIALS = 100  # of a search
 LISTS = ("search_targets", "metrics")
-TEXTS = ("pipe", "sched", "sampler", "aim", "storage", "device", "dtype", "prompts", "model")
-OPTIONAL = ("device", "dtype", "prompts", "model")
+OPTIONAL = ("device", "scorer_device", "dtype", "prompts", "model")
+TEXTS = ("pipe", "sched", "sampler", "aim", "storage", *OPTIONAL)
 NUMBERS = ("req_time", "req_speedup", "req_score_loss", "timeout", "guidance_scale")
 WHOLE_NUMBERS = {  # with the least value of each
     "steps": 1,
@@ -56,6 +56,7 @@ class StudySpec:
     transfer: bool = True  # whether frontier takes a warm start from another study in the storage
     storage: str = "sqlite:///tuner.db"
     device: str | None = None
+    scorer_device: str | None = None  # of the score and the extra metrics; `device` when None
     dtype: str | None = None
     prompts: str | None = None  # a known set or a text file; the model's default when None
     model: str | None = None  # a hub id or folder that replaces the known model's weights

@@ -30,6 +30,8 @@ ROOT = Path(__file__).parent.parent.parent
         ),
         ("--device cuda:99", "unknown device 'cuda:99'; available: "),
         ("--device gpu", "unknown device 'gpu'; available: "),
+        ("--scorer-device cuda:99", "unknown scorer_device 'cuda:99'; available: "),
+        ("--scorer-device=", "scorer_device is empty; leave it out for the default"),
         ("--dtype float23", "unknown dtype 'float23'; known: float32, float16, bfloat16"),
         ("--steps 0", "steps must be a whole number of at least 1"),
         ("--steps twenty", "steps must be a whole number"),

@@ -175,6 +175,20 @@ def test_pickscore_is_the_scaled_cosine_of_each_picture_and_its_prompt(clip_fold
         assert score == pytest.approx(math.exp(model.logit_scale.item()) * cosine, rel=1e-4)
 
 
+def test_pickscore_in_half_precision_has_nearly_the_same_scores_and_names_the_precision(
+    clip_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = {"model": str(clip_folder), "processor": str(clip_folder)}
+    single = METRICS["pickscore"](device="cpu", **folders)
+    monkeypatch.setattr("tuner.metrics.pickscore.dtype_on", lambda device: torch.float16)
+    half = METRICS["pickscore"](device="cpu", **folders)
+    assert {parameter.dtype for parameter in half._model.parameters()} == {torch.float16}
+    scores = half.score(noisy(20), PROMPTS)
+    assert scores == pytest.approx(single.score(noisy(20), PROMPTS), abs=0.02)
+    assert any(score != torch.tensor(score).half().item() for score in scores)
+    assert half.identity == f"{single.identity} float16"
+
+
 def test_hpsv2_is_open_clips_network_with_weights_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

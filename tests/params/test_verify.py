@@ -198,3 +198,12 @@ def test_other_weights_are_refused_before_any_measurement(
 def test_a_missing_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(tmp_path / "nothing.json")]) == 2
     assert "cannot read" in capsys.readouterr().err
+
+
+def test_an_unknown_scorer_device_is_refused(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = file.read_text()
+    assert main(["verify", str(file), "--scorer-device", "cuda:99"]) == 2
+    assert "unknown scorer_device 'cuda:99'; available: " in capsys.readouterr().err
+    assert file.read_text() == before

@@ -12,6 +12,10 @@ PARAMS = Path("search_params.json")
 
 STORAGE_HELP = f"database: a file name or an SQLAlchemy URL (default: {STORAGE})"
 DEVICE_HELP = "cpu, cuda, cuda:1 or mps (default: a GPU if there is one)"
+SCORER_DEVICE_HELP = (
+    "device on which the score and the extra metrics are computed: with cpu, a GPU's memory is the "
+    "pipeline's alone, and scoring takes longer (default: the device of the pipeline)"
+)
 PROMPTS_HELP = "prompt set: coco, miniature, or a text file with one prompt per line"
 
 
@@ -176,6 +180,7 @@ def _add_environment_flags(run: argparse.ArgumentParser) -> None:
     """Where it runs, and where data comes from and goes to."""
     run.add_argument("--storage", help=STORAGE_HELP)
     run.add_argument("--device", help=DEVICE_HELP)
+    run.add_argument("--scorer-device", help=SCORER_DEVICE_HELP)
     run.add_argument(
         "--dtype",
         help="float32, float16 or bfloat16 (default: depends on the model and the device)",
@@ -209,6 +214,7 @@ def _add_verify(subparsers: Any) -> None:
         "--num-samples", type=int, help="prompts per setting (default: as in the search)"
     )
     verify.add_argument("--device", help=DEVICE_HELP)
+    verify.add_argument("--scorer-device", help=SCORER_DEVICE_HELP)
     verify.add_argument("--prompts", help=f"{PROMPTS_HELP} (default: as in the search)")
     verify.add_argument(
         "--model",
@@ -222,6 +228,11 @@ def _add_show(subparsers: Any) -> None:
         subparsers, "show", "print the Pareto front and the best setting of each study"
     )
     _add_study_names(show)
+    show.add_argument(
+        "--cost",
+        action="store_true",
+        help="print what each study has cost instead: seconds and pictures, by purpose and by trial",
+    )
     show.set_defaults(command=commands.show)
 
 

@@ -14,7 +14,7 @@ from tuner.errors import UsageError
 from tuner.passwords import hidden
 
 NO_SPEC_KEYS = ("study_file", "command", "name", "debug", "pictures")
-VERIFY_KEYS = ("num_samples", "device", "prompts", "model")
+VERIFY_KEYS = ("num_samples", "device", "scorer_device", "prompts", "model")
 
 
 def run(args: argparse.Namespace, console: Console) -> None:
@@ -48,10 +48,12 @@ def verify(args: argparse.Namespace, console: Console) -> None:
 
 
 def show(args: argparse.Namespace, console: Console) -> None:
-    """`tuner show`: print each study's front and its best setting."""
+    """`tuner show`: print each study's front and its best setting, or its cost."""
+    from tuner.cli.cost import show_costs
     from tuner.cli.show import show as show_studies
 
-    show_studies(_studies(args, console), console)
+    print_studies = show_costs if args.cost else show_studies
+    print_studies(_studies(args, console), console)
 
 
 def export(args: argparse.Namespace, console: Console) -> None:

@@ -1,7 +1,7 @@
 """Measuring the baseline once, and storing it under a key of everything that changes it."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tuner.applying.applied import applied
@@ -14,6 +14,7 @@ from tuner.measure.cache_keys import key_of, prompts_part
 from tuner.measure.extra_metrics import ExtraMetric, Reference
 from tuner.measure.out_of_memory import memory_errors, remedy
 from tuner.measure.pictures import checked, digest
+from tuner.measure.scorer_memory import scorer_bytes
 from tuner.measure.stopwatch import Seconds
 from tuner.metrics import Metric
 from tuner.setting import Setting
@@ -66,14 +67,20 @@ class BaselineProcedure:
         reference.save()
         if stored_latency is None:
             self.store_latency(latency)
-        else:
-            latency = BaselineLatency(**stored_latency)
+        else:  # the memory that an earlier version stored includes the scorer's
+            latency = replace(BaselineLatency(**stored_latency), memory=latency.memory)
+            self.store_latency(latency)
         return scores, latency
 
     def store_latency(self, latency: BaselineLatency) -> None:
         """Store a latency, in place of the stored one."""
         parts = self.latency_parts
         self.store.put("latency", key_of(parts), parts, payload_of(latency))
+
+    def peak_meter(self) -> machine.PeakMeter:
+        """Measures the pipeline's peak memory, without the scorer's."""
+        device = self.generator.device
+        return machine.PeakMeter(device, scorer_bytes(self.metric, self.extra_metrics, device))
 
     @property
     def stored_latency(self) -> BaselineLatency | None:
@@ -156,7 +163,7 @@ class BaselineProcedure:
         message = f"out of memory at the baseline; {remedy(generator.batch_size)}"
         no_setting = applied(generator.pipeline, (), seed=generator.seed)
         with memory_errors(UsageError, message), no_setting as call:
-            with machine.PeakMeter(generator.device) as meter:
+            with self.peak_meter() as meter:
                 generator.generate(call, batches[0], purpose=Purpose.WARM_UP)
             for index, numbers in enumerate(batches):
                 output, elapsed = generator.generate(call, numbers, purpose=Purpose.BASELINE)

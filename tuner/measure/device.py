@@ -84,12 +84,14 @@ def versions() -> dict[str, str]:
 class PeakMemory:
     """Peaks in GiB; None where the machine does not report them."""
 
-    device: float | None = None  # allocated by torch on the device
+    device: float | None = None  # allocated by torch on the device, without the scorer's weights
     host: float | None = None  # resident memory of this process, weights and libraries included
 
 
 class PeakMeter:
     """Measures the peak memory of a ``with`` block; it is in `peak` afterwards.
+
+    On the device it is the most that torch had allocated, less what is not the pipeline's.
 
     On the host it is Linux's high-water mark of the resident memory, reset at the beginning of the
     block; memory that an allocator has not returned by then counts. Other systems have only a mark
@@ -98,8 +100,9 @@ class PeakMeter:
 
     peak = PeakMemory()
 
-    def __init__(self, device: str) -> None:
-        self._device = device
+    def __init__(self, device: str, others: int = 0) -> None:
+        """`others`: bytes on the device that are allocated throughout, but not by the pipeline."""
+        self._device, self._others = device, others
 
     def __enter__(self) -> Self:
         import torch
@@ -119,7 +122,8 @@ class PeakMeter:
 
         on_device = None
         if self._device.startswith("cuda"):
-            on_device = torch.cuda.max_memory_allocated(self._device) / 2**30
+            allocated = torch.cuda.max_memory_allocated(self._device)
+            on_device = (allocated - self._others) / 2**30
         self.peak = PeakMemory(device=on_device, host=_host_peak() if self._host_reports else None)
 
 

@@ -6,13 +6,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from tuner.measure import device as machine
 from tuner.measure.account import Purpose, TrialAccount
 from tuner.measure.baseline import BaselineProcedure, OnPictures
 from tuner.measure.baseline_store import BaselineLatency, BaselineScores
 from tuner.measure.batch_generator import BatchGenerator
 from tuner.measure.batches import shuffled
 from tuner.measure.cache_keys import key_of
+from tuner.measure.device import PeakMemory
 from tuner.measure.extra_metrics import Fidelity, Reference
 from tuner.measure.measurement import Measurement
 from tuner.measure.notes import note_of
@@ -76,7 +76,7 @@ class SettingProcedure:
             progress.add_baseline(range(len(self.generator.prompts)), self.scores)
         progress.paired_batch = self._batch_to_pair(order)
         if self._is_warmed_up(progress, len(order)):
-            with machine.PeakMeter(self.generator.device) as meter:
+            with self.baseline.peak_meter() as meter:
                 self.generator.generate_with(
                     self.setting, self.generator.batches()[0], purpose=Purpose.WARM_UP
                 )
@@ -121,8 +121,8 @@ class SettingProcedure:
             )
         else:
             before = None
-            meter = machine.PeakMeter(self.generator.device)
-            unknown = progress.memory == machine.PeakMemory()
+            meter = self.baseline.peak_meter()
+            unknown = progress.memory == PeakMemory()
             with meter if unknown else nullcontext():
                 output, _ = self.generator.generate_with(self.setting, numbers)
             progress.memory = meter.peak if unknown else progress.memory

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 class Metric(Protocol):
     """Scores pictures by their prompts; higher is better.
 
-    `identity` names everything that changes the scores: the metric, its model and a digest of its
-    weights. It is part of the database keys under which baselines are cached and of what
-    distinguishes studies, so that scores of different weights are never mixed.
+    `identity` names everything that changes the scores: the metric, its model, a digest of its
+    weights and, unless it is float32, the precision. It is part of the database keys under which
+    baselines are cached and of what distinguishes studies, so that scores of different weights are
+    never mixed.
     """
 
     identity: str
@@ -59,6 +60,21 @@ class MetricKind:
         """The name of its figure: 'lpips', 'pickscore drop'."""
         return self.name if self.compares else f"{self.name} drop"
 
-    def __call__(self, **options: Any) -> Any:
-        """Load the metric; raises `UsageError` where a package or the weights are missing."""
-        return self.load(**options)
+    def __call__(self, *, device: str, pictures_from: str | None = None, **options: str) -> Any:
+        """Load the metric.
+
+        Args:
+            device: where it computes.
+            pictures_from: the device that generates the pictures; `device` when None. Scores of
+                the same pictures differ slightly between a CPU and a GPU, so where the two devices
+                are of different types, the metric's identity ends with its own: ' on cpu'.
+            options: the metric's own.
+
+        Raises:
+            UsageError: a package or the weights are missing.
+        """
+        metric = self.load(device=device, **options)
+        kind = device.split(":")[0]
+        if pictures_from is not None and pictures_from.split(":")[0] != kind:
+            metric.identity += f" on {kind}"
+        return metric

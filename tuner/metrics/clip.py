@@ -3,13 +3,16 @@
 from typing import Any
 
 from tuner.metrics import MetricKind
-from tuner.metrics._load import loading, weights_of
+from tuner.metrics._load import dtype_on, identity_of, loading
 
 MODEL, PRETRAINED = "ViT-g-14", "laion2b_s34b_b88k"
 
 
 class ClipScore:
-    """100 times the cosine between the embeddings of a picture and of its prompt."""
+    """100 times the cosine between the embeddings of a picture and of its prompt.
+
+    The embeddings are computed in float16 on CUDA, in float32 elsewhere; the cosine in float32.
+    """
 
     def __init__(
         self, *, device: str, model: str = MODEL, pretrained: str = PRETRAINED, name: str = "clip"
@@ -28,18 +31,19 @@ class ClipScore:
         """
         import open_clip
 
-        what = f"the {name} model {model!r} with weights {pretrained!r}"
-        with loading(what, "connect to the hub, or put the weights into its cache (HF_HOME) first"):
-            self._model, _, self._preprocess = open_clip.create_model_and_transforms(
-                model, pretrained=pretrained or None, device=device
-            )
-            self._tokenize = open_clip.get_tokenizer(model)
-        self._model.eval()
-        self._device = device
+        self._device, self._dtype = device, dtype_on(device)
         # Without the path: the same weights may be in another folder on another machine, and other
         # weights in the same folder, which the digest distinguishes.
         model_name = model.rsplit("/", 1)[-1]
-        self.identity = f"{name} {model_name} {weights_of(self._model)}"
+        what = f"the {name} model {model!r} with weights {pretrained!r}"
+        with loading(what, "connect to the hub, or put the weights into its cache (HF_HOME) first"):
+            # Loaded on the CPU: a GPU needs room for the converted weights only.
+            self._model, _, self._preprocess = open_clip.create_model_and_transforms(
+                model, pretrained=pretrained or None, device="cpu"
+            )
+            self._tokenize = open_clip.get_tokenizer(model)
+            self.identity = identity_of(f"{name} {model_name}", self._model, self._dtype)
+            self._model.eval().to(device, self._dtype)
 
     def score(self, images: list[Any], prompts: list[str]) -> list[float]:
         """CLIP score of each picture with its prompt, in points (100 is a perfect match)."""
@@ -58,7 +62,8 @@ class ClipScore:
         from torch.nn.functional import normalize
 
         with torch.inference_mode():
-            pixels = torch.stack([self._preprocess(image) for image in images]).to(self._device)
+            pixels = torch.stack([self._preprocess(image) for image in images])
+            pixels = pixels.to(self._device, self._dtype)
             tokens = self._tokenize(prompts).to(self._device)
             return (
                 normalize(self._model.encode_image(pixels).float(), dim=1),

@@ -13,8 +13,9 @@ MODEL = "ImageReward-v1.0"
 class ImageReward:
     """The reward, normalised by its authors to mean 0 and standard deviation 1; their package.
 
-    The package's release 1.5 cannot be imported with transformers 5, which lacks names that it
-    imports; the error then says what it needs.
+    It computes in float32 on every device, as the package loads it. The package's release 1.5
+    cannot be imported with transformers 5, which lacks names that it imports; the error then says
+    what it needs.
     """
 
     def __init__(self, *, device: str, model: str = MODEL) -> None:

@@ -7,7 +7,11 @@ from tuner.metrics._load import loading, tensor, weights_of
 
 
 class Lpips:
-    """0 for equal pictures; the paper's AlexNet variant, through torchmetrics."""
+    """0 for equal pictures; the paper's AlexNet variant, through torchmetrics.
+
+    It computes in float32 on every device: its network is small, and distances between pictures
+    that are nearly equal would be lost in float16.
+    """
 
     def __init__(self, *, device: str) -> None:
         """Load the network: the calibration is part of torchmetrics, torchvision downloads AlexNet.

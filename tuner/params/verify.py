@@ -43,8 +43,8 @@ def verify(
         path: a `search_params.json`.
         report: called with a line for each study and each setting.
         best_only: re-measure only the best setting of each study.
-        changes: values that replace those of each study's spec, such as `device`, `model` or
-            `prompts`; those that are None are ignored.
+        changes: values that replace those of each study's spec, such as `device`,
+            `scorer_device`, `model` or `prompts`; those that are None are ignored.
 
     Raises:
         UsageError: the file, or what it refers to, cannot be read; or the weights are different.
