@@ -231,7 +231,7 @@ def _add_show(subparsers: Any) -> None:
     show.add_argument(
         "--cost",
         action="store_true",
-        help="print what each study has cost instead: seconds and pictures, by purpose and by trial",
+        help="print what each study has cost instead: seconds and pictures, by purpose",
     )
     show.set_defaults(command=commands.show)
 
