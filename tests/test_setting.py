@@ -44,7 +44,7 @@ def test_the_order_of_names_does_not_matter(setting: Setting) -> None:
 
 
 @given(settings(), settings())
-def test_different_settings_read_differently(setting: Setting, other: Setting) -> None:
+def test_different_settings_have_different_texts(setting: Setting, other: Setting) -> None:
     assert (str(setting) == str(other)) == (setting == other)
 
 
@@ -90,7 +90,7 @@ def test_wrong_params_are_refused_in_one_line(
     assert words in str(caught.value)
 
 
-def test_one_accelerator_cannot_be_on_twice() -> None:
+def test_an_accelerator_cannot_be_given_twice() -> None:
     tome = Setting.of({"tome": {"ratio": 0.5, "max_downsample": 1}}).accelerators
     with pytest.raises(UsageError, match="cannot be combined"):
         Setting(accelerators=tome * 2)
