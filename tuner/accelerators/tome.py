@@ -64,8 +64,8 @@ class ToMe(Accelerator):
             )
         if any(getattr(module, "fused_projections", False) for module in denoiser.modules()):
             raise UnfitError(
-                "tome needs separate projections; call unfuse_qkv_projections() on the "
-                f"{type(denoiser).__name__} first"
+                "tome needs separate query, key and value projections; call "
+                f"unfuse_qkv_projections() on the {type(denoiser).__name__} first"
             )
 
     def slow_because(self, pipeline: Any) -> str | None:
