@@ -60,9 +60,8 @@ class Accelerator(ABC):
 
     name: ClassVar[str]
     paper: ClassVar[str]
-    occupies: ClassVar[
-        frozenset[str]
-    ]  # parts of the model; accelerators that share a part conflict
+    # Parts of the model that it modifies; accelerators that share a part cannot be combined.
+    occupies: ClassVar[frozenset[str]]
     order: ClassVar[int]  # accelerators are applied and listed in this order
     known_good: ClassVar[tuple[dict[str, Value], ...]]  # settings from the papers
     neutral: ClassVar[dict[str, Value]]  # a setting that computes what the baseline computes

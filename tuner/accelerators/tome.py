@@ -178,7 +178,7 @@ def averages(
     alone = count - min(merged, count - targets) - targets
     places = torch.arange(alone + targets, device=tokens.device)
     place = unmerge(places.expand(batch, -1).unsqueeze(-1)).squeeze(-1)  # of each token
-    # A token at each place. Where several are merged it is an arbitrary one, which is not read.
+    # The token at each place; arbitrary where several are merged, because it is not read there.
     of_place = torch.zeros_like(places).repeat(batch, 1)
     of_place.scatter_(1, place, torch.arange(count, device=tokens.device).repeat(batch, 1))
     unmerged = of_place[:, :alone].unsqueeze(-1)
