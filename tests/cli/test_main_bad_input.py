@@ -61,7 +61,7 @@ ROOT = Path(__file__).parent.parent.parent
         ("--steps 1 --search-targets deepcache", "nothing to try: with steps = 1 every value of"),
         ("--steps 2 --search-targets tgate --sampler tpe", "nothing to try: with steps = 2 every"),
         ("--steps 2 --search-targets tgate --sampler grid", "give more steps, other"),
-        ("--steps 1001", "DDIMScheduler cannot take exactly 1001 steps on this model; the nearest"),
+        ("--steps 1001", "DDIMScheduler cannot run exactly 1001 steps on this model; the nearest"),
     ],
 )
 def test_a_wrong_flag_is_refused(flags: str, words: str, refused: Refused) -> None:

@@ -124,7 +124,7 @@ def test_the_weights_of_a_replaced_denoiser_are_compared_again(pipe: Any) -> Non
     pipe.unet = copy.deepcopy(pipe.unet)
     pictures(pipe)
     pipe.unet = new("sdxl").unet
-    with pytest.raises(UsageError, match="no study of these weights"):
+    with pytest.raises(UsageError, match="no study of this pipeline's weights"):
         pictures(pipe)
     undo()
 
