@@ -27,9 +27,9 @@ def applied(
     Args:
         pipe: a diffusers pipeline.
         source: a setting, as accelerator → knob → value; or a `search_params.json`, as its path or
-            its contents. Only the file's studies of the pipeline's class and weights are considered,
-            and each call uses the study that has its scheduler, number of steps, resolution and
-            guidance. If no study has the call's resolution or guidance, the nearest
+            its contents. Only the file's studies of the pipeline's class and weights are
+            considered, and each call uses the study that has its scheduler, number of steps,
+            resolution and guidance. If no study has the call's resolution or guidance, the nearest
             study is used, with a warning.
         steps: use the study with this number of steps, whatever number a call runs.
         seed: random seed of the accelerators; the default is the default seed of a study.
