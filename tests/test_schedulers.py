@@ -48,7 +48,7 @@ def test_a_number_of_steps_that_does_not_run_is_refused_with_one_that_does(
     refusing = scheduler(model, name)
     with pytest.raises(UsageError) as caught:
         check_steps(refusing, steps)
-    assert f"cannot take exactly {steps} steps" in str(caught.value)
+    assert f"cannot run exactly {steps} steps" in str(caught.value)
     assert re.findall(r"\d+$", str(caught.value)) == [str(works)]
     check_steps(refusing, works)
 

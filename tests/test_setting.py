@@ -71,7 +71,7 @@ def test_combinations_are_named_in_one_order() -> None:
     ("params", "words"),
     [
         ({"deepcash": {}}, "known: deepcache"),
-        ({"deepcache": {"cache_interval": 3}}, "lacks the knob cache_branch_id"),
+        ({"deepcache": {"cache_interval": 3}}, "has no value for cache_branch_id"),
         ({"deepcache": {"cache_interval": 3, "depth": 1}}, "unknown knob deepcache.depth"),
         ({"deepcache": {"cache_interval": 0, "cache_branch_id": 0}}, "outside 1 … 1000"),
         ({"deepcache": {"cache_interval": 2.5, "cache_branch_id": 0}}, "whole number"),

@@ -94,7 +94,8 @@ def test_a_scheduler_of_the_other_kind_is_refused(
     flags = ["--pipe", name, "--model", str(folder / "weights"), "--sched", sched]
     assert main(["run", *flags, *storage]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert f"{sched} does not fit the noise of this {CLASSES[name]}; {others}" in line
+    assert f"{sched} does not fit this {CLASSES[name]}, which was " in line
+    assert f"trained by flow matching; {others}" in line
     assert not (folder / "tuner.db").exists()
 
 
