@@ -1,4 +1,4 @@
-"""Names and components: one file is one component, found by what people type."""
+"""Names and components: each file is a component, found by any spelling of its name."""
 
 import pkgutil
 from importlib import import_module
@@ -46,5 +46,5 @@ def test_the_old_scripts_models_accelerators_and_the_miniature_are_there() -> No
     assert {"deepcache", "tome", "tgate"} <= set(registry.components("accelerators"))
 
 
-def test_a_plus_is_not_lost() -> None:
+def test_a_plus_in_a_name_is_not_ignored() -> None:
     assert registry.plain("DPM-Solver++") == registry.plain("dpmsolverpp") != "dpmsolver"

@@ -1,4 +1,4 @@
-"""Which numbers of steps a scheduler takes; its names are tested with the command line."""
+"""Which numbers of steps a scheduler accepts; its names are tested with the command line."""
 
 import re
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ def scheduler(model: str, name: str) -> Any:
 
 @pytest.mark.parametrize("name", ["DDIM", "DPM-Solver++", "UniPC"])
 @pytest.mark.parametrize("model", MODELS)
-def test_usual_numbers_of_steps_are_taken(model: str, name: str) -> None:
+def test_usual_numbers_of_steps_are_accepted(model: str, name: str) -> None:
     for steps in (1, 2, 3, 20, 25, 50, 100):
         check_steps(scheduler(model, name), steps)
 
@@ -48,12 +48,12 @@ def test_a_number_of_steps_that_does_not_run_is_refused_with_one_that_does(
     refusing = scheduler(model, name)
     with pytest.raises(UsageError) as caught:
         check_steps(refusing, steps)
-    assert f"cannot take exactly {steps} steps" in str(caught.value)
+    assert f"cannot run exactly {steps} steps" in str(caught.value)
     assert re.findall(r"\d+$", str(caught.value)) == [str(works)]
     check_steps(refusing, works)
 
 
-def test_a_model_of_flows_takes_any_number_of_steps_that_it_was_trained_with() -> None:
+def test_a_flow_matching_model_accepts_any_number_of_steps_that_it_was_trained_with() -> None:
     flows = diffusers.FlowMatchEulerDiscreteScheduler()
     check_steps(flows, 1)
     check_steps(flows, 1000)

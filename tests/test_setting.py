@@ -44,7 +44,7 @@ def test_the_order_of_names_does_not_matter(setting: Setting) -> None:
 
 
 @given(settings(), settings())
-def test_different_settings_read_differently(setting: Setting, other: Setting) -> None:
+def test_different_settings_have_different_texts(setting: Setting, other: Setting) -> None:
     assert (str(setting) == str(other)) == (setting == other)
 
 
@@ -71,7 +71,7 @@ def test_combinations_are_named_in_one_order() -> None:
     ("params", "words"),
     [
         ({"deepcash": {}}, "known: deepcache"),
-        ({"deepcache": {"cache_interval": 3}}, "lacks the knob cache_branch_id"),
+        ({"deepcache": {"cache_interval": 3}}, "has no value for cache_branch_id"),
         ({"deepcache": {"cache_interval": 3, "depth": 1}}, "unknown knob deepcache.depth"),
         ({"deepcache": {"cache_interval": 0, "cache_branch_id": 0}}, "outside 1 … 1000"),
         ({"deepcache": {"cache_interval": 2.5, "cache_branch_id": 0}}, "whole number"),
@@ -90,7 +90,7 @@ def test_wrong_params_are_refused_in_one_line(
     assert words in str(caught.value)
 
 
-def test_one_accelerator_cannot_be_on_twice() -> None:
+def test_an_accelerator_cannot_be_given_twice() -> None:
     tome = Setting.of({"tome": {"ratio": 0.5, "max_downsample": 1}}).accelerators
     with pytest.raises(UsageError, match="cannot be combined"):
         Setting(accelerators=tome * 2)

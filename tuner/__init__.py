@@ -1,4 +1,4 @@
-"""Tune training-free accelerators of diffusion models: faster pipelines, pictures as good.
+"""Tune training-free accelerators of diffusion pipelines within limits on the loss of quality.
 
 The public names are those of ``__all__``; each is imported when it is first used, because torch
 and diffusers take seconds to import.

@@ -1,4 +1,4 @@
-"""Which settings are the same computation, and one form to stand for all of them."""
+"""Which settings are the same computation, and a canonical form of each."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -26,7 +26,7 @@ class TrialError(TunerError):
 
 
 class BadPictureError(TrialError):
-    """The pictures are black, constant or NaN, whatever a metric scores them."""
+    """The pictures are black, constant or NaN, so that the scores of a metric mean nothing."""
 
 
 def in_words(error: Exception) -> str:

@@ -10,7 +10,7 @@ from tuner.spec import StudySpec
 
 
 def fitting(spec: StudySpec, pipeline: Any, guidance_scale: float) -> tuple[StudySpec, list[str]]:
-    """The spec with the accelerators that fit, and a line for each one that was removed.
+    """The spec with the accelerators that fit, and a line for each accelerator that was removed.
 
     Raises:
         UnfitError: an accelerator does not fit that the user named, or whose knobs the user set; or

@@ -13,7 +13,7 @@ INNER = 0.43  # the normal distribution's 80 % quantile divided by its 97.5 % qu
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """A feasible result keeps every limit strictly.
+    """A feasible result meets every limit strictly.
 
     Losses, distances and drops must be under their limits, similarities over theirs.
     """
@@ -32,12 +32,12 @@ class Limits:
         return cls(score_loss=request.get("req_score_loss", 0.02), others=request.get("limits", {}))
 
     def constraints(self, score_loss: float, fidelity: Mapping[str, float]) -> list[float]:
-        """A number for each limit, the score loss first: at most zero if and only if it is kept."""
+        """A number for each limit, the score loss first: at most zero if and only if it is met."""
         others = [_excess(name, fidelity[name], limit) for name, limit in self.others.items()]
         return [_strictly(score_loss - self.score_loss), *others]
 
     def missed(self, score_loss: float, fidelity: Mapping[str, Estimate]) -> list[str]:
-        """The names of the limits that are not kept."""
+        """The names of the limits that are not met."""
         values = {name: figure.value for name, figure in fidelity.items()}
         names = ["score loss", *self.others]
         excesses = zip(names, self.constraints(score_loss, values), strict=True)
@@ -52,7 +52,7 @@ class Limits:
         return all(worst <= 0 for _, worst in self._spans(score_loss, fidelity))
 
     def sure(self, score_loss: Estimate, fidelity: Mapping[str, Estimate]) -> bool:
-        """Whether the verdict is the same anywhere in the intervals: all kept, or one missed."""
+        """Whether the verdict is the same anywhere in the intervals: all met, or one missed."""
         figures = score_loss, fidelity
         return self.surely_missed(*figures) or self.surely_kept(*figures)
 
@@ -109,5 +109,5 @@ def _excess(name: str, value: float, limit: float) -> float:
 
 
 def _strictly(excess: float) -> float:
-    """A figure that equals its limit does not keep it, but Optuna reads zero as kept."""
+    """A figure that equals its limit does not meet it, but Optuna reads zero as feasible."""
     return excess or 1e-12

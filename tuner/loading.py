@@ -14,7 +14,7 @@ DTYPES = ("float32", "float16", "bfloat16")
 
 
 def model_named(name: str) -> Model:
-    """The known model of this name; for an unknown one a `UsageError` lists the known ones."""
+    """The known model of this name; otherwise a `UsageError` that lists the known models."""
     model: Model = registry.get("models", name)
     return model
 
@@ -32,7 +32,7 @@ def load(
     Args:
         model: the name of a known model ('SDXL'), or a hub id or folder of any pipeline.
         scheduler: 'DDIM', 'DPM-Solver++', 'UniPC' or 'FlowMatchEuler'; the model's own when None.
-        device: 'cpu', 'cuda', 'cuda:1', 'mps'; the best one that is present when None.
+        device: 'cpu', 'cuda', 'cuda:1', 'mps'; a GPU if there is one when None.
         dtype: 'float32', 'float16' or 'bfloat16'; the model's default for the device when None.
         source: a hub id or folder whose weights replace the known model's.
 
@@ -61,7 +61,7 @@ def load(
 
 
 def device_named(text: str | None, what: str = "device") -> str:
-    """The name of a device that is present, as torch writes it; the best one when None.
+    """The name of a device that is present, as torch writes it; a GPU if there is one when None.
 
     Args:
         text: the name that the user gave.

@@ -81,7 +81,7 @@ def check_folder(root: Path | None) -> None:
     read_only = os.statvfs(nearest).f_flag & os.ST_RDONLY
     if read_only or not os.access(nearest, os.W_OK):
         raise UsageError(
-            f"{nearest} cannot be written to; pictures must be a folder that can, or 'none'"
+            f"{nearest} cannot be written to; pictures must be a writable folder, or 'none'"
         )
 
 

@@ -11,7 +11,7 @@ from tuner import registry
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerRow:
-    """A sampler: what users call it, what makes it, and what the runner may do with it.
+    """A sampler: its name, the function that makes it, and its properties.
 
     `make` names a callable that takes the seed and the `tuner.search.problem.Problem`, and returns
     an `optuna.samplers.BaseSampler`.
@@ -19,9 +19,9 @@ class SamplerRow:
 
     name: str
     make: str
-    stops_early: bool = False  # trials that are certain to fail may end as PRUNED: it uses them too
-    warm_starts: bool = False  # it takes the trials of a source study into account
-    sweeps: bool = False  # it goes through a whole product, with every accelerator on
+    stops_early: bool = False  # it learns from trials that were stopped early as PRUNED
+    warm_starts: bool = False  # it uses the trials of a source study
+    sweeps: bool = False  # it measures every combination of values, with every accelerator on
 
 
 _MAKERS = "tuner.search.samplers"

@@ -41,8 +41,8 @@ def set_scheduler(pipeline: Any, name: str) -> None:
     fitting = [key for key, kind in SCHEDULERS.items() if kind.startswith("FlowMatch") == is_flow]
     if name not in fitting:
         raise UsageError(
-            f"{name} does not fit the noise of this {type(pipeline).__name__}; "
-            f"use {' or '.join(fitting)}"
+            f"{name} does not fit this {type(pipeline).__name__}, which was "
+            f"{'' if is_flow else 'not '}trained by flow matching; use {' or '.join(fitting)}"
         )
     kind = getattr(diffusers, SCHEDULERS[name])
     pipeline.scheduler = kind.from_config(pipeline.scheduler.config)
@@ -64,7 +64,7 @@ def check_steps(scheduler: Any, steps: int) -> None:
     fewer = range(min(steps - 1, trained), 0, -1)
     works = next((number for number in fewer if _runs(scheduler, number)), 1)
     raise UsageError(
-        f"{type(scheduler).__name__} cannot take exactly {steps} steps on this model; the nearest "
+        f"{type(scheduler).__name__} cannot run exactly {steps} steps on this model; the nearest "
         f"lower number that works is {works}"
     )
 

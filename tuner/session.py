@@ -33,7 +33,7 @@ class Session:
     """Runs studies one after another, loading each model and each metric once."""
 
     def __init__(self, pictures: Path | None = None) -> None:
-        """`pictures`: the folder for picture strips; none are kept when None."""
+        """`pictures`: the folder for picture strips; no strips are saved when None."""
         self._pictures = pictures
         self._ledger = Ledger()  # of the study that runs
         self._pipelines: dict[tuple[Any, ...], Any] = {}
@@ -165,5 +165,21 @@ def _scorer_device(spec: StudySpec, device: str) -> str:
 
 
 def run(spec: StudySpec, observer: Observer | None = None) -> Outcome:
-    """What ``tuner run`` does for one study."""
+    """Search one study, as ``tuner run`` does, and verify the winner.
+
+    Running it again with the same spec continues the study. It waits while another process
+    measures on the device.
+
+    Args:
+        spec: the study: what is searched, how, and the limits.
+        observer: is notified of the progress; nothing is printed when None.
+
+    Returns:
+        The study with its results; `best` is None if no setting met the goal.
+
+    Raises:
+        UsageError: a value of the spec is wrong, something cannot be loaded, or an accelerator
+            does not fit the pipeline.
+        BadPictureError: the baseline's pictures are black, constant or NaN.
+    """
     return Session().run(spec, observer)

@@ -33,38 +33,43 @@ WHOLE_NUMBERS = {  # with the least value of each
 
 @dataclass(frozen=True, kw_only=True)
 class StudySpec:
-    """One study: a model, a scheduler, a number of steps, and how to search."""
+    """One study: a model, a scheduler, a number of steps, and how to search.
 
-    pipe: str = "SD1.5"
-    sched: str = "DDIM"
+    The fields are the keys of study files, and nearly all are flags of ``tuner run``, whose
+    ``--help`` describes them. A wrong value raises a `UsageError`.
+    """
+
+    pipe: str = "SD1.5"  # name of a known model
+    sched: str = "DDIM"  # 'DDIM', 'DPM-Solver++', 'UniPC' or 'FlowMatchEuler'
     steps: int = 50
     search_targets: tuple[str, ...] = ()  # the model's defaults when empty
     num_samples: int = 32  # prompts of each setting
     max_samples: int | None = None  # maximum prompts of a setting; 4 * num_samples when None
-    batch_size: int = 4
-    seed: int = 42
-    req_time: float | None = None  # seconds per image
-    req_speedup: float | None = None
-    req_score_loss: float = 0.02
+    batch_size: int = 4  # pictures
+    seed: int = 42  # of the noise, the accelerators and the sampler
+    req_time: float | None = None  # stop at a setting with this latency; seconds per image
+    req_speedup: float | None = None  # stop at a setting that is this many times as fast
+    req_score_loss: float = 0.02  # upper limit, as a share of the baseline's score
     metrics: tuple[str, ...] = ()  # extra metrics; those that have a limit are added
     limits: Mapping[str, float] = field(default_factory=dict)  # extra metric -> limit
-    trials: int | None = None  # the study's total; when None, 100 or a sweep's every combination
+    trials: int | None = None  # the study's total; when None, 100, or all points of a sweep
     timeout: float | None = None  # seconds of searching
-    sampler: str = "frontier"
-    distinct: bool = False  # a grid with one trial for each distinct computation
+    sampler: str = "frontier"  # a name in `tuner.sampler_table`
+    distinct: bool = False  # of grid: measure each distinct computation once
     aim: Aim = "max"  # of frontier: the fastest setting within the limits, or the Pareto front
     transfer: bool = True  # whether frontier takes a warm start from another study in the storage
-    storage: str = "sqlite:///tuner.db"
-    device: str | None = None
+    storage: str = "sqlite:///tuner.db"  # SQLAlchemy URL of the database
+    device: str | None = None  # as in `tuner.load`
     scorer_device: str | None = None  # of the score and the extra metrics; `device` when None
-    dtype: str | None = None
+    dtype: str | None = None  # as in `tuner.load`
     prompts: str | None = None  # a known set or a text file; the model's default when None
     model: str | None = None  # a hub id or folder that replaces the known model's weights
-    guidance_scale: float | None = None
-    resolution: int | None = None
+    guidance_scale: float | None = None  # the model's default when None
+    resolution: int | None = None  # pixels, both sides; the model's default when None
+    # Accelerator -> knob -> the values to try; for other knobs the accelerator's own values.
     knobs: Mapping[str, Mapping[str, tuple[Value, ...]]] = field(default_factory=dict)
     # Not a key of study files. True: search_targets are the model's defaults, of which those that
-    # do not fit the pipeline are left out. False: one that does not fit is an error.
+    # do not fit the pipeline are left out. False: an accelerator that does not fit is an error.
     targets_are_defaults: bool = False
 
     def __post_init__(self) -> None:
@@ -145,7 +150,7 @@ class StudySpec:
             if first.occupies & second.occupies:
                 raise UsageError(
                     f"{first.name} and {second.name} change the same part of the model, and a "
-                    f"{self.sweep} has all its accelerators on; name one of them in search_targets"
+                    f"{self.sweep} has all its accelerators on; name only one in search_targets"
                 )
 
     def _check_samples(self) -> None:

@@ -59,7 +59,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         bundled = ", ".join(sorted(file.stem for file in bundled_studies().glob("*.toml")))
         raise UsageError(
-            f"cannot read the study file {path}: {error.strerror}; bundled ones: {bundled}"
+            f"cannot read the study file {path}: {error.strerror}; bundled study files: {bundled}"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"the study file {path} is not TOML: {error}") from error

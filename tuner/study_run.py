@@ -46,7 +46,7 @@ from tuner.study.results import Result, pareto_front, read_results
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a run leaves: the study, its results, and whether the goal was reached."""
+    """The outcome of a run: the Optuna study, the goal, and the results of all complete trials."""
 
     study: optuna.Study
     goal: Goal
@@ -54,7 +54,7 @@ class Outcome:
 
     @property
     def best(self) -> Result | None:
-        """The fastest feasible result; with a target, the fastest that meets it."""
+        """The fastest feasible result, or with a target the fastest that meets it; else None."""
         return self.goal.reached(self.results)
 
     @property

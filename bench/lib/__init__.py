@@ -2,4 +2,4 @@
 
 from pathlib import Path
 
-DATA = Path(__file__).parent.parent / "data"  # committed: truth tables, scores of the coverage
+DATA = Path(__file__).parent.parent / "data"  # committed: truth tables, scores for `coverage`

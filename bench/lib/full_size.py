@@ -32,19 +32,19 @@ _BIG_G |= {"num_attention_heads": 20, "projection_dim": 1280}
 
 
 def build(family: str, *, dtype: torch.dtype, device: str, narrow: int = 1) -> Any:
-    """A pipeline of this family with random weights, in memory once, on the device.
+    """A pipeline of this family with random weights, created directly on the device.
 
-    `narrow` divides the U-Net's channels, and leaves one layer of each text encoder: every module
-    of the U-Net is there, and Python's work at a step is the same.
+    `narrow` divides the number of the U-Net's channels; if greater than 1, each text encoder has
+    one layer only. The U-Net keeps all its modules, so that Python's work at a step is the same.
     """
     torch.manual_seed(0)
-    # Made here, because its tables are the host's, as in every pipeline.
+    # Created outside of `torch.device`: its tables are on the host, as in every pipeline.
     scheduler = ddim("v_prediction" if family == "SD2.1" else "epsilon")
     make = partial({"SD1.5": _sd15, "SD2.1": _sd21, "SDXL": _sdxl}[family], scheduler, narrow)
     before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)  # made in the precision that is wanted: half the memory
+    torch.set_default_dtype(dtype)  # no copy in single precision needs memory
     try:
-        with torch.device(device):  # and where: a GPU draws billions of weights in a moment
+        with torch.device(device):  # a GPU draws billions of weights in a moment
             pipeline = make()
     finally:
         torch.set_default_dtype(before)

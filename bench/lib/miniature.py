@@ -1,4 +1,4 @@
-"""What the benchmarks on the miniature share."""
+"""The miniature, its scorer and its captions, as the benchmarks use them."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ MODEL = model_named("miniature")
 
 
 def quiet() -> None:
-    """Keep the libraries' chatter out of a table."""
+    """Silence the libraries' messages and progress bars."""
     from tuner.cli.quiet import quiet as silence
 
     silence()
@@ -34,7 +34,7 @@ def conditions() -> str:
 
 
 def pipeline(scheduler: str, device: str = "cpu") -> Any:
-    """The miniature."""
+    """The miniature's pipeline with a scheduler."""
     return load("miniature", scheduler=scheduler, device=device)
 
 
@@ -57,7 +57,7 @@ def evaluation_of(
     device: str = "cpu",
     **others: Any,
 ) -> Evaluation:
-    """How the miniature is evaluated on a pool's first captions; `others` are `Evaluation`'s."""
+    """An evaluation on a pool's first `count` captions; `others` are arguments of `Evaluation`."""
     return Evaluation(
         pipeline=pipeline(scheduler, device),
         device=device,

@@ -22,42 +22,42 @@ Key = tuple[Any, ...]
 
 @dataclass
 class Trail:
-    """The steps of the last generation: what each computed, the denoiser's output, the rng."""
+    """The steps of the last generation: each one's key, the denoiser's output, the rng's state."""
 
     keys: list[Key] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
-    chances: list[Any] = field(default_factory=list)
+    rng_states: list[Any] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay(Accelerator):
-    """Takes the first steps from a trail, and leaves there what it computes itself."""
+class ReusedSteps(Accelerator):
+    """Reads the outputs of the first steps from a trail, and adds the other steps to it."""
 
-    name: ClassVar[str] = "replay"
+    name: ClassVar[str] = "reused-steps"
     occupies: ClassVar[frozenset[str]] = frozenset()
-    order: ClassVar[int] = 1000  # around all others
+    order: ClassVar[int] = 1000  # applied last, around all other accelerators
     trail: Trail
     keys: list[Key]
     start: int  # the first step that is computed
 
     @classmethod
     def knobs(cls) -> tuple[()]:
-        """It is no setting."""
+        """It is part of no setting."""
         return ()
 
     def values(self) -> dict[str, Value]:
-        """It is no setting."""
+        """It is part of no setting."""
         return {}
 
     def plan(self, plan: Plan) -> None:
-        """It changes nothing."""
+        """It leaves the plan unchanged."""
 
     @classmethod
     def check(cls, pipeline: Any) -> None:
-        """It fits whatever the others fit."""
+        """It fits every pipeline with a U-Net."""
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
-        """Stand before the U-Net."""
+        """Replace the U-Net's `forward`."""
         unet, trail = pipeline.unet, self.trail
         compute = unet.forward
 
@@ -66,16 +66,16 @@ class Replay(Accelerator):
             if step < self.start:
                 return trail.outputs[step]
             if step == self.start:
-                del trail.keys[step:], trail.outputs[step:], trail.chances[step:]
-                if step and trail.chances[-1] is not None:
+                del trail.keys[step:], trail.outputs[step:], trail.rng_states[step:]
+                if step and trail.rng_states[-1] is not None:
                     import torch
 
                     generation.rng = torch.Generator(unet.device)
-                    generation.rng.set_state(trail.chances[-1])
+                    generation.rng.set_state(trail.rng_states[-1])
             output = compute(*args, **kwargs)
             trail.keys.append(self.keys[step])
             trail.outputs.append(output)
-            trail.chances.append(generation.rng and generation.rng.get_state())
+            trail.rng_states.append(generation.rng and generation.rng.get_state())
             return output
 
         unet.forward = forward
@@ -86,25 +86,25 @@ class Replay(Accelerator):
 def shared(
     pipeline: Any, setting: Setting, shape: Shape, steps: int, trail: Trail, *, seed: int
 ) -> Iterator[Callable[..., Any]]:
-    """As `applied`, for one generation of the prompts that the trail was made with."""
+    """As `applied`, for one generation of the same prompts as the trail's."""
     plan = plan_of(setting.accelerators, shape, steps)
     keys = keys_of(setting, plan)
-    replay = Replay(trail=trail, keys=keys, start=start_of(plan, keys, trail.keys))
-    with applied(pipeline, (*setting.accelerators, replay), seed=seed) as generate:
+    reused = ReusedSteps(trail=trail, keys=keys, start=start_of(plan, keys, trail.keys))
+    with applied(pipeline, (*setting.accelerators, reused), seed=seed) as generate:
         yield generate
 
 
 def keys_of(setting: Setting, plan: Plan) -> list[Key]:
-    """What each step computes, with the merged layers and the data-dependent caches."""
-    always = (tuple(plan.merged), tuple(sorted(plan.data_dependent.items())))
+    """A key for each step; equal keys after equal steps mean equal outputs."""
+    constant = (tuple(plan.merged), tuple(sorted(plan.data_dependent.items())))
     return [
-        (step.guided, step.entered, tuple(step.self_source), tuple(step.cross_source), always)
+        (step.guided, step.entered, tuple(step.self_source), tuple(step.cross_source), constant)
         for step in plan.steps
     ]
 
 
 def start_of(plan: Plan, keys: Sequence[Key], trail: Sequence[Key]) -> int:
-    """The first step that is to be computed: the steps shared with the trail are reused.
+    """The first step to compute; those before it are reused from the trail.
 
     The last step is always computed.
     """
@@ -124,20 +124,20 @@ def restarts(plan: Plan) -> Iterator[int]:
 
 
 def in_order(settings: Sequence[Setting], shape: Shape, steps: int) -> list[Setting]:
-    """The settings in an order in which each reuses as many steps as possible of the one before.
+    """The settings in an order in which each reuses many steps of the previous one.
 
-    Among settings with the same first steps, the one that follows the baseline longest comes first,
-    so that the others reuse its steps.
+    Among settings with the same first steps, the one that equals the baseline for the most steps
+    comes first, so that the others reuse its steps.
     """
 
-    def place(setting: Setting) -> Any:
+    def sort_key(setting: Setting) -> Any:
         plan = plan_of(setting.accelerators, shape, steps)
         return tuple(plan.merged), [
             (not s.guided, s.entered or -1, _numbers(s.self_source), _numbers(s.cross_source))
             for s in plan.steps
         ]
 
-    return sorted(settings, key=place)
+    return sorted(settings, key=sort_key)
 
 
 def _numbers(sources: Sequence[int | None]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Latencies of settings on the truth tables: sums over steps, whose kinds were timed once.
+"""Latencies of settings on the truth tables: sums over their steps; each kind was timed once.
 
 `python -m bench.search.latency` times them.
 """
@@ -13,26 +13,26 @@ from tuner.plans.plan import Shape, plan_of
 from tuner.setting import Setting
 
 FILE = FOLDER / "steps.json"
-Kind = tuple[float, ...]  # what a step computes
+Kind = tuple[float, ...]  # the work of a step: its row of `step_rows`
 
 
-class Sums:
-    """The latencies that the kinds of steps add up to, relative to the baseline's."""
+class LatencySums:
+    """A setting's latency as the sum of its steps, relative to the baseline's latency."""
 
     def __init__(self, shape: Shape, steps: int) -> None:
         """Reads what `python -m bench.search.latency` measured."""
-        found = json.loads(FILE.read_text())
-        self._kinds = {tuple(row): seconds for row, seconds in found["kinds"]}
-        self.rest: float = found["rest"]
+        stored = json.loads(FILE.read_text())
+        self._kinds = {tuple(row): share for row, share in stored["kinds"]}
+        self.rest: float = stored["rest"]
         self._shape, self._steps = shape, steps
         self._baseline = self._latency(Setting())
 
     def steps(self, setting: Setting) -> list[float]:
-        """The latency of each step, in units of the baseline's whole."""
+        """The latency of each step, as a share of the baseline's latency."""
         return [self._kinds[kind] for kind in kinds(setting, self._shape, self._steps)]
 
     def speedup(self, setting: Setting) -> float:
-        """Over the baseline."""
+        """The setting's speedup over the baseline."""
         return self._baseline / self._latency(setting)
 
     def _latency(self, setting: Setting) -> float:
@@ -40,6 +40,6 @@ class Sums:
 
 
 def kinds(setting: Setting, shape: Shape, steps: int) -> list[Kind]:
-    """What each step does; the first full guided step of all kinds alike, whatever the setting."""
+    """The kind of each step of a setting."""
     rows = step_rows(plan_of(setting.accelerators, shape, steps))
     return [tuple(float(value) for value in np.round(row, 6)) for row in rows]

@@ -1,4 +1,4 @@
-"""Truth tables: which there are, what each holds, and how they are stored."""
+"""Truth tables: the products that they cover, their contents, and how they are stored."""
 
 import json
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from tuner.plans.plan import Shape
 from tuner.setting import Params, Setting
 
 FOLDER = DATA / "truth"
-PROMPTS = 128  # of every setting
+PROMPTS = 128  # on which every setting is scored
 GUIDANCE = miniature.guidance_scale
 
 Knobs = dict[str, tuple[Value, ...]]
@@ -46,20 +46,20 @@ _ALL: Values = {
 
 
 def folder(guidance: float = GUIDANCE) -> Path:
-    """Where the tables of a guidance scale are; those of 7.5 are from before 2026-11-27."""
+    """The folder of a guidance scale's tables; those of 7.5 were made before 2026-11-27."""
     return FOLDER / f"guidance-{guidance:g}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """What a table holds: every combination of these values, for one scheduler and its steps."""
+    """Every combination of these values, for one scheduler and one number of steps."""
 
     name: str
     scheduler: str
     steps: int
     values: Values
     guidance: float = GUIDANCE
-    part: tuple[int, int] | None = None  # the second of six is (2, 6); None is all of it
+    part: tuple[int, int] | None = None  # (2, 6) is the second sixth; None is all of it
 
     @property
     def file(self) -> Path:
@@ -68,7 +68,7 @@ class Product:
         return folder(self.guidance) / f"{self.name}-{self.scheduler}-{self.steps}{part}.npz"
 
     def settings(self, shape: Shape) -> list[Setting]:
-        """One setting for each distinct computation of the product, or of the part of it."""
+        """One setting for each distinct computation of the product, or of its part."""
         parts = [
             [{name: dict(zip(knobs, chosen, strict=True))} for chosen in product(*knobs.values())]
             for name, knobs in self.values.items()
@@ -104,7 +104,7 @@ PRODUCTS = tuple(
 
 @dataclass
 class Table:
-    """A product's scores; NaN where nothing was generated yet."""
+    """A product's scores; NaN where a setting was not scored yet."""
 
     settings: list[Setting]
     scores: np.ndarray  # (settings, prompts)
@@ -113,30 +113,30 @@ class Table:
 
     @property
     def prompts(self) -> int:
-        """How many prompts every setting has."""
+        """The number of prompts on which every setting was scored."""
         return int(np.isfinite(np.vstack([self.scores, self.baseline])).all(axis=0).sum())
 
     @property
     def losses(self) -> np.ndarray:
-        """Each setting's score loss over the prompts that every setting has."""
+        """Each setting's score loss over the prompts on which all were scored."""
         count = self.prompts
         losses: np.ndarray = 1 - self.scores[:, :count].sum(axis=1) / self.baseline[:count].sum()
         return losses
 
 
 def read(file: Path) -> Table:
-    """A table as far as it got."""
-    with np.load(file) as found:
+    """Read a table; it may be unfinished."""
+    with np.load(file) as arrays:
         return Table(
-            settings=[Setting.of(params) for params in json.loads(str(found["settings"]))],
-            scores=found["scores"],
-            baseline=found["baseline"],
-            about=json.loads(str(found["about"])),
+            settings=[Setting.of(params) for params in json.loads(str(arrays["settings"]))],
+            scores=arrays["scores"],
+            baseline=arrays["baseline"],
+            about=json.loads(str(arrays["about"])),
         )
 
 
 def write(table: Table, file: Path) -> None:
-    """Write a table in one piece: a kill leaves the old one or the new one."""
+    """Write a table atomically: a killed process leaves the old file or the new one."""
     file.parent.mkdir(parents=True, exist_ok=True)
     scratch = file.with_suffix(".tmp.npz")
     np.savez_compressed(

@@ -1,4 +1,4 @@
-"""A finished truth table with its latencies: what is true of each setting, and its search space."""
+"""A finished truth table with latencies: true figures of each setting, and the search space."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 from optuna.distributions import IntDistribution
 
 from bench.lib.miniature import MODEL, pipeline
-from bench.lib.step_latencies import Sums
+from bench.lib.step_latencies import LatencySums
 from bench.lib.tables import Product, Table, read
 from tuner.accelerators import Value
 from tuner.canonical import computation_of
@@ -27,11 +27,11 @@ LIMIT = 0.02  # of the score loss
 
 @dataclass(frozen=True, kw_only=True)
 class TruthTable:
-    """A finished table with its latencies: what the replays draw from."""
+    """A finished table with its latencies, from which simulated searches draw measurements."""
 
     product: Product
     table: Table
-    sums: Sums
+    latencies: LatencySums
     shape: Shape
 
     @classmethod
@@ -39,7 +39,10 @@ class TruthTable:
         """The table of a product."""
         shape = shape_of(pipeline(wanted.scheduler), MODEL.resolution)
         return cls(
-            product=wanted, table=read(wanted.file), sums=Sums(shape, wanted.steps), shape=shape
+            product=wanted,
+            table=read(wanted.file),
+            latencies=LatencySums(shape, wanted.steps),
+            shape=shape,
         )
 
     @cached_property
@@ -49,12 +52,12 @@ class TruthTable:
 
     @cached_property
     def speedups(self) -> np.ndarray:
-        """By row."""
-        return np.array([self.sums.speedup(setting) for setting in self.table.settings])
+        """The speedup of each row."""
+        return np.array([self.latencies.speedup(setting) for setting in self.table.settings])
 
     @cached_property
     def feasible(self) -> np.ndarray:
-        """By row: whether the upper end of the loss is under the limit."""
+        """Whether each row is truly feasible: the upper end of its loss is under the limit."""
         count = self.table.prompts
         before = self.table.baseline[:count].tolist()
         return np.array(
@@ -66,12 +69,12 @@ class TruthTable:
 
     @cached_property
     def best(self) -> float:
-        """The fastest feasible speedup."""
+        """The greatest speedup of a feasible row."""
         return float(self.speedups[self.feasible].max())
 
     @cached_property
     def area(self) -> float:
-        """The area of the true front, over no speedup and under the limit."""
+        """The area of the true front, from a speedup of 1 up and under the limit of the loss."""
         rows = np.flatnonzero(self.feasible)
         return area([(self.speedups[row], self.table.losses[row]) for row in rows])
 
@@ -92,22 +95,22 @@ class TruthTable:
     @cached_property
     def by_index(self) -> dict[tuple[int, ...], int]:
         """The row of every point of the product, in the order of `distributions`."""
-        ranges = [range(one.high + 1) for one in self.distributions.values()]
-        rows = {self._identity(each): row for row, each in enumerate(self.table.settings)}
+        ranges = [range(index.high + 1) for index in self.distributions.values()]
+        rows = {self._identity(setting): row for row, setting in enumerate(self.table.settings)}
         return {point: rows[self._identity(self._setting(point))] for point in product(*ranges)}
 
     @cached_property
     def index(self) -> dict[Setting, dict[str, int]]:
-        """The indices of a row's setting."""
-        found: dict[Setting, dict[str, int]] = {}
+        """The indices of each row's setting."""
+        by_setting: dict[Setting, dict[str, int]] = {}
         for point, row in self.by_index.items():
             indices = dict(zip(self.distributions, point, strict=True))
-            found.setdefault(self.table.settings[row], indices)
-        return found
+            by_setting.setdefault(self.table.settings[row], indices)
+        return by_setting
 
     @cached_property
     def context(self) -> SearchContext:
-        """What our sampler knows of the product."""
+        """What the sampler `frontier` knows of the product."""
 
         def plan(setting: Setting) -> Any:
             return plan_of(setting.accelerators, self.shape, self.product.steps)
@@ -161,13 +164,15 @@ class TableSpace(Space):
 
 
 def row_of(truth: TruthTable, trial: Any) -> int:
-    """Ask a trial for every knob's index; the row of the point."""
-    point = tuple(trial.suggest_int(name, 0, one.high) for name, one in truth.distributions.items())
+    """Ask a trial for every knob's index; returns the row of the point."""
+    point = tuple(
+        trial.suggest_int(name, 0, index.high) for name, index in truth.distributions.items()
+    )
     return truth.by_index[point]
 
 
 def area(points: Sequence[Point]) -> float:
-    """The area between a front, no speedup and the limit."""
+    """The area between a front, a speedup of 1 and the limit of the loss."""
     stairs = [(max(speedup, 1.0), loss) for speedup, loss in staircase(points) if loss < LIMIT]
     return sum(
         (speedup - left) * (LIMIT - loss)

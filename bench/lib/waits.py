@@ -1,4 +1,4 @@
-"""How often the host waits for a GPU while a picture is made."""
+"""How often the host waits for a GPU while it runs a function."""
 
 import warnings
 from collections.abc import Callable
@@ -9,27 +9,30 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def waits(make: Callable[[], Any], device: str) -> int:
-    """Operations in `make` that hold the host until the GPU has caught up.
+    """The number of operations in `make` at which the host waits for the GPU.
 
-    On a CPU nothing waits; there it is the values that are read back from tensors, each of which
-    would wait for a GPU.
+    On a CPU, the number of values that are read from tensors: each would wait for a GPU.
     """
     return _on_gpu(make) if device.startswith("cuda") else _reads(make)
 
 
 def _on_gpu(make: Callable[[], Any]) -> int:
     torch.cuda.synchronize()
-    with warnings.catch_warnings(record=True) as seen:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         try:
             make()
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    return sum("called a synchronizing CUDA operation" in str(one.message) for one in seen)
+    return sum(
+        "called a synchronizing CUDA operation" in str(warning.message) for warning in caught
+    )
 
 
 def _reads(make: Callable[[], Any]) -> int:
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
         make()
-    return sum(one.count for one in seen.key_averages() if one.key == "aten::_local_scalar_dense")
+    return sum(
+        event.count for event in profiler.key_averages() if event.key == "aten::_local_scalar_dense"
+    )

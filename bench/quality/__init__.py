@@ -1,1 +1,1 @@
-"""Score losses of settings, and whether the intervals of score losses hold."""
+"""Score losses of settings, and whether the intervals of score losses are right."""

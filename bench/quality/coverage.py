@@ -1,14 +1,14 @@
-"""Whether the 95 % interval of the score loss from 32 prompts covers the truth.
+"""How often the 95 % interval of the score loss from 32 prompts covers the true loss.
 
-    python -m bench.quality.coverage [--prompts 1024] [--draws 1000] [--of 32]
+    python -m bench.quality.coverage [--prompts 1024] [--draws 1000] [--of 32] [--measure]
 
-The truth is the loss over the prompts of the truth pool, DDIM with 20 steps. Their scores with each
-setting are in `bench/data/coverage.npz`; what is missing there is measured first (`--measure`), a
-block of prompts for every setting and then the next, and a run that was interrupted goes on.
+The true loss is that over the prompts of the truth pool, with DDIM at 20 steps. The scores of each
+setting are stored in `bench/data/coverage.npz`. `--measure` measures missing ones first, a block of
+prompts for every setting and then the next block; an interrupted run continues.
 
-Prompts are drawn with replacement: the draws are then independent, and the pool's loss is exactly
-what they estimate. Without replacement, 32 of 1,024 would spread 1.6 % less than 32 prompts of a
-user's do, and the interval would look better than it is.
+Prompts are drawn with replacement: then the draws are independent, and what they estimate is
+exactly the pool's loss. Without replacement, the loss on 32 of 1,024 prompts would scatter 1.6 %
+less than on 32 prompts of a user, and the coverage would look better than it is.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=1024)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--of", type=int, default=32, help="prompts in a draw")
-    parser.add_argument("--measure", action="store_true", help="measure what is missing first")
+    parser.add_argument("--measure", action="store_true", help="measure missing scores first")
     parser.add_argument("--file", type=Path, default=FILE)
     args = parser.parse_args()
     quiet()
@@ -53,34 +53,35 @@ def main() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TruthTable:
-    """Scores by prompt, a row for each setting; not a number where one was not measured yet."""
+    """Scores by prompt, a row for each setting; NaN where one was not measured yet."""
 
     scores: np.ndarray  # (settings, prompts), points
-    about: dict[str, object]  # what they were measured with
+    about: dict[str, object]  # the conditions under which they were measured
 
     @classmethod
     def read(cls, file: Path) -> "TruthTable":
-        """What a file holds; nothing where there is none."""
+        """The table in a file; an empty one if there is no file."""
         if not file.exists():
             return cls(scores=np.full((len(SETTINGS), 0), np.nan), about={})
-        with np.load(file) as found:
-            return cls(scores=found["scores"], about=json.loads(str(found["about"])))
+        with np.load(file) as arrays:
+            return cls(scores=arrays["scores"], about=json.loads(str(arrays["about"])))
 
     def write(self, file: Path) -> None:
-        """Keep them, to a thousandth of a point: a reader sees the old file or the new one."""
+        """Write the scores atomically, rounded to a thousandth of a point."""
         part = file.with_name("part-" + file.name)
         rounded = self.scores.round(3).astype(np.float32)
         np.savez_compressed(part, scores=rounded, about=json.dumps(self.about, sort_keys=True))
         part.replace(file)
 
     def whole(self) -> np.ndarray:
-        """The scores of the first prompts, those that every setting has."""
-        lacks = np.isnan(self.scores).any(axis=0)
-        return self.scores[:, : int(lacks.argmax()) if lacks.any() else len(lacks)].astype(float)
+        """The scores of the first prompts, up to the first that some setting lacks."""
+        missing = np.isnan(self.scores).any(axis=0)
+        count = int(missing.argmax()) if missing.any() else len(missing)
+        return self.scores[:, :count].astype(float)
 
 
 def measured(truth: TruthTable, count: int, file: Path) -> TruthTable:
-    """Measure what is missing of the first prompts, and keep it block by block."""
+    """Measure missing scores of the first `count` prompts; saves each block."""
     evaluation = evaluation_of("truth", count, batch_size=16)
     about = {k: v for k, v in evaluation.score_parts.items() if k != "prompts"}
     different = changes(truth.about or about, about)
@@ -96,7 +97,7 @@ def measured(truth: TruthTable, count: int, file: Path) -> TruthTable:
 
 
 def missing(scores: np.ndarray, count: int) -> Iterator[tuple[int, range]]:
-    """Blocks that are not measured yet: the first prompts of every setting come first."""
+    """Rows and blocks of prompts that are not measured yet, block by block."""
     for start in range(0, count, BLOCK):
         numbers = range(start, min(start + BLOCK, count))
         for row in range(len(SETTINGS)):
@@ -105,18 +106,18 @@ def missing(scores: np.ndarray, count: int) -> Iterator[tuple[int, range]]:
 
 
 def scores_of(evaluation: Evaluation, setting: Setting, numbers: range) -> list[float]:
-    """The scores of some prompts."""
-    found: list[float] = []
+    """The scores of a setting on some prompts."""
+    scores: list[float] = []
     with applied(evaluation.pipeline, setting.accelerators, seed=evaluation.seed) as call:
         for start in range(numbers.start, numbers.stop, evaluation.batch_size):
             batch = range(start, min(start + evaluation.batch_size, numbers.stop))
             images = checked(evaluation.generate(call, batch)[0])
-            found += evaluation.metric.score(images, [evaluation.prompts[n] for n in batch])
-    return found
+            scores += evaluation.metric.score(images, [evaluation.prompts[n] for n in batch])
+    return scores
 
 
 def print_table(truth: TruthTable, draws: int, count: int) -> None:
-    """Coverage and width, setting by setting, and in all."""
+    """Print the coverage and width of the interval, for each setting and on average."""
     whole = truth.whole()
     print(conditions())
     print(f"truth: {whole.shape[1]} prompts; {draws} draws of {count} with replacement\n")
@@ -128,10 +129,10 @@ def print_table(truth: TruthTable, draws: int, count: int) -> None:
     for setting, scores in zip(SETTINGS[1:], whole[1:], strict=True):
         loss = 1 - scores.sum() / whole[0].sum()
         chosen = random.integers(0, whole.shape[1], (draws, count))
-        found = [statistics.score_loss(list(whole[0][c]), list(scores[c])) for c in chosen]
-        below = float(np.mean([one.high < loss for one in found]))
-        above = float(np.mean([one.low > loss for one in found]))
-        width = float(np.mean([one.high - one.low for one in found]))
+        estimates = [statistics.score_loss(list(whole[0][c]), list(scores[c])) for c in chosen]
+        below = float(np.mean([estimate.high < loss for estimate in estimates]))
+        above = float(np.mean([estimate.low > loss for estimate in estimates]))
+        width = float(np.mean([estimate.high - estimate.low for estimate in estimates]))
         total.append((1 - below - above, width))
         for name, (low, high) in other_intervals(random, whole[0][chosen], scores[chosen]).items():
             held = np.mean((low <= loss) & (loss <= high))
@@ -143,7 +144,7 @@ def print_table(truth: TruthTable, draws: int, count: int) -> None:
     coverage, width = np.mean(total, axis=0)
     print(f"| {len(total)} settings | | {coverage:.1%} | | | {width:.2%} |")
     print("\n| interval | coverage | mean width |\n|---|---|---|")
-    for name, figures in {"t, drawn out to the side of the skew (ours)": total, **others}.items():
+    for name, figures in {"t, widened on the side of the skew (ours)": total, **others}.items():
         coverage, width = np.mean(figures, axis=0)
         print(f"| {name} | {coverage:.1%} | {width:.2%} |")
 
@@ -151,7 +152,7 @@ def print_table(truth: TruthTable, draws: int, count: int) -> None:
 def other_intervals(
     random: np.random.Generator, before: np.ndarray, after: np.ndarray, resamples: int = 400
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What else the interval could be: its ends for each draw, of shape (draws, prompts)."""
+    """Other intervals, by name: the ends for each draw. Scores have the shape (draws, prompts)."""
     ends = []
     for old, new in zip(before, after, strict=True):
         loss, error = (float(x[0]) for x in losses(old[None], new[None]))
@@ -171,7 +172,7 @@ def other_intervals(
 
 
 def losses(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The loss of each row, and its standard error."""
+    """The loss of each row and its standard error, from scores of shape (rows, prompts)."""
     loss = 1 - after.sum(1) / before.sum(1)
     spread = ((before - after) - loss[:, None] * before).std(1, ddof=1)
     return loss, spread / before.shape[1] ** 0.5 / before.mean(1)

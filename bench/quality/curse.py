@@ -2,11 +2,11 @@
 
     python -m bench.quality.curse [--seeds 3] [--trials 24] [--prompts 1024] [--steps 20]
 
-Live searches of the miniature that differ in their seed: of the sampler and of the noise. Of each,
-the fastest setting that was feasible in the search, and the fastest that was still feasible when
-verified, as exported; both then on prompts of the truth pool, which no search sees, with the noise
-of `bench.quality.coverage`. Measurements are saved in `--work`, so that an interrupted run can
-continue.
+Real searches of the miniature with different random seeds. Of each search two settings are compared
+on prompts of the truth pool, which no search uses: the fastest one that was feasible in the search,
+and the exported one, which was also feasible in its verification. The noise of the truth pool's
+pictures is that of `bench.quality.coverage`. Measurements are saved in `--work`, so that an
+interrupted run can continue.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
     print(conditions())
     print(
         f"DDIM, {args.steps} steps; searches of {args.trials} trials on 32 prompts and up to 128; "
-        f"truth from {args.prompts}\n"
+        f"truth from {args.prompts} prompts\n"
     )
     print(
         "| seed | winner | setting | speedup | loss in search | in verification "
@@ -79,7 +79,7 @@ def unverified(outcome: Outcome) -> Result | None:
 
 
 class TruthPool:
-    """Losses over the truth pool, kept in a file."""
+    """Losses over the truth pool; the scores are saved in a file."""
 
     def __init__(self, file: Path, args: argparse.Namespace) -> None:
         self.file = file
@@ -100,7 +100,7 @@ class TruthPool:
 
 
 def row(seed: int, name: str, result: Result | None, outcome: Outcome, truth: TruthPool) -> str:
-    """One line of the table."""
+    """A line of the table."""
     if result is None:
         return f"| {seed} | {name} | none | | | | | |"
     limits, real = outcome.goal.limits, truth.loss(result.setting)

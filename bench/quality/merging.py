@@ -1,16 +1,17 @@
-"""ToMe with T-GATE: what should T-GATE keep of an attention whose tokens are merged?
+"""ToMe with T-GATE: what should T-GATE store of an attention whose tokens are merged?
 
     python -m bench.quality.merging [--prompts 64]
 
-T-GATE keeps attention outputs for later steps; tomesd merges the tokens around the attention with a
-map that is drawn anew at each step. Three ways, on the miniature at DDIM-20:
+T-GATE stores attention outputs for later steps; tomesd merges the tokens before the attention, and
+unmerges them after it, by a map that it draws at each step. Three ways, on the miniature with DDIM
+at 20 steps:
 
-- as is: both packages as they are; what is kept is merged, and unmerged later with another map;
-- frozen map: as is, but every layer merges by the map of its first step throughout;
-- after unmerge: T-GATE keeps what every token got (ours, in tuner/accelerators/tome.py).
+- as is: both packages unchanged; what is stored is merged, and later unmerged by another map;
+- frozen map: as is, but every layer keeps the map of its first step;
+- after unmerge: T-GATE stores the unmerged output (ours, in tuner/accelerators/tome.py).
 
-Printed are the score loss against the baseline, and the distance (root mean square, 0 to 255) to
-the pictures of T-GATE alone, both with 95 % intervals over the prompts.
+The table has the score loss against the baseline, and the distance (root mean square, 0 to 255)
+from the pictures of T-GATE alone, both with 95 % intervals over the prompts.
 """
 
 import argparse
@@ -41,7 +42,7 @@ TGATE: tuple[Values, ...] = (
     {"gate_step": 10, "sp_interval": 5, "fi_interval": 2, "warmup": 2},
 )
 SEED = 0
-BATCH = 8  # even, before the gate and after it: tomesd draws no map at random for odd batches
+BATCH = 8  # even before and after the gate: tomesd draws no random map for odd batches
 
 
 def main() -> None:
@@ -54,7 +55,7 @@ def main() -> None:
     prompts = captions("verify", args.prompts)
 
     def pictures(generate: Callable[..., Any]) -> list[Any]:
-        found: list[Any] = []
+        images: list[Any] = []
         for first in range(0, len(prompts), BATCH):
             batch = prompts[first : first + BATCH]
             result = generate(
@@ -66,8 +67,8 @@ def main() -> None:
                 generator=[torch.Generator().manual_seed(first + k) for k in range(len(batch))],
                 output_type="pt",
             )
-            found += checked(result.images)
-        return found
+            images += checked(result.images)
+        return images
 
     base = clip.score(pictures(pipe), prompts)
     print(f"{conditions()}\nDDIM, {args.steps} steps, {args.prompts} prompts\n")
@@ -80,8 +81,8 @@ def main() -> None:
             setting = Setting.of({"tome": tome, "tgate": tgate})
             for way, context in WAYS.items():
                 with context(pipe, tome, tgate) as generate:
-                    found = pictures(generate)
-                row(way, setting, base, clip.score(found, prompts), distance(found, plain))
+                    merged = pictures(generate)
+                row(way, setting, base, clip.score(merged, prompts), distance(merged, plain))
 
 
 def row(way: str, setting: Setting, base: list[float], scores: list[float], far: str) -> None:
@@ -90,7 +91,7 @@ def row(way: str, setting: Setting, base: list[float], scores: list[float], far:
 
 
 def distance(some: list[Any], others: list[Any]) -> str:
-    """Root mean square of the difference of pictures: its mean and interval over prompts."""
+    """The mean root-mean-square difference of pairs of pictures, with its 95 % interval."""
     each = [
         float(np.sqrt(np.mean((np.asarray(a, float) - np.asarray(b, float)) ** 2)))
         for a, b in zip(some, others, strict=True)
@@ -101,7 +102,7 @@ def distance(some: list[Any], others: list[Any]) -> str:
 
 @contextmanager
 def as_is(pipe: Any, tome: Values, tgate: Values) -> Iterator[Callable[..., Any]]:
-    """The packages as they are, except that ToMe's random state starts anew for each batch."""
+    """The packages unchanged, except that ToMe's random state is reset for each batch."""
     with applied(pipe, Setting.of({"tgate": tgate}).accelerators) as generate:
         tomesd.apply_patch(pipe, **tome)
         unet = pipe.unet
@@ -120,18 +121,18 @@ def as_is(pipe: Any, tome: Values, tgate: Values) -> Iterator[Callable[..., Any]
 
 @contextmanager
 def frozen(pipe: Any, tome: Values, tgate: Values) -> Iterator[Callable[..., Any]]:
-    """As is, but a layer's map is that of its first step."""
+    """As is, but each layer computes its map from the tokens of its first step."""
     first: dict[int, Any] = {}
     layer = 0
 
     def compute(tokens: Any, info: dict[str, Any]) -> Any:
         nonlocal layer
-        kept = first.setdefault(layer, tokens)
-        if len(kept) > len(tokens):  # guidance is off by now: the prompted half
-            kept = kept[len(kept) // 2 :]
+        initial = first.setdefault(layer, tokens)
+        if len(initial) > len(tokens):  # after the gate: the half with the prompt
+            initial = initial[len(initial) // 2 :]
         info["args"]["generator"] = torch.Generator(tokens.device).manual_seed(SEED + layer)
         layer += 1
-        return original(kept, info)
+        return original(initial, info)
 
     def new_step(*_: Any) -> None:
         nonlocal layer
@@ -154,7 +155,7 @@ def frozen(pipe: Any, tome: Values, tgate: Values) -> Iterator[Callable[..., Any
 
 @contextmanager
 def after_unmerge(pipe: Any, tome: Values, tgate: Values) -> Iterator[Callable[..., Any]]:
-    """Ours."""
+    """Our accelerators."""
     setting = Setting.of({"tome": tome, "tgate": tgate})
     with applied(pipe, setting.accelerators, seed=SEED) as generate:
         yield generate

@@ -1,9 +1,9 @@
-"""How well the miniature draws, and how well its scorer judges, on held-out captions.
+"""How well the miniature draws, and how well its scorer tells captions apart.
 
     python -m bench.quality.miniature [--drawn 1000] [--generated 500] [--steps 50,20]
 
-For each picture the scorer chooses among 100 captions: the right one, up to 12 that are one
-attribute away, and others of the held-out captions. Chance is 1 %.
+For each picture of a held-out caption, the scorer chooses among 100 captions: the right one, up to
+12 that differ from it in one attribute, and other held-out captions. At random 1 % would be right.
 """
 
 import argparse
@@ -39,12 +39,12 @@ def main() -> None:
     report("drawn by the world's generator", right(clip, drawn, texts[: args.drawn], by_caption))
     for steps in [int(part) for part in args.steps.split(",")]:
         images = generated(texts[: args.generated], steps)
-        found = right(clip, images, texts[: args.generated], by_caption)
-        report(f"miniature, DDIM, {steps} steps", found)
+        correct = right(clip, images, texts[: args.generated], by_caption)
+        report(f"miniature, DDIM, {steps} steps", correct)
 
 
 def generated(texts: list[str], steps: int) -> list[Any]:
-    """Pictures of the miniature, each from noise of its own."""
+    """Pictures of the miniature, each from different noise."""
     pipe = pipeline("DDIM")
     images: list[Any] = []
     for start in range(0, len(texts), 20):
@@ -67,15 +67,15 @@ def right(
     """For each picture, whether the scorer ranks its own caption first."""
     rng = random.Random(1)
     others = captions("truth", 2048)
-    found = []
+    correct = []
     for image, text in zip(images, texts, strict=True):
         scene = by_caption[text]
-        near = [rng.choice(one.captions()) for one in rng.sample(neighbours(scene), NEAR)]
+        near = [rng.choice(other.captions()) for other in rng.sample(neighbours(scene), NEAR)]
         # Another wording of the same scene would be right as well.
         far = [t for t in rng.sample(others, CHOICES) if by_caption[t] != scene and t not in near]
         choices = [text, *near, *far][:CHOICES]
-        found.append(clip.choose(image, choices) == 0)
-    return found
+        correct.append(clip.choose(image, choices) == 0)
+    return correct
 
 
 def report(name: str, correct: list[bool]) -> None:

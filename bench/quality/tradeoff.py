@@ -4,7 +4,7 @@
 
 Speedups are medians of paired latency ratios at batch 4, accelerated and baseline interleaved;
 losses are over the prompts of the truth pool. Measurements are saved in `--work`, so that an
-interrupted run continues, and several may share the work (`--part 1/2`, `--part 2/2`).
+interrupted run can continue; two processes can share the work (`--part 1/2`, `--part 2/2`).
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> None:
     )
     folder = args.work / f"{args.sched}-{args.steps}-{args.prompts}"
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [one for one in settings() if args.only in (None, one.combination)]
+    wanted = [setting for setting in settings() if args.only in (None, setting.combination)]
     store = FileStore(folder)
     evaluation.baseline(store)
     part, parts = (int(number) for number in args.part.split("/"))
@@ -50,13 +50,13 @@ def main() -> None:
         file = folder / f"{str(setting).replace('/', '_').replace(' ', '')}.json"
         if not file.exists():
             *_, last = evaluation.measure(setting, store)
-            file.write_text(json.dumps(kept(setting, last, conditions())))
+            file.write_text(json.dumps(contents(setting, last, conditions())))
     rows = [json.loads(file.read_text()) for file in folder.glob("*_*.json")]
     print_table(rows, args)
 
 
 def settings() -> list[Setting]:
-    """DeepCache's 16, and of the others and of combinations a spread from mild to wild."""
+    """16 settings of DeepCache, and mild to aggressive ones of the others and of combinations."""
     deepcache: list[Params] = [
         {"deepcache": {"cache_interval": n, "cache_branch_id": b}}
         for n, b in product((2, 3, 4, 5), (0, 1, 2, 3))
@@ -83,24 +83,24 @@ def settings() -> list[Setting]:
 
 
 class FileStore:
-    """Baselines in a folder, for benchmarks that need no study."""
+    """Stores baselines as files in a folder, without a database."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
-        """What was kept, or None."""
+        """The stored payload, or None."""
         file = self.folder / f"baseline-{kind}-{key}.json"
-        found: dict[str, Any] | None = json.loads(file.read_text()) if file.exists() else None
-        return found
+        payload: dict[str, Any] | None = json.loads(file.read_text()) if file.exists() else None
+        return payload
 
     def put(self, kind: str, key: str, parts: dict[str, Any], payload: dict[str, Any]) -> None:
-        """Keep a baseline."""
+        """Store a baseline."""
         (self.folder / f"baseline-{kind}-{key}.json").write_text(json.dumps(payload))
 
 
-def kept(setting: Setting, measured: Measurement, about: str) -> dict[str, Any]:
-    """What a file holds of one setting."""
+def contents(setting: Setting, measured: Measurement, about: str) -> dict[str, Any]:
+    """The contents of a setting's file."""
     return {
         "setting": str(setting),
         "combination": setting.combination,
@@ -112,7 +112,7 @@ def kept(setting: Setting, measured: Measurement, about: str) -> dict[str, Any]:
 
 
 def print_table(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
-    """The table, fastest last, and what issue 2 asks of it."""
+    """Print the table, the fastest setting last, and a summary of what is feasible."""
     rows.sort(
         key=lambda row: (row["combination"].count("+"), row["combination"], row["speedup"][0])
     )
@@ -132,10 +132,10 @@ def print_table(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
         print(f"DeepCache's greatest loss, lower end: {max(r['loss'][1] for r in deepcache):.2%}")
     for name in ("deepcache", "tome", "tgate"):
         over = sum(row["loss"][1] > LIMIT for row in rows if row["combination"] == name)
-        print(f"{name} settings infeasible for sure: {over}")
+        print(f"{name} settings certainly infeasible: {over}")
     sure = [row["speedup"][1] for row in rows if row["loss"][2] < LIMIT]
     if sure:
-        print(f"greatest speedup feasible for sure, lower end: {max(sure):.2f}×")
+        print(f"greatest speedup of a certainly feasible setting, lower end: {max(sure):.2f}×")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
-"""Searches replayed on the truth tables: how soon each sampler finds the best feasible setting.
+"""Simulated searches on the truth tables: how soon each sampler finds the best feasible setting.
 
     python -m bench.search [--tables tgate-DDIM-20] [--samplers frontier,tpe] [--seeds 20]
     python -m bench.search --aim front     # the area under the front after 50 trials
-    python -m bench.search --transfer      # ours, with a finished study of the other scheduler
-    python -m bench.search --curse 200     # what is exported, with and without verification
-    python -m bench.search --racing        # what a setting costs, by how far it is from the limit
-    python -m bench.search --predicted     # speedups predicted from timed steps and first trials
+    python -m bench.search --transfer      # `frontier` with a warm start from another table
+    python -m bench.search --curse 200     # how often an exported setting is truly feasible
+    python -m bench.search --racing        # cost of a setting, by its distance from the limit
+    python -m bench.search --predicted     # errors of the speedups that the speed model predicts
     python -m bench.search --guidance 7.5  # any of these on the tables of another guidance scale
 
-The cost of a search is the prompts that it evaluates, with the timed steps at its start counted in
-images. It has arrived when it has evaluated to the end a setting that is truly feasible and at
-least 0.99 as fast as the fastest such one; a search that has not arrived counts as its full budget.
-What a replay is, `bench.lib.replay` says.
+The cost of a search is the number of prompts that it evaluates; the steps that it times at its
+start are counted in images. A search has arrived when it has evaluated, without stopping the trial,
+a setting that is truly feasible and at least 0.99 times as fast as the fastest such setting. One
+that does not arrive counts with its whole budget. `bench.lib.table_search` describes a simulated
+search.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import optuna
 from scipy.stats import binomtest, spearmanr
 
 from bench.lib.miniature import conditions, quiet
-from bench.lib.replay import LIMITS, MORE, PROMPTS, TableSearch
+from bench.lib.table_search import LIMITS, MORE, PROMPTS, TableSearch
 from bench.lib.tables import GUIDANCE, PRODUCTS
 from bench.lib.truth_table import LIMIT, TruthTable
 from bench.search.searches import SEARCHES, Search, frontier, known, probes
@@ -35,7 +36,7 @@ from tuner.spec import Aim
 from tuner.study.results import Result, fastest_feasible
 
 FRONT = 50  # trials, after which the area is compared
-BEFORE = 60  # trials of the source study of a warm start, and of the searches that are verified
+LONG = 60  # trials of the source study of a warm start, and of the searches of `--curse`
 
 
 def main() -> None:
@@ -46,17 +47,17 @@ def main() -> None:
         f"{conditions()}; guidance {args.guidance:g}, limit {LIMIT:.0%}, {args.seeds} seeds, "
         f"at most {args.trials} trials\n"
     )
-    wanted = [replace(one, guidance=args.guidance) for one in PRODUCTS]
-    wanted = [one for one in wanted if one.file.exists()]
+    products = [replace(product, guidance=args.guidance) for product in PRODUCTS]
+    products = [product for product in products if product.file.exists()]
     if args.tables is not None:
-        wanted = [one for one in wanted if one.file.stem in args.tables.split(",")]
-    tables = {one.file.stem: TruthTable.of(one) for one in wanted}
+        products = [product for product in products if product.file.stem in args.tables.split(",")]
+    tables = {product.file.stem: TruthTable.of(product) for product in products}
     for name, truth in tables.items():
         if truth.table.prompts < PROMPTS + MORE:
             print(f"## {name}: {truth.table.prompts} prompts so far (`bench.search.truth --run`)\n")
             continue
         if not truth.feasible.any():
-            print(f"## {name}: nothing feasible on {truth.table.prompts} prompts\n")
+            print(f"## {name}: no setting is feasible on {truth.table.prompts} prompts\n")
             continue
         print(
             f"## {name}: {len(truth.table.settings)} settings, {truth.table.prompts} prompts, "
@@ -68,7 +69,9 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tables", help="their files' names without the ending; default: all")
+    parser.add_argument(
+        "--tables", help="names of the tables' files without the ending; default: all"
+    )
     parser.add_argument("--samplers", default=",".join(SEARCHES))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trials", type=int, default=200)
@@ -85,7 +88,7 @@ def print_table(name: str, tables: Mapping[str, TruthTable], args: argparse.Name
     """Print the requested figures of one truth table."""
     truth = tables[name]
     if args.aim == "front" and not truth.area:
-        print("no front: nothing feasible is faster than the baseline")
+        print("no front: no feasible setting is faster than the baseline")
     elif args.racing:
         print_racing(truth, args.seeds)
     elif args.predicted:
@@ -107,15 +110,15 @@ def print_table(name: str, tables: Mapping[str, TruthTable], args: argparse.Name
 def print_searches(
     truth: TruthTable, args: argparse.Namespace, searches: Mapping[str, Search]
 ) -> None:
-    """A line for each search."""
+    """Print a table with a line for each kind of search."""
     print(HEAD[args.aim], flush=True)
     front = args.aim == "front"
     trials = FRONT if front else args.trials
     for name, search in searches.items():
         begin = time.monotonic()
-        replays = [search(truth, seed, trials, args.aim, front) for seed in range(args.seeds)]
-        seconds = (time.monotonic() - begin) / sum(replay.trials for replay in replays)
-        print(row(name, replays, args, seconds), flush=True)
+        runs = [search(truth, seed, trials, args.aim, front) for seed in range(args.seeds)]
+        seconds = (time.monotonic() - begin) / sum(run.trials for run in runs)
+        print(row(name, runs, args, seconds), flush=True)
 
 
 HEAD = {
@@ -126,20 +129,20 @@ HEAD = {
 }
 
 
-def row(name: str, replays: list[TableSearch], args: argparse.Namespace, seconds: float) -> str:
+def row(name: str, runs: list[TableSearch], args: argparse.Namespace, seconds: float) -> str:
     """A sampler's line of the table."""
     if args.aim == "front":
-        areas = [replay.true_area() for replay in replays]
-        prompts = np.median([replay.prompts for replay in replays])
+        areas = [run.true_area() for run in runs]
+        prompts = np.median([run.prompts for run in runs])
         return (
             f"| {name} | {np.mean(areas):.3f}, {min(areas):.3f} | {prompts:.0f} | {seconds:.2f} |"
         )
     full = (args.trials, args.trials * PROMPTS)
-    found = np.array([replay.arrived or full for replay in replays])
-    middle, most = np.median(found, axis=0), np.quantile(found, 0.9, axis=0)
-    arrived = sum(replay.arrived is not None for replay in replays)
+    costs = np.array([run.arrived or full for run in runs])
+    middle, most = np.median(costs, axis=0), np.quantile(costs, 0.9, axis=0)
+    arrived = sum(run.arrived is not None for run in runs)
     return (
-        f"| {name} | {arrived}/{len(replays)} | {middle[0]:.0f}, {most[0]:.0f} "
+        f"| {name} | {arrived}/{len(runs)} | {middle[0]:.0f}, {most[0]:.0f} "
         f"| {middle[1]:.0f}, {most[1]:.0f} | {seconds:.2f} |"
     )
 
@@ -152,11 +155,11 @@ def same_product(table: TruthTable, other: TruthTable) -> bool:
 def after(
     other: TruthTable, truth: TruthTable, seed: int, trials: int, aim: Aim, whole: bool
 ) -> TableSearch:
-    """A whole search that starts warm from a finished search of another table.
+    """A search with a warm start from a finished search of another table.
 
-    Of each setting of that search the last measurement is used: that which resolved or verified it.
+    The warm start uses the last measurement of each setting: the one that resolved or verified it.
     """
-    before = frontier(other, 1000 + seed, BEFORE, aim, whole=True, resolves=True)
+    before = frontier(other, 1000 + seed, LONG, aim, whole=True, resolves=True)
     fastest = before.verified()
     return frontier(
         truth,
@@ -170,9 +173,9 @@ def after(
 
 
 def print_racing(truth: TruthTable, seeds: int) -> None:
-    """Each setting on its own, without rivals: prompts until its trial ends, by its true loss."""
+    """Prompts until a setting's trial ends, by its true loss; no trial has rivals."""
     over = truth.table.losses - LIMIT
-    spent = np.array([raced(truth, seed) for seed in range(seeds)])  # (seeds, settings, 2)
+    spent = np.array([early_stopping(truth, seed) for seed in range(seeds)])  # (seeds, settings, 2)
     prompts, stopped = spent[:, :, 0], spent[:, :, 1]
     print(f"| true loss | settings | share of the {PROMPTS} prompts | stopped |")
     print("|---|---|---|---|")
@@ -191,18 +194,18 @@ def print_racing(truth: TruthTable, seeds: int) -> None:
             )
 
 
-def raced(truth: TruthTable, seed: int) -> list[tuple[int, bool]]:
-    """Of each row the prompts that its trial took, and whether it was stopped."""
-    found = []
+def early_stopping(truth: TruthTable, seed: int) -> list[tuple[int, bool]]:
+    """For each row, the prompts of its trial and whether that was stopped early."""
+    trials = []
     for row in range(len(truth.table.settings)):
         search = TableSearch(truth, seed)
-        stopped = search.raced(row)
-        found.append((search.prompts, stopped))
-    return found
+        stopped = search.is_stopped_early(row)
+        trials.append((search.prompts, stopped))
+    return trials
 
 
 def print_predicted(truth: TruthTable, seeds: int) -> None:
-    """What the latency model says of every setting, from timed steps and the first trials."""
+    """Errors of the speed model for every setting, after timed steps and the first trials."""
     errors, ranks = [], []
     for seed in range(seeds):
         model = SpeedModel(truth.context.work)
@@ -232,13 +235,13 @@ def print_curse(truth: TruthTable, searches: int) -> None:
     verified: list[Result | None] = []
     prompts = []
     for seed in range(searches):
-        replay = frontier(truth, seed, BEFORE, "max", whole=True, resolves=True)
-        unverified.append(fastest_feasible(replay.results, LIMITS))
-        before = replay.prompts
-        verified.append(replay.verified())
-        prompts.append(replay.prompts - before)
+        run = frontier(truth, seed, LONG, "max", whole=True, resolves=True)
+        unverified.append(fastest_feasible(run.results, LIMITS))
+        before = run.prompts
+        verified.append(run.verified())
+        prompts.append(run.prompts - before)
     print(
-        f"{searches} searches of {BEFORE} trials; "
+        f"{searches} searches of {LONG} trials; "
         f"a verification takes {np.mean(prompts):.0f} prompts\n"
     )
     print("| exported | truly under the limit (at least, 95 %) | speedup of the best | none |")

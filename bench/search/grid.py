@@ -1,19 +1,23 @@
-"""What a replay of the whole product costs: the next point, and what the storage takes for a trial.
+"""What an exhaustive sweep costs besides its pictures: choosing points, and storing trials.
 
     python -m bench.search.grid [--trials 1000,10000,50000] [--repetitions 200]
 
-The product is the old script's of 1,036,800 points. A study is filled up with copies of the rows
-of trials that went through the loop, each with a point of its own; then more trials run through
-the loop, with a measurement that is made up and takes no time. Times are those of the one thread
-(not of the clock on the wall). "Next point" is the sampler's part: how far the study is, its place
-in the database moved and given to a trial, and the setting made of it; the median. "Distinct" is
-the same for a grid of distinct computations, with those that it passes by. "Storage" is all that
-is left of a trial; "grows" is how much more memory the process has after these trials. Beside them
-stands Optuna's own sampler for the same product: what it does after one trial of a study in
-memory, where reading the trials costs nothing.
+The product is the old script's, with 1,036,800 points. A study is filled with copies of trials that
+the runner ran, each copy with a point of its own. Then further trials run through the runner, with
+an invented measurement that takes no time. Copying takes 15 to 30 ms a trial: up to 25 minutes
+before the 50,000th. Times are CPU times of the main thread. The columns:
 
-At the end what the whole replay would need. The storage's time for a trial grows with their number,
-because Optuna counts the trials before each new one; it is summed up along a straight line.
+- next point: what the sampler does for a trial, as a median: read how many points are done, move
+  the position in the database, assign the point to the trial, decode it as a setting;
+- distinct: the same for a grid of distinct computations, including the points that it skips;
+- Optuna's: what Optuna's own sampler does after a trial of the same product; the study lies in
+  memory, where reading trials costs nothing;
+- next point's memory: the peak of Python's allocations while the next point is chosen;
+- storage: the rest of a trial's time, which is spent on reading and writing the database;
+- grows: by how much the process's memory grew while these trials ran.
+
+At the end an estimate for the whole sweep. Optuna counts the trials before it adds one, so that the
+storage's time for a trial grows with their number; it is extrapolated along a straight line.
 """
 
 import argparse
@@ -24,14 +28,17 @@ import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import psutil
-from optuna.trial import TrialState
+from optuna.samplers import RandomSampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import text
 
 from bench.lib.miniature import MODEL, conditions, pipeline, quiet
@@ -56,7 +63,7 @@ from tuner.study.results import read_results
 SPEC = StudySpec(pipe="SD1.5", sampler="grid")
 SPACE = Space.of(SPEC)
 POINTS = Points(SPACE.offered())
-REAL = 50  # trials of the loop whose rows are copied
+TEMPLATES = 50  # trials that the runner ran, to be copied
 STUDY = "grid"
 HEAD = (
     "| trials | next point, ms | distinct, ms | Optuna's, ms | next point's memory, kB "
@@ -67,7 +74,7 @@ HEAD = (
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What was measured with so many trials in the study."""
+    """The figures of a study with this number of trials."""
 
     trials: int
     next_ms: float
@@ -88,57 +95,66 @@ class Cost:
 
 
 class Filled:
-    """A study of the whole product with as many trials as are wanted."""
+    """A study of the whole product, which can be filled with trials."""
 
     def __init__(self, folder: Path) -> None:
-        """Runs a few trials through the loop, to be copied."""
+        """Runs a few trials, which `fill` copies."""
         self.file = folder / "tuner.db"
         self.storage = Storage(f"sqlite:///{self.file}")
         self.study = self.storage.open_sweep(STUDY, {})
         self.study.sampler = self.sampler = Grid(SPACE, POINTS, SPEC.seed)
         shape = shape_of(pipeline("DDIM"), MODEL.resolution)
         self.distinct = DistinctGrid(
-            SPACE, POINTS, SPEC.seed, lambda one: computation_of(one, shape, SPEC.steps)
+            SPACE, POINTS, SPEC.seed, lambda setting: computation_of(setting, shape, SPEC.steps)
         )
-        self.run(REAL)
+        self.run(TEMPLATES)
+        self.templates = self.study.get_trials(deepcopy=False)
 
     def run(self, trials: int) -> None:
-        """So many trials more."""
+        """Run this number of further trials."""
         Search(
             study=self.study,
             space=SPACE,
             goal=Goal.of(SPEC),
-            measure=made_up,
+            measure=invented,
             canonical=lambda setting: setting,
             trials=log_of(self.study).finished() + trials,
             samples=SPEC.num_samples,
         ).run()
 
     def fill(self, count: int) -> None:
-        """Copy the first trials' rows until there are so many; each trial gets the next point."""
+        """Add copies of the first trials until there are `count`; each gets the next point."""
         first, passed = log_of(self.study).finished(), self.sampler.reach(self.study).passed
-        new = [
-            {
-                "trial": number + 1,
-                "number": number,
-                "model": number % REAL + 1,
-                "point": str(self.sampler.order[passed + place]),
-                "key": POINT,
-            }
-            for place, number in enumerate(range(first, count))
-        ]
-        with self.storage.engine.begin() as connection:
-            for copy in COPIES:
-                connection.execute(text(copy), new)
-            moved = {"value": str(passed + len(new))}
-            connection.execute(
-                text("UPDATE study_system_attributes SET value_json = :value"), moved
+        copies = max(0, count - 1 - first)
+        self.study.add_trials(
+            create_trial(
+                state=template.state,
+                values=template.values,
+                params=template.params,
+                distributions=template.distributions,
+                user_attrs=template.user_attrs,
+                system_attrs=template.system_attrs | {POINT: self.sampler.order[passed + number]},
             )
+            for number, template in zip(range(copies), cycle(self.templates), strict=False)
+        )
+        # The last trial is no copy: it takes the point after theirs, which moves the position.
+        with self.trial_without_point() as trial:
+            point = self.sampler.find(passed + copies)
+            self.sampler.cursor(self.study).take(trial, lambda _: point)
+
+    @contextmanager
+    def trial_without_point(self) -> Iterator[FrozenTrial]:
+        """A running trial that has no point yet; it fails at the end of the ``with`` block."""
+        self.study.sampler = RandomSampler()  # the sweep's sampler would give it a point
+        trial = log_of(self.study).begin({}, {})
+        self.study.sampler = self.sampler
+        yield log_of(self.study).stored(trial)
+        self.study.tell(trial, state=TrialState.FAIL)
 
     def cost(self, repetitions: int) -> Cost:
-        """What the next trials cost."""
+        """The figures of the next trials."""
         trials, size = log_of(self.study).finished(), self.size()
-        self.run(20)  # what is made once is made
+        self.run(20)  # a warm-up
         process = psutil.Process()
         before = process.memory_info().rss
         begin = time.thread_time()
@@ -146,63 +162,53 @@ class Filled:
         whole_ms = (time.thread_time() - begin) / repetitions * 1000
         grown = process.memory_info().rss - before
         next_ms = self.next_ms(self.sampler, repetitions)
-        tracemalloc.start()
-        self.next_ms(self.sampler, 5)
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
         self.distinct.begin(self.study)
         return Cost(
             trials=trials,
             next_ms=next_ms,
             distinct_ms=self.next_ms(self.distinct, repetitions),
             optunas_ms=in_a_child(optunas_ms, trials),
-            next_kb=peak / 1e3,
+            next_kb=self.next_kb(),
             storage_ms=whole_ms - next_ms,
             trial_bytes=size / trials,
             grows_mb=grown / 1e6,
         )
 
     def next_ms(self, sampler: Grid, repetitions: int) -> float:
-        """The sampler's part of a trial; the trial's own row is there already."""
+        """The sampler's time for a trial whose row in the database exists already; a median."""
         seconds = []
         for _ in range(repetitions):
-            trial = log_of(self.study).begin({}, {})
-            stored = log_of(self.study).stored(trial)
-            begin = time.thread_time()
-            left = sampler.reach(self.study).left
-            point = sampler.cursor(self.study).take(stored, sampler.find)
-            assert point is not None and left > 0
-            SPACE.setting(POINTS[point])
-            seconds.append(time.thread_time() - begin)
-            self.study.tell(trial, state=TrialState.FAIL)
+            with self.trial_without_point() as trial:
+                begin = time.thread_time()
+                self.choose(sampler, trial)
+                seconds.append(time.thread_time() - begin)
         return statistics.median(seconds) * 1000
 
+    def next_kb(self) -> float:
+        """The peak of what Python allocates while the next point is chosen."""
+        with self.trial_without_point() as trial:
+            tracemalloc.start()
+            self.choose(self.sampler, trial)
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        return peak / 1e3
+
+    def choose(self, sampler: Grid, trial: FrozenTrial) -> None:
+        """What happens in each trial of a sweep until its setting is known."""
+        left = sampler.reach(self.study).left
+        point = sampler.cursor(self.study).take(trial, sampler.find)
+        assert point is not None and left > 0
+        SPACE.setting(POINTS[point])
+
     def size(self) -> int:
-        """Bytes of the database, with nothing beside it."""
+        """Bytes of the database file, after its write-ahead log was merged into it."""
         with self.storage.engine.connect() as connection:
             connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
         return self.file.stat().st_size
 
 
-COPIES = (
-    "INSERT INTO trials (trial_id, number, study_id, state, datetime_start, datetime_complete) "
-    "SELECT :trial, :number, study_id, state, datetime_start, datetime_complete FROM trials "
-    "WHERE trial_id = :model",
-    "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) "
-    "SELECT :trial, param_name, param_value, distribution_json FROM trial_params "
-    "WHERE trial_id = :model",
-    "INSERT INTO trial_values (trial_id, objective, value, value_type) "
-    "SELECT :trial, objective, value, value_type FROM trial_values WHERE trial_id = :model",
-    "INSERT INTO trial_user_attributes (trial_id, key, value_json) "
-    "SELECT :trial, key, value_json FROM trial_user_attributes WHERE trial_id = :model",
-    "INSERT INTO trial_system_attributes (trial_id, key, value_json) "
-    "SELECT :trial, key, CASE key WHEN :key THEN :point ELSE value_json END "
-    "FROM trial_system_attributes WHERE trial_id = :model",
-)
-
-
-def made_up(setting: Setting, trial: int) -> Iterator[Measurement]:
-    """As many figures as a trial keeps, none of them measured."""
+def invented(setting: Setting, trial: int) -> Iterator[Measurement]:
+    """All figures that a trial stores, none of them measured."""
     spread = (trial * 0.618) % 1
     speedup, loss = 1 + spread, spread / 10
     count = SPEC.num_samples
@@ -213,7 +219,7 @@ def made_up(setting: Setting, trial: int) -> Iterator[Measurement]:
         baseline_s=2.6,
         score=33 * (1 - loss),
         fidelity={},
-        scores=[33 * (1 - loss) + place / 10 for place in range(count)],
+        scores=[33 * (1 - loss) + prompt / 10 for prompt in range(count)],
         numbers=list(range(count)),
         ratios=[speedup] * 3,
         denoising=Estimate(value=speedup, low=speedup - 0.01, high=speedup + 0.01),
@@ -224,19 +230,19 @@ def made_up(setting: Setting, trial: int) -> Iterator[Measurement]:
 
 
 def in_a_child(work: Callable[[Any], Any], argument: Any) -> Any:
-    """In a process of its own, whose memory goes with it."""
+    """Call `work` in a child process, so that its memory is freed with the process."""
     with multiprocessing.get_context("fork").Pool(1) as pool:
         return pool.apply(work, (argument,))
 
 
 def optunas_ms(trials: int) -> float:
-    """What Optuna's sampler does after a trial of a study in memory, where trials cost nothing."""
+    """Milliseconds of Optuna's sampler after the last of so many trials of a study in memory."""
     offered = {name: list(values) for name, values in SPACE.offered().items()}
     sampler = optuna.samplers.GridSampler(offered, seed=SPEC.seed)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     for number in range(trials):
-        kept = {POINT: number, "search_space": offered}
-        study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL, system_attrs=kept))
+        attributes = {POINT: number, "search_space": offered}
+        study.add_trial(create_trial(state=TrialState.FAIL, system_attrs=attributes))
     last = study.get_trials(deepcopy=False)[-1]
     begin = time.thread_time()
     sampler.after_trial(study, last, TrialState.FAIL, None)
@@ -244,7 +250,7 @@ def optunas_ms(trials: int) -> float:
 
 
 def reading(url: str) -> tuple[int, float, float]:
-    """How many results there are, and the seconds and MB that reading them takes."""
+    """The number of results, and the seconds and MB that reading all of them takes."""
     study = Storage(url).study(STUDY)
     before = psutil.Process().memory_info().rss
     begin = time.thread_time()
@@ -255,16 +261,16 @@ def reading(url: str) -> tuple[int, float, float]:
 
 
 def extrapolation(costs: list[Cost]) -> str:
-    """What all of the product would need."""
-    counts = np.array([one.trials for one in costs], float)
-    slope, base = np.polyfit(counts, [one.storage_ms for one in costs], 1)
+    """An estimate of what a sweep of the whole product takes."""
+    counts = np.array([cost.trials for cost in costs], float)
+    slope, base = np.polyfit(counts, [cost.storage_ms for cost in costs], 1)
     whole = POINTS.count
     storage_s = (base * whole + max(slope, 0.0) * whole**2 / 2) / 1000
     choosing_s = costs[-1].next_ms * whole / 1000
     return (
-        f"All {whole:,} points: {span(choosing_s)} for choosing and {span(storage_s)} for the "
+        f"All {whole:,} points: {span(choosing_s)} for choosing them and {span(storage_s)} for the "
         f"storage, at {base:.1f} ms a trial and {slope * 1e6:.1f} ms more for every million; "
-        f"{costs[-1].trial_bytes * whole / 1e9:.1f} GB of the database."
+        f"the database takes {costs[-1].trial_bytes * whole / 1e9:.1f} GB."
     )
 
 
@@ -284,8 +290,8 @@ def main() -> None:
             print(costs[-1], flush=True)
         count, seconds, megabytes = in_a_child(reading, study.storage.url)
     print(f"\n{extrapolation(costs)}")
-    took = f"{seconds:.0f} s, {megabytes:.0f} MB"
-    print(f"Reading {count:,} results, as at the end of a run: {took}.")
+    needed = f"{seconds:.0f} s, {megabytes:.0f} MB"
+    print(f"Reading {count:,} results, as at the end of a run: {needed}.")
 
 
 if __name__ == "__main__":

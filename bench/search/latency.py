@@ -1,14 +1,14 @@
-"""The truth tables' latencies: what each kind of step takes, measured again and again.
+"""The truth tables' latencies: the time of each kind of step, measured many times.
 
     python -m bench.search.latency                           # batch 4: minutes
-    python -m bench.search.latency --turns 2 --apart a.json  # timings into a file of their own
-    python -m bench.search.latency --join a.json,b.json      # of the timings of several processes
+    python -m bench.search.latency --turns 2 --apart a.json  # write the timings to another file
+    python -m bench.search.latency --join a.json,b.json      # combine timings of several processes
 
 A setting's latency is the sum of its steps, of which there are few kinds. Settings that together
-do every kind of step of every table are generated in pairs with the baseline, whose steps come by
-turns with theirs, and each kind takes the median of all the steps of that kind that were timed, in
-units of the baseline's whole latency at that moment. As a check, other settings are timed in pairs
-with the baseline as a trial is, and compared with the sums.
+have every kind of step of every table are generated in pairs with the baseline, their steps
+interleaved with the baseline's. The latency of a kind is the median over all timed steps of that
+kind, in units of the baseline's whole latency at that moment. As a check, other settings are timed
+in pairs with the baseline, as in a trial, and compared with the sums.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from bench.lib.miniature import MODEL, conditions, evaluation_of, quiet
-from bench.lib.step_latencies import FILE, Kind, Sums, kinds
+from bench.lib.step_latencies import FILE, Kind, LatencySums, kinds
 from bench.lib.tables import FOLDER, PRODUCTS
 from tuner.measure.evaluation import Evaluation
 from tuner.plans.plan import Shape, shape_of
@@ -33,43 +33,44 @@ BATCH = 4
 
 @dataclass
 class Timed:
-    """What was timed, in units of the baseline's whole latency at that moment."""
+    """Timings, in units of the baseline's whole latency at the moment of each."""
 
     conditions: list[str]
-    kinds: list[tuple[Kind, list[float]]] = field(default_factory=list)  # every step of each kind
+    kinds: list[tuple[Kind, list[float]]] = field(default_factory=list)  # all steps of each kind
     rests: list[float] = field(default_factory=list)
 
     @classmethod
     def joined(cls, files: Sequence[Path]) -> "Timed":
-        """What several processes have timed."""
+        """The timings of several processes together."""
         times: defaultdict[Kind, list[float]] = defaultdict(list)
-        found = cls(conditions=[])
+        whole = cls(conditions=[])
         for file in files:
-            one = cls(**json.loads(file.read_text()))
-            found.conditions += one.conditions
-            found.rests += one.rests
-            for kind, shares in one.kinds:
+            part = cls(**json.loads(file.read_text()))
+            whole.conditions += part.conditions
+            whole.rests += part.rests
+            for kind, shares in part.kinds:
                 times[tuple(kind)] += shares
-        return cls(conditions=found.conditions, kinds=list(times.items()), rests=found.rests)
+        return cls(conditions=whole.conditions, kinds=list(times.items()), rests=whole.rests)
 
-    def keep(self) -> None:
-        """Each kind's median, where `Sums` reads it."""
+    def write_medians(self) -> None:
+        """Write each kind's median to the file that `LatencySums` reads."""
         FOLDER.mkdir(exist_ok=True)
-        found = [[list(kind), round(float(np.median(shares)), 6)] for kind, shares in self.kinds]
-        kept = {"kinds": found, "rest": float(np.median(self.rests))}
-        FILE.write_text(json.dumps(kept | {"conditions": "; ".join(sorted(set(self.conditions)))}))
+        medians = [[list(kind), round(float(np.median(shares)), 6)] for kind, shares in self.kinds]
+        contents = {"kinds": medians, "rest": float(np.median(self.rests))}
+        conditions = "; ".join(sorted(set(self.conditions)))
+        FILE.write_text(json.dumps(contents | {"conditions": conditions}))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--check", type=int, default=40)
-    parser.add_argument("--apart", type=Path, help="keep what was timed in this file only")
+    parser.add_argument("--apart", type=Path, help="write the timings to this file only")
     parser.add_argument("--join", help="files written with --apart, separated by commas")
     args = parser.parse_args()
     quiet()
     if args.join is not None:
-        Timed.joined([Path(one) for one in args.join.split(",")]).keep()
+        Timed.joined([Path(file) for file in args.join.split(",")]).write_medians()
         return
     steps = PRODUCTS[0].steps
     evaluation = evaluation_of("truth", BATCH, steps=steps, batch_size=BATCH)
@@ -84,14 +85,14 @@ def main() -> None:
     if args.apart is not None:
         args.apart.write_text(json.dumps(asdict(timed)))
         return
-    timed.keep()
-    check(evaluation, list(everything), Sums(shape, steps), args.check)
+    timed.write_medians()
+    check(evaluation, list(everything), LatencySums(shape, steps), args.check)
 
 
 def time_kinds(
     evaluation: Evaluation, shape: Shape, everything: dict[Setting, list[Kind]], turns: int
 ) -> Timed:
-    """Settings that do every kind of step, in pairs with the baseline."""
+    """Time settings that together have every kind of step, in pairs with the baseline."""
     steps = evaluation.steps
     baseline = kinds(Setting(), shape, steps)
     chosen = cover(everything, baseline)
@@ -100,32 +101,32 @@ def time_kinds(
     rests: list[float] = []
     for turn in range(turns):
         for setting in (Setting(), *chosen):
-            without, took = evaluation.pairs.steps(setting)
-            rests.append((took.whole - took.denoising) / without.whole)
-            for kind, seconds in zip(kinds(setting, shape, steps), took.steps, strict=True):
-                times[kind].append(round(seconds / without.whole, 6))
+            baseline_time, own_time = evaluation.pairs.steps(setting)
+            rests.append((own_time.whole - own_time.denoising) / baseline_time.whole)
+            for kind, seconds in zip(kinds(setting, shape, steps), own_time.steps, strict=True):
+                times[kind].append(round(seconds / baseline_time.whole, 6))
         print(f"turn {turn + 1} done", flush=True)
     return Timed(conditions=[f"{conditions()}, {turns} turns"], kinds=[*times.items()], rests=rests)
 
 
 def cover(everything: dict[Setting, list[Kind]], known: list[Kind]) -> list[Setting]:
-    """Settings that together do every kind of step."""
-    missing = {kind for found in everything.values() for kind in found} - set(known)
+    """Settings that together have every kind of step, those of `known` excepted."""
+    missing = {kind for steps in everything.values() for kind in steps} - set(known)
     chosen = []
     while missing:
-        best = max(everything, key=lambda one: len(missing & set(everything[one])))
+        best = max(everything, key=lambda setting: len(missing & set(everything[setting])))
         chosen.append(best)
         missing -= set(everything[best])
     return chosen
 
 
-def check(evaluation: Evaluation, settings: list[Setting], sums: Sums, count: int) -> None:
+def check(evaluation: Evaluation, settings: list[Setting], sums: LatencySums, count: int) -> None:
     """Compare the sums with whole generations, each in a pair with the baseline."""
     chosen = np.random.default_rng(0).choice(len(settings), min(count, len(settings)), False)
     measured, summed = [], []
     for index in chosen:
         pairs = (evaluation.pairs.steps(settings[index]) for _ in range(3))
-        ratios = [without.whole / took.whole for without, took in pairs]
+        ratios = [baseline.whole / accelerated.whole for baseline, accelerated in pairs]
         measured.append(float(np.median(ratios)))
         summed.append(sums.speedup(settings[index]))
     errors = np.abs(np.array(summed) / np.array(measured) - 1)

@@ -1,9 +1,9 @@
-"""How long our sampler takes to propose a setting, after few trials and after many.
+"""How long `frontier` takes to propose a setting, after few trials and after many.
 
     python -m bench.search.propose [--trials 10,100,1000] [--proposals 10]
 
-The space is a study's default one, DeepCache, ToMe and T-GATE at 20 steps. The trials' figures are
-made up, smooth in what a setting reuses: only the time is read.
+The space is a study's default one: DeepCache, ToMe and T-GATE at 20 steps. The trials' figures are
+invented, as a smooth function of what a setting reuses: only the time of a proposal is of interest.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main() -> None:
         shape=shape_of(pipeline("DDIM"), MODEL.resolution),
         steps=spec.steps,
         limits=Goal.of(spec).limits,
-        timed=lambda settings: [timed(problem, one) for one in settings],
+        timed=lambda settings: [timed(problem, setting) for setting in settings],
     )
     print(f"{conditions()}\n")
     print("| finished trials | a proposal: median | longest |\n|---|---|---|")
@@ -51,22 +51,22 @@ def main() -> None:
 
 
 def proposals(problem: Problem, count: int, times: int) -> list[float]:
-    """Seconds of each proposal, all but the first, which also counts the candidates."""
+    """Seconds of each proposal except the first, which also lists the candidates."""
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=RandomSampler(0))
     for _ in range(count):
         add(study, problem, problem.space.suggest(study.ask(dict(problem.space.distributions()))))
     study.sampler = sampler("frontier", 0, problem)
-    found = []
+    seconds = []
     for _ in range(times + 1):
         begin = time.perf_counter()
         trial = study.ask(dict(problem.space.distributions()))
-        found.append(time.perf_counter() - begin)
+        seconds.append(time.perf_counter() - begin)
         add(study, problem, problem.space.suggest(trial))
-    return found[1:]
+    return seconds[1:]
 
 
 def add(study: optuna.Study, problem: Problem, setting: Setting) -> None:
-    """One finished trial more, of a made-up figure."""
+    """Add a finished trial with invented figures."""
     setting = problem.canonical(setting)
     reused = float(problem.reuse(setting).summary.sum())
     loss = 0.004 * reused**2
@@ -85,15 +85,15 @@ def add(study: optuna.Study, problem: Problem, setting: Setting) -> None:
 
 
 def timed(problem: Problem, setting: Setting) -> TimedSteps:
-    """Made-up steps: as long as their work, in units of the baseline's whole."""
+    """Invented times of steps: proportional to their work, as shares of the baseline's work."""
     whole = problem.work(Setting()).sum()
     steps = problem.work(setting).sum(axis=1) / whole
     return TimedSteps(setting=setting, steps=tuple(steps), rest=0.05)
 
 
-def latency(one: TimedSteps) -> float:
-    """Of a whole generation."""
-    return sum(one.steps) + one.rest
+def latency(timed: TimedSteps) -> float:
+    """The latency of a whole generation."""
+    return sum(timed.steps) + timed.rest
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The searches that `bench.search` compares: ours, Optuna's, and the old script's walk.
+"""The searches that `bench.search` compares: `frontier`, Optuna's samplers, the old script's walk.
 
-Every sampler draws from exactly the table's product, each knob as an index. Ours stops trials
-early and takes more prompts where a verdict needs them; the others spend 32 on every trial. Those
-whose name says `known` begin with the same settings of the papers as ours, and those that say
-`single` maximise the speedup alone under the limit; the others also lessen the loss.
+Every sampler searches exactly the table's product, with each knob as an index into its values.
+`frontier` stops trials early and takes more prompts for inconclusive settings; the others spend 32
+prompts on every trial. Searches named `known` begin with the papers' settings, as `frontier` does.
+Searches named `single` maximize the speedup alone, with the score loss as a constraint; the other
+samplers of Optuna also minimize the loss.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 
-from bench.lib.replay import BATCH, MORE, PROMPTS, SCATTER, TableSearch
+from bench.lib.table_search import BATCH, MORE, PROMPTS, SCATTER, TableSearch
 from bench.lib.truth_table import LIMIT, TruthTable, row_of
 from tuner.accelerators import Value
 from tuner.search.frontier.context import Observation
@@ -28,7 +29,7 @@ from tuner.storage.log import log_of
 
 Search = Callable[
     [TruthTable, int, int, Aim, bool], TableSearch
-]  # table, seed, trials, aim, to the end
+]  # table, seed, trials, aim, whether to go on after arriving
 
 
 def optuna_search(
@@ -73,21 +74,21 @@ def frontier(
     *,
     resolves: bool = False,
 ) -> TableSearch:
-    """A search by our own sampler, with the tuner's runner.
+    """A search by the sampler `frontier`, with the tuner's runner.
 
     Args:
         truth: the table that it searches.
-        seed: of its prompts and its sampler.
-        trials: at most.
-        aim: of the sampler.
+        seed: random seed of its prompts and its sampler.
+        trials: maximum number of trials.
+        aim: the sampler's aim.
         whole: go on after it has arrived.
-        related: the observations of a warm start.
-        first: the settings to begin with, in place of the papers'.
+        related: observations of a source study, for a warm start.
+        first: settings to begin with, instead of the papers'.
         resolves: resolve inconclusive settings of the front at the end.
     """
     search = TableSearch(truth, seed, aim=aim)
     first = first or known(truth)
-    timed = probes(truth, search, [*(one.setting for one in related), *first])
+    timed = probes(truth, search, [*(observation.setting for observation in related), *first])
     sampler = FrontierSampler(
         truth.context,
         limit=LIMIT,
@@ -104,18 +105,18 @@ def frontier(
 
 
 def probes(truth: TruthTable, search: TableSearch, measured: Sequence[Setting]) -> list[TimedSteps]:
-    """The steps that are timed at the start, each after a warm-up; they cost prompts.
+    """The settings whose steps are timed at the start; they cost prompts.
 
-    The speedups of those `measured` are known, or going to be.
+    The speedups of the settings `measured` are known, or will be measured by the first trials.
     """
-    found = []
+    timed = []
     chosen = settings_to_time(truth.table.settings, truth.context.work, TIMED_SETTINGS, measured)
     for setting in (Setting(), *chosen) if chosen else ():
-        seconds = np.array(truth.sums.steps(setting))
+        seconds = np.array(truth.latencies.steps(setting))
         steps = seconds * np.exp(search.random.normal(0, 3 * SCATTER, len(seconds)))
-        found.append(TimedSteps(setting=setting, steps=tuple(steps), rest=truth.sums.rest))
-    search.prompts += len(chosen) * 3 * BATCH  # a batch to warm up, and one each with and without
-    return found
+        timed.append(TimedSteps(setting=setting, steps=tuple(steps), rest=truth.latencies.rest))
+    search.prompts += len(chosen) * 3 * BATCH  # warm-up, accelerated, baseline
+    return timed
 
 
 def old_order(
@@ -132,8 +133,8 @@ def old_order(
         point = points[number]
         if best is not None and not is_more_aggressive(point, best[1], inverted):
             continue
-        places = (values.index(point[name]) for name, values in truth.offered.items())
-        row = truth.by_index[tuple(places)]
+        indices = (values.index(point[name]) for name, values in truth.offered.items())
+        row = truth.by_index[tuple(indices)]
         if row in done:
             search.trials += 1
             search.prompts += PROMPTS
@@ -147,11 +148,11 @@ def old_order(
 
 
 def known(truth: TruthTable) -> list[Setting]:
-    """The papers' settings in this product, the nearest where it does not hold them."""
+    """The papers' settings, or the nearest ones of this product."""
     from tuner import registry
 
     components = registry.components("accelerators")
-    found = []
+    settings: list[Setting] = []
     for index in range(3):
         point = {}
         for name, knobs in truth.product.values.items():
@@ -161,9 +162,9 @@ def known(truth: TruthTable) -> list[Setting]:
                 nearest = min(offered, key=lambda value: abs(value - values[knob]))
                 point[f"{name}.{knob}"] = offered.index(nearest)
         row = truth.by_index[tuple(point[name] for name in truth.distributions)]
-        if truth.table.settings[row] not in found:
-            found.append(truth.table.settings[row])
-    return found
+        if truth.table.settings[row] not in settings:
+            settings.append(truth.table.settings[row])
+    return settings
 
 
 def _tpe(seed: int) -> BaseSampler:

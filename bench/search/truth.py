@@ -1,20 +1,19 @@
 """Truth tables: complete products of knob values on the miniature, scored on many prompts.
 
-    python -m bench.search.truth          # prints what there is, and how long the rest will take
-    python -m bench.search.truth --run    # continues the first table that is not finished
+    python -m bench.search.truth          # print the state of each table and the work that is left
+    python -m bench.search.truth --run    # continue every unfinished table, one after the other
     python -m bench.search.truth --run --only tgate --scheduler DDIM --prompts 32
     python -m bench.search.truth --run --only tgate --steps 25 --device cuda --prompts 512
                                  --part 2/6
     python -m bench.search.truth --join --only tgate --steps 25
 
-Each table is one file under `bench/data/truth/`: a product over some knobs with one row for each
-distinct computation, and the score of each of the first prompts of the truth pool, batch by batch.
-It is written after every few settings and read at the start, so that a run that ends goes on where
-it was. Equal first steps are computed once (`bench.lib.shared_steps`). On a CPU, baseline and
-settings alike are generated under bfloat16 autocast, which is half as fast again where the CPU has
-it; on a GPU with TF32's products, all prompts in one batch, and several processes share a table,
-each with a part of its settings in a file of its own. Latencies have a command of their own,
-`bench.search.latency`.
+Each table is a file under `bench/data/truth/`: a row for each distinct computation of a product,
+with its score on each of the first prompts of the truth pool. Tables are filled batch by batch and
+saved every few settings, so that an interrupted run can continue. Equal first steps are computed
+once (`bench.lib.shared_steps`). On a CPU, the baseline and all settings are generated under
+bfloat16 autocast, which is 1.5 times as fast where the CPU has bfloat16. On a GPU, products are in
+TF32 and all prompts form one batch; several processes can share a table, each with a part of its
+settings and a file of its own. Latencies are measured by `bench.search.latency`.
 """
 
 import argparse
@@ -29,42 +28,42 @@ import numpy as np
 
 from bench.lib.miniature import MODEL, evaluation_of, pipeline, quiet
 from bench.lib.shared_steps import Trail, keys_of, shared, start_of
-from bench.lib.step_latencies import Sums
+from bench.lib.step_latencies import LatencySums
 from bench.lib.tables import PRODUCTS, PROMPTS, Product, Table, read, write
 from tuner.canonical import computation_of
 from tuner.measure.pictures import checked
 from tuner.plans.plan import Shape, plan_of, shape_of
 from tuner.setting import Setting
 
-SAVE_S = 20  # between two writings of a table
-A_SECOND = 5  # pictures of the baseline, on a CPU
+SAVE_S = 20  # between two saves of a table
+PICTURES_PER_S = 5  # of the baseline, on a CPU
 
 
 @dataclass(frozen=True, kw_only=True)
-class Where:
-    """On what, and how precisely, a table is made: one table is never made in two ways."""
+class Precision:
+    """The device and numerical precision of a table; all of a table is made with the same."""
 
     device: str
     batch: int
     autocast: bool
 
     @classmethod
-    def of(cls, device: str, prompts: int) -> "Where":
-        """A CPU under autocast, a GPU without and with all prompts at once."""
+    def of(cls, device: str, prompts: int) -> "Precision":
+        """On a CPU with autocast; on a GPU without, and with all prompts in one batch."""
         host = device == "cpu"
         return cls(device=device, batch=32 if host else prompts, autocast=host)
 
     @property
     def about(self) -> dict[str, str]:
-        """What a table says of it."""
+        """What is stored in the table about it."""
         if self.autocast:
             return {"autocast": "bfloat16"}
         kind = self.device.split(":")[0]
         return {"device_type": kind, "dtype": "float32" if kind == "cpu" else "tensorfloat32"}
 
     @contextmanager
-    def precisely(self) -> Iterator[None]:
-        """For the length of a ``with`` block."""
+    def applied(self) -> Iterator[None]:
+        """Use this precision for the length of a ``with`` block."""
         import torch
 
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
@@ -72,13 +71,15 @@ class Where:
             yield
 
 
-class OtherwiseError(Exception):
-    """A table was begun in another way: on another device, or in another precision."""
+class OtherPrecisionError(Exception):
+    """A table was begun on another device or in another precision."""
 
 
-def begun(wanted: Product, shape: Shape, where: Where, prompts: int = PROMPTS) -> Table:
-    """The table as it is on disk, or an empty one, with room for so many prompts at least."""
-    settings = wanted.settings(shape)
+def open_table(
+    product: Product, shape: Shape, precision: Precision, prompts: int = PROMPTS
+) -> Table:
+    """The table on disk, or an empty one; with room for at least `prompts` prompts."""
+    settings = product.settings(shape)
     table = Table(
         settings=settings,
         scores=np.full((len(settings), prompts), np.nan, dtype=np.float32),
@@ -87,90 +88,96 @@ def begun(wanted: Product, shape: Shape, where: Where, prompts: int = PROMPTS) -
             "prompts": "truth pool",
             "guidance_scale": MODEL.guidance_scale,
             "seed": 42,
-            **where.about,
+            **precision.about,
         },
     )
-    if wanted.file.exists():
-        take_over(wanted.file, table, shape, wanted.steps)
+    if product.file.exists():
+        copy_scores(product.file, table, shape, product.steps)
     return table
 
 
-def take_over(file: Path, table: Table, shape: Shape, steps: int) -> None:
-    """The scores of the settings that a file knows."""
-    kept = read(file)
-    if kept.about != table.about:
-        raise OtherwiseError(f"{file.name} is of {kept.about}, not {table.about}: left unchanged")
-    more = max(0, kept.scores.shape[1] - table.scores.shape[1])
+def copy_scores(file: Path, table: Table, shape: Shape, steps: int) -> None:
+    """Copy the scores of a file's settings into a table."""
+    stored = read(file)
+    if stored.about != table.about:
+        raise OtherPrecisionError(
+            f"{file.name} was made with {stored.about}, not {table.about}: left unchanged"
+        )
+    more = max(0, stored.scores.shape[1] - table.scores.shape[1])
     table.scores = np.pad(table.scores, ((0, 0), (0, more)), constant_values=np.nan)
     table.baseline = np.pad(table.baseline, (0, more), constant_values=np.nan)
-    count = len(kept.baseline)
-    rows = {computation_of(one, shape, steps): row for row, one in enumerate(kept.settings)}
+    count = len(stored.baseline)
+    rows = {
+        computation_of(setting, shape, steps): row for row, setting in enumerate(stored.settings)
+    }
     for row, setting in enumerate(table.settings):
         known = rows.get(computation_of(setting, shape, steps))
         if known is not None:
-            table.scores[row, :count] = kept.scores[known]
-    table.baseline[:count] = kept.baseline
+            table.scores[row, :count] = stored.scores[known]
+    table.baseline[:count] = stored.baseline
 
 
-def join(wanted: Product, shape: Shape, where: Where, prompts: int) -> None:
-    """Put the parts of a table that are there into one file."""
-    table = begun(wanted, shape, where, prompts)
-    for file in sorted(wanted.file.parent.glob(f"{wanted.file.stem}.part*of*.npz")):
+def join(product: Product, shape: Shape, precision: Precision, prompts: int) -> None:
+    """Join the existing parts of a table in one file."""
+    table = open_table(product, shape, precision, prompts)
+    for file in sorted(product.file.parent.glob(f"{product.file.stem}.part*of*.npz")):
         before = table.baseline.copy()
-        take_over(file, table, shape, wanted.steps)
-        apart = np.nanmax(np.abs(np.append(before - table.baseline[: len(before)], 0)))
-        if apart > 0.05:
-            print(f"{file.name}: a baseline of its own, by up to {apart:.2f} points")
-    write(table, wanted.file)
-    print(f"{wanted.file.stem}: {len(table.settings)} settings, {table.prompts} prompts")
+        copy_scores(file, table, shape, product.steps)
+        difference = np.nanmax(np.abs(np.append(before - table.baseline[: len(before)], 0)))
+        if difference > 0.05:
+            print(f"{file.name}: its baseline differs by up to {difference:.2f} points")
+    write(table, product.file)
+    print(f"{product.file.stem}: {len(table.settings)} settings, {table.prompts} prompts")
 
 
-def fill(wanted: Product, table: Table, prompts: int, where: Where) -> None:
-    """Generate what is missing, one batch of prompts after the other for all settings."""
+def fill(product: Product, table: Table, prompts: int, precision: Precision) -> None:
+    """Generate missing scores: a batch of prompts for all settings, then the next batch."""
     evaluation = evaluation_of(
         "truth",
         len(table.baseline),
-        scheduler=wanted.scheduler,
-        steps=wanted.steps,
-        device=where.device,
-        batch_size=where.batch,
+        scheduler=product.scheduler,
+        steps=product.steps,
+        device=precision.device,
+        batch_size=precision.batch,
     )
     pipe = evaluation.pipeline
     shape = shape_of(pipe, MODEL.resolution)
     rows = [(Setting(), table.baseline), *zip(table.settings, table.scores, strict=True)]
     saved = begin = time.monotonic()
     done = 0
-    for numbers in evaluation.batches()[: prompts // where.batch]:
+    for numbers in evaluation.batches()[: prompts // precision.batch]:
         trail = Trail()
         missing = [row for row in rows if np.isnan(row[1][numbers.start])]
         for nth, (setting, scores) in enumerate(missing, 1):
             with (
-                shared(pipe, setting, shape, wanted.steps, trail, seed=evaluation.seed) as call,
-                where.precisely(),
+                shared(pipe, setting, shape, product.steps, trail, seed=evaluation.seed) as call,
+                precision.applied(),
             ):
                 output, _ = evaluation.generate(call, numbers)
             texts = evaluation.texts(numbers)
             scores[numbers.start : numbers.stop] = evaluation.metric.score(checked(output), texts)
             done += 1
             if time.monotonic() - saved > SAVE_S:
-                write(table, wanted.file)
+                write(table, product.file)
                 saved = time.monotonic()
                 rate = (saved - begin) / done
-                print(f"{wanted.file.stem}: {numbers}, {nth} of {len(missing)}, {rate:.1f} s each")
-    write(table, wanted.file)
+                print(f"{product.file.stem}: {numbers}, {nth} of {len(missing)}, {rate:.1f} s each")
+    write(table, product.file)
 
 
-def work(table: Table, wanted: Product, shape: Shape, prompts: int, batch: int) -> float:
-    """Generations of the baseline, in images, that the missing scores are worth."""
-    sums = Sums(shape, wanted.steps)
+def work(table: Table, product: Product, shape: Shape, prompts: int, batch: int) -> float:
+    """The work of the missing scores, in pictures of the baseline that take as long."""
+    latencies = LatencySums(shape, product.steps)
     total = 0.0
     for start in range(0, prompts, batch):
         trail: list[Any] = []
         for setting, scores in zip(table.settings, table.scores, strict=True):
             if np.isnan(scores[start]):
-                plan = plan_of(setting.accelerators, shape, wanted.steps)
+                plan = plan_of(setting.accelerators, shape, product.steps)
                 keys = keys_of(setting, plan)
-                total += sum(sums.steps(setting)[start_of(plan, keys, trail) :]) + sums.rest
+                total += (
+                    sum(latencies.steps(setting)[start_of(plan, keys, trail) :]) + latencies.rest
+                )
                 trail = keys
     return total * batch
 
@@ -184,42 +191,46 @@ def main() -> None:
         "--prompts",
         type=int,
         default=PROMPTS,
-        help="of every setting; a multiple of 32 on a CPU",
+        help="prompts of every setting; a multiple of 32 on a CPU",
     )
     parser.add_argument("--steps", type=int, help="the tables for this number of steps")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--part", help="2/6 is the second sixth of each table's settings")
-    parser.add_argument("--join", action="store_true", help="make one file of a table's parts")
+    parser.add_argument("--join", action="store_true", help="join the parts of a table in one file")
     args = parser.parse_args()
     quiet()
-    where = Where.of(args.device, args.prompts)
+    precision = Precision.of(args.device, args.prompts)
     part = None
     if args.part is not None:
         number, of = args.part.split("/")
         part = (int(number), int(of))
-    for one in PRODUCTS:
-        asked = ((args.only, one.name), (args.scheduler, one.scheduler), (args.steps, one.steps))
-        if any(wish not in (None, has) for wish, has in asked):
+    for whole in PRODUCTS:
+        filters = (
+            (args.only, whole.name),
+            (args.scheduler, whole.scheduler),
+            (args.steps, whole.steps),
+        )
+        if any(requested not in (None, value) for requested, value in filters):
             continue
-        wanted = replace(one, part=part)
-        shape = shape_of(pipeline(wanted.scheduler), MODEL.resolution)
+        product = replace(whole, part=part)
+        shape = shape_of(pipeline(product.scheduler), MODEL.resolution)
         if args.join:
-            join(wanted, shape, where, args.prompts)
+            join(product, shape, precision, args.prompts)
             continue
         try:
-            table = begun(wanted, shape, where, args.prompts)
-        except OtherwiseError as error:
+            table = open_table(product, shape, precision, args.prompts)
+        except OtherPrecisionError as error:
             print(error)
             continue
-        images = work(table, wanted, shape, args.prompts, where.batch)
+        images = work(table, product, shape, args.prompts, precision.batch)
         print(
-            f"{wanted.file.stem}: {len(table.settings)} settings, {table.prompts} prompts done; "
-            f"the rest is worth {images:,.0f} pictures of the baseline, "
-            f"{images / A_SECOND / 3600:.1f} hours at {A_SECOND} a second",
+            f"{product.file.stem}: {len(table.settings)} settings, {table.prompts} prompts done; "
+            f"the rest takes as long as {images:,.0f} pictures of the baseline, "
+            f"{images / PICTURES_PER_S / 3600:.1f} hours at {PICTURES_PER_S} a second",
             flush=True,
         )
         if args.run and table.prompts < args.prompts:
-            fill(wanted, table, args.prompts, where)
+            fill(product, table, args.prompts, precision)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m bench.speed.baseline [--repeat 3]
 
-Warm-up included, loading not.
+The time includes the warm-up, and excludes loading.
 """
 
 import argparse
@@ -11,14 +11,14 @@ import time
 from bench.lib.miniature import conditions, evaluation_of, quiet
 
 
-class Forgetful:
-    """A store that keeps nothing, so that every baseline is measured."""
+class EmptyStore:
+    """Stores nothing, so that every baseline is measured."""
 
     def get(self, kind: str, key: str) -> None:
-        """Nothing was kept."""
+        """Nothing is stored."""
 
     def put(self, kind: str, key: str, parts: object, payload: object) -> None:
-        """Keep nothing."""
+        """Store nothing."""
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     print(conditions())
     for _ in range(args.repeat):
         start = time.perf_counter()
-        scores, latency = evaluation.baseline(Forgetful())
+        scores, latency = evaluation.baseline(EmptyStore())
         seconds = time.perf_counter() - start
         mean = sum(scores.scores) / len(scores.scores)
         print(

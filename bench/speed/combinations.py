@@ -3,12 +3,12 @@
     python -m bench.speed.combinations --device cuda --batch 4         # full size, fp16, 50 steps
     python -m bench.speed.combinations --resolution 64 --steps 8       # on a CPU, in the background
 
-Medians of paired latency ratios, baseline and settings interleaved, the latent as output (the VAE
-is the same for all). A batch of one leaves a fast GPU waiting for the host. T-GATE's gate stands at
-3/4, 1/2 and 1/4 of the steps. Beside them stand the other accelerators that fit, a GPU's peak
-memory (the weights included) without a setting and with the hungriest of a row, and the figures
-that were published, with their own hardware and steps.
-The warm-up of every setting is a short generation that does each kind of step once.
+Speedups are medians of paired latency ratios, baseline and settings interleaved. The latent is the
+output, as the VAE takes the same time for all. With a batch of one, a fast GPU waits for the host.
+T-GATE's gate is at 3/4, 1/2 and 1/4 of the steps. Further rows are the other accelerators that fit.
+`GiB` is a GPU's peak memory, the weights included: the greatest of the row's settings, and for
+comparison that of the baseline. `published` are published figures with their hardware and steps.
+The warm-up of every setting is a short generation that has each kind of step once.
 """
 
 import argparse
@@ -43,7 +43,7 @@ MIDDLE: Params = {
     "pab": {"cross_interval": 4, "self_interval": 2, "warmup": 4},
     "taylorseer": {"cache_interval": 3, "warmup": 3, "max_order": 1},
 }
-WILD: Params = {
+AGGRESSIVE: Params = {
     "deepcache": {"cache_interval": 5, "cache_branch_id": 0},
     "tome": {"ratio": 0.75, "max_downsample": 2},
     "tgate": {"gate_step": 5, "sp_interval": 9, "fi_interval": 5, "warmup": 1},
@@ -52,7 +52,11 @@ WILD: Params = {
     "taylorseer": {"cache_interval": 5, "warmup": 1, "max_order": 1},
 }
 TOGETHER = ("deepcache", "tome", "tgate")  # in every combination
-BY_STEPS = ("gate_step", "start", "end")  # knobs that count steps: given for 20
+STEP_KNOBS = (
+    "gate_step",
+    "start",
+    "end",
+)  # knobs that count steps; their values above are for 20 steps
 WARM_STEPS = 6
 PUBLISHED = {
     ("SD1.5", "deepcache"): "2.3× (PLMS-50, DeepCache paper)",
@@ -82,20 +86,23 @@ def main() -> None:
         f"{about}, {dtype}, {conditions()}; {args.steps} steps, batch {args.batch}, "
         f"{args.pairs} pairs\n"
     )
-    print("| model | combination | mild | middle | wild | GiB | published |")
+    print("| model | combination | mild | middle | aggressive | GiB | published |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for family in args.models.split(","):
         pipeline = build(family, dtype=dtype, device=args.device)
         seconds, peaks = [], []
         for names in rows():
-            chosen = [at(level, names, args.steps) for level in (MILD, MIDDLE, WILD)]
+            chosen = [at(level, names, args.steps) for level in (MILD, MIDDLE, AGGRESSIVE)]
             warm_up(pipeline, names, args)
             timings = [turn(pipeline, chosen, args) for _ in range(args.pairs)]
             seconds += [baseline.seconds for baseline, *_ in timings]
             peaks += [baseline.gib for baseline, *_ in timings]
-            ratios = [[one[0].seconds / other.seconds for other in one[1:]] for one in timings]
-            cells = [f"{statistics.median(found):.2f}×" for found in zip(*ratios, strict=True)]
-            most = max(other.gib for one in timings for other in one[1:])
+            ratios = [
+                [baseline.seconds / accelerated.seconds for accelerated in others]
+                for baseline, *others in timings
+            ]
+            cells = [f"{statistics.median(column):.2f}×" for column in zip(*ratios, strict=True)]
+            most = max(accelerated.gib for _, *others in timings for accelerated in others)
             name = "+".join(names)
             cells += [gib(most), PUBLISHED.get((family, name), "")]
             print(f"| {family} | {name} | {' | '.join(cells)} |", flush=True)
@@ -107,49 +114,49 @@ def main() -> None:
 
 
 def gib(peak: float) -> str:
-    """For the table; nothing where there is no such peak."""
+    """A cell of the table; empty on a CPU."""
     return f"{peak:.2f}" if peak else ""
 
 
 def rows() -> Iterator[tuple[str, ...]]:
-    """The three alone and together, then the others alone."""
+    """The accelerators of each row: the three alone and combined, then each other one alone."""
     for count in range(1, len(TOGETHER) + 1):
         yield from combinations(TOGETHER, count)
     yield from ((name,) for name in MILD if name not in TOGETHER)
 
 
 def at(level: Params, names: tuple[str, ...], steps: int) -> Setting:
-    """A level's values for these accelerators, those that count steps for this number of them."""
+    """A level's setting of these accelerators; knobs that count steps are scaled to `steps`."""
     params = {name: dict(level[name]) for name in names}
     for knobs in params.values():
-        for one in BY_STEPS:
-            if one in knobs:
-                least = 2 if one == "gate_step" else 1
-                knobs[one] = max(least, round(knobs[one] * steps / 20))
+        for name in STEP_KNOBS:
+            if name in knobs:
+                least = 2 if name == "gate_step" else 1
+                knobs[name] = max(least, round(knobs[name] * steps / 20))
     return Setting.of(params)
 
 
 def warm_up(pipeline: Any, names: tuple[str, ...], args: argparse.Namespace) -> None:
-    """Have every shape of the row's settings seen."""
-    for level in (MILD, MIDDLE, WILD):
+    """Run every shape of tensors that the row's settings use."""
+    for level in (MILD, MIDDLE, AGGRESSIVE):
         picture(pipeline, at(level, names, WARM_STEPS), WARM_STEPS, args)
 
 
 def turn(pipeline: Any, settings: list[Setting], args: argparse.Namespace) -> list["Picture"]:
     """The baseline and each of the settings, one after the other."""
-    return [picture(pipeline, one, args.steps, args) for one in (Setting(), *settings)]
+    return [picture(pipeline, setting, args.steps, args) for setting in (Setting(), *settings)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """What one batch took."""
+    """The time and memory of a batch."""
 
-    seconds: float
-    gib: float  # peak on a GPU; zero elsewhere
+    seconds: float  # for each picture
+    gib: float  # peak on a GPU; zero on a CPU
 
 
 def picture(pipeline: Any, setting: Setting, steps: int, args: argparse.Namespace) -> Picture:
-    """Generate a batch with a setting; seconds for each picture of it."""
+    """Generate a batch with a setting."""
     size = {} if args.resolution is None else {"height": args.resolution, "width": args.resolution}
     with applied(pipeline, setting.accelerators) as generate, PeakMeter(args.device) as meter:
         synchronise(args.device)
@@ -157,7 +164,7 @@ def picture(pipeline: Any, setting: Setting, steps: int, args: argparse.Namespac
         generate(
             ["a red circle on a blue ground"] * args.batch,
             num_inference_steps=steps,
-            generator=[torch.Generator().manual_seed(one) for one in range(args.batch)],
+            generator=[torch.Generator().manual_seed(seed) for seed in range(args.batch)],
             output_type="latent",
             **size,
         )

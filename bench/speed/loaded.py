@@ -1,13 +1,12 @@
-"""A machine that is not quiet: is a speedup right all the same, or does the trial say so?
+"""Is a speedup right on a machine that is busy with other work; if not, does the trial report it?
 
     python -m bench.speed.loaded [--repeat 4] [--prompts 16]
 
-Five settings, as trials: on the machine as it is; with a neighbour that keeps a core busy
-throughout; and with a neighbour that comes at some moment of the trial. The neighbour may run where
-this process may, so that confining this one to a core (`taskset -c 1`) has them share it. The
-baseline is one that was kept when the machine was quiet. A trial is silently wrong when its speedup
-is more than 5 % from the quiet figure, the median of the quiet trials, and it does not say that the
-machine was unsteady.
+Trials of five settings: on the machine as it is (quiet), next to a process that keeps a core busy
+throughout, and next to one that starts at a random moment of the trial (half-way). The busy process
+inherits the allowed cores: started with `taskset -c 1`, both share a core. All trials use the
+baseline that was stored when the machine was quiet. A trial is silently wrong when its speedup is
+more than 5 % from the median of the quiet trials and it does not report an unsteady machine.
 """
 
 import argparse
@@ -38,6 +37,7 @@ SETTINGS = [
     ),
 ]
 WRONG = 0.05
+Row = tuple[str, Setting, Measurement]  # load, setting, trial
 
 
 def main() -> None:
@@ -51,53 +51,72 @@ def main() -> None:
     about = conditions()
     store = InMemoryStore()
     evaluation.baseline(store)
-    usual = {one: [trial(evaluation, one, store, "none") for _ in range(args.repeat)]
-             for one in SETTINGS}  # fmt: skip
-    right = {one: median(m.speedup.value for m, _ in found) for one, found in usual.items()}
-    seconds = {one: median(took for _, took in found) for one, found in usual.items()}
-    rows = [("quiet", one, m) for one, found in usual.items() for m, _ in found]
+    quiet_trials = {
+        setting: [trial(evaluation, setting, store, "none") for _ in range(args.repeat)]
+        for setting in SETTINGS
+    }
+    right = {
+        setting: median(measured.speedup.value for measured, _ in trials)
+        for setting, trials in quiet_trials.items()
+    }
+    rows = [
+        ("quiet", setting, measured)
+        for setting, trials in quiet_trials.items()
+        for measured, _ in trials
+    ]
     for load in ("throughout", "half-way"):
-        for one in SETTINGS:
+        for setting in SETTINGS:
+            takes_s = median(seconds for _, seconds in quiet_trials[setting])
             for _ in range(args.loaded):
-                found, _ = trial(evaluation, one, store, load, seconds[one])
-                rows.append((load, one, found))
+                measured, _ = trial(evaluation, setting, store, load, takes_s)
+                rows.append((load, setting, measured))
     print(about + "\n")
-    print("| neighbour | setting | quiet speedup | measured (95 %) | off by | unsteady |")
+    print_table(rows, right)
+
+
+def print_table(rows: list[Row], right: dict[Setting, float]) -> None:
+    """Print every trial, and under each load how many are silently wrong."""
+    print("| busy process | setting | quiet speedup | measured (95 %) | off by | unsteady |")
     print("|---|---|---|---|---|---|")
-    for load, setting, found in rows:
-        fast = found.speedup
+    for load, setting, measured in rows:
+        speedup = measured.speedup
         print(
-            f"| {load} | {setting} | {right[setting]:.3f}× | {fast.value:.3f}× ({fast.low:.3f} … "
-            f"{fast.high:.3f}) | {fast.value / right[setting] - 1:+.1%} | {found.unsteady or ''} |"
+            f"| {load} | {setting} | {right[setting]:.3f}× | {speedup.value:.3f}× "
+            f"({speedup.low:.3f} … {speedup.high:.3f}) "
+            f"| {speedup.value / right[setting] - 1:+.1%} | {measured.unsteady or ''} |"
         )
-    calm = [found for load, _, found in rows if load == "quiet"]
-    said = sum(one.unsteady is not None for one in calm)
-    print(f"\nquiet trials called unsteady: {said} of {len(calm)}")
+    quiet_ones = [measured for load, _, measured in rows if load == "quiet"]
+    unsteady = sum(measured.unsteady is not None for measured in quiet_ones)
+    print(f"\nquiet trials called unsteady: {unsteady} of {len(quiet_ones)}")
     for load in ("quiet", "throughout", "half-way"):
-        found_here = [(setting, found) for name, setting, found in rows if name == load]
-        off = [abs(one.speedup.value / right[setting] - 1) for setting, one in found_here]
-        silent = sum(
-            far > WRONG and one.unsteady is None
-            for far, (_, one) in zip(off, found_here, strict=True)
-        )
-        print(f"{load}: off by {max(off):.1%} at most; silently wrong: {silent} of {len(off)}")
+        errors = [
+            (abs(measured.speedup.value / right[setting] - 1), measured.unsteady is not None)
+            for name, setting, measured in rows
+            if name == load
+        ]
+        worst = max(error for error, _ in errors)
+        silent = sum(error > WRONG and not reported for error, reported in errors)
+        print(f"{load}: off by {worst:.1%} at most; silently wrong: {silent} of {len(errors)}")
 
 
 def trial(
     evaluation: Evaluation, setting: Setting, store: InMemoryStore, load: str, takes_s: float = 0.0
 ) -> tuple[Measurement, float]:
-    """A trial of a setting, from the baseline that was kept when it was quiet; and its seconds."""
-    kept = InMemoryStore(store.entries)
+    """A trial of a setting under a load, with the stored baseline; and its seconds.
+
+    `takes_s` is the duration of a quiet trial, which the load `half-way` needs.
+    """
+    copied = InMemoryStore(store.entries)
     delay = {"none": None, "throughout": 0.0, "half-way": takes_s * random.uniform(0.25, 0.75)}
-    with neighbour(delay[load]):
+    with busy_process(delay[load]):
         start = time.perf_counter()
-        *_, last = evaluation.measure(setting, kept)
+        *_, last = evaluation.measure(setting, copied)
         return last, time.perf_counter() - start
 
 
 @contextmanager
-def neighbour(delay_s: float | None) -> Iterator[None]:
-    """A process that never rests, from some seconds on; none where they are None."""
+def busy_process(delay_s: float | None) -> Iterator[None]:
+    """Start a process that keeps a core busy, after a delay; with None, start none."""
     begun: list[subprocess.Popen[bytes]] = []
 
     def begin() -> None:

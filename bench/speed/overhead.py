@@ -1,17 +1,17 @@
-"""What an accelerator costs by itself at each denoising step: Python time, and waits for a GPU.
+"""What an accelerator itself adds to each denoising step: Python time, and waits for a GPU.
 
     python -m bench.speed.overhead [--models SD1.5,SDXL] [--device cpu] [--repetitions 40]
 
-Each accelerator is applied in its neutral setting, which computes all that the baseline computes,
-so that what is left of the difference is its own; beside ours stand the packages as they are. The
-pipelines have every module of the full-size models at a tenth of the width, at 64x64 pixels: the
-host's work does not depend on the width. Times are those of the one thread (not of the clock on
-the wall), with the quartiles of what is added; "waits" are operations that hold the host until a
-GPU has caught up, on a CPU the values read back from tensors, which would. For comparison: 3 % of a
-published step of SD2.1 on an A5000 (2.61 s / 50) is 1.6 ms.
+Each accelerator is applied in its neutral setting, which computes everything that the baseline
+computes, so that the difference is the accelerator's own work. For comparison, the same for the
+packages without the tuner. The pipelines have every module of the full-size models at a tenth of
+the width, at 64x64 pixels: the host's work does not depend on the width. Times are CPU times of the
+main thread; what is added has its quartiles. `waits` are operations at which the host waits until
+the GPU has caught up; on a CPU, values read from tensors, each of which would wait for a GPU. As a
+scale: 3 % of a published step of SD2.1 on an A5000 (2.61 s / 50) is 1.6 ms.
 
-On a GPU the same by the wall follows, of whole pictures at full size in half precision: what of the
-host's work is hidden behind the GPU's costs nothing there.
+On a GPU further columns have wall-clock times of whole pictures at full size in half precision: the
+host's work costs nothing where the GPU is still busy.
 """
 
 import argparse
@@ -44,20 +44,20 @@ Generate = Callable[..., Any]
 
 @dataclass
 class Pair:
-    """Two pipelines of a kind: what a package leaves behind in one does not reach the baseline."""
+    """Two equal pipelines, so that what a package leaves behind does not affect the baseline."""
 
     family: str
     device: str
-    full: bool  # size, by the wall; or narrow, by the thread's own clock
+    full: bool  # full size and wall-clock time; else narrow and CPU time of the thread
 
     @cached_property
     def baseline(self) -> Any:
-        """Nothing is ever applied to it."""
+        """The pipeline to which nothing is ever applied."""
         return self._built()
 
     @cached_property
     def patched(self) -> Any:
-        """What is applied to; delete it where a package cannot be taken off again."""
+        """The pipeline to accelerate; delete it after a package that cannot be undone."""
         return self._built()
 
     def _built(self) -> Any:
@@ -66,7 +66,7 @@ class Pair:
         return build(self.family, dtype=dtype, device=self.device, narrow=narrow)
 
     def added(self, generate: Generate, repetitions: int) -> str:
-        """Cells of the table: a step's milliseconds, and how much of it the other side has not."""
+        """Two cells of the table: milliseconds of a step, and how many of these are added."""
         turns = []
         for _ in range(repetitions + 1):
             turns.append((self.timed(self.baseline), self.timed(generate)))
@@ -79,7 +79,7 @@ class Pair:
         return f"{whole:.2f} | {middle:+.2f} ({low:+.2f} … {high:+.2f}){share}"
 
     def timed(self, generate: Generate) -> float:
-        """Seconds of one picture: of the thread's work, or by the wall until the GPU is done."""
+        """Seconds of a picture: CPU time of the thread; at full size, until the GPU is done."""
         side = None if self.full else 64
         synchronise(self.device)
         clock = time.perf_counter if self.full else time.thread_time
@@ -108,8 +108,8 @@ def main() -> None:
     gpu = args.device != "cpu"
     print(f"{describe(args.device)}, {conditions()}")
     print(f"{STEPS} steps, medians of {args.repetitions} turns\n")
-    print("| model | accelerator | whose | waits | ms of the thread | of these added |", end="")
-    print(" ms by the wall, full size | of these added |" if gpu else "")
+    print("| model | accelerator | by | waits | CPU ms | of these added |", end="")
+    print(" wall-clock ms, full size | of these added |" if gpu else "")
     print("|---|---|---|---|---|---|" + "---|---|" * gpu, flush=True)
     for family in args.models.split(","):
         pairs = [Pair(family, args.device, full) for full in ((False, True) if gpu else (False,))]
@@ -117,22 +117,22 @@ def main() -> None:
             with suppress(UnfitError):
                 component.check(pairs[0].patched)
                 neutral = Setting.of({name: component.neutral}).accelerators
-                with ExitStack() as on:
-                    ours = [on.enter_context(applied(one.patched, neutral)) for one in pairs]
+                with ExitStack() as stack:
+                    ours = [stack.enter_context(applied(pair.patched, neutral)) for pair in pairs]
                     row(f"{family} | {name} | ours", pairs, ours, args)
                 if name in PACKAGES:
-                    theirs = [PACKAGES[name](one.patched) for one in pairs]
-                    row(f"{family} | {name} | the package's", pairs, theirs, args)
+                    theirs = [PACKAGES[name](pair.patched) for pair in pairs]
+                    row(f"{family} | {name} | the package", pairs, theirs, args)
                     del theirs
-                    for one in pairs:
-                        del one.patched
+                    for pair in pairs:
+                        del pair.patched
 
 
 def row(title: str, pairs: list[Pair], calls: list[Generate], args: argparse.Namespace) -> None:
     narrow = pairs[0]
     more = waits(lambda: narrow.timed(calls[0]), args.device)
     more -= waits(lambda: narrow.timed(narrow.baseline), args.device)
-    cells = [one.added(call, args.repetitions) for one, call in zip(pairs, calls, strict=True)]
+    cells = [pair.added(call, args.repetitions) for pair, call in zip(pairs, calls, strict=True)]
     print(f"| {title} | {more / STEPS:+.1f} | {' | '.join(cells)} |", flush=True)
 
 

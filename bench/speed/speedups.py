@@ -1,14 +1,15 @@
-"""Which interval of a speedup covers, when pairs are added until it is narrow?
+"""Which interval of a speedup has its nominal coverage, if pairs are added until it is narrow?
 
     python -m bench.speed.speedups [--draws 2000]
 
-Pairs of latencies are drawn about a known speedup, from noise of several kinds and sizes; they stop
-at the first interval of ±2 %, after three pairs at least and twelve at most, as in a trial. Printed
-are the share of intervals that hold the truth, the median half-width and the mean number of pairs.
+Pairs of latencies are drawn with a known speedup, with noise of several kinds and sizes. As in a
+trial, pairs are added until the interval is within ±2 %, from three up to twelve. The table has the
+share of intervals that contain the true speedup, the median half-width and the mean number of
+pairs.
 
-- t: a t interval of the mean, about the median: what a lone look at the data would take
-- t, median: with the median's error, √(π/2) times the mean's
-- signed ranks: the same below six pairs, Wilcoxon's from six on (ours, `statistics.speedup`)
+- t: a t interval for the mean, centred at the median
+- t, median: the same with the median's standard error, √(π/2) times the mean's
+- signed ranks: the latter below six pairs, Wilcoxon's from six on (ours, `statistics.speedup`)
 """
 
 import argparse
@@ -36,8 +37,8 @@ def main() -> None:
         ("normal", 0.04),
         ("heavy tails", 0.01),
         ("heavy tails", 0.03),
-        ("held up", 0.005),
-        ("held up", 0.015),
+        ("delays", 0.005),
+        ("delays", 0.015),
     ):
         draws = [noise(rng, kind, size) for _ in range(args.draws)]
         cells = [cell(interval, draws) for interval in INTERVALS.values()]
@@ -45,11 +46,11 @@ def main() -> None:
 
 
 def noise(rng: np.random.Generator, kind: str, size: float) -> np.ndarray:
-    """Logarithms of the ratios of twelve pairs, about zero."""
+    """Logarithms of the ratios of twelve pairs; the true one is zero."""
     both = rng.normal(0, size, (2, MOST))
     if kind == "heavy tails":
         both = rng.standard_t(3, (2, MOST)) * size / 3**0.5
-    if kind == "held up":  # one batch in ten, by a quarter of its time
+    if kind == "delays":  # one batch in ten, by a quarter of its time on average
         both += (rng.random((2, MOST)) < 0.1) * rng.exponential(0.25, (2, MOST))
     logs: np.ndarray = both[0] - both[1]
     return logs
@@ -77,9 +78,9 @@ def of_mean(logs: np.ndarray, factor: float = 1.0) -> Ends:
 
 
 def ours(logs: np.ndarray) -> Ends:
-    """What a trial has."""
-    found = statistics.speedup(list(np.exp(logs)))
-    return float(np.log(found.low)), float(np.log(found.high))
+    """The interval that a trial has."""
+    speedup = statistics.speedup(list(np.exp(logs)))
+    return float(np.log(speedup.low)), float(np.log(speedup.high))
 
 
 INTERVALS: dict[str, Callable[[np.ndarray], Ends]] = {

@@ -1,9 +1,9 @@
-"""The baseline against itself: how far from 1 is a speedup that is 1?
+"""The baseline against itself: how far from 1 is a measured speedup whose true value is 1?
 
     python -m bench.speed.steady [--repeat 50]
 
-Each repetition is timed as a trial is: interleaved, at batch 4, until the interval is narrow or the
-budget is spent. Needs a machine that does nothing else; quote the load that it prints.
+Each repetition is timed as in a trial: interleaved, at batch 4, until the interval is narrow or the
+maximum number of pairs is reached. The machine must do nothing else; quote the printed load.
 """
 
 import argparse

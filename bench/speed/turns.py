@@ -1,9 +1,9 @@
-"""Interleaved steps or interleaved batches: how much does an unsteady machine scatter the ratios?
+"""Interleaved steps or interleaved batches: with which do the ratios of pairs scatter less?
 
     python -m bench.speed.turns [--pairs 12]
 
-The baseline and five settings, each timed in pairs with the baseline in both ways, alternately.
-Both must give the same speedup; only the scatter of the pairs differs.
+The baseline and five settings are timed in pairs with the baseline, alternately in both ways. Both
+must give the same speedup; only the scatter of the pairs differs.
 """
 
 import argparse
@@ -29,17 +29,18 @@ def main() -> None:
     for setting in (Setting(), *SETTINGS):
         evaluation.pairs.steps(setting)  # warm-up
         empty = PairedTimings(stored_s=1.0, batch_size=evaluation.batch_size)
-        found = dict.fromkeys(ways, empty)
+        timings = dict.fromkeys(ways, empty)
         for _ in range(args.pairs):
             for name, way in ways.items():
-                _, _, found[name] = evaluation.pairs.pair(
-                    setting, evaluation.batches()[0], found[name], way
+                _, _, timings[name] = evaluation.pairs.pair(
+                    setting, evaluation.batches()[0], timings[name], way
                 )
-        for name, turns in found.items():
-            fast = turns.speedup
+        for name, pairs in timings.items():
+            speedup, scatter = pairs.speedup, np.log(pairs.ratios).std(ddof=1)
             print(
-                f"| {setting if setting.accelerators else 'baseline'} | {name} | {fast.value:.3f}× "
-                f"({fast.low:.3f} … {fast.high:.3f}) | {np.log(turns.ratios).std(ddof=1):.1%} |",
+                f"| {setting if setting.accelerators else 'baseline'} | {name} "
+                f"| {speedup.value:.3f}× ({speedup.low:.3f} … {speedup.high:.3f}) "
+                f"| {scatter:.1%} |",
                 flush=True,
             )
 

@@ -145,28 +145,28 @@ REUSING = TGate(gate_step=6, sp_interval=5, fi_interval=1, warmup=1)  # steps 2 
 
 
 @every_family
-def test_4_raw_tome_with_raw_tgate_unmerges_kept_tokens_with_another_map(family: str) -> None:
+def test_4_raw_tome_with_raw_tgate_unmerges_stored_tokens_with_another_map(family: str) -> None:
     raw = LOADERS[family](new_double(family))
-    with SelfAttentions(raw) as seen:
+    with SelfAttentions(raw) as attentions:
         pictures(raw.tgate, **raw_arguments(REUSING))
-    assert seen.reused(2)
-    assert not seen.reused(1)
+    assert attentions.reused(2)
+    assert not attentions.reused(1)
 
     raw = LOADERS[family](new_double(family))
     raw_tome(raw, MERGED)
-    with SelfAttentions(raw) as seen:
+    with SelfAttentions(raw) as attentions:
         pictures(raw.tgate, **raw_arguments(REUSING))
-    assert not seen.reused(2)
+    assert not attentions.reused(2)
 
 
 @every_family
 def test_4_our_combination_keeps_attention_that_is_unmerged(family: str) -> None:
     pipeline = double(family)
-    with SelfAttentions(pipeline) as seen:
+    with SelfAttentions(pipeline) as attentions:
         ours(pipeline, MERGED, REUSING)
-    assert seen.reused(2)
-    assert seen.reused(3)
-    assert not seen.reused(1)
+    assert attentions.reused(2)
+    assert attentions.reused(3)
+    assert not attentions.reused(1)
 
 
 # 9. One generator for a whole batch

@@ -71,19 +71,19 @@ def test_the_published_settings_are_within_the_knobs_limits(name: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Played:
+class InTurn:
     """Pictures of a setting, before and after another setting was applied."""
 
-    others: np.ndarray  # of another prompt, generated first
+    others: np.ndarray  # of other prompts, generated first
     pictures: np.ndarray
-    pictures_again: np.ndarray  # after the other setting
-    others_again: np.ndarray  # generated last
+    repeated_pictures: np.ndarray  # after the other setting
+    repeated_others: np.ndarray  # of the other prompts, generated last
     states: list[dict[str, Any]]  # of the pipeline: before, in between and afterwards
     plain: np.ndarray  # the pipeline's own pictures, afterwards
 
 
 @cache
-def played(names: Names, family: str, scheduler: str) -> Played:
+def in_turn(names: Names, family: str, scheduler: str) -> InTurn:
     """Generate with two settings in turn; cached for all tests that check the result."""
     accelerated(family, names, scheduler)  # cached before this pipeline is used
     pipeline = tiny(family, scheduler)
@@ -96,13 +96,13 @@ def played(names: Names, family: str, scheduler: str) -> Played:
         pictures(generate)
     with applied(pipeline, setting(names).accelerators) as generate:
         repeated = pictures(generate)
-        others_again = pictures(generate, PROMPTS[2:], first=7)
+        repeated_others = pictures(generate, PROMPTS[2:], first=7)
     states.append(state(pipeline))
-    return Played(
+    return InTurn(
         pictures=first,
         others=others,
-        pictures_again=repeated,
-        others_again=others_again,
+        repeated_pictures=repeated,
+        repeated_others=repeated_others,
         states=states,
         plain=pictures(pipeline),
     )
@@ -110,9 +110,9 @@ def played(names: Names, family: str, scheduler: str) -> Played:
 
 @every_scheduled
 def test_afterwards_the_pipeline_is_as_it_was(names: Names, family: str, scheduler: str) -> None:
-    before, *after = played(names, family, scheduler).states
+    before, *after = in_turn(names, family, scheduler).states
     assert after == [before] * 2
-    assert same(played(names, family, scheduler).plain, baseline(family, scheduler))
+    assert same(in_turn(names, family, scheduler).plain, baseline(family, scheduler))
 
 
 @every_fitting
@@ -170,10 +170,10 @@ def test_repeated_and_interleaved_generations_agree(
     names: Names, family: str, scheduler: str
 ) -> None:
     expected = accelerated(family, names, scheduler)
-    results = played(names, family, scheduler)
+    results = in_turn(names, family, scheduler)
     assert same(results.pictures, expected)
-    assert same(results.pictures_again, expected)
-    assert same(results.others_again, results.others)
+    assert same(results.repeated_pictures, expected)
+    assert same(results.repeated_others, results.others)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

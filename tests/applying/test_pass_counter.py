@@ -1,4 +1,4 @@
-"""Passes of the denoiser that are not one for a step, and batches that change on the way."""
+"""Several passes of the denoiser for one step, and batches that change during a call."""
 
 from collections.abc import Callable
 from typing import Any
@@ -115,9 +115,9 @@ def test_several_steps_for_one_timestep_are_detected_by_its_value_as_well() -> N
 def test_a_timestep_that_a_scheduler_lists_twice_is_not_refused(kind: Any) -> None:
     pipeline = tiny("sd")
     pipeline.scheduler.timesteps = torch.tensor([9, 5, 5, 1])
-    watch = PassCounter(pipeline, Generation(), setting(("deepcache",)).accelerators)
+    counter = PassCounter(pipeline, Generation(), setting(("deepcache",)).accelerators)
     for moment in (9, 5, 5, 1):
-        watch._see_step(kind(moment))
+        counter._see_step(kind(moment))
 
 
 def test_without_accelerators_anything_may_run() -> None:

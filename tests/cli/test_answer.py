@@ -31,7 +31,7 @@ def test_an_unmet_goal_names_the_blocking_limits_and_the_closest_setting(tmp_pat
     study = searched(tmp_path).study
     goal = Goal(limits=Limits(score_loss=0.008), speedup=1.4)
     assert answer(study, goal) == [
-        "no setting reached speedup ≥ 1.4 and score loss under 0.8%; "
+        "no setting met the goal (speedup ≥ 1.4 and score loss under 0.8%); "
         "blocking limit: speed; deepcache 3/0 misses only this (speedup 1.30× instead of 1.4×); "
         "blocking limit: score loss; deepcache 5/0 misses only this "
         "(score loss 1.00% instead of under 0.8%)",
@@ -40,7 +40,7 @@ def test_an_unmet_goal_names_the_blocking_limits_and_the_closest_setting(tmp_pat
     ]
     with_ssim = Goal(limits=Limits(score_loss=0.02, others={"ssim": 0.99}))
     assert answer(study, with_ssim)[0] == (
-        "no setting reached score loss under 2% and ssim over 0.99; blocking limit: ssim; "
+        "no setting met the goal (score loss under 2% and ssim over 0.99); blocking limit: ssim; "
         "deepcache 2/0 misses only this (ssim 0.98 instead of over 0.99)"
     )
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
         (
             "--sampler grid --search-targets deepcache,deepcache-window",
             "deepcache and deepcache-window change the same part of the model, and a grid has all "
-            "its accelerators on; name one of them in search_targets",
+            "its accelerators on; name only one in search_targets",
         ),
         ("--device cuda:99", "unknown device 'cuda:99'; available: "),
         ("--device gpu", "unknown device 'gpu'; available: "),
@@ -63,7 +63,7 @@ ROOT = Path(__file__).parent.parent.parent
         ("--steps 1 --search-targets deepcache", "nothing to try: with steps = 1 every value of"),
         ("--steps 2 --search-targets tgate --sampler tpe", "nothing to try: with steps = 2 every"),
         ("--steps 2 --search-targets tgate --sampler grid", "give more steps, other"),
-        ("--steps 1001", "DDIMScheduler cannot take exactly 1001 steps on this model; the nearest"),
+        ("--steps 1001", "DDIMScheduler cannot run exactly 1001 steps on this model; the nearest"),
     ],
 )
 def test_a_wrong_flag_is_refused(flags: str, words: str, refused: Refused) -> None:
@@ -109,7 +109,7 @@ def test_a_wrong_study_file_is_refused(text: str, words: str, refused: Refused) 
 def test_a_missing_study_file_and_a_folder_are_refused(refused: Refused) -> None:
     line = refused("run", "nowhere.toml")
     assert "cannot read the study file nowhere.toml" in line
-    assert "bundled ones: flux, miniature" in line
+    assert "bundled study files: flux, miniature" in line
     assert "cannot read the study file ." in refused("run", ".")
 
 

@@ -52,15 +52,15 @@ def test_a_study_is_searched_exported_and_applied(name: str, folder: Path) -> No
     flags = f"--pipe {name} --sched {sched} --steps 4 --num-samples 4 --batch-size 2".split()
     flags += ["--trials", "4", "--req-score-loss", "0.99", "--model", str(folder / "weights")]
     assert main(["run", *flags, *storage]) == 0
-    assert main(["export", *storage, "-o", str(folder / "found.json")]) == 0
+    assert main(["export", *storage, "-o", str(folder / "exported.json")]) == 0
 
-    (study,) = json.loads((folder / "found.json").read_text())["studies"].values()
+    (study,) = json.loads((folder / "exported.json").read_text())["studies"].values()
     assert study["pipeline"] == CLASSES[name]
     assert set(study["best"]["params"]) <= set(registry.get("models", name).accelerators)
     pipe = tuner.load(name, scheduler=sched, source=str(folder / "weights"))
     assert type(pipe).__name__ == study["pipeline"]
     plain = pictures(pipe, num_inference_steps=4)
-    undo = tuner.apply(pipe, folder / "found.json")
+    undo = tuner.apply(pipe, folder / "exported.json")
     accelerated = pictures(pipe, num_inference_steps=4)
     undo()
     assert same(pictures(pipe, num_inference_steps=4), plain)
@@ -94,7 +94,8 @@ def test_a_scheduler_of_the_other_kind_is_refused(
     flags = ["--pipe", name, "--model", str(folder / "weights"), "--sched", sched]
     assert main(["run", *flags, *storage]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert f"{sched} does not fit the noise of this {CLASSES[name]}; {others}" in line
+    assert f"{sched} does not fit this {CLASSES[name]}, which was " in line
+    assert f"trained by flow matching; {others}" in line
     assert not (folder / "tuner.db").exists()
 
 

@@ -26,7 +26,7 @@ def test_the_bar_counts_points_and_shows_the_remaining_time() -> None:
         display._progress.refresh()
     bars = re.findall(r"study .*", output.getvalue())
     assert "1001/1036800" in bars[-1]
-    # Each reading of this clock is ten minutes after the last one, and there is one a point.
+    # Each reading of this clock is ten minutes after the last one; it is read once for each point.
     assert re.search(r"[\d,]+ days \d+ h left", bars[-1])
 
 

@@ -52,7 +52,10 @@ def test_a_trial_on_a_full_gpu_fails_in_one_line_and_frees_its_memory() -> None:
 
 def test_a_baseline_on_a_full_gpu_is_an_error_of_the_users_input() -> None:
     evaluation = evaluation_of(batch_size=2)
-    with scarce(), pytest.raises(UsageError, match="out of memory at the baseline") as caught:
+    with (
+        scarce(),
+        pytest.raises(UsageError, match="out of memory while measuring the baseline") as caught,
+    ):
         evaluation.baseline(InMemoryStore())
     assert "a smaller batch_size" in str(caught.value)
 
@@ -88,7 +91,7 @@ def test_a_study_goes_on_after_a_trial_that_did_not_fit(tmp_path: Path) -> None:
     trials = finished(tmp_path)
     assert [trial.state for trial in trials] == [TrialState.FAIL, *[TrialState.COMPLETE] * 2]
     reason = trials[0].user_attrs["reason"]
-    assert reason == "out of memory; a smaller batch_size needs less"
+    assert reason == "out of memory; use a smaller batch_size"
     retries = [
         trial
         for trial in trials[1:]

@@ -29,7 +29,7 @@ def test_the_miniature_is_tuned_and_exported(
     monkeypatch.chdir(tmp_path)
     flags = ["--search-targets", "deepcache,tome,tgate", "--device", "cuda", "--trials", "6"]
     assert cli.main([*FLAGS, *flags, "--pictures", "none"]) == 0
-    assert cli.main(["export", "-o", "found.json"]) == 0
+    assert cli.main(["export", "-o", "exported.json"]) == 0
     measured = [trial for trial in finished(tmp_path) if trial.state == TrialState.COMPLETE]
     assert len(measured) >= 4
     assert all(trial.user_attrs["memory_gib"] > 0.01 for trial in measured)
@@ -37,7 +37,7 @@ def test_the_miniature_is_tuned_and_exported(
     assert parts["device"] == torch.cuda.get_device_name(DEVICE) == query_driver("name")
     assert parts["driver"] == query_driver("driver_version")
     assert parts["cuda"] == torch.version.cuda
-    study = json.loads((tmp_path / "found.json").read_text())["studies"][TRIPLE]
+    study = json.loads((tmp_path / "exported.json").read_text())["studies"][TRIPLE]
     assert study["best"]["memory_gib"] > 0.01
     uuid = query_driver("uuid").removeprefix("GPU-")
     assert lock_file("cuda").name == f"cuda-{uuid}.lock"

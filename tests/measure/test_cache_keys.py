@@ -1,4 +1,4 @@
-"""Stored baselines are found again: keys and payloads stay the same, byte for byte."""
+"""Keys and payloads of stored baselines never change, byte for byte: old databases stay valid."""
 
 import json
 

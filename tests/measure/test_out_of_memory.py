@@ -55,7 +55,7 @@ def test_a_resolution_too_large_for_any_machine_is_refused_in_one_line(
     evaluation: Evaluation, store: Storage
 ) -> None:
     huge = replace(evaluation, resolution=8 * 10**8, batch_size=1)
-    with pytest.raises(UsageError, match=r"out of memory at the baseline; a lower resolution"):
+    with pytest.raises(UsageError, match=r"measuring the baseline; use a lower resolution"):
         huge.baseline(store)
 
 

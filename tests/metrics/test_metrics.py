@@ -136,7 +136,7 @@ def test_lpips_without_weights_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "127.0.0.1:9")  # where nobody listens
+    monkeypatch.setenv("https_proxy", "127.0.0.1:9")  # no server listens at this address
     with pytest.raises(UsageError, match=r"put torchvision's AlexNet.*, or use ssim") as caught:
         METRICS["lpips"](device="cpu")
     assert str(tmp_path / "hub" / "checkpoints") in str(caught.value)

@@ -11,7 +11,7 @@ TOGETHER = "tests/accelerators/test_combinations.py"
 DEEPCACHE = "tests/accelerators/test_deepcache.py"
 TGATE = "tests/accelerators/test_tgate.py"
 TOME = "tests/accelerators/test_tome.py"
-LAWS = "tests/accelerators/test_conformance.py"
+CONFORMANCE = "tests/accelerators/test_conformance.py"
 REFUSED = "tests/applying/test_applied.py"
 MEASURE = "tests/measure/test_evaluation.py"
 
@@ -45,8 +45,8 @@ REMOVALS = (
         taken_out="a double of the U-Net only, so that the functions stay on the attentions",
         tests=(
             f"{TGATE}::test_1_after_our_tgate_the_pipeline_is_itself_again",
-            f"{LAWS}::test_afterwards_the_pipeline_is_as_it_was[tgate-sd-DDIM]",
-            f"{LAWS}::test_an_exception_in_the_middle_leaves_nothing_behind[tgate-sd]",
+            f"{CONFORMANCE}::test_afterwards_the_pipeline_is_as_it_was[tgate-sd-DDIM]",
+            f"{CONFORMANCE}::test_an_exception_in_the_middle_leaves_nothing_behind[tgate-sd]",
         ),
     ),
     Removal(
@@ -58,7 +58,7 @@ REMOVALS = (
         taken_out="a double of the U-Net only, so that attentions and blocks stay patched",
         tests=(
             f"{TOGETHER}::test_2_our_combination_leaks_nothing",
-            f"{LAWS}::test_repeated_and_interleaved_generations_agree[deepcache+tgate-sd-DDIM]",
+            f"{CONFORMANCE}::test_repeated_and_interleaved_generations_agree[deepcache+tgate-sd-DDIM]",
         ),
     ),
     Removal(
@@ -70,8 +70,8 @@ REMOVALS = (
         instead="            finally:\n                pass\n",
         taken_out="state is deleted before a call only, so that tensors outlive it",
         tests=(
-            f"{LAWS}::test_nothing_that_a_generation_kept_outlives_it[deepcache+pab]",
-            f"{LAWS}::test_nothing_that_a_generation_kept_outlives_it[fbcache]",
+            f"{CONFORMANCE}::test_nothing_that_a_generation_kept_outlives_it[deepcache+pab]",
+            f"{CONFORMANCE}::test_nothing_that_a_generation_kept_outlives_it[fbcache]",
         ),
     ),
     Removal(
@@ -121,7 +121,7 @@ REMOVALS = (
         taken_out="it continues from call to call",
         tests=(
             f"{TOME}::test_5_our_tome_depends_on_its_seed_alone",
-            f"{LAWS}::test_repeated_and_interleaved_generations_agree[tome-sd-DDIM]",
+            f"{CONFORMANCE}::test_repeated_and_interleaved_generations_agree[tome-sd-DDIM]",
         ),
     ),
     Removal(

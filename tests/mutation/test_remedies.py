@@ -1,7 +1,7 @@
-"""Each remedy for a known package bug is needed: without it, the tests named beside it fail.
+"""Each remedy for a known package bug is needed: without it, the tests listed with it fail.
 
-A copy of the source is changed, one remedy after the other, and the tests run there in a process
-of their own. `python -m tests.mutation` prints the list of remedies as a table.
+A copy of the source is changed, one remedy after the other, and the tests of the copy run in a
+separate process. `python -m tests.mutation` prints the list of remedies as a table.
 """
 
 import os
@@ -22,7 +22,7 @@ each_removal = pytest.mark.parametrize(
 
 
 @each_removal
-def test_every_remedy_stands_where_it_is_taken_out(removal: Removal) -> None:
+def test_the_text_of_every_remedy_occurs_in_its_file_once(removal: Removal) -> None:
     for name, text, _ in removal.replacements:
         assert (ROOT / "tuner" / name).read_text().count(text) == 1
     for test in removal.tests:

@@ -26,7 +26,7 @@ def test_each_call_uses_the_study_with_its_number_of_steps(pipe: Any) -> None:
     with tuner.applied(pipe, source) as generate:
         for steps in (8, 6, 8):
             assert same(pictures(generate, num_inference_steps=steps), wanted[steps])
-        with pytest.raises(UsageError, match="no study with 7 steps; it has studies with 6, 8"):
+        with pytest.raises(UsageError, match="no study with 7 steps; its studies have 6, 8 steps"):
             pictures(pipe, num_inference_steps=7)
 
 
@@ -36,7 +36,7 @@ def test_steps_select_a_study_whatever_number_a_call_runs(pipe: Any) -> None:
     with tuner.applied(pipe, source, steps=6) as generate:
         assert same(pictures(generate), images)
     with (
-        pytest.raises(UsageError, match="no study with 7 steps; it has studies with 6, 8"),
+        pytest.raises(UsageError, match="no study with 7 steps; its studies have 6, 8 steps"),
         tuner.applied(pipe, source, steps=7),
     ):
         pass
@@ -59,7 +59,7 @@ def test_the_length_of_timesteps_is_the_number_of_steps() -> None:
 @pytest.mark.parametrize("steps", [None, 0, -3, "8", True, 8.5])
 def test_an_invalid_number_of_steps_is_refused(pipe: Any, steps: Any) -> None:
     undo = tuner.apply(pipe, DEEPCACHE)
-    with pytest.raises(UsageError, match="num_inference_steps must be a whole number from 1"):
+    with pytest.raises(UsageError, match="num_inference_steps must be a whole number of at least"):
         pictures(pipe, num_inference_steps=steps)
     undo()
 
@@ -81,7 +81,7 @@ def test_a_study_with_another_scheduler_or_without_a_feasible_setting_is_not_use
     pipe: Any,
 ) -> None:
     source = contents(other=study(8, DEEPCACHE, "UniPC"), nothing=study(8, None))
-    with pytest.raises(UsageError, match=r"no feasible study for Stable.*8 steps, nothing feas"):
+    with pytest.raises(UsageError, match=r"no feasible setting for Stable.*8 steps, nothing feas"):
         tuner.apply(pipe, source)
 
 
@@ -124,7 +124,7 @@ def test_the_weights_of_a_replaced_denoiser_are_compared_again(pipe: Any) -> Non
     pipe.unet = copy.deepcopy(pipe.unet)
     pictures(pipe)
     pipe.unet = new("sdxl").unet
-    with pytest.raises(UsageError, match="no study of these weights"):
+    with pytest.raises(UsageError, match="no study of this pipeline's weights"):
         pictures(pipe)
     undo()
 
@@ -196,7 +196,7 @@ def test_two_studies_that_fit_a_call_equally_well_are_refused_unless_they_agree(
     with (
         tuner.applied(pipe, source) as generate,
         pytest.raises(
-            UsageError, match=r"one and other fit this call equally well; export only one of them"
+            UsageError, match=r"studies one and other fit this call equally well; export only one"
         ),
     ):
         pictures(generate)

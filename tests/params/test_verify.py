@@ -191,7 +191,7 @@ def test_other_weights_are_refused_before_any_measurement(
     before = file.read_text()
     monkeypatch.setattr(Evaluation, "generate", None)
     assert main(["verify", str(file)]) == 2
-    assert "was searched with weights of fingerprint others" in capsys.readouterr().err
+    assert "have the fingerprint others, but the loaded ones have" in capsys.readouterr().err
     assert file.read_text() == before
 
 

@@ -139,7 +139,7 @@ def test_changes_of_the_denoiser_by_a_callback_take_effect_at_the_next_step() ->
         assert same(from_the_first, pictures(pipeline, callback_on_step_end=change(0, end)))
 
 
-def test_diffusers_own_callbacks_are_asked_for_their_tensors() -> None:
+def test_diffusers_own_callbacks_get_the_tensors_that_they_request() -> None:
     class Note(PipelineCallback):
         tensor_inputs = ("latents",)
         seen: list[str] = []  # noqa: RUF012 - of this test alone

@@ -57,7 +57,7 @@ def test_a_generate_whose_block_has_ended_is_refused() -> None:
     with applied(pipeline, DEEPCACHE.accelerators) as generate:
         pass
     with pytest.raises(
-        UsageError, match="this `generate` ended with its `with` block, or was undone"
+        UsageError, match="this `generate` is no longer accelerated: its `with` block has ended"
     ):
         pictures(generate)
 

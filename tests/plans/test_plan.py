@@ -77,7 +77,7 @@ def test_as_many_attentions_are_computed_at_each_step_as_the_plan_says(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_plan_of_nothing_computes_everything(family: str) -> None:
+def test_without_accelerators_the_plan_computes_everything(family: str) -> None:
     pipeline = tiny(family)
     with Computed(pipeline) as computed:
         pictures(pipeline, PROMPTS[:1])

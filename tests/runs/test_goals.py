@@ -110,7 +110,7 @@ def test_an_unreachable_target_gives_exit_code_1_and_the_closest_setting(
     assert main(command) == 1
     line = capsys.readouterr().err
     assert line.count("\n") == 1
-    assert "no setting reached speedup ≥ 1000" in line
+    assert "no setting met the goal (speedup ≥ 1000" in line
     assert str(Setting.of(fastest.user_attrs["setting"])) in line
     assert f"{fastest.values[0]:.2f}×" in line
 

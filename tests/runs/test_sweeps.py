@@ -114,7 +114,7 @@ def test_a_sweep_is_shown_and_exported_like_a_search(
     flags = [flag for flag in FLAGS if flag not in ("--sampler", "random")]
     assert main([*flags, str(study), "--pictures", "none"]) == 0
     printed = capsys.readouterr().out
-    assert f"{TRIPLE}: score loss under 99%; all points" in printed
+    assert f"{TRIPLE}: goal: score loss under 99%; all points" in printed
     assert "2 points, 2 left: " in printed
     assert f"{TRIPLE} grid: Pareto front" in printed
     assert main(["show", "--study", f"{TRIPLE} grid"]) == 0

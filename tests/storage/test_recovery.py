@@ -121,7 +121,7 @@ def test_a_trial_of_another_host_is_dead_after_the_grace_period_without_a_heartb
     assert log_of(study).fail_dead_trials() == 1
     dead = study.trials[trial.number]
     assert dead.state == TrialState.FAIL
-    assert dead.user_attrs["reason"] == f"no sign of life of its process for {GRACE_S + 1:.0f} s"
+    assert dead.user_attrs["reason"] == f"no heartbeat of its process for {GRACE_S + 1:.0f} s"
     assert study.ask().suggest_int("knob", 0, 3) == dead.params["knob"]
 
 

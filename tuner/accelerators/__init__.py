@@ -19,12 +19,12 @@ Value = int | float
 
 @dataclass(frozen=True, kw_only=True)
 class Knob:
-    """One number of an accelerator that a study may vary."""
+    """One parameter of an accelerator that a study may vary."""
 
     name: str
     values: tuple[Value, ...]  # those that a search tries
     low: Value  # the smallest value that the accelerator accepts
-    high: Value  # the largest one
+    high: Value  # the largest value that it accepts
     off: Value | None  # of an accelerator's first knob: the value that stands for "off"
     # Whether a higher value is less aggressive: it changes the picture less and saves less time.
     # Of other knobs a lower value is less aggressive.
@@ -60,7 +60,8 @@ class Accelerator(ABC):
 
     name: ClassVar[str]
     paper: ClassVar[str]
-    occupies: ClassVar[frozenset[str]]  # parts of the model; accelerators that share one conflict
+    # Parts of the model that it modifies; accelerators that share a part cannot be combined.
+    occupies: ClassVar[frozenset[str]]
     order: ClassVar[int]  # accelerators are applied and listed in this order
     known_good: ClassVar[tuple[dict[str, Value], ...]]  # settings from the papers
     neutral: ClassVar[dict[str, Value]]  # a setting that computes what the baseline computes
@@ -100,7 +101,9 @@ class Accelerator(ABC):
                 raise UsageError(f"unknown knob {cls.name}.{name}; known: {', '.join(names)}")
         for name in names:
             if name not in values:
-                raise UsageError(f"{cls.name} lacks the knob {name}; it has: {', '.join(names)}")
+                raise UsageError(
+                    f"{cls.name} has no value for {name}; its knobs: {', '.join(names)}"
+                )
         return cls(**values)
 
     def values(self) -> dict[str, Value]:

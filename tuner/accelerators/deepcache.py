@@ -33,7 +33,7 @@ class DeepCache(Accelerator):
     neutral: ClassVar[dict[str, Value]] = {"cache_interval": 1, "cache_branch_id": 0}
 
     cache_interval: int = knob(
-        (2, 3, 4, 5), low=1, high=1000, off=1, help="steps between full passes"
+        (2, 3, 4, 5), low=1, high=1000, off=1, help="interval in steps of full passes"
     )
     cache_branch_id: int = knob(
         (0, 1, 2, 3),
@@ -70,7 +70,9 @@ class DeepCache(Accelerator):
         layers = len(pipeline.unet.down_blocks[0].resnets) + 1
         if layers != 3 or self.cache_branch_id >= 3 * blocks:
             known = (
-                f"it has 0 … {3 * blocks - 1}" if layers == 3 else "blocks need two ResNets each"
+                f"it has 0 … {3 * blocks - 1}"
+                if layers == 3
+                else "deepcache needs two ResNets a block"
             )
             raise UnfitError(
                 f"{self.name}.cache_branch_id = {self.cache_branch_id} does not exist in this "

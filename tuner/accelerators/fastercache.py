@@ -98,9 +98,9 @@ class FasterCache(Accelerator):
         """
         if not generation.plain_batch or generation.resized:
             raise UnfitError(
-                "fastercache needs each picture twice, without and with the prompt, at every "
-                f"step; the batch of step {generation.step} is different; leave out a callback "
-                "that ends guidance, and pag_scale"
+                "fastercache needs a batch with each picture twice, without and with the prompt, "
+                f"at every step, but the batch of step {generation.step} is different; leave out "
+                "a callback that ends guidance, and pag_scale"
             )
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:

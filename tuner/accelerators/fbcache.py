@@ -54,7 +54,7 @@ class FirstBlockCache(Accelerator):
         check_denoiser(cls.name, pipeline, kinds)
 
     def check_pass(self, generation: Generation) -> None:
-        """Rows that depend on one another, such as PAG's, cannot be computed separately."""
+        """Refuse a batch whose rows depend on one another, such as PAG's."""
         if self.threshold > 0 and not generation.plain_batch:
             raise UnfitError(
                 "fbcache runs each row by itself, which needs a batch with one row for each "

@@ -289,7 +289,7 @@ def _loader(pipeline: Any) -> Callable[[Any], Any]:
         loader: Callable[[Any], Any] = loaders[type(pipeline).__name__]
     except KeyError:
         raise UnfitError(
-            f"tgate has no loop for {type(pipeline).__name__}; it has one for {', '.join(loaders)}"
+            f"tgate does not fit {type(pipeline).__name__}; it fits {', '.join(loaders)}"
         ) from None
     return loader
 

@@ -64,8 +64,8 @@ class ToMe(Accelerator):
             )
         if any(getattr(module, "fused_projections", False) for module in denoiser.modules()):
             raise UnfitError(
-                "tome needs separate projections; call unfuse_qkv_projections() on the "
-                f"{type(denoiser).__name__} first"
+                "tome needs separate query, key and value projections; call "
+                f"unfuse_qkv_projections() on the {type(denoiser).__name__} first"
             )
 
     def slow_because(self, pipeline: Any) -> str | None:
@@ -178,7 +178,7 @@ def averages(
     alone = count - min(merged, count - targets) - targets
     places = torch.arange(alone + targets, device=tokens.device)
     place = unmerge(places.expand(batch, -1).unsqueeze(-1)).squeeze(-1)  # of each token
-    # A token at each place. Where several are merged it is an arbitrary one, which is not read.
+    # The token at each place; arbitrary where several are merged, because it is not read there.
     of_place = torch.zeros_like(places).repeat(batch, 1)
     of_place.scatter_(1, place, torch.arange(count, device=tokens.device).repeat(batch, 1))
     unmerged = of_place[:, :alone].unsqueeze(-1)

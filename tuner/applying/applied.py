@@ -89,8 +89,8 @@ def started(
     def generate(self: Any, *args: Any, **kwargs: Any) -> Any:
         if ended:
             raise UsageError(
-                "this `generate` ended with its `with` block, or was undone; apply the setting "
-                "again, or call the pipeline itself, which is no longer accelerated"
+                "this `generate` is no longer accelerated: its `with` block has ended, or it was "
+                "undone; apply the setting again, or call the pipeline itself"
             )
         return _call(self, choose, seed, args, kwargs)
 
@@ -201,7 +201,7 @@ def check(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
     """Check that accelerators fit a pipeline and its scheduler.
 
     Raises:
-        UnfitError: one does not fit; the message is one line.
+        UnfitError: an accelerator does not fit; the message is one line.
         UsageError: other code changes what the denoiser computes.
     """
     if accelerators:

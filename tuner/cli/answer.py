@@ -32,7 +32,7 @@ def answer(study: optuna.Study, goal: Goal) -> list[str]:
     misses = goal.misses(closest)
     if len(misses) > 1:
         line += f"; {', '.join(miss.text for miss in misses)}"
-    return [f"no setting reached {goal}; {_blocking_limits(goal, results, closest)}", line]
+    return [f"no setting met the goal ({goal}); {_blocking_limits(goal, results, closest)}", line]
 
 
 def _blocking_limits(goal: Goal, results: list[Result], closest: Result) -> str:

@@ -40,7 +40,8 @@ def _add_run(subparsers: Any) -> None:
     run = subparsers.add_parser(
         "run",
         help="start a search or continue it",
-        description="Search for the best settings of each study. Running the same command again "
+        description="Search for the fastest accelerator settings of one or more studies; a study "
+        "is a model with a scheduler and a number of steps. Running the same command again "
         "continues where the last run stopped. Flags override the study file.",
     )
     run.add_argument(
@@ -79,7 +80,7 @@ def _add_study_flags(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--resolution",
         type=int,
-        help="height and width of an image in pixels (default: the model's)",
+        help="height and width of the square images in pixels (default: the model's)",
     )
     run.add_argument("--batch-size", type=int, help="images per batch (default: 4)")
 
@@ -112,8 +113,8 @@ def _add_quality_flags(run: argparse.ArgumentParser) -> None:
         action="append",
         metavar="METRIC=NUMBER",
         help="limit of an extra metric: an upper limit for distances (lpips=0.2) and for drops of "
-        "a reward (pickscore=0.3), a lower limit for similarities (ssim=0.9); can be given several "
-        "times",
+        "a reward score (pickscore=0.3), a lower limit for similarities (ssim=0.9); can be given "
+        "several times",
     )
 
 
@@ -186,12 +187,12 @@ def _add_environment_flags(run: argparse.ArgumentParser) -> None:
         help="float32, float16 or bfloat16 (default: depends on the model and the device)",
     )
     run.add_argument(
-        "--model", help="hub id or folder of other weights for the model that --pipe names"
+        "--model", help="hub id or folder of weights that replace those of the model in --pipe"
     )
     run.add_argument(
         "--pictures",
         default="pictures",
-        help="folder for sample images of each trial; 'none' keeps none (default: pictures)",
+        help="folder for sample images of each trial; 'none' saves no images (default: pictures)",
     )
 
 
@@ -201,8 +202,9 @@ def _add_verify(subparsers: Any) -> None:
         help="re-measure the settings of a search_params.json",
         description="Re-measure the feasible settings of a search_params.json, later or on another "
         "machine, with prompts and noise that the search did not use. Prints which settings still "
-        "hold and writes the new figures into the file. The exit code is 1 if the best setting of "
-        "a study no longer holds, or if a study has none.",
+        "hold (are within the limits and not clearly slower than before), and writes the new "
+        "figures into the file. The exit code is 1 if the best setting of a study no longer holds, "
+        "or if a study has none.",
     )
     verify.add_argument(
         "file", nargs="?", type=Path, default=PARAMS, help=f"the file to verify (default: {PARAMS})"
@@ -272,7 +274,8 @@ def _add_study_names(reader: argparse.ArgumentParser) -> None:
     reader.add_argument(
         "--study",
         action="append",
-        help="name of a study, such as SD1.5/DDIM/50; can be given several times (default: all)",
+        help="name of a study, such as SD1.5/DDIM/50; can be given several times (default: all "
+        "studies of the database)",
     )
 
 

@@ -33,7 +33,7 @@ def run_all(specs: list[StudySpec], console: Console, pictures: Path | None) -> 
     for spec in specs:
         goal = Goal.of(spec)
         trials = "all points" if spec.trials is None else f"at most {spec.trials} trials"
-        console.print(f"[bold]{spec.triple}[/bold]: {goal}; {trials}", highlight=False)
+        console.print(f"[bold]{spec.triple}[/bold]: goal: {goal}; {trials}", highlight=False)
         with Display(console, goal, spec.trials, spec.num_samples) as display:
             outcome = session.run(spec, display, display.baseline_progress)
         _print_outcome(outcome, console)

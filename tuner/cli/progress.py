@@ -46,7 +46,7 @@ class Display(Observer):
 
     Args:
         console: where it is printed; bars appear only if this is a terminal.
-        goal: tells which results are feasible.
+        goal: determines which results are feasible.
         trials: number of trials of the study, or None if it is not known yet.
         prompts: number of prompts of a trial.
     """

@@ -160,7 +160,7 @@ class BaselineProcedure:
         seconds: list[Seconds] = []
         generator = self.generator
         batches = generator.batches()
-        message = f"out of memory at the baseline; {remedy(generator.batch_size)}"
+        message = f"out of memory while measuring the baseline; {remedy(generator.batch_size)}"
         no_setting = applied(generator.pipeline, (), seed=generator.seed)
         with memory_errors(UsageError, message), no_setting as call:
             with self.peak_meter() as meter:

@@ -1,4 +1,4 @@
-"""The figures of a setting: what one measurement says of its speed, its quality and its memory."""
+"""The figures of a setting: its measured speed, quality and memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from tuner.measure.statistics import Estimate
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What one measurement of a setting found, over a number of prompts.
+    """The figures of a setting, measured over a number of prompts.
 
-    Measurements, results of trials and verifications all are figures, and each field here is
-    stored, read and exported by what it is (`tuner.study.schema`, `tuner.params.write`): a new
-    figure is a field, with a default for studies that were stored before it existed.
+    `Measurement`, `Result` and `Verification` derive from this class. Each field is stored, read
+    and exported according to its type (`tuner.study.schema`, `tuner.params.write`), so that a new
+    figure needs one field only, with a default for studies that were stored before it existed.
     """
 
     prompts: int  # how many were evaluated

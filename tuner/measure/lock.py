@@ -23,7 +23,7 @@ def device_lock(device: str, notice: Callable[[str], None]) -> Iterator[None]:
     Args:
         device: 'cpu', 'cuda:1', 'mps'.
         notice: called with one line that says which process holds the lock, or why there is no
-            lock; without one, the block runs all the same.
+            lock; the block runs without a lock, too.
     """
     from filelock import FileLock, Timeout
 

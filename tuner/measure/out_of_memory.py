@@ -11,7 +11,7 @@ _WORDS = ("out of memory", "can't allocate memory", "ALLOC_FAILED", "unable to f
 
 
 class memory_errors:  # noqa: N801 - reads as a statement
-    """Context manager that replaces an out-of-memory error by one of this package.
+    """Context manager that replaces an out-of-memory error by an error of this package.
 
     An exception refers to the frames that it passed through, and these to the tensors that filled
     the memory, as long as the exception exists; Optuna refers to it until the next garbage
@@ -44,8 +44,8 @@ class memory_errors:  # noqa: N801 - reads as a statement
 def remedy(batch_size: int) -> str:
     """What to change where batches of this size need too much memory."""
     if batch_size > 1:
-        return "a smaller batch_size needs less"
-    return "a lower resolution or dtype float16 needs less"
+        return "use a smaller batch_size"
+    return "use a lower resolution or dtype float16"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -18,8 +18,8 @@ def checked(tensor: Any, owner: str = "") -> list[Any]:
         owner: put before the word 'picture' in the error, such as "the baseline's ".
 
     Raises:
-        BadPictureError: one has values that are not numbers, is black, or is constant; a metric may
-            give such a picture a good score.
+        BadPictureError: a picture has values that are not numbers, is black, or is constant; a
+            metric may give such a picture a good score.
     """
     from PIL import Image
 

@@ -21,18 +21,18 @@ def applied(
 ) -> Iterator[Generate]:
     """Accelerate a pipeline inside a ``with`` block.
 
-    Trials of a search run through the same code. After the block the pipeline is bit for bit what
-    it was before.
+    The trials of a search use the same code. After the block the pipeline computes bit for bit
+    what it computed before.
 
     Args:
         pipe: a diffusers pipeline.
         source: a setting, as accelerator → knob → value; or a `search_params.json`, as its path or
-            its contents. Only the file's studies of this pipeline class and of these weights are
+            its contents. Only the file's studies of the pipeline's class and weights are
             considered, and each call uses the study that has its scheduler, number of steps,
             resolution and guidance. If no study has the call's resolution or guidance, the nearest
-            one is used, with a warning.
+            study is used, with a warning.
         steps: use the study with this number of steps, whatever number a call runs.
-        seed: random seed of the accelerators; the default is that of a study.
+        seed: random seed of the accelerators; the default is the default seed of a study.
 
     Yields:
         `generate`, which takes the pipeline's own arguments. Inside the block, calling the
@@ -52,10 +52,10 @@ def applied(
 def apply(pipe: Any, source: Source, *, seed: int = 42) -> Callable[[], None]:
     """Accelerate a pipeline for good: from now on ``pipe(...)`` uses the setting.
 
-    Arguments and errors are those of `applied`.
+    The arguments and the errors are those of `applied`.
 
     Returns:
-        A function that undoes it.
+        A function that removes the accelerators from the pipeline.
     """
     choose, first = _chosen(pipe, source, None)
     return started(pipe, choose, first, seed=seed)[1]

@@ -60,8 +60,8 @@ class Choices:
         choices = [choice for choice in self._matching if choice.scheduler == scheduler]
         if not choices:
             raise UsageError(
-                f"no feasible study for {type(pipeline).__name__} with {scheduler}; "
-                f"the file has: {_listed(self.contents)}"
+                f"the file has no feasible setting for {type(pipeline).__name__} with {scheduler}; "
+                f"its studies: {_listed(self.contents)}"
             )
         return choices if self.steps is None else _with_steps(choices, self.steps)
 
@@ -69,7 +69,7 @@ class Choices:
         """The accelerators of a call.
 
         The study with the nearest image size is used, and of those the one with the nearest
-        guidance; a difference in either is warned of.
+        guidance; a warning is given if either is different.
         """
         choices = self.available(pipeline)
         if self.steps is None:
@@ -85,7 +85,9 @@ class Choices:
         nearest = [choice for choice in choices if distance(choice) == least]
         if len({str(choice.setting) for choice in nearest}) > 1:
             names = " and ".join(choice.name for choice in nearest)
-            raise UsageError(f"{names} fit this call equally well; export only one of them")
+            raise UsageError(
+                f"the studies {names} fit this call equally well; export only one of them"
+            )
         self._warn_of_differences(nearest[0], size, guidance)
         return nearest[0].setting.accelerators
 
@@ -136,7 +138,7 @@ class Choices:
     ) -> list[Choice]:
         """The studies to use with a warning where none has the same fingerprint.
 
-        Raises `UsageError` if no study can be one of these weights.
+        Raises `UsageError` if no study can be of the pipeline's weights.
         """
         extended = [
             choice
@@ -161,10 +163,10 @@ class Choices:
             for choice in (*unknown, *different)
         )
         raise UsageError(
-            f"the file has no study of these weights ({', '.join(weighed(pipeline))} together have "
-            f"the fingerprint {fingerprint(pipeline)} in {dtype}): {others}; load all of these "
-            "parts as they were measured, or apply a setting directly, as "
-            "accelerator → knob → value"
+            "the file has no study of this pipeline's weights "
+            f"({', '.join(weighed(pipeline))} together have the fingerprint "
+            f"{fingerprint(pipeline)} in {dtype}): {others}; load all of these parts as they were "
+            "measured, or apply a setting directly, as accelerator → knob → value"
         )
 
 
@@ -193,7 +195,9 @@ def _with_steps(choices: list[Choice], steps: int) -> list[Choice]:
     fitting = [choice for choice in choices if choice.steps == steps]
     if not fitting:
         known = ", ".join(map(str, sorted({choice.steps for choice in choices})))
-        raise UsageError(f"the file has no study with {steps} steps; it has studies with {known}")
+        raise UsageError(
+            f"the file has no study with {steps} steps; its studies have {known} steps"
+        )
     return fitting
 
 

@@ -58,7 +58,7 @@ def verify(
             failures.append(f"{name} has no feasible setting")
             continue
         best = study["best"]["params"]
-        report(f"{name}: {Limits.of_request(study['goal'])}")
+        report(f"{name}: limits: {Limits.of_request(study['goal'])}")
         spec = spec_of(study, changes or {})
         with device_lock(device_named(spec.device), report):
             evaluation = session.evaluation(spec, pool="verify", more=True)
@@ -70,7 +70,7 @@ def verify(
                 if params == best and not holds:
                     failures.append(f"the best setting of {name} no longer holds")
         if study["best"] is not None and study["best"]["params"] != best:
-            report(f"the best setting is now {Setting.of(study['best']['params'])}")
+            report(f"the best setting of {name} is now {Setting.of(study['best']['params'])}")
     if failures:
         raise UnreachedError("; ".join(failures))
 
@@ -104,8 +104,8 @@ def check_weights(name: str, study: Mapping[str, Any], evaluation: Evaluation) -
     searched, loaded = study["evaluation"]["weights"], evaluation.score_parts["weights"]
     if searched != loaded:
         raise UsageError(
-            f"{name} was searched with weights of fingerprint {searched}, but the loaded ones have "
-            f"{loaded}; set model to the folder or hub id of the weights of the search"
+            f"the weights of {name} have the fingerprint {searched}, but the loaded ones have "
+            f"{loaded}; set model to the folder or hub id of the weights that the search used"
         )
 
 
@@ -140,7 +140,7 @@ def verify_setting(
 ) -> bool:
     """Re-measure a setting, update the study with the figures, and return whether it holds.
 
-    A setting holds if it is within the limits and not slower than exported (`is_slower`).
+    A setting holds if it is within the limits and not clearly slower than exported (`is_slower`).
     """
     limits, setting = Limits.of(spec), Setting.of(params)
     rule = StoppingRule(limits=limits, samples=spec.num_samples, resolves=True)
@@ -162,8 +162,8 @@ def verify_setting(
     report(
         f"{verdict}: {setting}: "
         f"{measured.speedup.value:.2f}× now, {points[0]['speedup']:.2f}× exported; "
-        f"{quality_text(measured)}, {limits.certainty(measured.score_loss, measured.fidelity)}, "
-        f"over {measured.prompts} prompts{unsteady}"
+        f"{quality_text(measured)} over {measured.prompts} prompts; limits: "
+        f"{limits.certainty(measured.score_loss, measured.fidelity)}{unsteady}"
     )
     return not reasons
 
@@ -171,9 +171,9 @@ def verify_setting(
 def entry_of(measured: Measurement, baseline: Mapping[str, Any]) -> dict[str, Any]:
     """A verification in the file, from its measurement and the study's exported baseline.
 
-    The latency is the exported baseline's over the speedup. If the verification was timed on
-    another machine or with other versions, it is that of the baseline measured there, and the
-    entry is marked.
+    The latency is the exported baseline's latency divided by the speedup. If the verification was
+    timed on another machine or with other package versions, the baseline that was measured there is
+    used instead, and the entry is marked.
     """
     if measured.latency_key == baseline.get("latency_key"):
         return verified_entry(measured, baseline["latency_s"] / measured.speedup.value)

@@ -35,8 +35,8 @@ def steps_of(arguments: Mapping[str, Any]) -> int:
         steps = 0
     if steps < 1:
         raise UsageError(
-            f"num_inference_steps must be a whole number from 1, not {value!r}, if the call has "
-            "neither timesteps nor sigmas"
+            f"num_inference_steps must be a whole number of at least 1, not {value!r}, if the call "
+            "has neither timesteps nor sigmas"
         )
     return steps
 

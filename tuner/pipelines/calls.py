@@ -1,4 +1,4 @@
-"""What a call of a pipeline will do, found out from the pipeline before the call."""
+"""What a call of a pipeline will do, derived from the pipeline before the call."""
 
 import copy
 import inspect
@@ -69,8 +69,8 @@ def check_guided(name: str, pipeline: Any, arguments: Mapping[str, Any]) -> None
     if guidance <= 1:
         raise UnfitError(f"{name} needs guidance_scale above 1, not {guidance:g}")
     raise UnfitError(
-        f"{name} needs guidance by a second pass, and {type(pipeline).__name__} makes none with "
-        f"this {type(denoiser_of(pipeline)).__name__}, which takes guidance_scale as an input"
+        f"{name} needs guidance by a second pass, but {type(pipeline).__name__} makes one pass "
+        f"only: its {type(denoiser_of(pipeline)).__name__} takes guidance_scale as an input"
     )
 
 
@@ -90,8 +90,8 @@ def steps_that_run(pipeline: Any, arguments: Mapping[str, Any]) -> int:
     values = values_of(pipeline, arguments)
     if not names_steps(values):
         raise UsageError(
-            f"how many steps this call of {type(pipeline).__name__} runs is not known beforehand; "
-            "give num_inference_steps"
+            f"this call of {type(pipeline).__name__} does not determine its number of steps; give "
+            "num_inference_steps"
         )
     steps_of(values)
     scheduler = copy.deepcopy(pipeline.scheduler)

@@ -1,4 +1,4 @@
-"""What the accelerators of a pipeline know of the running call."""
+"""The state of a running call that its accelerators share."""
 
 from dataclasses import dataclass
 from typing import Any

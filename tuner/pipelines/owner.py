@@ -41,8 +41,8 @@ def take_over(pipeline: Any, call: Callable[..., Any]) -> Callable[[], None]:
         plain = plain_class(pipeline)
         if getattr(type(pipeline), _OWNED, _nobody)() is pipeline:
             raise UsageError(
-                "this pipeline is accelerated already; leave the `with` block that did it, or call "
-                "its undo, first"
+                "this pipeline is accelerated already; leave its `with` block, or call the "
+                "function that apply() returned, first"
             )
 
         @wraps(plain.__call__)

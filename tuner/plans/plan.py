@@ -26,7 +26,7 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What a plan needs to know of a pipeline: the grid of tokens, the branches, the layers."""
+    """The properties of a pipeline that a plan needs: the grid of tokens, branches and layers."""
 
     height: int  # of the finest grid of tokens: the latent's, or its patches'
     width: int

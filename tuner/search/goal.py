@@ -18,8 +18,8 @@ OTHER_KEY = "its speed was measured on another machine or with other package ver
 class Miss:
     """A target or limit that a result does not meet.
 
-    `share` is by how much, relative to what was asked: at 0.1 an image takes a tenth longer than
-    asked, or a figure is off its limit by a tenth of the limit.
+    `share` is by how much, relative to what was requested: at 0.1 an image takes a tenth longer
+    than requested, or a figure misses its limit by a tenth of the limit.
     """
 
     name: str  # 'speed', 'score loss', the name of an extra metric, or `VERIFICATION`
@@ -66,7 +66,7 @@ class Goal:
         return self.speedup is not None or self.latency_s is not None
 
     def met_by(self, result: Result) -> bool:
-        """Whether a result is feasible and as fast as asked, in its verification too if it has one.
+        """Whether a result is feasible and reaches the target, also in its verification if any.
 
         A target is met only by a speedup that was measured under the current latency key.
         """
@@ -150,10 +150,11 @@ class Goal:
         )
 
     def closest(self, results: list[Result]) -> Result | None:
-        """The accelerated result whose worst miss is the smallest relative to what was asked.
+        """The accelerated result whose worst miss is the smallest relative to what was requested.
 
-        So 1.9× of 2× with a loss of 2.1 % of 2 % is closer than a result that meets one and is far
-        from the other. Of equal ones the next worst miss decides, then the speedup.
+        So 1.9× instead of 2× with a loss of 2.1 % instead of 2 % is closer than a result that meets
+        one of them and is far from the other. Between equal results the next worst miss decides,
+        then the speedup.
         """
 
         def distance(result: Result) -> tuple[list[float], float]:

@@ -1,4 +1,4 @@
-"""What a sampler may know of a study before any trial."""
+"""What is known of a study before its first trial, for a sampler."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from tuner.spec import Aim
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What a sampler may know of a study before any trial.
+    """What is known of a study before its first trial, for a sampler.
 
     `timed` times each step of a generation with each of these settings, or returns the times that
     an earlier run stored.
@@ -49,7 +49,7 @@ class Problem:
     def reuse(self, setting: Setting) -> Reuse:
         """How much a setting reuses, followed by the knobs of its data-dependent accelerators.
 
-        The plan of those does not tell what they reuse. Their knobs are zero where they are off.
+        The plan of those does not show what they reuse. Their knobs are zero where they are off.
         """
         plan = self.plan(setting)
         from_plan = reuse(plan)

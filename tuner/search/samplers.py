@@ -1,4 +1,4 @@
-"""Makes the samplers that `tuner.sampler_table` lists: ours, and Optuna's."""
+"""Makes the samplers that `tuner.sampler_table` lists: this project's and Optuna's."""
 
 from collections.abc import Callable
 from functools import cache
@@ -37,7 +37,7 @@ def sampler(name: str, seed: int, problem: Problem, begun: int = 0) -> BaseSampl
 
 
 def make_frontier(seed: int, problem: Problem) -> BaseSampler:
-    """Our own: predicted speed, a learned model of the quality."""
+    """This project's sampler: predicted speed, a learned model of the quality."""
     candidates = Candidates(problem.space, problem.canonical, seed)
     work = cache(problem.work)  # tens of megabytes at most
     context = SearchContext(

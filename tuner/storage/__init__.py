@@ -1,1 +1,1 @@
-"""The database: Optuna's tables and ours. Optuna's internals are used in this package only."""
+"""The database: Optuna's tables and the tuner's. Only this package uses Optuna's internals."""

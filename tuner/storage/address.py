@@ -97,7 +97,7 @@ def _look_inside(path: Path, url: str) -> None:
 
 
 def check_owner(tables: set[str], connection: Any, url: str) -> None:
-    """Raise `UsageError` for a database of another program, and for a newer one of ours."""
+    """Raise `UsageError` for a database of another program or of a newer version of the tuner."""
     if tables and not any(name.startswith("tuner_") for name in tables):
         raise UsageError(
             f"{hidden(url)} belongs to another program (it has a table {sorted(tables)[0]!r}); "

@@ -1,4 +1,4 @@
-"""The system attributes of a trial by which Optuna itself knows things."""
+"""The system attributes of a trial that Optuna itself reads and writes."""
 
 CONSTRAINTS = "constraints"  # its samplers and its dashboard read them
 FIXED = "fixed_params"  # the numbers that it gives a queued trial

@@ -27,7 +27,7 @@ class Running:
     trial: FrozenTrial
     process: Worker | None  # None for a trial of an old version that did not name its process
     beat: float | None  # time of the last heartbeat
-    silent_s: float  # seconds without a sign of life
+    silent_s: float  # seconds without a heartbeat
 
     @property
     def is_dead(self) -> bool:
@@ -36,7 +36,7 @@ class Running:
 
     @property
     def left_s(self) -> float:
-        """Seconds until it is marked as failed, if there is no further sign of life."""
+        """Seconds until it is marked as failed, if there is no further heartbeat."""
         return max(0.0, GRACE_S - self.silent_s)
 
     def __str__(self) -> str:
@@ -93,7 +93,7 @@ class Liveness:
     def _fail(self, study: optuna.Study, running: Running) -> bool:
         reason = "its process ended before the trial did"
         if running.silent_s != GONE:
-            reason = f"no sign of life of its process for {running.silent_s:.0f} s"
+            reason = f"no heartbeat of its process for {running.silent_s:.0f} s"
         retry = next_try(running.trial)
         attributes = {"reason": reason} | ({} if retry is None else {CUT_OFF: True})
         return self._storage.fail_trial(

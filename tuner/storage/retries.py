@@ -9,7 +9,7 @@ RETRIES = 2  # how often a crashed trial is tried again
 RESOLVES = "settles"  # number of the trial whose inconclusive setting this one resolves
 CUT_OFF = "cut_off"  # it ended before its time, and was queued again
 QUEUED = "queued"  # the setting that it was queued for, as accelerator → knob → value
-GRID = (POINT, "search_space")  # by which Optuna's GridSampler knows a point
+GRID = (POINT, "search_space")  # the attributes by which Optuna's GridSampler identifies a point
 
 
 def next_try(trial: FrozenTrial, *, counts: bool = True) -> FrozenTrial | None:

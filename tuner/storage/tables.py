@@ -25,7 +25,7 @@ class BaselineRow(Base):
 
 
 class HeartbeatRow(Base):
-    """The last sign of life of a trial that runs; the process that deletes it ends the trial."""
+    """The last heartbeat of a running trial; the process that deletes it ends the trial."""
 
     __tablename__ = "tuner_heartbeats"
     trial: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -1,4 +1,4 @@
-"""What the search knows of a study's trials, wherever they are stored.
+"""The interface through which the search reads and ends trials, wherever they are stored.
 
 Optuna's private attributes are used in this package only.
 """

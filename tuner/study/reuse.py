@@ -51,10 +51,10 @@ def still_holds(
 
     A loss is the same on every machine: a setting that misses a limit of this run, which may be
     looser than the last one's, need not be measured again; a stopped trial without constraints
-    counts as missing one. A trial that was stopped because it was behind another setting was slower
-    on one machine: that holds under the same latency key only, and while the other setting is among
-    the `feasible` ones. A complete trial that meets the limits holds under every latency key, or
-    with `timed_now` under the current one only.
+    counts as missing a limit. A trial that was stopped because it was behind another setting was
+    slower on one machine: that counts under the same latency key only, and while the other setting
+    is among the `feasible` ones. A complete trial that meets the limits counts under every latency
+    key, or with `timed_now` under the current key only.
     """
     stopped, current = trial.state == TrialState.PRUNED, baseline.is_of(trial.user_attrs)
     behind = trial.user_attrs.get(BEHIND)

@@ -13,7 +13,7 @@ from tuner.search.runner.stopping import StoppingRule, measure_until_stopped
 
 
 @pytest.mark.parametrize("batch", [1, 3, 4, 8])
-def test_a_drawn_trial_is_stopped_where_the_tuner_stops_it(batch: int) -> None:
+def test_a_simulated_trial_is_stopped_where_the_tuner_stops_it(batch: int) -> None:
     rng = np.random.default_rng(batch)
     before = rng.normal(30, 3, (30, PROMPTS))
     after = before * (1 + 0.01 - 0.05 * rng.exponential(size=before.shape))

@@ -1,4 +1,4 @@
-"""Truth tables have the scores that trials would have, also when they are made in parts."""
+"""Truth tables have the scores that trials would have, even if they are made in parts."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +10,12 @@ from bench.lib import tables
 from bench.lib.miniature import MODEL, evaluation_of, pipeline
 from bench.lib.tables import Product, read
 from bench.search import truth
-from bench.search.truth import OtherwiseError, Where, begun, fill, join
+from bench.search.truth import OtherPrecisionError, Precision, fill, join, open_table
 from tuner.measure.baseline_store import InMemoryStore
 from tuner.plans.plan import shape_of
 
-# As on a GPU, where nothing is rounded again.
-PRECISE = Where(device="cpu", batch=2, autocast=False)
+# As on a GPU, without bfloat16.
+PRECISE = Precision(device="cpu", batch=2, autocast=False)
 SMALL = Product(
     name="small",
     scheduler="DDIM",
@@ -35,7 +35,7 @@ def test_parts_of_a_table_are_joined_to_the_scores_of_trials(
     for number in (1, 2):
         part = replace(SMALL, part=(number, 2))
         assert len(part.settings(shape)) == 1
-        fill(part, begun(part, shape, PRECISE, 2), 2, PRECISE)
+        fill(part, open_table(part, shape, PRECISE, 2), 2, PRECISE)
     join(SMALL, shape, PRECISE, 2)
     assert "small-DDIM-4: 2 settings, 2 prompts\n" in capsys.readouterr().out
     table = read(SMALL.file)
@@ -48,9 +48,11 @@ def test_parts_of_a_table_are_joined_to_the_scores_of_trials(
     np.testing.assert_allclose(table.baseline, evaluation.baseline(store)[0].scores, atol=0.01)
 
 
-def test_a_table_is_not_made_in_two_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_is_not_continued_in_another_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tables, "FOLDER", tmp_path)
     shape = shape_of(pipeline("DDIM"), MODEL.resolution)
-    truth.write(begun(SMALL, shape, Where.of("cpu", 2)), SMALL.file)
-    with pytest.raises(OtherwiseError, match="left unchanged"):
-        begun(SMALL, shape, Where.of("cuda", 2))
+    truth.write(open_table(SMALL, shape, Precision.of("cpu", 2)), SMALL.file)
+    with pytest.raises(OtherPrecisionError, match="left unchanged"):
+        open_table(SMALL, shape, Precision.of("cuda", 2))

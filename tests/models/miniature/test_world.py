@@ -24,7 +24,7 @@ def scene_of() -> dict[str, Scene]:
     return {caption: scene for scene in world.scenes() for caption in scene.captions()}
 
 
-def test_captions_say_which_scene_they_mean() -> None:
+def test_a_caption_identifies_its_scene() -> None:
     assert len(scene_of()) == sum(len(scene.captions()) for scene in world.scenes())
 
 

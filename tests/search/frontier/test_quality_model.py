@@ -1,4 +1,4 @@
-"""The quality model: a kernel over what is reused in sum, and when."""
+"""The quality model: its kernel compares how much settings reuse, and at which steps."""
 
 import numpy as np
 import pytest

@@ -75,15 +75,17 @@ def test_a_trial_that_died_on_another_machine_is_waited_for_and_measured_again(
     observer = Reports()
     trials = bench.search(observer=observer)
     assert observer.lines[0] == (
-        f"waiting for trial 0 of elsewhere:7: after another {GRACE_S:.0f} s without a sign of "
-        "life it is marked as failed and measured by this run"
+        f"waiting for trial 0 of elsewhere:7: after another {GRACE_S:.0f} s without a "
+        "heartbeat it is marked as failed and measured by this run"
     )
     assert trials[0].state == TrialState.FAIL
     complete = [setting_of(trial) for trial in trials if trial.state == TrialState.COMPLETE]
     assert len(complete) == len(set(complete)) >= 4
     assert lost in complete
     assert not bench.study.get_trials(states=(TrialState.RUNNING, TrialState.WAITING))
-    assert observer.lines[1:] == ["every setting was tried"] * (sampler == "frontier")
+    assert observer.lines[1:] == ["the search has ended: every setting was tried"] * (
+        sampler == "frontier"
+    )
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

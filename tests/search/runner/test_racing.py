@@ -41,7 +41,7 @@ def test_trials_that_would_meet_a_limit_are_hardly_ever_stopped_even_close_to_it
 ) -> None:
     for loss in (0.002, 0.015, 0.017, 0.019):
         drawn = simulated(name, loss, scatter, draws=3000)
-        assert drawn.kept.sum() > 1500
+        assert drawn.keep_limit.sum() > 1500
         for batch in (1, 2, 3, 4, 5, 8):
             assert Figures.of(drawn, RULES["now"], batch).wrongly <= 0.027
 

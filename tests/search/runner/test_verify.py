@@ -70,7 +70,7 @@ def test_where_no_verification_meets_the_goal_there_is_no_answer(searched: Verif
     assert searched.verify(lambda figures: replace(figures, score_loss=TOO_MUCH)) is None
     assert searched.seen == fastest
     assert searched.goal.reached(searched.results) is None
-    assert answer(searched.bench.study, searched.goal)[0].startswith("no setting reached")
+    assert answer(searched.bench.study, searched.goal)[0].startswith("no setting met the goal")
 
 
 def test_a_verified_result_is_not_verified_again(searched: Verified) -> None:

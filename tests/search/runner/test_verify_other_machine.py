@@ -76,7 +76,7 @@ def test_a_speedup_of_another_machine_meets_no_target_before_it_is_measured_here
     assert [miss.text for miss in goal.misses(bench.results[FAST])] == [OTHER_KEY]
     assert bench.verify(goal) is None
     assert bench.seen == [FAST, MIDDLE]  # the third is too slow on either machine
-    assert answer(bench.study, goal)[0].startswith("no setting reached")
+    assert answer(bench.study, goal)[0].startswith("no setting met the goal")
     assert bench.results[FAST].speedup.value == 1.1
 
 

@@ -1,4 +1,4 @@
-"""Two machines at one study: each decides by what it has timed itself."""
+"""Two machines that work on one study: each uses only the timings that it has made itself."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -58,6 +58,6 @@ def _what_if_silent(running: list[Running]) -> str:
     left_s = max(trial.left_s for trial in running)
     subject = "it is" if len(running) == 1 else "they are"
     return (
-        f"after another {left_s:.0f} s without a sign of life {subject} marked as failed and "
+        f"after another {left_s:.0f} s without a heartbeat {subject} marked as failed and "
         "measured by this run"
     )

@@ -77,7 +77,7 @@ class Search:
             if not met and is_left_to_others(self.study):
                 self._other_runs.report_unfinished()
             if not self._sweeps and has_ended(self.study):
-                self.observer.notice("every setting was tried")
+                self.observer.notice("the search has ended: every setting was tried")
             if self.max_samples is not None and not self._sweeps and not self.goal.has_target:
                 self._resolve(trials, interruptible, self.max_samples)
 

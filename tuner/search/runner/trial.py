@@ -148,7 +148,7 @@ class TrialRunner:
         if behind is not None:
             outcome = f"be slower and lose more than trial {behind}"
         reason = (
-            f"certain to {outcome} after {stored['prompts']} prompts, "
+            f"stopped after {stored['prompts']} prompts, certain to {outcome}; "
             f"loss {stored['score_loss']:.1%} so far"
         )
         trial.set_user_attr("reason", reason)

@@ -1,11 +1,11 @@
-"""Searches on the committed truth table of DeepCache: the tuner's own runner, without a model."""
+"""Simulated searches on the committed truth table of DeepCache, by the tuner's own runner."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from bench.lib.replay import PROMPTS, TableSearch
+from bench.lib.table_search import PROMPTS, TableSearch
 from bench.lib.tables import PRODUCTS
 from bench.lib.truth_table import LIMIT, TruthTable, area
 from bench.search.searches import frontier, old_order
@@ -39,7 +39,7 @@ def test_our_trials_are_stopped_early_and_those_of_other_samplers_are_not(
 ) -> None:
     worst = int(np.argmax(truth.table.losses))
     ours, others = TableSearch(truth, 0), TableSearch(truth, 0)
-    assert ours.raced(worst) and ours.prompts < PROMPTS
+    assert ours.is_stopped_early(worst) and ours.prompts < PROMPTS
     assert others.evaluate(worst).prompts == others.prompts == PROMPTS
 
 

@@ -1,12 +1,12 @@
-"""A search on a truth table by the tuner's own runner: nothing is generated.
+"""A simulated search on a truth table by the tuner's own runner: nothing is generated.
 
-The study lies in memory, and a measurement takes its scores from the table and its speedup from the
-table's latencies, scattered by one per cent. Each search draws its own prompts of the table: 64 on
-offer to its trials, and others for verification. A trial of ours has 32 of the 64, and inconclusive
+The study lies in memory. A measurement takes its scores from the table, and its speedup from the
+table's latencies with a noise of 1 %. Each search draws its own 64 prompts of the table; the others
+are for verification. The sampler `frontier` measures each setting on 32 of the 64, and inconclusive
 settings of the front are resolved with the rest when the search has ended; with the aim `front` all
-trials have the same 32 and are resolved at once. A trial of another sampler has the same 32 always.
-A setting is truly feasible when the upper end of its loss's 95 % interval over all stored prompts
-is under the limit.
+settings have the same 32, and inconclusive ones are resolved at once. The other samplers measure
+every setting on the same 32. A setting is truly feasible when the upper end of its loss's 95 %
+interval over all stored prompts is under the limit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,18 +33,18 @@ from tuner.spec import Aim
 from tuner.study.results import Result, read_results
 
 LIMITS = Limits(score_loss=LIMIT)
-PROMPTS = 32  # of every trial
-MORE = 32  # further prompts for inconclusive settings; verification has 64 others
+PROMPTS = 32  # of each trial
+MORE = 32  # further prompts for inconclusive settings; verification uses the others
 BATCH = 4  # prompts
 SCATTER = 0.01  # of a measured speedup
 
 
 @dataclass
 class TableSearch:
-    """One search on a table, with the prompts that it costs.
+    """One search on a table; counts its trials and the prompts that it generates.
 
-    It has arrived when a trial of a truly feasible setting that is at least 0.99 as fast as the
-    fastest such one has ended without being stopped.
+    It has arrived when a trial has ended, without being stopped, whose setting is truly feasible
+    and at least 0.99 times as fast as the fastest truly feasible setting.
     """
 
     truth: TruthTable
@@ -54,7 +54,7 @@ class TableSearch:
     trials: int = 0
     arrived: tuple[int, int] | None = None  # trials and prompts
     evaluated: list[int] = field(default_factory=list)  # rows whose trials were not stopped
-    study: optuna.Study | None = None  # of our own sampler
+    study: optuna.Study | None = None  # of the sampler `frontier`
 
     def __post_init__(self) -> None:
         """Draw the prompts of this search."""
@@ -71,9 +71,9 @@ class TableSearch:
         whole: bool,
         resolves: bool = False,
     ) -> None:
-        """Run a study of our own sampler by the tuner's runner.
+        """Run a study of the sampler `frontier` with the tuner's runner.
 
-        It ends when it has arrived, unless the `whole` search is asked for.
+        It ends when it has arrived; with `whole`, after all trials.
         """
         self.study = study
         Search(
@@ -88,31 +88,31 @@ class TableSearch:
             stops_early=True,
             resolves_at_once=self.aim == "front",
             first=first,
-            deadline=_Arrival(self, whole),
-            observer=_Arrived(self),
+            deadline=_UntilArrived(self, whole),
+            observer=_TrialCounter(self),
         ).run()
 
     def evaluate(self, row: int) -> Measurement:
-        """A trial of another sampler: the 32 prompts at once, whatever they show."""
+        """A trial of another sampler: all 32 prompts at once, never stopped early."""
         numbers = self.random.permutation(self._offered[:PROMPTS])
         (measured,) = self._measured(row, numbers, PROMPTS)
         self.ended(row)
         return measured
 
-    def raced(self, row: int) -> bool:
-        """A trial that may be stopped early, without rivals; whether it was."""
+    def is_stopped_early(self, row: int) -> bool:
+        """Run a trial that may be stopped early, without rivals; returns whether it was."""
         setting = self.truth.table.settings[row]
         rule = StoppingRule(limits=LIMITS, samples=PROMPTS, stops_early=True, setting=setting)
         _, answer = measure_until_stopped(self.measure(setting, 0), rule)
         return answer.stops
 
     def measure(self, setting: Setting, trial: int) -> Iterator[Measurement]:
-        """What is known of a setting after each batch of its prompts."""
+        """The measurement of a setting after each batch of its prompts."""
         row = self.truth.row[setting]
         yield from self._measured(row, self._drawn(row) if self.aim == "max" else self._same())
 
     def ended(self, row: int) -> None:
-        """Note that a trial was not stopped, and whether the search has arrived."""
+        """Count a trial that ended without being stopped; check whether the search has arrived."""
         self.trials += 1
         self.evaluated.append(row)
         good = self.truth.feasible[row] and self.truth.speedups[row] >= 0.99 * self.truth.best
@@ -120,7 +120,7 @@ class TableSearch:
             self.arrived = (self.trials, self.prompts)
 
     def _drawn(self, row: int) -> np.ndarray:
-        """The prompts of a row in their order, by batches as `Evaluation.measure` draws them."""
+        """The prompts of a row, drawn in batches as `Evaluation.measure` draws them."""
         rng = np.random.default_rng([self.seed, row])
         batches, count = self._offered.reshape(-1, BATCH), PROMPTS // BATCH
         others = rng.permutation(batches[1:])
@@ -129,12 +129,12 @@ class TableSearch:
         return drawn
 
     def _same(self) -> np.ndarray:
-        """The same prompts for every row, in an order of its own, and then the others."""
+        """The same 32 prompts for every row, in random order, and then the further ones."""
         first, more = self._offered[:PROMPTS], self._offered[PROMPTS:]
         return np.concatenate([self.random.permutation(first), more])
 
     def _measured(self, row: int, numbers: np.ndarray, batch: int = BATCH) -> Iterator[Measurement]:
-        """What is known after each batch of these prompts; each costs its prompts."""
+        """The measurement after each batch of these prompts; counts the prompts."""
         before, after = self.truth.table.baseline[numbers], self.truth.table.scores[row][numbers]
         speedup = float(self.truth.speedups[row] * np.exp(self.random.normal(0, SCATTER)))
         low, high = (speedup * np.exp(end * SCATTER) for end in (-1.96, 1.96))
@@ -154,13 +154,13 @@ class TableSearch:
 
     @property
     def results(self) -> list[Result]:
-        """The results of a search by our own sampler."""
-        assert self.study is not None, "searched by another sampler"
+        """The results of a search by the sampler `frontier`."""
+        assert self.study is not None, "only searches by `frontier` have a study"
         return read_results(self.study)
 
     def verified(self) -> Result | None:
-        """The fastest result that holds on other prompts."""
-        assert self.study is not None, "searched by another sampler"
+        """The fastest result that is feasible on the prompts for verification; counts these."""
+        assert self.study is not None, "only searches by `frontier` have a study"
         return verify(
             self.study,
             Goal(limits=LIMITS),
@@ -170,13 +170,15 @@ class TableSearch:
         )
 
     def observations(self) -> list[Observation]:
-        """What a warm start takes over: of each setting its last measurement."""
-        assert self.study is not None, "searched by another sampler"
-        last = {seen.setting: seen for seen in measured_observations(self.study)}
+        """What a warm start takes over: the last measurement of each setting."""
+        assert self.study is not None, "only searches by `frontier` have a study"
+        last = {
+            observation.setting: observation for observation in measured_observations(self.study)
+        }
         return list(last.values())
 
     def true_area(self) -> float:
-        """The area of what was evaluated and is truly feasible, as a share of the true front's."""
+        """The area of all truly feasible results, as a share of the true front's area."""
         points = [
             (self.truth.speedups[row], self.truth.table.losses[row])
             for row in self.evaluated
@@ -185,14 +187,14 @@ class TableSearch:
         return area(points) / self.truth.area
 
 
-class _Arrived(Observer):
+class _TrialCounter(Observer):
     """Counts the trials of a search."""
 
     def __init__(self, search: TableSearch) -> None:
         self._search = search
 
     def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
-        """Count a trial, and note one that was not stopped."""
+        """Count a trial; one with a result was not stopped."""
         if result is None:
             self._search.trials += 1
         else:
@@ -200,8 +202,8 @@ class _Arrived(Observer):
 
 
 @dataclass(frozen=True)
-class _Arrival(Deadline):
-    """Ends a search that has arrived, unless the whole of it is wanted."""
+class _UntilArrived(Deadline):
+    """Ends a search that has arrived, unless the `whole` search is to run."""
 
     at: float | None = field(default=None, init=False)
     search: TableSearch
