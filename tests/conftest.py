@@ -58,6 +58,8 @@ class Clock:
         self.now += 1
         return self.now
 
+    thread_time = perf_counter
+
 
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> Clock:
@@ -84,7 +86,7 @@ def timed_by_work() -> Iterator[None]:
     hook = torch.nn.modules.module.register_module_forward_hook(computed)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            clock = SimpleNamespace(perf_counter=lambda: now)
+            clock = SimpleNamespace(perf_counter=lambda: now, thread_time=lambda: now)
             patch.setattr("tuner.measure.stopwatch.time", clock)
             yield
     finally:

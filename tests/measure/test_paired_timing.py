@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from tests.conftest import Clock
+from tuner.measure.account import Purpose
 from tuner.measure.baseline_store import BaselineLatency, payload_of
 from tuner.measure.cache_keys import key_of
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.interleave import interleaved, one_by_one
 from tuner.measure.paired_timing import PairedTimings
+from tuner.measure.prediction import Prediction
 from tuner.measure.stopwatch import Seconds
 from tuner.session import Session
 from tuner.setting import Setting
@@ -139,7 +141,7 @@ def test_a_baseline_that_drifts_within_a_trial_is_not_stored(
 
 def test_interleaved_steps_and_whole_batches_give_the_same_pictures(evaluation: Evaluation) -> None:
     empty = PairedTimings(stored_s=1.0, batch_size=2)
-    (by_step, first), (by_batch, second) = (
+    (_, by_step, first), (_, by_batch, second) = (
         evaluation.pairs.pair(FAST, range(2), empty, run_jobs)
         for run_jobs in (interleaved, one_by_one)
     )
@@ -152,7 +154,74 @@ def test_denoising_is_timed_within_the_batch_and_no_hook_is_left(
 ) -> None:
     hooks = len(evaluation.pipeline.unet._forward_hooks)
     _, seconds = evaluation.generate_with(FAST, range(2))
-    # Each reading of this clock takes a second. It is read before and after the pipeline, and at
-    # the beginning and the end of each of the two steps.
-    assert (seconds.whole, seconds.denoising) == (5, 3)
+    # Each reading of this clock takes a second. It is read twice before and after the pipeline (the
+    # thread's own time and the wall clock), and at the beginning and the end of both steps.
+    assert (seconds.whole, seconds.denoising) == (6, 3)
     assert len(evaluation.pipeline.unet._forward_hooks) == hooks
+
+
+PREDICTED = Prediction(speedup=2.0, spread=0.02)
+
+
+def test_a_predicted_speedup_is_confirmed_by_one_pair(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    simulated = timed(evaluation).takes((2.0, 1.02))
+    store_baseline(simulated, store, 2.0)
+    *_, last = simulated.measure(FAST, store, predicted=PREDICTED)
+    assert simulated.__dict__["accelerated"] == [
+        True,
+        False,
+        True,
+    ]  # two batches, one of them paired
+    assert last.speedup_from == "model"
+    assert 2 / 1.02 < last.speedup.value < 2
+    assert last.speedup.low < 2 / 1.02 and last.speedup.high > 2
+    assert last.predicted == 2.0
+    assert last.timed and last.unsteady is None
+
+
+def test_a_prediction_that_a_pair_contradicts_is_replaced_by_pairs(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    simulated = timed(evaluation).takes((2.0, 1.3))
+    store_baseline(simulated, store, 2.0)
+    *_, last = simulated.measure(FAST, store, predicted=PREDICTED)
+    assert last.speedup_from == "pairs"
+    assert len(last.ratios) == 3
+    assert last.speedup.value == pytest.approx(2 / 1.3)
+
+
+def test_a_batch_whose_baseline_is_missing_is_a_pair_that_is_scored_on_both_sides(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    first, more = evaluation.prompts[:2], evaluation.prompts[2:]
+    split = timed(evaluation, prompts=first, more_prompts=more).takes((2.0, 1.0))
+    store_baseline(split, store, 2.0)
+    split.__dict__["accelerated"] = []
+    *_, last = split.measure(FAST, store, predicted=PREDICTED)
+    # The second batch's baseline is scored; the first batch is paired for its timing only.
+    pictures = {purpose: count for purpose, count in last.cost.pictures.items() if count}
+    assert pictures == {
+        Purpose.WARM_UP: 2,
+        Purpose.SCORED: 4,
+        Purpose.TIMING: 2,
+        Purpose.BASELINE: 2,
+    }
+    *_, again = split.measure(FAST, store, predicted=PREDICTED)
+    assert again.scores == last.scores
+    assert Purpose.BASELINE not in again.cost.pictures
+
+
+def test_a_verification_measures_the_baseline_of_its_prompts_in_pairs(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    store_baseline(evaluation, store, 2.0)
+    second = timed(evaluation, verifies=True, seed=7).takes((2.0, 1.0))
+    *_, last = second.measure(FAST, store)
+    assert last.speedup_from == "pairs"
+    assert last.cost.pictures[Purpose.VERIFICATION] == 8
+    plain = timed(evaluation, seed=7).takes((2.0, 1.0))
+    *_, expected = plain.measure(FAST, store)
+    assert (last.scores, last.score_loss) == (expected.scores, expected.score_loss)
+    assert last.score == pytest.approx(expected.score)

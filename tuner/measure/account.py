@@ -110,6 +110,17 @@ class Ledger:
             self._current = self._own
             self._trials.include(account.so_far())
 
+    @contextmanager
+    def verification(self) -> Iterator["TrialAccount"]:
+        """The same for a verification, whose costs the process's own account has as well."""
+        account = TrialAccount()
+        self._current = account
+        try:
+            yield account
+        finally:
+            self._current = self._own
+            self._own.include(account)
+
     def own(self) -> Account:
         """What this process has spent on no trial, its unexplained time included."""
         wall_s = time.monotonic() - self._start

@@ -31,8 +31,8 @@ class BaselineLatency:
     ) -> "BaselineLatency":
         """From the seconds of full batches."""
         return cls(
-            batch_seconds=[batch.whole for batch in seconds],
-            denoising_seconds=[batch.denoising for batch in seconds],
+            batch_seconds=[batch.elapsed for batch in seconds],
+            denoising_seconds=[batch.denoising * batch.elapsed / batch.whole for batch in seconds],
             batch_size=batch_size,
             memory=memory,
         )

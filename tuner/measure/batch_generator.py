@@ -85,7 +85,7 @@ class BatchGenerator:
         elapsed = seconds()
         if self.verifies and purpose in (Purpose.SCORED, Purpose.BASELINE):
             purpose = Purpose.VERIFICATION
-        self.ledger.add(purpose, elapsed.whole, len(numbers))
+        self.ledger.add(purpose, elapsed.elapsed, len(numbers))
         return output.images, elapsed
 
     def generate_with(

@@ -160,12 +160,13 @@ class Evaluation(BatchGenerator):
             TrialError: pictures are broken, or the device runs out of memory.
         """
         check(self.pipeline, setting.accelerators)
-        procedure = self._baseline_procedure(store)
-        scores, latency = self._baseline_or_latency(procedure)
         if not setting.accelerators:
             yield self._of_baseline(*self.baseline(store))
             return
-        with self._memory_errors(), self.ledger.trial() as account:
+        procedure = self._baseline_procedure(store)
+        scores, latency = self._baseline_or_latency(procedure)
+        book = self.ledger.verification if self.verifies else self.ledger.trial
+        with self._memory_errors(), book() as account:
             yield from SettingProcedure(
                 setting=setting,
                 generator=self,

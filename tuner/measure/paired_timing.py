@@ -103,7 +103,9 @@ class PairedTimings:
     @property
     def drifts(self) -> bool:
         """Whether the baseline's latency differs between the first and the second half."""
-        return bool(self.baseline) and _differ(*self._halves, UNSTEADY)
+        if not self.baseline or not self._latency_matters:
+            return False
+        return _differ(*self._halves, UNSTEADY)
 
     def is_precise(self, precision: float) -> bool:
         """Whether the speedup's interval is ±`precision` (a share of it), on a steady machine."""
@@ -116,7 +118,7 @@ class PairedTimings:
         if self.drifts:
             first, second = self._halves
             return f"the baseline took {first:.3g} s per image at first and {second:.3g} s later"
-        if _differ(self.stored_s, now, UNSTEADY):
+        if self._latency_matters and _differ(self.stored_s, now, UNSTEADY):
             return (
                 f"the baseline takes {now:.3g} s per image now, {self.stored_s:.3g} s when stored"
             )
@@ -128,9 +130,15 @@ class PairedTimings:
     def baseline_note(self) -> str | None:
         """In one line, that the stored baseline is replaced; None where `unsteady` reports more."""
         now = self.now_s
-        if not self.baseline_changed or self.drifts or _differ(self.stored_s, now, UNSTEADY):
+        reported = self._latency_matters and _differ(self.stored_s, now, UNSTEADY)
+        if not self.baseline_changed or self.drifts or reported:
             return None
         return f"the baseline was re-measured: {now:.3g} s per image, {self.stored_s:.3g} s before"
+
+    @property
+    def _latency_matters(self) -> bool:
+        """Whether other work on the machine lengthens what speedups are computed from."""
+        return all(batch.wall is None for batch in self.baseline)
 
     @property
     def _shows_latency(self) -> bool:
@@ -143,8 +151,8 @@ class PairedTimings:
         return self._latency_s(self.baseline[:half]), self._latency_s(self.baseline[-half:])
 
     def _latency_s(self, timed: tuple[Seconds, ...]) -> float:
-        """Median seconds per image."""
-        return median(batch.whole for batch in timed) / self.batch_size
+        """Median seconds per image, by the wall clock."""
+        return median(batch.elapsed for batch in timed) / self.batch_size
 
 
 def _differ(before: float, after: float, share: float) -> bool:

@@ -75,19 +75,20 @@ class SettingProcedure:
         if self.scores is not None:
             progress.add_baseline(range(len(self.generator.prompts)), self.scores)
         progress.paired_batch = self._batch_to_pair(order)
-        if self._is_warmed_up(progress, len(order)):
+        if self._is_warmed_up(progress):
             with self.baseline.peak_meter() as meter:
                 self.generator.generate_with(
                     self.setting, self.generator.batches()[0], purpose=Purpose.WARM_UP
                 )
             progress.memory = meter.peak
-            _ = self.pairs.baseline_is_warm
+            if self.predicted is None or self.generator.device != "cpu":
+                _ = self.pairs.baseline_is_warm
         return progress
 
-    def _is_warmed_up(self, progress: Progress, count: int) -> bool:
+    def _is_warmed_up(self, progress: Progress) -> bool:
         """Whether a warm-up is due, or no batch is left that shows the memory of one by itself."""
         due = self.warm_ups.is_due(self.setting)
-        return due or self.predicted is None or (count == 1 and progress.paired_batch == 0)
+        return due or self.predicted is None or progress.paired_batch == 0
 
     def _batch_to_pair(self, order: list[range]) -> int | None:
         """The batch that is paired although its baseline is stored; None if others are pairs.

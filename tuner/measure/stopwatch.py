@@ -6,6 +6,10 @@ kernel, which a GPU's own events do not see. Inside, the denoising is timed on a
 that nothing waits, and on a CPU by wall-clock time, as a call returns when it is done. On a CPU a
 batch may also let another one run before each of its steps (`tuner.measure.interleave`); its timer
 is paused meanwhile.
+
+Where torch computes in one thread of a CPU, that thread's own time is read beside the wall-clock
+time: other processes that use the same core lengthen only the latter. Speedups are ratios of the
+former, and scatter a third as much on a busy machine (`bench.speed.turns`).
 """
 
 import time
@@ -25,6 +29,13 @@ class Seconds:
     whole: float  # from prompts to pixels
     denoising: float  # from the denoiser's first call to the end of its last
     steps: tuple[float, ...] = ()  # from each call of the denoiser to the next
+    # From prompts to pixels by the wall clock, where the others are times of one thread of a CPU.
+    wall: float | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """From prompts to pixels, by the wall clock."""
+        return self.whole if self.wall is None else self.wall
 
 
 class Stopwatch:
@@ -38,6 +49,7 @@ class Stopwatch:
         self._device = device
         self._yield_control = yield_control
         self._mark, self._between = _marks(device)
+        self._clock = _clock(device)
 
     @contextmanager
     def timed(self) -> Iterator[Callable[[], Seconds]]:
@@ -49,16 +61,18 @@ class Stopwatch:
         reached: list[Any] = []  # marks before another batch ran; the same where none does
         ended: list[Any] = []  # the mark at the end of the last call
         whole: list[float] = []
-        paused_s = 0.0
+        wall: list[float] = []
+        paused_s = paused_wall_s = 0.0
 
         def before_call(module: Any, args: Any) -> None:
-            nonlocal paused_s
+            nonlocal paused_s, paused_wall_s
             mark = self._mark()
             reached.append(mark)
             if self._yield_control is not None:
-                paused_at = time.perf_counter()
+                paused_at, paused_at_wall = self._clock(), time.perf_counter()
                 self._yield_control()
-                paused_s += time.perf_counter() - paused_at
+                paused_s += self._clock() - paused_at
+                paused_wall_s += time.perf_counter() - paused_at_wall
                 mark = self._mark()
             called.append(mark)
 
@@ -69,7 +83,8 @@ class Stopwatch:
             if not ended:
                 raise RuntimeError("the denoiser was not called, so there is nothing to time")
             steps = tuple(map(self._between, called, [*reached[1:], *ended]))
-            return Seconds(whole=whole[0], denoising=sum(steps), steps=steps)
+            by_wall = None if self._clock is time.perf_counter else wall[0]
+            return Seconds(whole=whole[0], denoising=sum(steps), steps=steps, wall=by_wall)
 
         hooks = [
             self._denoiser.register_forward_pre_hook(before_call),
@@ -77,19 +92,28 @@ class Stopwatch:
         ]
         try:
             machine.synchronise(self._device)
-            start = time.perf_counter()
+            start, start_wall = self._clock(), time.perf_counter()
             yield seconds
             machine.synchronise(self._device)
-            whole.append(time.perf_counter() - start - paused_s)
+            whole.append(self._clock() - start - paused_s)
+            wall.append(time.perf_counter() - start_wall - paused_wall_s)
         finally:
             for hook in hooks:
                 hook.remove()
 
 
+def _clock(device: str) -> Callable[[], float]:
+    """What batches are compared by: the thread's own time where it computes everything itself."""
+    import torch
+
+    alone = device == "cpu" and torch.get_num_threads() == 1
+    return time.thread_time if alone else time.perf_counter
+
+
 def _marks(device: str) -> tuple[Callable[[], Any], Callable[[Any, Any], float]]:
     """How to mark a moment in the device's work, and the seconds between two such marks."""
     if not device.startswith("cuda"):
-        return time.perf_counter, lambda begin, end: end - begin
+        return _clock(device), lambda begin, end: end - begin
     import torch
 
     def mark() -> Any:

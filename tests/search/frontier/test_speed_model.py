@@ -9,7 +9,8 @@ from scipy.stats import spearmanr
 from tests.helpers.pipelines import LATENT_SIDE, tiny
 from tuner.plans.features import step_rows
 from tuner.plans.plan import Shape, plan_of, shape_of
-from tuner.search.frontier.speed_model import SpeedModel, TimedSteps, settings_to_time
+from tuner.search.frontier.context import Timing
+from tuner.search.frontier.speed_model import SpeedModel, TimedSteps, settings_to_time, spread
 from tuner.setting import Params, Setting
 
 STEPS = 20
@@ -83,10 +84,36 @@ def test_trials_correct_what_timed_steps_got_wrong(shape: Shape) -> None:
     model = SpeedModel(machine.work)
     model.fit([machine.timed(Setting())], trials=[])
     before = np.median(np.abs(model.speedups(offered) / true - 1))
-    trials = [(offered[row], float(true[row])) for row in range(0, len(offered), 12)]
+    trials = [(offered[row], timing(true[row])) for row in range(0, len(offered), 12)]
     model.fit([machine.timed(Setting())], trials)
     after = np.median(np.abs(model.speedups(offered) / true - 1))
     assert after < 0.02 < before
+
+
+def timing(speedup: float, predicted: float | None = None, pairs: int = 3) -> Timing:
+    """What pairs that scatter by one per cent say of a speedup."""
+    return Timing(speedup=float(speedup), pairs=pairs, predicted=predicted, scatter=0.01)
+
+
+def test_a_prediction_is_as_uncertain_as_those_before_it_were_wrong() -> None:
+    assert spread([]) == 0.02
+    good = spread([timing(2.0 * np.exp(0.005 * sign), 2.0) for sign in (1, -1) * 10])
+    bad = spread([timing(2.0 * np.exp(0.05 * sign), 2.0) for sign in (1, -1) * 10])
+    assert good < 0.015 < 0.04 < bad < 0.05
+    assert spread([timing(2.0)] * 20) == 0.02  # nothing was predicted
+
+
+def test_a_trial_with_one_pair_weighs_less_than_one_with_three(shape: Shape) -> None:
+    machine, setting = Machine(shape), settings()[0]
+    predicted = []
+    for pairs in (1, 3):
+        model = SpeedModel(machine.work)
+        model.fit(
+            [machine.timed(Setting()), machine.timed(setting)], [(setting, timing(9, None, pairs))]
+        )
+        predicted.append(float(model.speedups([setting])[0]))
+    true = machine.latency(Setting()) / machine.latency(setting)
+    assert true < predicted[0] < predicted[1] < 9
 
 
 def test_a_model_without_data_predicts_no_speedup(shape: Shape) -> None:
