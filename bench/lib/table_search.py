@@ -1,12 +1,14 @@
 """A simulated search on a truth table by the tuner's own runner: nothing is generated.
 
-The study lies in memory. A measurement takes its scores from the table, and its speedup from the
-table's latencies with a noise of 1 %. Each search draws its own 64 prompts of the table; the others
-are for verification. The sampler `frontier` measures each setting on 32 of the 64, and inconclusive
-settings of the front are resolved with the rest when the search has ended; with the aim `front` all
-settings have the same 32, and inconclusive ones are resolved at once. The other samplers measure
-every setting on the same 32. A setting is truly feasible when the upper end of its loss's 95 %
-interval over all stored prompts is under the limit.
+The study lies in memory. A measurement takes its scores from the table. Its speedup is what the
+sampler predicts, together with pairs of batches whose ratios are the table's with a noise of 2 %; a
+setting of another sampler has one such pair, and a prediction that is off by as much. Each search
+draws its own 64 prompts of the table; the others are for verification. The sampler `frontier`
+measures each setting on 32 of the 64, and inconclusive settings of the front are resolved with the
+rest when the search has ended; with the aim `front` all settings have the same 32, and inconclusive
+ones are resolved at once. The other samplers measure every setting on the same 32. A setting is
+truly feasible when the upper end of its loss's 95 % interval over all stored prompts is under the
+limit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,13 +17,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import optuna
 
+from bench.lib.table_costs import BATCH, PROMPTS, TableCosts
 from bench.lib.truth_table import LIMIT, TableSpace, TruthTable, area
 from tuner.limits import Limits
 from tuner.measure import statistics
+from tuner.measure.account import Purpose
 from tuner.measure.measurement import Measurement
-from tuner.measure.statistics import Estimate
+from tuner.measure.prediction import Prediction
 from tuner.search.deadline import Deadline
 from tuner.search.frontier.context import Observation
+from tuner.search.frontier.sampler import FrontierSampler
 from tuner.search.frontier.transfer import measured_observations
 from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer
@@ -33,10 +38,8 @@ from tuner.spec import Aim
 from tuner.study.results import Result, read_results
 
 LIMITS = Limits(score_loss=LIMIT)
-PROMPTS = 32  # of each trial
 MORE = 32  # further prompts for inconclusive settings; verification uses the others
-BATCH = 4  # prompts
-SCATTER = 0.01  # of a measured speedup
+SCATTER = 0.02  # of the ratio of one pair of batches
 
 
 @dataclass
@@ -52,7 +55,9 @@ class TableSearch:
     aim: Aim = "max"
     prompts: int = 0
     trials: int = 0
-    arrived: tuple[int, int] | None = None  # trials and prompts
+    costs: TableCosts = field(default_factory=TableCosts)
+    # Trials, prompts, and device time with a verification, in units of the baseline's.
+    arrived: tuple[int, int, float] | None = None
     evaluated: list[int] = field(default_factory=list)  # rows whose trials were not stopped
     study: optuna.Study | None = None  # of the sampler `frontier`
 
@@ -61,6 +66,7 @@ class TableSearch:
         self.random = np.random.default_rng(self.seed)
         order = self.random.permutation(self.truth.table.prompts)
         self._offered, self._others = order[: PROMPTS + MORE], order[PROMPTS + MORE :]
+        self.costs.begin(self._offered[:PROMPTS])
 
     def run(
         self,
@@ -117,7 +123,8 @@ class TableSearch:
         self.evaluated.append(row)
         good = self.truth.feasible[row] and self.truth.speedups[row] >= 0.99 * self.truth.best
         if good and self.arrived is None:
-            self.arrived = (self.trials, self.prompts)
+            total = self.costs.with_verification(self.truth.speedups[row])
+            self.arrived = (self.trials, self.prompts, total)
 
     def _drawn(self, row: int) -> np.ndarray:
         """The prompts of a row, drawn in batches as `Evaluation.measure` draws them."""
@@ -133,24 +140,54 @@ class TableSearch:
         first, more = self._offered[:PROMPTS], self._offered[PROMPTS:]
         return np.concatenate([self.random.permutation(first), more])
 
-    def _measured(self, row: int, numbers: np.ndarray, batch: int = BATCH) -> Iterator[Measurement]:
-        """The measurement after each batch of these prompts; counts the prompts."""
+    def _measured(
+        self,
+        row: int,
+        numbers: np.ndarray,
+        batch: int = BATCH,
+        purpose: Purpose = Purpose.SCORED,
+    ) -> Iterator[Measurement]:
+        """The measurement after each batch of these prompts; counts what is generated."""
         before, after = self.truth.table.baseline[numbers], self.truth.table.scores[row][numbers]
-        speedup = float(self.truth.speedups[row] * np.exp(self.random.normal(0, SCATTER)))
-        low, high = (speedup * np.exp(end * SCATTER) for end in (-1.96, 1.96))
+        predicted, true = self._prediction(row), float(self.truth.speedups[row])
+        own = numbers[:PROMPTS].tolist()
+        pairs_come = not self.costs.baseline_of.issuperset(own)  # as batches without a baseline
+        ratios: list[float] = []
+        verifies = purpose == Purpose.VERIFICATION
         for count in range(batch, len(numbers) + 1, batch):
+            now = numbers[count - batch : count]
+            missing = self.costs.baseline(now, purpose if verifies else Purpose.BASELINE)
+            is_paired = not pairs_come and count == min(2 * BATCH, PROMPTS // batch * batch)
+            if is_paired or batch == PROMPTS:
+                self.costs.pictures(Purpose.TIMING, BATCH)
+            if missing or is_paired or batch == PROMPTS:
+                ratios = [*ratios, true * float(np.exp(self.random.normal(0, SCATTER)))]
+            self.costs.pictures(purpose, batch, true)
             self.prompts += batch
             yield Measurement(
                 prompts=count,
                 score_loss=statistics.score_loss(before[:count].tolist(), after[:count].tolist()),
-                speedup=Estimate(value=speedup, low=low, high=high),
+                speedup=predicted.combined(ratios, SCATTER),
+                speedup_from="model",
                 score=0.0,
                 baseline_s=1.0,
                 scores=[],
                 numbers=list(range(count)),
-                ratios=[],
+                ratios=ratios,
+                predicted=predicted.speedup,
+                scatter=SCATTER,
                 same_pictures=False,
             )
+
+    def _prediction(self, row: int) -> Prediction:
+        """The sampler's prediction of a speedup; for another sampler, one that is as good."""
+        setting = self.truth.table.settings[row]
+        if self.study is not None and isinstance(self.study.sampler, FrontierSampler):
+            predicted = self.study.sampler.prediction(self.study, setting)
+            if predicted is not None:
+                return predicted
+        speedup = self.truth.speedups[row] * np.exp(self.random.normal(0, SCATTER))
+        return Prediction(speedup=float(speedup), spread=SCATTER)
 
     @property
     def results(self) -> list[Result]:
@@ -164,7 +201,9 @@ class TableSearch:
         return verify(
             self.study,
             Goal(limits=LIMITS),
-            lambda result: self._measured(self.truth.row[result.setting], self._others),
+            lambda result: self._measured(
+                self.truth.row[result.setting], self._others, purpose=Purpose.VERIFICATION
+            ),
             lambda result: None,
             PROMPTS,
         )

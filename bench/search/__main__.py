@@ -8,11 +8,12 @@
     python -m bench.search --predicted     # errors of the speedups that the speed model predicts
     python -m bench.search --guidance 7.5  # any of these on the tables of another guidance scale
 
-The cost of a search is the number of prompts that it evaluates; the steps that it times at its
-start are counted in images. A search has arrived when it has evaluated, without stopping the trial,
-a setting that is truly feasible and at least 0.99 times as fast as the fastest such setting. One
-that does not arrive counts with its whole budget. `bench.lib.table_search` describes a simulated
-search.
+A search's prompts are those that it evaluates, and the pictures of the steps that it times at its
+start. Its device time counts all pictures, from the first baseline to the verification of one
+setting, in units of B: what the baseline takes for 32 prompts. A search has arrived when it has
+evaluated, without stopping the trial, a setting that is truly feasible and at least 0.99 times as
+fast as the fastest such setting. One that does not arrive counts with its whole budget.
+`bench.lib.table_search` describes a simulated search.
 """
 
 import argparse
@@ -26,7 +27,8 @@ import optuna
 from scipy.stats import binomtest, spearmanr
 
 from bench.lib.miniature import conditions, quiet
-from bench.lib.table_search import LIMITS, MORE, PROMPTS, TableSearch
+from bench.lib.table_costs import PROMPTS
+from bench.lib.table_search import LIMITS, MORE, TableSearch
 from bench.lib.tables import GUIDANCE, PRODUCTS
 from bench.lib.truth_table import LIMIT, TruthTable
 from bench.search.searches import SEARCHES, Search, frontier, known, probes
@@ -122,10 +124,11 @@ def print_searches(
 
 
 HEAD = {
-    "max": "| sampler | arrived | trials: median, 90 % | prompts: median, 90 % | s a trial |\n"
-    "|---|---|---|---|---|",
-    "front": "| sampler | area after 50 trials: mean, least | prompts after 50 | s a trial |\n"
-    "|---|---|---|---|",
+    "max": "| sampler | arrived | trials: median, 90 % | prompts: median, 90 % "
+    "| device time in B: median, 90 % | scored pictures | s a trial |\n"
+    "|---|---|---|---|---|---|---|",
+    "front": "| sampler | area after 50 trials: mean, least | prompts after 50 | B after 50 "
+    "| s a trial |\n|---|---|---|---|---|",
 }
 
 
@@ -133,17 +136,21 @@ def row(name: str, runs: list[TableSearch], args: argparse.Namespace, seconds: f
     """A sampler's line of the table."""
     if args.aim == "front":
         areas = [run.true_area() for run in runs]
-        prompts = np.median([run.prompts for run in runs])
+        prompts, time_b = np.median([(run.prompts, run.costs.total) for run in runs], axis=0)
         return (
-            f"| {name} | {np.mean(areas):.3f}, {min(areas):.3f} | {prompts:.0f} | {seconds:.2f} |"
+            f"| {name} | {np.mean(areas):.3f}, {min(areas):.3f} | {prompts:.0f} | {time_b:.1f} "
+            f"| {seconds:.2f} |"
         )
-    full = (args.trials, args.trials * PROMPTS)
-    costs = np.array([run.arrived or full for run in runs])
+    costs = np.array(
+        [run.arrived or (args.trials, args.trials * PROMPTS, run.costs.total) for run in runs]
+    )
     middle, most = np.median(costs, axis=0), np.quantile(costs, 0.9, axis=0)
     arrived = sum(run.arrived is not None for run in runs)
+    share = np.mean([run.costs.scored_share for run in runs])
     return (
         f"| {name} | {arrived}/{len(runs)} | {middle[0]:.0f}, {most[0]:.0f} "
-        f"| {middle[1]:.0f}, {most[1]:.0f} | {seconds:.2f} |"
+        f"| {middle[1]:.0f}, {most[1]:.0f} | {middle[2]:.1f}, {most[2]:.1f} | {share:.0%} "
+        f"| {seconds:.2f} |"
     )
 
 

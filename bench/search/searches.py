@@ -15,7 +15,8 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 
-from bench.lib.table_search import BATCH, MORE, PROMPTS, SCATTER, TableSearch
+from bench.lib.table_costs import BATCH, PROMPTS
+from bench.lib.table_search import MORE, TableSearch
 from bench.lib.truth_table import LIMIT, TruthTable, row_of
 from tuner.accelerators import Value
 from tuner.search.frontier.context import Observation
@@ -26,6 +27,8 @@ from tuner.search.sweep.walk import inverted_knobs, is_more_aggressive, loops
 from tuner.setting import Setting
 from tuner.spec import Aim
 from tuner.storage.log import log_of
+
+STEP_SCATTER = 0.03  # of the time of one step
 
 Search = Callable[
     [TruthTable, int, int, Aim, bool], TableSearch
@@ -113,9 +116,11 @@ def probes(truth: TruthTable, search: TableSearch, measured: Sequence[Setting]) 
     chosen = settings_to_time(truth.table.settings, truth.context.work, TIMED_SETTINGS, measured)
     for setting in (Setting(), *chosen) if chosen else ():
         seconds = np.array(truth.latencies.steps(setting))
-        steps = seconds * np.exp(search.random.normal(0, 3 * SCATTER, len(seconds)))
+        steps = seconds * np.exp(search.random.normal(0, STEP_SCATTER, len(seconds)))
         timed.append(TimedSteps(setting=setting, steps=tuple(steps), rest=truth.latencies.rest))
-    search.prompts += len(chosen) * 3 * BATCH  # warm-up, accelerated, baseline
+        if setting.accelerators:
+            search.costs.timed_steps(truth.speedups[truth.row[setting]])
+    search.prompts += len(chosen) * 2 * BATCH  # accelerated, baseline
     return timed
 
 

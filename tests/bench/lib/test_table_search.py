@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.lib.table_search import PROMPTS, TableSearch
+from bench.lib.table_costs import PROMPTS
+from bench.lib.table_search import TableSearch
 from bench.lib.tables import PRODUCTS
 from bench.lib.truth_table import LIMIT, TruthTable, area
 from bench.search.searches import frontier, old_order
