@@ -164,9 +164,9 @@ class BaselineProcedure:
         no_setting = applied(generator.pipeline, (), seed=generator.seed)
         with memory_errors(UsageError, message), no_setting as call:
             with self.peak_meter() as meter:
-                generator.generate(call, batches[0], purpose=Purpose.WARM_UP)
+                generator.generate(call, batches[0], None, Purpose.WARM_UP)
             for index, numbers in enumerate(batches):
-                output, elapsed = generator.generate(call, numbers, purpose=Purpose.BASELINE)
+                output, elapsed = generator.generate(call, numbers, None, Purpose.BASELINE)
                 images, prompts = checked(output, OWNER), generator.texts(numbers)
                 if len(numbers) == len(batches[0]):
                     seconds.append(elapsed)
