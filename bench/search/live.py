@@ -1,0 +1,119 @@
+"""What a verified answer costs: real searches of the miniature, from an empty database.
+
+    python -m bench.search.live [--tables tgate-DDIM-20] [--seeds 10]
+
+Each search is that of `tuner run --req-speedup`, over the settings of a truth table: it ends with a
+verified setting that is as fast as the table's fastest feasible one, less one per cent. How fast
+that is on this machine is timed before. All that a run costs is counted, loading included, in units
+of B: what the baseline takes for the 32 prompts of a trial. "Right" are winners that are under the
+limit on all prompts of the table and, by its latencies, within one per cent of the fastest feasible
+setting.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.lib.miniature import conditions, evaluation_of, quiet
+from bench.lib.tables import PRODUCTS
+from bench.lib.truth_table import LIMIT, TruthTable
+from tuner.measure.baseline_store import InMemoryStore
+from tuner.session import Session
+from tuner.setting import Setting
+from tuner.spec import StudySpec
+from tuner.study.costs import StudyCosts, read_costs
+from tuner.study.results import Result
+
+TABLES = "tgate-DDIM-20,deepcache-tome-DDIM-20,all-DDIM-20"
+SHARE = 0.99  # of the fastest feasible speedup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One search: its costs, and the setting that it found."""
+
+    costs: StudyCosts
+    winner: Result | None
+
+    @property
+    def in_b(self) -> float:
+        """All that it cost, in units of B."""
+        assert self.costs.baseline_s is not None
+        return self.costs.total.total_s / self.costs.baseline_s
+
+    def is_right(self, truth: TruthTable) -> bool:
+        """Whether the winner is truly under the limit and as fast as was asked."""
+        if self.winner is None:
+            return False
+        row = truth.row[self.winner.setting]
+        fast = truth.speedups[row] >= SHARE * truth.best
+        return bool(fast and truth.table.losses[row] < LIMIT)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tables", default=TABLES)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=60, help="at most, of each search")
+    args = parser.parse_args()
+    quiet()
+    print(f"{conditions()}; limit {LIMIT:.0%}\n")
+    print("| table | right | B: median, most | trials: median | scored pictures | outside |")
+    print("|---|---|---|---|---|---|")
+    for product in PRODUCTS:
+        if product.file.stem in args.tables.split(",") and product.file.exists():
+            truth = TruthTable.of(product)
+            print(line(truth, list(searches(truth, args.seeds, args.trials))), flush=True)
+
+
+def searches(truth: TruthTable, seeds: int, trials: int) -> Iterator[Run]:
+    """Searches with different seeds: prompts are the same, noise and sampler are not."""
+    speedup = SHARE * timed_here(truth)
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            outcome = Session().run(
+                StudySpec(
+                    pipe="miniature",
+                    sched=truth.product.scheduler,
+                    steps=truth.product.steps,
+                    search_targets=tuple(truth.product.values),
+                    knobs=truth.product.values,
+                    req_score_loss=LIMIT,
+                    req_speedup=speedup,
+                    trials=trials,
+                    seed=1000 + seed,
+                    storage=f"sqlite:///{Path(folder) / 'tuner.db'}",
+                )
+            )
+            yield Run(costs=read_costs(outcome.study), winner=outcome.best)
+
+
+def timed_here(truth: TruthTable) -> float:
+    """The speedup on this machine of the table's fastest feasible setting."""
+    row = int(np.argmax(np.where(truth.feasible, truth.speedups, 0)))
+    setting: Setting = truth.table.settings[row]
+    evaluation = evaluation_of(
+        "search", 32, scheduler=truth.product.scheduler, steps=truth.product.steps
+    )
+    return evaluation.time(setting, InMemoryStore()).speedup.value
+
+
+def line(truth: TruthTable, runs: list[Run]) -> str:
+    """A line of the table."""
+    costs = [run.in_b for run in runs]
+    trials = np.median([len(run.costs.trials) for run in runs])
+    scored = np.mean([run.costs.scored_share or 0 for run in runs])
+    outside = np.mean([run.costs.outside_share or 0 for run in runs])
+    right = sum(run.is_right(truth) for run in runs)
+    return (
+        f"| {truth.product.file.stem} | {right}/{len(runs)} | {np.median(costs):.1f}, "
+        f"{max(costs):.1f} | {trials:.0f} | {scored:.0%} | {outside:.1%} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
