@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test slow gpu lint clean
 
+# One thread: two of them wait for one another where other work uses a core.
 demo: $(VENV)/ready  ## set up, tune the bundled miniature, print the front, write search_params.json
-	$(BIN)/tuner run studies/miniature.toml
+	OMP_NUM_THREADS=1 $(BIN)/tuner run studies/miniature.toml
 	$(BIN)/tuner export -o search_params.json
 
 test: $(VENV)/ready  ## set up and run the tests
