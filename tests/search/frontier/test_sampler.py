@@ -180,3 +180,22 @@ def test_limits_of_extra_metrics_are_kept_as_well(world: World) -> None:
     study.optimize(objective, n_trials=25)
     late = [distance(setting) for setting in seen[-10:]]
     assert np.median(late) < 0.17
+
+
+def test_the_speedup_of_a_setting_is_predicted_before_its_trial(world: World) -> None:
+    sampler = world.sampler()
+    study = create(sampler)
+    settings = world.candidates.settings[::5]
+    predictions = [sampler.prediction(study, setting) for setting in settings]
+    errors = [
+        abs(prediction.speedup / world.speedup(setting) - 1)
+        for prediction, setting in zip(predictions, settings, strict=True)
+        if prediction is not None
+    ]
+    assert len(errors) == len(settings)
+    assert np.median(errors) < 0.03
+
+
+def test_without_timed_steps_nothing_is_predicted(world: World) -> None:
+    sampler = world.sampler(timed=[])
+    assert sampler.prediction(create(sampler), world.candidates.settings[3]) is None
