@@ -92,8 +92,8 @@ def _add_quality_flags(run: argparse.ArgumentParser) -> None:
         "--max-samples",
         type=int,
         help="maximum prompts per setting, used if --num-samples prompts are too few to tell "
-        "whether a setting is within the limits; also the pool that the sampler frontier draws "
-        "prompts from (default: 4 times --num-samples)",
+        "whether a setting is within the limits; up to twice --num-samples of them are the pool "
+        "that the sampler frontier draws prompts from (default: 4 times --num-samples)",
     )
     run.add_argument("--prompts", help=f"{PROMPTS_HELP} (default: the model's)")
     run.add_argument(
