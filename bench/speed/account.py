@@ -15,9 +15,10 @@ the pictures: hardly any setting breaks the limit, and the search goes to the fa
 
 `--limit-s` is the time for searching in each run; loading, the baseline, the last trial and the
 verification come on top. By default the miniature's search is not limited, and those on a GPU are
-limited so that all three take less than six minutes on an H100: SDXL's baseline and verification
-take two of them. `--small` runs everything on the CPU with narrow networks, few steps and few
-prompts: a check that the command works, whose figures mean nothing.
+limited so that `--pipe SD1.5,SDXL` should take less than six minutes on an H100 (estimated, not
+measured); SDXL's baseline and verification take two of them. `--small` runs everything on the CPU
+with narrow networks, few steps and few prompts, one run of each pipeline: a check that the
+command works, whose figures mean nothing.
 """
 
 import argparse
