@@ -99,7 +99,7 @@ class StudyRun:
             on_baseline,
             self._strips.saver("baseline"),
         )
-        problem, first = self._problem, self.space.known_good()
+        problem, first = self._problem, self._first_settings()
         if self.spec.sweep is not None or not is_done(self.study, self.spec.trials):
             problem, first = self._warm_started(problem, first)
             begun = log_of(self.study).begun()
@@ -110,6 +110,17 @@ class StudyRun:
         outcome = Outcome(study=self.study, goal=self._goal, results=read_results(self.study))
         self._strips.compare([f"trial-{result.trial:04d}" for result in outcome.front])
         return outcome
+
+    def _first_settings(self) -> list[Setting]:
+        """The settings of the papers that a new study begins with.
+
+        To find the fastest setting, `frontier` needs only one of them, with all accelerators on: in
+        simulations the first trials of its own choice cost less (`bench.search`).
+        """
+        known = self.space.known_good()
+        if self._stops_early and self.spec.aim == "max" and known:
+            return [max(known, key=lambda setting: len(setting.accelerators))]
+        return known
 
     def _warm_started(
         self, problem: Problem, first: list[Setting]

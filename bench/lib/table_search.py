@@ -151,7 +151,8 @@ class TableSearch:
         before, after = self.truth.table.baseline[numbers], self.truth.table.scores[row][numbers]
         predicted, true = self._prediction(row), float(self.truth.speedups[row])
         own = numbers[:PROMPTS].tolist()
-        pairs_come = not self.costs.baseline_of.issuperset(own)  # as batches without a baseline
+        # No pair is needed, or batches without a baseline will be pairs.
+        pairs_come = not predicted.pair or not self.costs.baseline_of.issuperset(own)
         ratios: list[float] = []
         verifies = purpose == Purpose.VERIFICATION
         for count in range(batch, len(numbers) + 1, batch):

@@ -45,14 +45,6 @@ class Run:
         assert self.costs.baseline_s is not None
         return self.costs.total.total_s / self.costs.baseline_s
 
-    def is_right(self, truth: TruthTable) -> bool:
-        """Whether the winner is truly under the limit and as fast as was asked."""
-        if self.winner is None:
-            return False
-        row = truth.row[self.winner.setting]
-        fast = truth.speedups[row] >= SHARE * truth.best
-        return bool(fast and truth.table.losses[row] < LIMIT)
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -102,13 +94,33 @@ def timed_here(truth: TruthTable) -> float:
     return evaluation.time(setting, InMemoryStore()).speedup.value
 
 
+def is_right(truth: TruthTable, winner: Result | None) -> bool:
+    """Whether a winner is truly under the limit, and as fast as was asked.
+
+    One that the table does not hold, because not all accelerators are on, is measured on as many
+    prompts as the table has; its speedup is that of its verification.
+    """
+    if winner is None:
+        return False
+    row = truth.row.get(winner.setting)
+    if row is not None:
+        fast = truth.speedups[row] >= SHARE * truth.best
+        return bool(fast and truth.table.losses[row] < LIMIT)
+    product = truth.product
+    evaluation = evaluation_of(
+        "truth", truth.table.prompts, scheduler=product.scheduler, steps=product.steps
+    )
+    *_, measured = evaluation.measure(winner.setting, InMemoryStore())
+    return measured.score_loss.value < LIMIT
+
+
 def line(truth: TruthTable, runs: list[Run]) -> str:
     """A line of the table."""
     costs = [run.in_b for run in runs]
     trials = np.median([len(run.costs.trials) for run in runs])
     scored = np.mean([run.costs.scored_share or 0 for run in runs])
     outside = np.mean([run.costs.outside_share or 0 for run in runs])
-    right = sum(run.is_right(truth) for run in runs)
+    right = sum(is_right(truth, run.winner) for run in runs)
     return (
         f"| {truth.product.file.stem} | {right}/{len(runs)} | {np.median(costs):.1f}, "
         f"{max(costs):.1f} | {trials:.0f} | {scored:.0%} | {outside:.1%} |"

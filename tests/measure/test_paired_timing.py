@@ -181,6 +181,17 @@ def test_a_predicted_speedup_is_confirmed_by_one_pair(
     assert last.timed and last.unsteady is None
 
 
+def test_a_prediction_that_needs_no_pair_has_none(evaluation: Evaluation, store: Storage) -> None:
+    simulated = timed(evaluation).takes((2.0, 1.02))
+    store_baseline(simulated, store, 2.0)
+    predicted = Prediction(speedup=2.0, spread=0.01, pair=False)
+    *_, last = simulated.measure(FAST, store, predicted=predicted)
+    assert simulated.__dict__["accelerated"] == [True, True]
+    assert (last.ratios, last.denoising, last.speedup_from) == ([], None, "model")
+    assert last.speedup.value == pytest.approx(2)
+    assert last.unsteady is None
+
+
 def test_a_prediction_that_a_pair_contradicts_is_replaced_by_pairs(
     evaluation: Evaluation, store: Storage
 ) -> None:

@@ -20,10 +20,14 @@ MEDIAN = 1.25  # the standard error of a median of normal values over that of th
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """A predicted speedup, and the standard deviation of its logarithm."""
+    """A predicted speedup, and the standard deviation of its logarithm.
+
+    Where enough predictions like it were right, not each needs a `pair` that confirms it.
+    """
 
     speedup: float
     spread: float
+    pair: bool = True
 
     def combined(self, ratios: Sequence[float], scatter: float) -> Estimate:
         """The speedup by the prediction and the ratios of timed pairs.

@@ -30,7 +30,7 @@ class SettingProcedure:
 
     A batch whose baseline is not stored yet is generated with and without the setting, interleaved:
     a pair that is scored on both sides. Where the speedup is `predicted`, one more pair is timed if
-    there is none of these, and otherwise `least_pairs`.
+    there is none of these and the prediction is to be confirmed; otherwise there are `least_pairs`.
     """
 
     setting: Setting
@@ -96,6 +96,8 @@ class SettingProcedure:
         It is the second one, so that the first shows the memory of the setting alone.
         """
         own = order[: len(self.generator.batches())]
+        if self.predicted is not None and not self.predicted.pair:
+            return None
         if any(self._is_missing(numbers) for numbers in own):
             return None
         full = sum(len(numbers) == len(order[0]) for numbers in own)

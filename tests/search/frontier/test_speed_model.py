@@ -103,6 +103,21 @@ def test_a_prediction_is_as_uncertain_as_those_before_it_were_wrong() -> None:
     assert spread([timing(2.0)] * 20) == 0.02  # nothing was predicted
 
 
+def test_once_predictions_were_right_every_third_trial_has_a_pair(shape: Shape) -> None:
+    machine, setting = Machine(shape), settings()[0]
+    model = SpeedModel(machine.work)
+    model.fit([machine.timed(Setting())], [])
+    right = [(setting, timing(2.0, 2.001))] * 5
+    wrong = [(setting, timing(2.0, 2.2))] * 5
+    none = [(setting, None)]
+    assert model.prediction(setting, []).pair
+    assert model.prediction(setting, right[:4]).pair
+    assert not model.prediction(setting, right).pair
+    assert not model.prediction(setting, [*right, *none]).pair
+    assert model.prediction(setting, [*right, *none, *none]).pair
+    assert model.prediction(setting, wrong).pair
+
+
 def test_a_trial_with_one_pair_weighs_less_than_one_with_three(shape: Shape) -> None:
     machine, setting = Machine(shape), settings()[0]
     predicted = []

@@ -181,10 +181,9 @@ class FrontierSampler(BaseSampler, Ending):
         """
         if not self._timed or not self._context.predictable(setting):
             return None
-        results = self._read(study).observations
-        trials = _timings([result for result in results if result.timed_now])
-        self._speed.fit(self._timed, trials)
-        return self._speed.prediction(setting, trials)
+        results = [result for result in self._read(study).observations if result.timed_now]
+        self._speed.fit(self._timed, _timings(results))
+        return self._speed.prediction(setting, [(r.setting, r.timing) for r in results])
 
     def _corrected(self, speedups: np.ndarray, results: Sequence[Observation]) -> np.ndarray:
         """Predictions moved towards what was measured nearby, where they are off.

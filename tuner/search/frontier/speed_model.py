@@ -19,6 +19,9 @@ FIRST_SPREAD = 0.02  # of predictions, before any trial showed how good they are
 SPREAD_WEIGHT = 4  # how many trials that assumption counts as
 LEAST_SPREAD = 0.007
 MOST_DEVIATION = 0.1  # a single trial's deviation counts as no more than this
+GOOD_SPREAD = 0.015  # predictions that are off by no more need few pairs to confirm them
+CONFIRMED = 5  # predictions that were confirmed, from which on that is known
+UNPAIRED = 2  # trials in a row without a pair
 PRIOR_INFORMATION = 0.01  # on the cost of a kind of work that was never timed
 # In nats, what the next setting must add: as much as half a unit of one kind never timed before.
 MIN_INFORMATION = float(np.log1p(0.5**2 / PRIOR_INFORMATION))
@@ -98,13 +101,23 @@ class SpeedModel:
         speedups: np.ndarray = baseline / np.maximum(latency, 1e-6)
         return speedups
 
-    def prediction(self, setting: Setting, trials: Sequence[tuple[Setting, Timing]]) -> Prediction:
-        """The speedup of a setting, and how uncertain it is.
+    def prediction(
+        self, setting: Setting, trials: Sequence[tuple[Setting, Timing | None]]
+    ) -> Prediction:
+        """The speedup of a setting, and how uncertain it is; `trials` are in their order.
 
         The uncertainty is that of the predictions for earlier trials, each made before its trial.
+        Once enough of them were right, only every third trial needs a pair.
         """
         (speedup,) = self.speedups([setting])
-        return Prediction(speedup=float(speedup), spread=spread([timing for _, timing in trials]))
+        timings = [timing for _, timing in trials if timing is not None]
+        deviation = spread(timings)
+        known = sum(timing.predicted is not None for timing in timings) >= CONFIRMED
+        is_good = known and deviation <= GOOD_SPREAD
+        paired_lately = any(timing is not None for _, timing in trials[-UNPAIRED:])
+        return Prediction(
+            speedup=float(speedup), spread=deviation, pair=not (is_good and paired_lately)
+        )
 
 
 def spread(timings: Sequence[Timing]) -> float:
