@@ -1,7 +1,7 @@
 """Measuring the baseline once, and storing it under a key of everything that changes it."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tuner.applying.applied import applied
@@ -35,6 +35,8 @@ class BaselineProcedure:
     score_parts: dict[str, Any]
     latency_parts: dict[str, Any]
     timed_batches: int  # the least number that gives the latency
+    # By the number of a prompt: score and digest, of batches that came with a setting's.
+    collected: dict[int, tuple[float, str]] = field(default_factory=dict)
 
     @property
     def reference(self) -> Reference:
@@ -116,8 +118,6 @@ class BaselineProcedure:
             images = checked(output, OWNER)
         except BadPictureError as error:  # which is not the setting's fault
             count = len(self.generator.prompts)
-            if numbers.start < count:
-                raise
             raise BadPictureError(
                 f"{error}; max_samples = {count} leaves out this batch"
             ) from error
@@ -131,6 +131,32 @@ class BaselineProcedure:
             reference.add(numbers, images, prompts)
         reference.save()
         return scores, reference
+
+    def collect(self, numbers: range, output: Any) -> BaselineScores:
+        """Score a batch of the prompts that every setting is measured on.
+
+        Once all of their batches were collected, their baseline is stored as `measured` stores it.
+        Extra metrics are not supported.
+
+        Raises `BadPictureError` for a broken picture.
+        """
+        images = checked(output, OWNER)
+        scores = BaselineScores(
+            scores=self._scored(images, self.generator.texts(numbers)),
+            digests=[digest(image) for image in images],
+        )
+        pairs = zip(scores.scores, scores.digests, strict=True)
+        self.collected.update(zip(numbers, pairs, strict=True))
+        count = len(self.generator.prompts)
+        if len(self.collected) == count:
+            ordered = [self.collected[number] for number in range(count)]
+            whole = BaselineScores(
+                scores=[score for score, _ in ordered], digests=[text for _, text in ordered]
+            )
+            _check_positive(whole.scores)
+            key = key_of(self.score_parts)
+            self.store.put("scores", key, self.score_parts, payload_of(whole))
+        return scores
 
     def _batch_parts(self, numbers: range) -> tuple[dict[str, Any], Reference]:
         """What the key of one batch's scores is made of, and the batch's reference."""

@@ -197,11 +197,11 @@ class Evaluation(BatchGenerator):
     ) -> tuple[BaselineScores | None, BaselineLatency]:
         """The baseline, measured where it is not stored.
 
-        A verification measures the baseline of its prompts together with its first setting: its
-        scores are None, unless they are stored.
+        A verification without extra metrics measures the baseline of its prompts together with its
+        first setting: its scores are None, unless they are stored.
         """
-        latency = procedure.stored_latency
-        if self.verifies and latency is not None and not procedure.has_all_scores:
+        latency, together = procedure.stored_latency, self.verifies and not self.extra_metrics
+        if together and latency is not None and not procedure.has_all_scores:
             return None, latency
         return procedure.measured(None, None)
 

@@ -20,9 +20,9 @@ class Figures:
     speedup: Estimate  # the baseline's latency over the setting's
     score_loss: Estimate  # a share of the baseline's score
     score: float  # baseline score · (1 − loss): of the study's first prompts, whatever these are
-    # What the speedup is from: "pairs" of batches, or the "model" of latencies with the few pairs
-    # that confirm it.
-    speedup_from: str = "pairs"
+    # "model" where the speedup is predicted by the search's model of latencies and confirmed by few
+    # pairs of batches; None where it was timed in pairs.
+    speedup_from: str | None = None
     denoising: Estimate | None = None  # the speedup of denoising alone
     fidelity: Mapping[str, Estimate] = field(default_factory=dict)  # of extra metrics, by name
     memory: PeakMemory = field(default_factory=PeakMemory)  # the peak of one batch

@@ -105,39 +105,48 @@ class SettingProcedure:
 
     def _is_missing(self, numbers: range) -> bool:
         """Whether the baseline of a batch has to be generated."""
-        first = numbers.start < len(self.generator.prompts)
-        if first and self.scores is not None:
-            return False
+        if numbers.start < len(self.generator.prompts):
+            return self.scores is None
         return self.baseline.stored_batch(numbers) is None
 
     def _generated(
         self, progress: Progress, index: int, numbers: range
     ) -> tuple[Any, Reference | None]:
         """The pictures of a batch; the baseline's reference where the batch has one of its own."""
-        own = numbers.start >= len(self.generator.prompts) or self.scores is None
         full = len(numbers) == len(self.generator.batches()[0])
-        missing = own and self._is_missing(numbers)
+        missing = self._is_missing(numbers)
+        before = None
         if full and (missing or self._is_paired(progress, index)):
             purposes = (Purpose.BASELINE if missing else Purpose.TIMING, Purpose.SCORED)
             before, output, progress.timings = self.pairs.pair(
                 self.setting, numbers, progress.timings, purposes=purposes
             )
         else:
-            before = None
             meter = self.baseline.peak_meter()
             unknown = progress.memory == PeakMemory()
             with meter if unknown else nullcontext():
                 output, _ = self.generator.generate_with(self.setting, numbers)
             progress.memory = meter.peak if unknown else progress.memory
-        if not own:
-            return output, None
-        scores, reference = (
-            self.baseline.of_batch(numbers)
-            if before is None or not missing
-            else self.baseline.of_pictures(numbers, before)
-        )
-        progress.add_baseline(numbers, scores)
-        return output, reference
+        return output, self._take_baseline(progress, numbers, before if missing else None)
+
+    def _take_baseline(
+        self, progress: Progress, numbers: range, before: Any | None
+    ) -> Reference | None:
+        """Take in the baseline of a batch, from its pictures `before` where they are new."""
+        if numbers.start >= len(self.generator.prompts):
+            if before is None:
+                scores, reference = self.baseline.of_batch(numbers)
+            else:
+                scores, reference = self.baseline.of_pictures(numbers, before)
+            progress.add_baseline(numbers, scores)
+            return reference
+        if self.scores is None:
+            if before is None:  # a smaller batch, which is not paired
+                before, _ = self.generator.generate_with(
+                    Setting(), numbers, purpose=Purpose.BASELINE
+                )
+            progress.add_baseline(numbers, self.baseline.collect(numbers, before))
+        return None
 
     def _is_paired(self, progress: Progress, index: int) -> bool:
         if self.predicted is None:
@@ -171,7 +180,7 @@ class SettingProcedure:
         return Measurement(
             prompts=len(progress.scores),
             speedup=timings.speedup,
-            speedup_from="pairs" if timings.expected is None else "model",
+            speedup_from=None if timings.expected is None else "model",
             denoising=timings.denoising,
             score_loss=loss,
             baseline_s=progress.latency.latency_s,

@@ -19,14 +19,9 @@ def _gib(memory: float | None) -> str | None:
     return None if memory is None else f"{memory:.2f} GiB"
 
 
-def _speedup_source(figures: Figures) -> str | None:
-    """Says so where a speedup is predicted; most are timed in pairs of batches."""
-    return None if figures.speedup_from == "pairs" else figures.speedup_from
-
-
 # Of figures that not every machine or study has; a new one adds a line here.
 COLUMNS = (
-    Column(title="speedup by", text=_speedup_source),
+    Column(title="speedup by", text=lambda figures: figures.speedup_from),
     Column(title="device memory", text=lambda figures: _gib(figures.memory.device)),
     Column(title="host memory", text=lambda figures: _gib(figures.memory.host)),
 )

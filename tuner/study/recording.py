@@ -55,7 +55,7 @@ def store_timing(study: optuna.Study, trial: int, timings: PairedTimings) -> Non
     stored = {
         "speedup": speedup.value,
         "speedup_ci": [speedup.low, speedup.high],
-        "speedup_from": "pairs",
+        "speedup_from": None,
         "unsteady": timings.unsteady,
         "latency_key": Baseline.of(attributes(study)).latency_key,
     }

@@ -13,8 +13,6 @@ import optuna
 from tuner.study.baseline import Baseline, attributes
 from tuner.study.schema import SAME_AS, TIMED, VERIFIED
 
-PAIRS = "pairs"  # the source of a speedup that was timed in pairs of batches
-
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
@@ -63,12 +61,12 @@ def effective_timing(
     It was timed in pairs after the search, or with the trial's verification. None where there is no
     such timing under the current latency key.
     """
-    if stored.get("speedup_from", PAIRS) == PAIRS:
+    if stored.get("speedup_from") is None:
         return None
     baseline = Baseline.of(study_attrs)
     for name in (TIMED, VERIFIED):
         for entry in all_of_trial(number, stored, study_attrs, name):
-            by_pairs = "speedup" in entry and entry.get("speedup_from", PAIRS) == PAIRS
+            by_pairs = "speedup" in entry and entry.get("speedup_from") is None
             if by_pairs and baseline.is_of(entry):
                 return entry
     return None

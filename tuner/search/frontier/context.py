@@ -86,7 +86,7 @@ def _timing(stored: Mapping[str, Any]) -> Timing | None:
     """The timing of a trial; versions without predictions timed at least three pairs of each."""
     paired = stored.get(PAIRED, {})
     if not paired.get("count"):
-        timed = "speedup" in stored and stored.get("speedup_from", "pairs") == "pairs"
+        timed = "speedup" in stored and stored.get("speedup_from") is None
         return Timing(speedup=stored["speedup"], pairs=OLD_PAIRS) if timed else None
     return Timing(
         speedup=paired["speedup"],

@@ -15,7 +15,6 @@ from tuner.search.goal import Goal
 from tuner.setting import Setting
 from tuner.study.recording import store_timing
 from tuner.study.results import Result, pareto_front, read_results
-from tuner.study.verifications import PAIRS
 
 
 def time_front(
@@ -37,8 +36,6 @@ def time_front(
         result = next(wanted, None)
         if result is None:
             break
-        if not tried:
-            notice("timing the front: its speedups so far are mostly the latency model's")
         tried.add(result.trial)
         try:
             store_timing(study, result.trial, time(result.setting))
@@ -53,5 +50,8 @@ def is_to_be_timed(result: Result, goal: Goal) -> bool:
     """Whether a result of the front may be chosen by a user, and its speedup is the model's."""
     faster = bool(result.setting.accelerators) and result.speedup.value > 1
     return (
-        faster and result.feasible(goal.limits) and result.current and result.speedup_from != PAIRS
+        faster
+        and result.feasible(goal.limits)
+        and result.current
+        and result.speedup_from is not None
     )
