@@ -198,9 +198,21 @@ def test_a_prediction_that_a_pair_contradicts_is_replaced_by_pairs(
     simulated = timed(evaluation).takes((2.0, 1.3))
     store_baseline(simulated, store, 2.0)
     *_, last = simulated.measure(FAST, store, predicted=PREDICTED)
-    assert last.speedup_from is None
+    assert last.speedup_from is None  # three equal ratios are precise
     assert len(last.ratios) == 3
     assert last.speedup.value == pytest.approx(2 / 1.3)
+
+
+def test_pairs_that_contradict_a_prediction_are_timed_to_the_end_later(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    simulated = timed(evaluation).takes((2.0, 1.3), (2.0, 1.3), (2.0, 1.27), (2.0, 1.31))
+    store_baseline(simulated, store, 2.0)
+    *_, last = simulated.measure(FAST, store, predicted=PREDICTED)
+    assert (last.speedup_from, last.timed) == ("few pairs", True)
+    assert last.speedup.low < 2 / 1.3 < last.speedup.high
+    timings = simulated.time(FAST, store)
+    assert timings.source is None
 
 
 def test_a_batch_whose_baseline_is_missing_is_a_pair_that_is_scored_on_both_sides(

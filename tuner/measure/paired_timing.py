@@ -76,6 +76,14 @@ class PairedTimings:
         return None if by_pairs else predicted
 
     @property
+    def source(self) -> str | None:
+        """What the speedup is from, unless it was timed to the end: see `Figures.speedup_from`."""
+        if self.expected is not None:
+            return "model"
+        to_the_end = self.predicted is None or _half_width(self.speedup) <= PRECISE
+        return None if to_the_end else "few pairs"
+
+    @property
     def denoising(self) -> Estimate | None:
         """The speedup of denoising alone; None where no pair was timed."""
         if not self.ratios:
@@ -246,7 +254,9 @@ class PairTimer:
             return True
         if timings.expected is not None:
             return timings.is_precise(max(IMPRECISE, self.precision))
-        return count >= self.least and timings.is_precise(self.precision)
+        # A search that predicts speeds times its front at the end, and needs no more until then.
+        precision = self.precision if timings.predicted is None else max(IMPRECISE, self.precision)
+        return count >= self.least and timings.is_precise(precision)
 
     def until_precise(
         self, setting: Setting, timings: PairedTimings, most: int | None = None

@@ -180,7 +180,7 @@ class SettingProcedure:
         return Measurement(
             prompts=len(progress.scores),
             speedup=timings.speedup,
-            speedup_from=None if timings.expected is None else "model",
+            speedup_from=timings.source,
             denoising=timings.denoising,
             score_loss=loss,
             baseline_s=progress.latency.latency_s,

@@ -47,7 +47,7 @@ def time_front(
 
 
 def is_to_be_timed(result: Result, goal: Goal) -> bool:
-    """Whether a result of the front may be chosen by a user, and its speedup is the model's."""
+    """Whether a user may choose a result of the front, whose speedup is not timed to the end."""
     faster = bool(result.setting.accelerators) and result.speedup.value > 1
     return (
         faster
