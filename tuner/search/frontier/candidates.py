@@ -90,6 +90,6 @@ class Candidates:
 def _combined(parts: Sequence[Accelerator | None]) -> Setting | None:
     """The setting of these parts; None where two occupy the same part of the model."""
     on = tuple(part for part in parts if part is not None)
-    if any(one.occupies & other.occupies for one, other in combinations(on, 2)):
+    if any(first.occupies & second.occupies for first, second in combinations(on, 2)):
         return None
     return Setting(accelerators=tuple(sorted(on, key=lambda part: part.order)))

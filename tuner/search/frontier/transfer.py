@@ -52,7 +52,7 @@ def source_study(study: optuna.Study, storage: Storage, problem: Problem) -> Sou
         )
         if comparable and log_of(other).finished() <= MAX_TRIALS:
             sources.append(other)
-    for source in sorted(sources, key=lambda one: _distance(study.user_attrs, one.user_attrs)):
+    for source in sorted(sources, key=lambda other: _distance(study.user_attrs, other.user_attrs)):
         observations = _observations(source, study.user_attrs, problem)
         if len(observations) >= MIN_SETTINGS:
             best = _best(source, problem)

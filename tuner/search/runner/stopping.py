@@ -133,8 +133,8 @@ class StoppingRule:
         )
 
     def _surely_feasible(self, rival: Result) -> bool:
-        kept = self.limits.surely_kept(rival.score_loss, rival.fidelity)
-        return kept and rival.feasible(self.limits)
+        met = self.limits.surely_kept(rival.score_loss, rival.fidelity)
+        return met and rival.feasible(self.limits)
 
     def _matters(self, measured: Figures) -> bool:
         """Whether it would be on the front if it were feasible.
