@@ -35,9 +35,9 @@ def test_time_without_a_purpose_is_the_rest() -> None:
 def test_what_a_trial_costs_is_in_its_account_and_not_in_the_process() -> None:
     ledger = Ledger()
     ledger.add(Purpose.BASELINE, 1.0, 4)
-    with ledger.trial() as trial:
+    with ledger.measurement(of_trial=True) as trial:
         ledger.add(Purpose.SCORED, 2.0, 4)
-    with ledger.verification():
+    with ledger.measurement(of_trial=False):
         ledger.add(Purpose.VERIFICATION, 3.0, 8)
     ledger.add(Purpose.TIMING, 0.5, 8)
     assert trial.pictures == {Purpose.SCORED: 4}

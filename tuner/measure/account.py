@@ -100,26 +100,21 @@ class Ledger:
             self.add(purpose, max(0.0, time.monotonic() - start - within))
 
     @contextmanager
-    def trial(self) -> Iterator["TrialAccount"]:
-        """For a ``with`` block, enter everything in the account of a trial."""
-        account = TrialAccount()
-        self._current = account
-        try:
-            yield account
-        finally:
-            self._current = self._own
-            self._trials.include(account.so_far())
+    def measurement(self, *, of_trial: bool) -> Iterator["TrialAccount"]:
+        """For a ``with`` block, enter everything in an account of its own.
 
-    @contextmanager
-    def verification(self) -> Iterator["TrialAccount"]:
-        """The same for a verification, whose costs the process's own account has as well."""
+        A trial stores that account itself; that of a verification is part of the process's own.
+        """
         account = TrialAccount()
         self._current = account
         try:
             yield account
         finally:
             self._current = self._own
-            self._own.include(account)
+            if of_trial:
+                self._trials.include(account.so_far())
+            else:
+                self._own.include(account)
 
     def own(self) -> Account:
         """What this process has spent on no trial, its unexplained time included."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from tuner.applying.applied import applied
@@ -17,7 +18,6 @@ from tuner.measure.pictures import checked, digest
 from tuner.measure.scorer_memory import scorer_bytes
 from tuner.measure.stopwatch import Seconds
 from tuner.metrics import Metric
-from tuner.setting import Setting
 
 OnBatch = Callable[[int, int], None]  # called with the batches done and their total
 OnPictures = Callable[[int, list[Any]], None]  # called with the batch's number and its pictures
@@ -38,7 +38,7 @@ class BaselineProcedure:
     # By the number of a prompt: score and digest, of batches that came with a setting's.
     collected: dict[int, tuple[float, str]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def reference(self) -> Reference:
         """The extra metrics' side of the prompts that every setting is measured on."""
         return Reference(self.extra_metrics, self.score_parts, self.store)
@@ -61,9 +61,7 @@ class BaselineProcedure:
             reference, on_batch, on_pictures, needs_scores=stored_scores is None
         )
         if stored_scores is None:
-            _check_positive(scores.scores)
-            key = key_of(self.score_parts)
-            self.store.put("scores", key, self.score_parts, payload_of(scores))
+            self._store_scores(scores)
         else:
             scores = BaselineScores(**stored_scores)
         reference.save()
@@ -103,32 +101,19 @@ class BaselineProcedure:
             return None
         return BaselineScores(**stored), reference
 
-    def of_batch(self, numbers: range) -> tuple[BaselineScores, Reference]:
-        """The baseline of one batch, from the store or generated now."""
-        stored = self.stored_batch(numbers)
-        if stored is not None:
-            return stored
-        purpose = Purpose.BASELINE
-        output, _ = self.generator.generate_with(Setting(), numbers, purpose=purpose)
-        return self.of_pictures(numbers, output)
-
     def of_pictures(self, numbers: range, output: Any) -> tuple[BaselineScores, Reference]:
         """The baseline of one batch from its pictures; it is stored under a key of its own."""
         try:
-            images = checked(output, OWNER)
+            images, scores = self._of_output(numbers, output)
         except BadPictureError as error:  # which is not the setting's fault
             count = len(self.generator.prompts)
             raise BadPictureError(
                 f"{error}; max_samples = {count} leaves out this batch"
             ) from error
         parts, reference = self._batch_parts(numbers)
-        prompts = self.generator.texts(numbers)
-        scores = BaselineScores(
-            scores=self._scored(images, prompts), digests=[digest(image) for image in images]
-        )
         self.store.put("scores", key_of(parts), parts, payload_of(scores))
         if not reference.complete:
-            reference.add(numbers, images, prompts)
+            reference.add(numbers, images, self.generator.texts(numbers))
         reference.save()
         return scores, reference
 
@@ -140,23 +125,29 @@ class BaselineProcedure:
 
         Raises `BadPictureError` for a broken picture.
         """
-        images = checked(output, OWNER)
-        scores = BaselineScores(
-            scores=self._scored(images, self.generator.texts(numbers)),
-            digests=[digest(image) for image in images],
-        )
+        _, scores = self._of_output(numbers, output)
         pairs = zip(scores.scores, scores.digests, strict=True)
         self.collected.update(zip(numbers, pairs, strict=True))
         count = len(self.generator.prompts)
         if len(self.collected) == count:
             ordered = [self.collected[number] for number in range(count)]
-            whole = BaselineScores(
-                scores=[score for score, _ in ordered], digests=[text for _, text in ordered]
+            self._store_scores(
+                BaselineScores(
+                    scores=[score for score, _ in ordered], digests=[text for _, text in ordered]
+                )
             )
-            _check_positive(whole.scores)
-            key = key_of(self.score_parts)
-            self.store.put("scores", key, self.score_parts, payload_of(whole))
         return scores
+
+    def _of_output(self, numbers: range, output: Any) -> tuple[list[Any], BaselineScores]:
+        """The pictures of a batch, checked, and their scores and digests."""
+        images = checked(output, OWNER)
+        scores = self._scored(images, self.generator.texts(numbers))
+        return images, BaselineScores(scores=scores, digests=[digest(image) for image in images])
+
+    def _store_scores(self, scores: BaselineScores) -> None:
+        """Store the scores of the prompts that every setting is measured on."""
+        _check_positive(scores.scores)
+        self.store.put("scores", key_of(self.score_parts), self.score_parts, payload_of(scores))
 
     def _batch_parts(self, numbers: range) -> tuple[dict[str, Any], Reference]:
         """What the key of one batch's scores is made of, and the batch's reference."""

@@ -17,7 +17,7 @@ from tuner.measure.cache_keys import key_of
 from tuner.measure.extra_metrics import ExtraMetric, Reference, of_equal
 from tuner.measure.measurement import Measurement as Measurement
 from tuner.measure.out_of_memory import memory_errors, remedy
-from tuner.measure.paired_timing import PairedTimings, PairTimer
+from tuner.measure.paired_timing import PRECISE, PairedTimings, PairTimer
 from tuner.measure.prediction import Prediction
 from tuner.measure.setting_procedure import SettingProcedure
 from tuner.measure.statistics import Estimate
@@ -39,7 +39,7 @@ class Evaluation(BatchGenerator):
     metric: Metric  # gives the score
     timing_pairs: int = 3
     most_pairs: int = 12
-    precision: float = 0.02  # a share of the speedup
+    precision: float = PRECISE  # a share of the speedup
     extra_metrics: tuple[ExtraMetric, ...] = ()  # in addition to the score
 
     @cached_property
@@ -165,8 +165,10 @@ class Evaluation(BatchGenerator):
             return
         procedure = self._baseline_procedure(store)
         scores, latency = self._baseline_or_latency(procedure)
-        book = self.ledger.verification if self.verifies else self.ledger.trial
-        with self._memory_errors(), book() as account:
+        with (
+            self._memory_errors(),
+            self.ledger.measurement(of_trial=not self.verifies) as account,
+        ):
             yield from SettingProcedure(
                 setting=setting,
                 generator=self,
@@ -200,9 +202,10 @@ class Evaluation(BatchGenerator):
         A verification without extra metrics measures the baseline of its prompts together with its
         first setting: its scores are None, unless they are stored.
         """
-        latency, together = procedure.stored_latency, self.verifies and not self.extra_metrics
-        if together and latency is not None and not procedure.has_all_scores:
-            return None, latency
+        if self.verifies and not self.extra_metrics and not procedure.has_all_scores:
+            latency = procedure.stored_latency
+            if latency is not None:
+                return None, latency
         return procedure.measured(None, None)
 
     def _of_baseline(self, scores: BaselineScores, latency: BaselineLatency) -> Measurement:

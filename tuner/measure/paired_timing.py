@@ -23,7 +23,7 @@ UNSTEADY = 0.5  # a change of this size means that other work disturbs the machi
 IMPRECISE = 0.05  # a speedup whose interval is wider than ± this share is unreliable
 PRECISE = 0.02  # pairs whose interval is ± this share need no prediction
 RECENT = 8  # batches of the baseline whose median is its latency now
-LATENCY_BATCHES = 3  # the fewest from which the baseline's latency is judged to have changed
+FEWEST = 3  # batches, or pairs, from which a latency or a speedup is judged by itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class PairedTimings:
         predicted = self.predicted
         if predicted is None or predicted.is_contradicted(self.ratios, self.scatter):
             return None
-        few = len(self.ratios) < LATENCY_BATCHES
+        few = len(self.ratios) < FEWEST
         by_pairs = not few and _half_width(statistics.speedup(self.ratios)) <= PRECISE
         return None if by_pairs else predicted
 
@@ -104,7 +104,7 @@ class PairedTimings:
     @property
     def latest(self) -> tuple[Seconds, ...]:
         """The batches of the baseline that show its latency now."""
-        if self.predicted is None or len(self.baseline) >= LATENCY_BATCHES:
+        if self.predicted is None or len(self.baseline) >= FEWEST:
             return self.baseline
         return self.recent
 
@@ -150,7 +150,7 @@ class PairedTimings:
 
     @property
     def _shows_latency(self) -> bool:
-        return self.predicted is None or len(self.latest) >= LATENCY_BATCHES
+        return self.predicted is None or len(self.latest) >= FEWEST
 
     @property
     def _halves(self) -> tuple[float, float]:

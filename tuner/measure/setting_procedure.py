@@ -23,6 +23,8 @@ from tuner.measure.progress import Progress
 from tuner.measure.warm_ups import WarmUps
 from tuner.setting import Setting
 
+StoredBatch = tuple[BaselineScores, Reference]
+
 
 @dataclass(frozen=True, kw_only=True)
 class SettingProcedure:
@@ -98,23 +100,28 @@ class SettingProcedure:
         own = order[: len(self.generator.batches())]
         if self.predicted is not None and not self.predicted.pair:
             return None
-        if any(self._is_missing(numbers) for numbers in own):
+        if any(self._is_missing(numbers, self._stored(numbers)) for numbers in own):
             return None
         full = sum(len(numbers) == len(order[0]) for numbers in own)
         return min(1, full - 1)
 
-    def _is_missing(self, numbers: range) -> bool:
+    def _stored(self, numbers: range) -> StoredBatch | None:
+        """The baseline of a batch of further prompts, where it is stored."""
+        further = numbers.start >= len(self.generator.prompts)
+        return self.baseline.stored_batch(numbers) if further else None
+
+    def _is_missing(self, numbers: range, stored: StoredBatch | None) -> bool:
         """Whether the baseline of a batch has to be generated."""
-        if numbers.start < len(self.generator.prompts):
-            return self.scores is None
-        return self.baseline.stored_batch(numbers) is None
+        first = numbers.start < len(self.generator.prompts)
+        return self.scores is None if first else stored is None
 
     def _generated(
         self, progress: Progress, index: int, numbers: range
     ) -> tuple[Any, Reference | None]:
         """The pictures of a batch; the baseline's reference where the batch has one of its own."""
         full = len(numbers) == len(self.generator.batches()[0])
-        missing = self._is_missing(numbers)
+        stored = self._stored(numbers)
+        missing = self._is_missing(numbers, stored)
         before = None
         if full and (missing or self._is_paired(progress, index)):
             purposes = (Purpose.BASELINE if missing else Purpose.TIMING, Purpose.SCORED)
@@ -127,26 +134,23 @@ class SettingProcedure:
             with meter if unknown else nullcontext():
                 output, _ = self.generator.generate_with(self.setting, numbers)
             progress.memory = meter.peak if unknown else progress.memory
-        return output, self._take_baseline(progress, numbers, before if missing else None)
+        return output, self._take_baseline(progress, numbers, stored, before if missing else None)
 
     def _take_baseline(
-        self, progress: Progress, numbers: range, before: Any | None
+        self, progress: Progress, numbers: range, stored: StoredBatch | None, before: Any | None
     ) -> Reference | None:
-        """Take in the baseline of a batch, from its pictures `before` where they are new."""
-        if numbers.start >= len(self.generator.prompts):
-            if before is None:
-                scores, reference = self.baseline.of_batch(numbers)
-            else:
-                scores, reference = self.baseline.of_pictures(numbers, before)
-            progress.add_baseline(numbers, scores)
-            return reference
-        if self.scores is None:
-            if before is None:  # a smaller batch, which is not paired
-                before, _ = self.generator.generate_with(
-                    Setting(), numbers, purpose=Purpose.BASELINE
-                )
+        """Take in the baseline of a batch: as it is stored, or from its pictures `before`."""
+        further = numbers.start >= len(self.generator.prompts)
+        if not further and self.scores is not None:
+            return None
+        if stored is None and before is None:  # a smaller batch, which is not paired
+            before, _ = self.generator.generate_with(Setting(), numbers, purpose=Purpose.BASELINE)
+        if not further:
             progress.add_baseline(numbers, self.baseline.collect(numbers, before))
-        return None
+            return None
+        scores, reference = stored or self.baseline.of_pictures(numbers, before)
+        progress.add_baseline(numbers, scores)
+        return reference
 
     def _is_paired(self, progress: Progress, index: int) -> bool:
         if self.predicted is None:

@@ -26,8 +26,10 @@ class WarmUps:
 
     def is_due(self, setting: Setting) -> bool:
         """Whether a setting must be warmed up; its kinds of steps count as seen from now on."""
+        if self.device == "cpu":
+            return False
         kinds = self._kinds(setting)
-        due = self.device != "cpu" and not kinds <= self.seen
+        due = not kinds <= self.seen
         self.seen.update(kinds)
         return due
 

@@ -11,7 +11,15 @@ from tuner.measure.measurement import Measurement
 from tuner.measure.paired_timing import PairedTimings
 from tuner.study.baseline import Baseline, attributes, keep_baseline
 from tuner.study.constraints import set_constraints, update_verified
-from tuner.study.schema import COST, COSTS, PAIRED, TIMED, VERIFIED, attributes_of
+from tuner.study.schema import (
+    COST,
+    COSTS,
+    PAIRED,
+    TIMED,
+    VERIFIED,
+    attributes_of,
+    figure_attributes,
+)
 from tuner.study.verifications import Failure, as_list
 
 
@@ -51,17 +59,13 @@ def measured_attributes(measured: Measurement) -> dict[str, Any]:
 
 def store_timing(study: optuna.Study, trial: int, timings: PairedTimings) -> None:
     """Store the speedup of a trial's setting by pairs that were timed after the search."""
-    speedup, denoising = timings.speedup, timings.denoising
     stored = {
-        "speedup": speedup.value,
-        "speedup_ci": [speedup.low, speedup.high],
-        "speedup_from": None,
+        **figure_attributes("speedup", timings.speedup),
+        **figure_attributes("denoising", timings.denoising),
+        "speedup_from": timings.source,
         "unsteady": timings.unsteady,
         "latency_key": Baseline.of(attributes(study)).latency_key,
     }
-    if denoising is not None:
-        ends = [denoising.low, denoising.high]
-        stored["denoising"] = {"value": denoising.value, "ci": ends}
     _add_entry(study, TIMED, trial, stored)
 
 

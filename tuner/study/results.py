@@ -16,7 +16,8 @@ from tuner.study.schema import LONG, SETTING, figures_of
 from tuner.study.verifications import effective_timing, effective_verification
 
 VERIFICATION = "verification"  # what a result misses where its verification failed
-SPEEDS = ("speedup", "speedup_ci", "speedup_from", "denoising", "unsteady")  # of a later timing
+# What a later timing replaces of a trial's attributes.
+SPEEDS = ("speedup", "speedup_ci", "speedup_from", "denoising", "unsteady", "latency_key")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +142,7 @@ def result_of(
     """A result from the attributes of a trial, of its verification, and of its later timing."""
     second = verification or {}
     verified = _verification_of(second, baseline) if second and "failed" not in second else None
-    figures = figures_of({**stored, **_speeds(timing or {})})
-    if verified is not None and verified.current and not baseline.is_of(stored):
-        figures |= {
-            name: getattr(verified, name)
-            for name in ("speedup", "denoising", "unsteady", "latency_key")
-        }
+    figures = figures_of(stored if timing is None else _timed_again(stored, timing))
     denoising = figures.get("denoising")
     return Result(
         **figures,
@@ -163,9 +159,10 @@ def result_of(
     )
 
 
-def _speeds(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Of stored figures, those that a timing gives."""
-    return {name: stored[name] for name in SPEEDS if name in stored}
+def _timed_again(stored: Mapping[str, Any], timing: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a trial with the speeds of a later timing in place of its own."""
+    others = {name: value for name, value in stored.items() if name not in SPEEDS}
+    return others | {name: timing[name] for name in SPEEDS if name in timing}
 
 
 def _verification_of(stored: Mapping[str, Any], baseline: Baseline) -> Verification:

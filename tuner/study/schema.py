@@ -33,15 +33,17 @@ def attributes_of(figures: Figures) -> dict[str, Any]:
     """The figures as attributes, which JSON can hold."""
     attributes: dict[str, Any] = {}
     for field in fields(Figures):
-        value = getattr(figures, field.name)
-        if field.name in _FLAT:
-            attributes[field.name] = value.value
-            attributes[f"{field.name}_ci"] = [value.low, value.high]
-        elif isinstance(value, PeakMemory):
-            attributes |= {name: getattr(value, part) for part, name in MEMORY.items()}
-        else:
-            attributes[field.name] = _encoded(value)
+        attributes |= figure_attributes(field.name, getattr(figures, field.name))
     return attributes
+
+
+def figure_attributes(name: str, value: Any) -> dict[str, Any]:
+    """One figure, by the name of its field, as attributes."""
+    if name in _FLAT:
+        return {name: value.value, f"{name}_ci": [value.low, value.high]}
+    if isinstance(value, PeakMemory):
+        return {name: getattr(value, part) for part, name in MEMORY.items()}
+    return {name: _encoded(value)}
 
 
 def figures_of(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,14 +56,14 @@ def all_of_trial(
 def effective_timing(
     number: int, stored: Mapping[str, Any], study_attrs: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """The speedup that counts for a trial whose own is from the latency model, where it was timed.
+    """A later timing whose speedup counts in place of a trial's own.
 
-    It was timed in pairs after the search, or with the trial's verification. None where there is no
-    such timing under the current latency key.
+    The trial's own speedup is from the latency model, or was timed under another latency key. The
+    later one was timed in pairs under the current key, after the search or with the verification.
     """
-    if stored.get("speedup_from") is None:
-        return None
     baseline = Baseline.of(study_attrs)
+    if stored.get("speedup_from") is None and baseline.is_of(stored):
+        return None
     for name in (TIMED, VERIFIED):
         for entry in all_of_trial(number, stored, study_attrs, name):
             by_pairs = "speedup" in entry and entry.get("speedup_from") is None
