@@ -9,7 +9,7 @@ is paused meanwhile.
 
 Where torch computes in one thread of a CPU, that thread's own time is read beside the wall-clock
 time: other processes that use the same core lengthen only the latter. Speedups are ratios of the
-former, and scatter a third as much on a busy machine (`bench.speed.turns`).
+former, and scatter about half as much on a busy machine (`bench.speed.turns`).
 """
 
 import time
