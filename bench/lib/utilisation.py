@@ -1,15 +1,13 @@
 """How busy a GPU is, as the driver reports it once a second."""
 
-import subprocess
 from statistics import mean
 from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-import torch
+from tuner.measure.gpu_use import utilisation
 
 EVERY_S = 1.0
-QUERY = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits")
 
 
 class Utilisation:
@@ -20,7 +18,7 @@ class Utilisation:
 
     def __init__(self, device: str) -> None:
         """`device`: as torch names it; nothing is sampled unless it is a CUDA device."""
-        self._query = query(device)
+        self._device = device
         self._samples: list[float] = []
         self._ended = Event()
         self._thread = Thread(target=self._sample, daemon=True)
@@ -35,7 +33,7 @@ class Utilisation:
         self._samples.clear()
 
     def __enter__(self) -> Self:
-        if self._query is not None:
+        if self._is_sampled:
             self._thread.start()
         return self
 
@@ -46,28 +44,15 @@ class Utilisation:
         trace: TracebackType | None,
     ) -> None:
         self._ended.set()
-        if self._query is not None:
+        if self._is_sampled:
             self._thread.join()
+
+    @property
+    def _is_sampled(self) -> bool:
+        return self._device.startswith("cuda")
 
     def _sample(self) -> None:
         while not self._ended.wait(EVERY_S):
-            sample = None if self._query is None else sampled(self._query)
+            sample = utilisation(self._device)
             if sample is not None:
                 self._samples.append(sample)
-
-
-def query(device: str) -> list[str] | None:
-    """The command that prints the utilisation of a CUDA device in per cent; else None."""
-    if not device.startswith("cuda"):
-        return None
-    # By its UUID: the driver's numbers differ from torch's where CUDA_VISIBLE_DEVICES is set.
-    return [*QUERY, f"--id=GPU-{torch.cuda.get_device_properties(device).uuid}"]
-
-
-def sampled(command: list[str]) -> float | None:
-    """What the command prints, between 0 and 1; None where the driver does not report it."""
-    try:
-        printed = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout
-        return float(printed) / 100
-    except (OSError, subprocess.TimeoutExpired, ValueError):
-        return None

@@ -12,8 +12,8 @@ with its score on each of the first prompts of the truth pool. Tables are filled
 saved every few settings, so that an interrupted run can continue. Equal first steps are computed
 once (`bench.lib.shared_steps`). On a CPU, the baseline and all settings are generated under
 bfloat16 autocast, which is 1.5 times as fast where the CPU has bfloat16. On a GPU, products are in
-TF32 and all prompts form one batch; several processes can share a table, each with a part of its
-settings and a file of its own. Latencies are measured by `bench.search.latency`.
+TF32; several processes can share a table, each with a part of its settings and a file of its own.
+Latencies are measured by `bench.search.latency`.
 """
 
 import argparse
@@ -48,10 +48,10 @@ class Precision:
     autocast: bool
 
     @classmethod
-    def of(cls, device: str, prompts: int) -> "Precision":
-        """On a CPU with autocast; on a GPU without, and with all prompts in one batch."""
+    def of(cls, device: str, batch: int | None = None) -> "Precision":
+        """On a CPU with autocast; on a GPU without, and in larger batches."""
         host = device == "cpu"
-        return cls(device=device, batch=32 if host else prompts, autocast=host)
+        return cls(device=device, batch=batch or (32 if host else 128), autocast=host)
 
     @property
     def about(self) -> dict[str, str]:
@@ -191,15 +191,16 @@ def main() -> None:
         "--prompts",
         type=int,
         default=PROMPTS,
-        help="prompts of every setting; a multiple of 32 on a CPU",
+        help="prompts of every setting; a multiple of --batch",
     )
+    parser.add_argument("--batch", type=int, help="prompts a batch (default: 32; on a GPU 128)")
     parser.add_argument("--steps", type=int, help="the tables for this number of steps")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--part", help="2/6 is the second sixth of each table's settings")
     parser.add_argument("--join", action="store_true", help="join the parts of a table in one file")
     args = parser.parse_args()
     quiet()
-    precision = Precision.of(args.device, args.prompts)
+    precision = Precision.of(args.device, args.batch)
     part = None
     if args.part is not None:
         number, of = args.part.split("/")

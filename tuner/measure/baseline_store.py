@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from statistics import median
+from statistics import mean, median
 from typing import Any, Protocol
 
 from tuner.measure.stopwatch import Seconds
@@ -24,17 +24,20 @@ class BaselineLatency:
     batch_size: int
     denoising_seconds: list[float] = field(default_factory=list)  # of each batch, denoising alone
     memory: dict[str, float | None] = field(default_factory=dict)  # GiB, keys as in `PeakMemory`
+    busy: float | None = None  # share of the denoising in which a GPU computed, if it is known
 
     @classmethod
     def of(
         cls, seconds: list[Seconds], batch_size: int, memory: dict[str, float | None]
     ) -> "BaselineLatency":
         """From the seconds of full batches."""
+        busy = [batch.busy for batch in seconds if batch.busy is not None]
         return cls(
             batch_seconds=[batch.elapsed for batch in seconds],
             denoising_seconds=[batch.denoising * batch.elapsed / batch.whole for batch in seconds],
             batch_size=batch_size,
             memory=memory,
+            busy=mean(busy) if busy else None,
         )
 
     @property
@@ -77,5 +80,5 @@ class InMemoryStore:
 
 
 def payload_of(baseline: BaselineScores | BaselineLatency) -> dict[str, Any]:
-    """What a store holds of it."""
-    return asdict(baseline)
+    """What a store holds of it: a GPU's utilisation only where it is known."""
+    return {name: value for name, value in asdict(baseline).items() if value is not None}

@@ -3,10 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from tuner.plans.features import step_rows
-from tuner.plans.plan import plan_of, shape_of
+from tuner.measure.step_kinds import StepKinds
 from tuner.setting import Setting
 
 
@@ -18,10 +15,8 @@ class WarmUps:
     kind of step that did not run yet is warmed up. On a CPU that takes some milliseconds.
     """
 
-    pipeline: Any
+    kinds: StepKinds
     device: str
-    resolution: int
-    steps: int
     seen: set[Any] = field(default_factory=set)
 
     def is_due(self, setting: Setting) -> bool:
@@ -35,7 +30,5 @@ class WarmUps:
 
     def _kinds(self, setting: Setting) -> set[Any]:
         """What the steps of a setting compute; the setting itself where its pictures decide."""
-        shape = shape_of(self.pipeline, self.resolution)
-        plan = plan_of(setting.accelerators, shape, self.steps)
-        kinds: set[Any] = {tuple(row) for row in np.round(step_rows(plan), 6).tolist()}
-        return kinds | {setting} if plan.data_dependent else kinds
+        kinds = self.kinds.of(setting)
+        return {setting} if kinds is None else set(kinds)

@@ -7,6 +7,7 @@ import optuna
 from tuner.measure.baseline import OnPictures
 from tuner.measure.cache_keys import changes, key_of
 from tuner.measure.evaluation import Evaluation
+from tuner.measure.gpu_use import waiting_notice
 from tuner.storage.database import Storage
 from tuner.study.baseline import PARTS, key_old_trials, set_baseline
 
@@ -21,8 +22,8 @@ def measure_baseline(
 ) -> None:
     """Measure the baseline unless the database has it, and store its figures with the study.
 
-    `notice` prints what has changed since the study's last baseline, and how much of the database
-    the baseline's pictures take where extra metrics need them.
+    `notice` prints what has changed since the study's last baseline, that a GPU waits for the host,
+    and how much of the database the baseline's pictures take where extra metrics need them.
     """
     before = evaluation.reference(storage).size
     measured: list[int] = []
@@ -39,6 +40,9 @@ def measure_baseline(
     if different:
         source = "re-measured" if measured else "taken from the database"
         notice(f"baseline {source}: {', '.join(different)}")
+    waiting = waiting_notice(latency.busy) if measured else None
+    if waiting is not None:
+        notice(waiting)
     size = evaluation.reference(storage).size
     if size != before:
         notice(

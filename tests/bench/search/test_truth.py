@@ -53,6 +53,6 @@ def test_a_table_is_not_continued_in_another_precision(
 ) -> None:
     monkeypatch.setattr(tables, "FOLDER", tmp_path)
     shape = shape_of(pipeline("DDIM"), MODEL.resolution)
-    truth.write(open_table(SMALL, shape, Precision.of("cpu", 2)), SMALL.file)
+    truth.write(open_table(SMALL, shape, Precision.of("cpu")), SMALL.file)
     with pytest.raises(OtherPrecisionError, match="left unchanged"):
-        open_table(SMALL, shape, Precision.of("cuda", 2))
+        open_table(SMALL, shape, Precision.of("cuda"))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.lib import utilisation
-from bench.lib.utilisation import Utilisation, sampled
+from bench.lib.utilisation import Utilisation
 from bench.speed.account import NEEDS_GPU, TITLES, Row, main
 from tests.conftest import timed_by_work
 from tuner.measure.account import Account, Purpose
@@ -56,8 +56,7 @@ def test_the_mean_utilisation_is_that_of_the_samples_since_the_restart(
 ) -> None:
     values = iter([0.0, 0.0])
     monkeypatch.setattr(utilisation, "EVERY_S", 0.001)
-    monkeypatch.setattr(utilisation, "query", lambda device: ["nvidia-smi"])
-    monkeypatch.setattr(utilisation, "sampled", lambda command: next(values, 0.5))
+    monkeypatch.setattr(utilisation, "utilisation", lambda device: next(values, 0.5))
     with Utilisation("cuda:0") as gpu:
         while gpu.mean is None or gpu.mean == 0:
             time.sleep(0.001)
@@ -67,10 +66,7 @@ def test_the_mean_utilisation_is_that_of_the_samples_since_the_restart(
     assert gpu.mean == 0.5
 
 
-def test_a_utilisation_that_is_not_reported_is_none() -> None:
-    assert sampled(["echo", "37"]) == 0.37
-    assert sampled(["echo", "[N/A]"]) is None
-    assert sampled(["no-such-command"]) is None
+def test_a_cpu_has_no_utilisation() -> None:
     with Utilisation("cpu") as cpu:
         pass
     assert cpu.mean is None
