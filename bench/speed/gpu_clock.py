@@ -3,11 +3,11 @@
     python -m bench.speed.gpu_clock [--models SD1.5,SDXL] [--batches 1,4,8] [--steps 20] [--pairs 8]
 
 The baseline and three settings are timed in pairs with the baseline, on full-size pipelines with
-random weights in half precision. The scatter is the standard deviation of the logarithm of a pair's
-ratio: by the wall clock from prompts to pixels, of denoising by the GPU's events, and with medians
-over the steps of each kind, which a trial uses. What medians remove is of single steps, and so the
-host's: a GPU that nothing else uses takes equally long for equal steps. `busy` is the share of the
-baseline's denoising in which the GPU computed, as its driver reports it.
+random weights in half precision, in two ways: one batch after the other, as in a trial, and with
+the steps of both interleaved, where the GPU is waited for before each step. The scatter is the
+standard deviation of the logarithm of a pair's ratio, from prompts to pixels, and for batches also
+of denoising by the GPU's events, which include the time in which it waits for the host. `busy` is
+the share of the baseline's denoising in which the GPU computed, as its driver reports it.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from bench.lib.full_size import build
 from bench.lib.miniature import captions, conditions, quiet
 from tuner.measure.device import describe
 from tuner.measure.evaluation import Evaluation
+from tuner.measure.interleave import interleaved, one_by_one
 from tuner.setting import Setting
 
 SETTINGS = (
@@ -27,6 +28,18 @@ SETTINGS = (
     Setting.of({"deepcache": {"cache_interval": 3, "cache_branch_id": 0}}),
     Setting.of({"tome": {"ratio": 0.5, "max_downsample": 1}}),
     Setting.of({"tgate": {"gate_step": 10, "sp_interval": 5, "fi_interval": 1, "warmup": 2}}),
+)
+WAYS = (one_by_one, interleaved)
+TITLES = (
+    "model",
+    "batch",
+    "setting",
+    "speedup",
+    "with steps interleaved",
+    "scatter",
+    "with steps interleaved",
+    "of denoising, by events",
+    "busy",
 )
 SIDES = {"SD1.5": 512, "SD2.1": 768, "SDXL": 1024}  # pixels
 
@@ -52,8 +65,7 @@ def main() -> None:
         raise SystemExit("this benchmark needs a GPU")
     quiet()
     print(f"{describe('cuda:0')}, {conditions()}; DDIM, {args.steps} steps, {args.pairs} pairs\n")
-    titles = ("model", "batch", "setting", "speedup", "wall clock", "events", "medians", "busy")
-    print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}", flush=True)
+    print(f"| {' | '.join(TITLES)} |\n|{'---|' * len(TITLES)}", flush=True)
     for model in args.models.split(","):
         pipeline = build(model, dtype=torch.float16, device="cuda:0")
         for size in map(int, args.batches.split(",")):
@@ -74,29 +86,24 @@ def main() -> None:
 
 
 def row(evaluation: Evaluation, model: str, setting: Setting, count: int) -> str:
-    """A row of the table: `count` pairs of the baseline and the setting."""
-    numbers, kinds = evaluation.batches()[0], evaluation.step_kinds
-    sides = (Setting(), setting)
-    for side in sides:
-        evaluation.generate_with(side, numbers)
-    pairs = [[evaluation.generate_with(side, numbers)[1] for side in sides] for _ in range(count)]
-    medians = [
-        [
-            seconds.by_medians(kinds.of(side) or ())
-            for side, seconds in zip(sides, pair, strict=True)
-        ]
-        for pair in pairs
-    ]
-    by_medians = [before.whole / after.whole for before, after in medians]
-    shares = [before.busy for before, _ in pairs if before.busy is not None]
+    """A row of the table: `count` pairs of the baseline and the setting, in each of both ways."""
+    pairs = evaluation.pairs
+    pairs.steps(setting)  # warm-up
+    timings = [pairs.none_yet(1.0, evaluation.batch_size) for _ in WAYS]
+    for _ in range(count):
+        for place, way in enumerate(WAYS):
+            _, _, timings[place] = pairs.pair(setting, evaluation.batches()[0], timings[place], way)
+    of_batches = timings[0]
+    sides = zip(of_batches.baseline, of_batches.accelerated, strict=True)
+    by_events = [before.denoising / after.denoising for before, after in sides]
+    shares = [batch.busy for batch in of_batches.baseline if batch.busy is not None]
     cells = (
         model,
         str(evaluation.batch_size),
         str(setting) if setting.accelerators else "baseline",
-        f"{np.median(by_medians):.3f}×",
-        scatter([before.elapsed / after.elapsed for before, after in pairs]),
-        scatter([before.denoising / after.denoising for before, after in pairs]),
-        scatter(by_medians),
+        *(f"{np.median(way.ratios):.3f}×" for way in timings),
+        *(scatter(way.ratios) for way in timings),
+        scatter(by_events),
         f"{np.mean(shares):.0%}" if shares else "-",
     )
     return f"| {' | '.join(cells)} |"

@@ -100,21 +100,3 @@ def test_denoising_begins_with_the_first_call_and_ends_with_the_last(ticking: Cl
         pass
     with pytest.raises(RuntimeError, match="not called"):
         seconds()
-
-
-def test_a_step_that_took_longer_than_others_of_its_kind_counts_as_their_median() -> None:
-    seconds = Seconds(whole=8.0, denoising=7.0, steps=(2.0, 1.0, 3.0, 1.0))
-    quiet = seconds.by_medians(["full", "shallow", "full", "shallow"])
-    assert quiet.steps == (2.5, 1.0, 2.5, 1.0)
-    hiccup = Seconds(whole=18.0, denoising=17.0, steps=(2.0, 1.0, 12.0, 1.0, 1.0))
-    quiet = hiccup.by_medians(["full", "other", "other", "other", "other"])
-    assert quiet.steps == (2.0, 1.0, 1.0, 1.0, 1.0)
-    assert quiet.denoising == pytest.approx(6)
-    assert quiet.whole == pytest.approx(7)  # with the second before and after the denoising
-    assert quiet.elapsed == 18.0  # what a user waits for
-
-
-def test_steps_of_unknown_kinds_are_left_as_they_were_timed() -> None:
-    seconds = Seconds(whole=8.0, denoising=7.0, steps=(2.0, 5.0))
-    assert seconds.by_medians(["full"]) is seconds
-    assert seconds.by_medians([]) is seconds

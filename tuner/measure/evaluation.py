@@ -21,7 +21,6 @@ from tuner.measure.paired_timing import PRECISE, PairedTimings, PairTimer
 from tuner.measure.prediction import Prediction
 from tuner.measure.setting_procedure import SettingProcedure
 from tuner.measure.statistics import Estimate
-from tuner.measure.step_kinds import StepKinds
 from tuner.measure.stopwatch import Seconds
 from tuner.measure.warm_ups import WarmUps
 from tuner.metrics import Metric
@@ -89,12 +88,12 @@ class Evaluation(BatchGenerator):
     @cached_property
     def warm_ups(self) -> WarmUps:
         """Which settings must be warmed up before they are timed."""
-        return WarmUps(kinds=self.step_kinds, device=self.device)
-
-    @cached_property
-    def step_kinds(self) -> StepKinds:
-        """Which steps of a setting compute the same."""
-        return StepKinds(pipeline=self.pipeline, resolution=self.resolution, steps=self.steps)
+        return WarmUps(
+            pipeline=self.pipeline,
+            device=self.device,
+            resolution=self.resolution,
+            steps=self.steps,
+        )
 
     @cached_property
     def pairs(self) -> PairTimer:
@@ -109,7 +108,6 @@ class Evaluation(BatchGenerator):
             least=self.timing_pairs,
             most=self.most_pairs,
             precision=self.precision,
-            kinds=self.step_kinds.of if self.device.startswith("cuda") else None,
         )
 
     def baseline(

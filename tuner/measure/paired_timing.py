@@ -4,7 +4,7 @@ Where the speedup is predicted (`tuner.measure.prediction`), one pair is enough 
 """
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from statistics import median
@@ -146,7 +146,7 @@ class PairedTimings:
     @property
     def _latency_matters(self) -> bool:
         """Whether other work on the machine lengthens what speedups are computed from."""
-        return not any(batch.of_thread for batch in self.baseline)
+        return all(batch.wall is None for batch in self.baseline)
 
     @property
     def _shows_latency(self) -> bool:
@@ -188,8 +188,6 @@ class PairTimer:
     least: int
     most: int
     precision: float  # a share of the speedup
-    # The kind of each step of a setting, where medians of the kinds are to be compared.
-    kinds: Callable[[Setting], Sequence[Hashable] | None] | None = None
     scatter: Scatter = field(default_factory=Scatter)
     recent: deque[Seconds] = field(default_factory=lambda: deque(maxlen=RECENT))
 
@@ -223,8 +221,7 @@ class PairTimer:
 
         On a CPU the steps of the two batches are interleaved, which cancels most of what a shared
         host does to them. On a GPU one batch follows the other: the host runs ahead of the device,
-        and waiting before each step would make short steps longer than they are. There, a step's
-        seconds are the median over the batch's steps of its kind.
+        and waiting before each step would make short steps longer than they are.
 
         `purposes` are what the baseline's and the setting's pictures are for.
 
@@ -244,11 +241,9 @@ class PairTimer:
             (output, accelerated), (before, baseline) = run_jobs(jobs[::-1])
         else:
             (before, baseline), (output, accelerated) = run_jobs(jobs)
-        timings = timings.plus(
-            self._by_medians(Setting(), baseline), self._by_medians(setting, accelerated)
-        )
+        timings = timings.plus(baseline, accelerated)
         self.scatter.add(timings.ratios)
-        self.recent.append(timings.baseline[-1])
+        self.recent.append(baseline)
         timings = replace(timings, scatter=self.scatter.value, recent=tuple(self.recent))
         return before, output, timings
 
@@ -292,11 +287,6 @@ class PairTimer:
         empty = self.none_yet(stored_s=1.0, batch_size=len(numbers))
         _, _, timings = self.pair(setting, numbers, empty, purposes=(purpose, purpose))
         return timings.baseline[0], timings.accelerated[0]
-
-    def _by_medians(self, setting: Setting, seconds: Seconds) -> Seconds:
-        """Where medians are to be compared: a batch's seconds by the medians of its steps."""
-        kinds = None if self.kinds is None else self.kinds(setting)
-        return seconds if kinds is None else seconds.by_medians(kinds)
 
     @cached_property
     def _twin(self) -> Any:

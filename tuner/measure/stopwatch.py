@@ -13,10 +13,9 @@ former, and scatter about half as much on a busy machine (`bench.speed.turns`).
 """
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from statistics import median
+from dataclasses import dataclass
 from typing import Any
 
 from tuner.measure import device as machine
@@ -31,32 +30,14 @@ class Seconds:
     whole: float  # from prompts to pixels
     denoising: float  # from the denoiser's first call to the end of its last
     steps: tuple[float, ...] = ()  # from each call of the denoiser to the next
-    # From prompts to pixels by the wall clock, where the others are from another clock.
+    # From prompts to pixels by the wall clock, where the others are times of one thread of a CPU.
     wall: float | None = None
-    of_thread: bool = False  # whether they are times of the one thread of a CPU that computes
     busy: float | None = None  # the share of the denoising in which a GPU computed, if it is known
 
     @property
     def elapsed(self) -> float:
         """From prompts to pixels, by the wall clock."""
         return self.whole if self.wall is None else self.wall
-
-    def by_medians(self, kinds: Sequence[Hashable]) -> "Seconds":
-        """The same batch, with the median of its kind in place of each step's seconds.
-
-        Steps of one kind compute the same; what is longer in one of them was a disturbance, mostly
-        of the host. `kinds` has the kind of each step; with another number of steps nothing is
-        changed.
-        """
-        if len(kinds) != len(self.steps):
-            return self
-        of_kind: dict[Hashable, list[float]] = {}
-        for kind, step in zip(kinds, self.steps, strict=True):
-            of_kind.setdefault(kind, []).append(step)
-        medians = {kind: median(steps) for kind, steps in of_kind.items()}
-        steps = tuple(medians[kind] for kind in kinds)
-        whole = self.whole - self.denoising + sum(steps)
-        return replace(self, whole=whole, denoising=sum(steps), steps=steps, wall=self.elapsed)
 
 
 class Stopwatch:
@@ -92,6 +73,7 @@ class Stopwatch:
             mark = self._mark()
             reached.append(mark)
             if self._yield_control is not None:
+                machine.synchronise(self._device)  # this batch's work is not to overlap the other's
                 paused_at, paused_at_wall = self._clock(), time.perf_counter()
                 self._yield_control()
                 paused_s += self._clock() - paused_at
@@ -106,13 +88,11 @@ class Stopwatch:
             if not ended:
                 raise RuntimeError("the denoiser was not called, so there is nothing to time")
             steps = tuple(map(self._between, called, [*reached[1:], *ended]))
-            of_thread = self._clock is time.thread_time
             return Seconds(
                 whole=whole[0],
                 denoising=sum(steps),
                 steps=steps,
-                wall=wall[0] if of_thread else None,
-                of_thread=of_thread,
+                wall=None if self._clock is time.perf_counter else wall[0],
                 busy=use.share,
             )
 

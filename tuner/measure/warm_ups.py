@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tuner.measure.step_kinds import StepKinds
+import numpy as np
+
+from tuner.plans.features import step_rows
+from tuner.plans.plan import plan_of, shape_of
 from tuner.setting import Setting
 
 
@@ -15,8 +18,10 @@ class WarmUps:
     kind of step that did not run yet is warmed up. On a CPU that takes some milliseconds.
     """
 
-    kinds: StepKinds
+    pipeline: Any
     device: str
+    resolution: int
+    steps: int
     seen: set[Any] = field(default_factory=set)
 
     def is_due(self, setting: Setting) -> bool:
@@ -30,5 +35,7 @@ class WarmUps:
 
     def _kinds(self, setting: Setting) -> set[Any]:
         """What the steps of a setting compute; the setting itself where its pictures decide."""
-        kinds = self.kinds.of(setting)
-        return {setting} if kinds is None else set(kinds)
+        shape = shape_of(self.pipeline, self.resolution)
+        plan = plan_of(setting.accelerators, shape, self.steps)
+        kinds: set[Any] = {tuple(row) for row in np.round(step_rows(plan), 6).tolist()}
+        return kinds | {setting} if plan.data_dependent else kinds
