@@ -8,13 +8,34 @@ TunerError
 └── UnreachedError        the run ended without reaching its goal: exit code 1
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class TunerError(Exception):
     """Base of all errors that this package raises on purpose."""
 
 
 class UsageError(TunerError):
-    """The user's input is wrong; the message says what, where, and what would work."""
+    """The user's input is wrong; the message says what, where, and what would work.
+
+    `key` leads to the wrong value in a study file, as in ('knobs', 'tome', 'ratio') or, for the
+    second item of a list, ('pipe', 1). It is empty if no value of a study is wrong.
+    """
+
+    def __init__(self, message: str, *, key: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+@contextmanager
+def about(*key: str | int) -> Iterator[None]:
+    """Give a `UsageError` that is raised in the block this key, unless it has one."""
+    try:
+        yield
+    except UsageError as error:
+        error.key = error.key or key
+        raise
 
 
 class UnfitError(UsageError):

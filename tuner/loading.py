@@ -82,7 +82,8 @@ def device_named(text: str | None, what: str = "device") -> str:
     if text == "cuda" and present[0] == "cuda:0":
         return "cuda:0"
     if text not in present:
-        raise UsageError(f"unknown {what} {text!r}; available: {', '.join(present)}")
+        known = ", ".join(present)
+        raise UsageError(f"unknown {what} {text!r}; available: {known}", key=(what,))
     return text
 
 
@@ -95,7 +96,7 @@ def dtype_named(text: str) -> str:
     short = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "half": "float16"}
     name = short.get(text, text)
     if name not in DTYPES:
-        raise UsageError(f"unknown dtype {text!r}; known: {', '.join(DTYPES)}")
+        raise UsageError(f"unknown dtype {text!r}; known: {', '.join(DTYPES)}", key=("dtype",))
     return name
 
 

@@ -42,7 +42,8 @@ def set_scheduler(pipeline: Any, name: str) -> None:
     if name not in fitting:
         raise UsageError(
             f"{name} does not fit this {type(pipeline).__name__}, which was "
-            f"{'' if is_flow else 'not '}trained by flow matching; use {' or '.join(fitting)}"
+            f"{'' if is_flow else 'not '}trained by flow matching; use {' or '.join(fitting)}",
+            key=("sched",),
         )
     kind = getattr(diffusers, SCHEDULERS[name])
     pipeline.scheduler = kind.from_config(pipeline.scheduler.config)
@@ -65,7 +66,8 @@ def check_steps(scheduler: Any, steps: int) -> None:
     works = next((number for number in fewer if _runs(scheduler, number)), 1)
     raise UsageError(
         f"{type(scheduler).__name__} cannot run exactly {steps} steps on this model; the nearest "
-        f"lower number that works is {works}"
+        f"lower number that works is {works}",
+        key=("steps",),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tuner import registry
 from tuner.canonical import canonical
+from tuner.errors import about
 from tuner.fitting import fitting
 from tuner.loading import device_named, dtype_named, load, model_named
 from tuner.measure.account import Ledger, Purpose
@@ -53,12 +54,13 @@ class Session:
         device = device_named(spec.device)
         scorer_device = _scorer_device(spec, device)
         count, maximum = spec.num_samples, spec.max_samples if more else None
-        prompts = prompt_set(spec.prompts or model.prompts).load(count, pool, maximum)
+        with about("prompts"):
+            prompts = prompt_set(spec.prompts or model.prompts).load(count, pool, maximum)
         dtype = dtype_named(spec.dtype or model.dtype[device.split(":")[0]])
         key = (spec.pipe, spec.model, device, dtype)
         if key not in self._pipelines:
             self._pipelines.clear()  # one model in memory at a time
-            with self._ledger.spent(Purpose.LOADING):
+            with self._ledger.spent(Purpose.LOADING), about("model"):
                 pipeline = load(spec.pipe, device=device, dtype=dtype, source=spec.model)
             self._pipelines[key] = pipeline
         pipeline = self._pipelines[key]
@@ -69,7 +71,8 @@ class Session:
             guidance_scale = model.guidance_scale
         resolution = spec.resolution or model.resolution
         check_resolution(pipeline, resolution)
-        fitting(spec, pipeline, guidance_scale)
+        with about("search_targets"):
+            fitting(spec, pipeline, guidance_scale)
         return Evaluation(
             pipeline=pipeline,
             device=device,
@@ -113,7 +116,8 @@ class Session:
         Waits while another process measures on the device.
         """
         observer = observer or Observer()
-        check_address(spec.storage)
+        with about("storage"):
+            check_address(spec.storage)
         check_folder(self._pictures)
         sampler_row(spec.sampler)
         # Locked before the model is loaded, so that a waiting run uses no memory of the device.

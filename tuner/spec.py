@@ -8,18 +8,22 @@ from typing import Any, Literal, get_args
 
 from tuner import registry
 from tuner.accelerators import Accelerator, Knob, Value
-from tuner.errors import UsageError
-from tuner.sampler_table import sweep_named
+from tuner.errors import UsageError, about
+from tuner.sampler_table import sampler_row, sweep_named
 from tuner.schedulers import name_of
 
 Aim = Literal["max", "front"]
 
+AIMS = get_args(Aim)
 SEEDS = 2**32  # seeds are from 0 to this, exclusive; samplers take no greater ones
 DEFAULT_TRIALS = 100  # of a search
 LISTS = ("search_targets", "metrics")
 OPTIONAL = ("device", "scorer_device", "dtype", "prompts", "model")
 TEXTS = ("pipe", "sched", "sampler", "aim", "storage", *OPTIONAL)
-NUMBERS = ("req_time", "req_speedup", "req_score_loss", "timeout", "guidance_scale")
+ABOVE_ZERO = ("req_time", "req_speedup", "timeout")
+SWITCHES = ("distinct", "transfer")
+TABLES = {"knobs": "accelerators with their knobs", "limits": "metrics with their limits"}
+NUMBERS = (*ABOVE_ZERO, "req_score_loss", "guidance_scale")
 WHOLE_NUMBERS = {  # with the least value of each
     "steps": 1,
     "num_samples": 2,
@@ -83,11 +87,15 @@ class StudySpec:
         self._set(max_samples=self.max_samples or 4 * self.num_samples)
         self._check_samples()
         self._check_ranges()
-        known = registry.components("accelerators")
-        self._set(knobs=_checked_knobs(self.knobs, known))
-        self._set(limits={self._extra(k): _limit(k, v) for k, v in self.limits.items()})
-        metrics = {self._extra(name) for name in self.metrics} | set(self.limits)
-        self._set(metrics=tuple(sorted(metrics)))
+        self._set(knobs=_checked_knobs(self.knobs))
+        limits, metrics = {}, set()
+        for name, value in self.limits.items():
+            with about("limits", name):
+                limits[self._extra(name)] = _limit(name, value)
+        for index, name in enumerate(self.metrics):
+            with about("metrics", index):
+                metrics.add(self._extra(name))
+        self._set(limits=limits, metrics=tuple(sorted(metrics | set(limits))))
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
@@ -95,40 +103,40 @@ class StudySpec:
 
     def _check_types(self) -> None:
         """Each value must be of the type that its key takes."""
-        if not isinstance(self.distinct, bool):
-            raise UsageError(f"distinct must be true or false, not {self.distinct!r}")
         for name in TEXTS:
             value = getattr(self, name)
             if not isinstance(value, str) and not (value is None and name in OPTIONAL):
-                raise UsageError(f"{name} must be a string, not {value!r}")
+                raise _wrong(name, f"must be a string, not {value!r}")
             if value == "":
-                raise UsageError(f"{name} is empty; leave it out for the default")
+                raise _wrong(name, "is empty; leave it out for the default")
         for name in NUMBERS:
             value = getattr(self, name)
             if value is not None and not is_number(value):
-                raise UsageError(f"{name} must be a number, not {value!r}")
+                raise _wrong(name, f"must be a number, not {value!r}")
         for name in LISTS:
             if any(not isinstance(item, str) for item in getattr(self, name)):
-                raise UsageError(f"{name} must be a list of names, not {list(getattr(self, name))}")
-        if not isinstance(self.transfer, bool):
-            raise UsageError(f"transfer must be true or false, not {self.transfer!r}")
-        if not isinstance(self.knobs, Mapping):
-            raise UsageError(
-                f"knobs must be a table of accelerators with their knobs, not {self.knobs!r}"
-            )
-        if not isinstance(self.limits, Mapping):
-            raise UsageError(
-                f"limits must be a table of metrics with their limits, not {self.limits!r}"
-            )
+                raise _wrong(name, f"must be a list of names, not {list(getattr(self, name))}")
+        for name in SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise _wrong(name, f"must be true or false, not {getattr(self, name)!r}")
+        for name, content in TABLES.items():
+            if not isinstance(getattr(self, name), Mapping):
+                raise _wrong(name, f"must be a table of {content}, not {getattr(self, name)!r}")
 
     def _name_components(self) -> None:
         """Replace the names as typed by those of the components, and set default accelerators."""
-        model = registry.get("models", self.pipe)
-        self._set(pipe=model.name, sched=name_of(self.sched))
-        self._set(aim=registry.pick("aim", self.aim, {aim: aim for aim in get_args(Aim)}))
-        known = registry.components("accelerators")
-        typed = self.search_targets or model.accelerators
-        targets = [registry.pick("accelerator", name, known) for name in typed]
+        with about("pipe"):
+            model = registry.get("models", self.pipe)
+        with about("sched"):
+            self._set(pipe=model.name, sched=name_of(self.sched))
+        with about("aim"):
+            self._set(aim=registry.pick("aim", self.aim, {aim: aim for aim in AIMS}))
+        with about("sampler"):
+            self._set(sampler=sampler_row(self.sampler).name)
+        targets = []
+        for index, name in enumerate(self.search_targets or model.accelerators):
+            with about("search_targets", index):
+                targets.append(registry.get("accelerators", name))
         targets.sort(key=lambda target: target.order)
         names = tuple(dict.fromkeys(target.name for target in targets))
         defaults = self.targets_are_defaults and set(names) == set(model.accelerators)
@@ -138,45 +146,39 @@ class StudySpec:
         for name, least in WHOLE_NUMBERS.items():
             value = getattr(self, name)
             if value is not None and (not is_whole(value) or value < least):
-                raise UsageError(
-                    f"{name} must be a whole number of at least {least}, not {value!r}"
-                )
+                raise _wrong(name, f"must be a whole number of at least {least}, not {value!r}")
 
     def _check_sweep(self) -> None:
         """A sweep has all its accelerators on; only a grid can leave out equal computations."""
         if self.distinct and self.sweep != "grid":
-            raise UsageError(f"distinct works with the sampler grid only, not with {self.sampler}")
+            raise _wrong("distinct", f"works with the sampler grid only, not with {self.sampler}")
         for first, second in combinations(self.accelerators if self.sweep else (), 2):
             if first.occupies & second.occupies:
                 raise UsageError(
                     f"{first.name} and {second.name} change the same part of the model, and a "
-                    f"{self.sweep} has all its accelerators on; name only one in search_targets"
+                    f"{self.sweep} has all its accelerators on; name only one in search_targets",
+                    key=("search_targets",),
                 )
 
     def _check_samples(self) -> None:
         if self.max_samples is not None and self.max_samples < self.num_samples:
-            raise UsageError(
-                f"max_samples must be at least num_samples ({self.num_samples}), "
-                f"not {self.max_samples}"
-            )
+            least = f"num_samples ({self.num_samples})"
+            raise _wrong("max_samples", f"must be at least {least}, not {self.max_samples}")
 
     def _check_ranges(self) -> None:
         if self.seed >= SEEDS:
-            raise UsageError(f"seed must be less than 2**32, not {self.seed}")
+            raise _wrong("seed", f"must be less than 2**32, not {self.seed}")
         if self.resolution is not None and self.resolution % 8:
-            raise UsageError(f"resolution must be a multiple of 8, not {self.resolution}")
-        if not 0 < self.req_score_loss < 1:
-            raise UsageError(
-                f"req_score_loss must lie between 0 and 1 (0.02 is 2 %), not {self.req_score_loss}"
-            )
-        for name in ("req_time", "req_speedup", "timeout"):
+            raise _wrong("resolution", f"must be a multiple of 8, not {self.resolution}")
+        loss, guidance = self.req_score_loss, self.guidance_scale
+        if not 0 < loss < 1:
+            raise _wrong("req_score_loss", f"must lie between 0 and 1 (0.02 is 2 %), not {loss}")
+        for name in ABOVE_ZERO:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise UsageError(f"{name} must be above 0 and finite, not {value}")
-        if self.guidance_scale is not None and not 0 <= self.guidance_scale < math.inf:
-            raise UsageError(
-                f"guidance_scale must be at least 0 and finite, not {self.guidance_scale}"
-            )
+                raise _wrong(name, f"must be above 0 and finite, not {value}")
+        if guidance is not None and not 0 <= guidance < math.inf:
+            raise _wrong("guidance_scale", f"must be at least 0 and finite, not {guidance}")
 
     def _extra(self, name: str) -> str:
         """The component's name of an extra metric, which must not be the score's."""
@@ -228,26 +230,33 @@ def _limit(name: str, value: Any) -> float:
     return float(value)
 
 
-def _checked_knobs(
-    knobs: Mapping[str, Any], known: Mapping[str, type[Accelerator]]
-) -> dict[str, dict[str, tuple[Value, ...]]]:
+def _wrong(name: str, text: str) -> UsageError:
+    """The error of a wrong value; its message is `text` after the key's name."""
+    return UsageError(f"{name} {text}", key=(name,))
+
+
+def _checked_knobs(knobs: Mapping[str, Any]) -> dict[str, dict[str, tuple[Value, ...]]]:
     """Accelerator -> knob -> its allowed values in ascending order, each of them checked."""
     checked: dict[str, dict[str, tuple[Value, ...]]] = {}
     for name, chosen in knobs.items():
-        accelerator = registry.pick("accelerator", name, dict(known))
-        by_name = {knob.name: knob for knob in accelerator.knobs()}
-        if not isinstance(chosen, Mapping):
-            raise UsageError(f"knobs.{name} must be a table of knobs: {', '.join(by_name)}")
+        with about("knobs", name):
+            accelerator = registry.get("accelerators", name)
+            by_name = {knob.name: knob for knob in accelerator.knobs()}
+            if not isinstance(chosen, Mapping):
+                raise UsageError(f"knobs.{name} must be a table of knobs: {', '.join(by_name)}")
         for knob_name, values in chosen.items():
-            if knob_name not in by_name:
-                raise UsageError(f"unknown knob {name}.{knob_name}; known: {', '.join(by_name)}")
-            listed = tuple(values) if isinstance(values, list | tuple) else (values,)
-            for value in listed:
-                _check_knob_value(f"{name}.{knob_name}", by_name[knob_name], value)
-            if not listed:
-                raise UsageError(
-                    f"{name}.{knob_name} has no values; list at least one, or leave it out"
-                )
+            with about("knobs", name, knob_name):
+                if knob_name not in by_name:
+                    known = ", ".join(by_name)
+                    raise UsageError(f"unknown knob {name}.{knob_name}; known: {known}")
+                listed = tuple(values) if isinstance(values, list | tuple) else (values,)
+                if not listed:
+                    raise UsageError(
+                        f"{name}.{knob_name} has no values; list at least one, or leave it out"
+                    )
+            for index, value in enumerate(listed):
+                with about("knobs", name, knob_name, index):
+                    _check_knob_value(f"{name}.{knob_name}", by_name[knob_name], value)
             checked.setdefault(accelerator.name, {})[knob_name] = tuple(sorted(set(listed)))
     return checked
 

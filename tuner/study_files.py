@@ -1,8 +1,10 @@
 """Reading study specifications from a TOML file and command-line flags."""
 
 import difflib
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from itertools import product
 from pathlib import Path
@@ -11,67 +13,134 @@ from typing import Any
 from tuner import registry
 from tuner.errors import UsageError
 from tuner.spec import LISTS, StudySpec, is_whole
+from tuner.toml_lines import line_of
 
 PRODUCT_KEYS = ("pipe", "sched", "steps")  # several values of these make several studies
 KEYS = {field.name for field in fields(StudySpec)} - {"targets_are_defaults"}
+ENCODING = "utf-8-sig"  # UTF-8 with or without the mark that some editors put in front
+SYNTAX_HINTS = {  # words in a message of tomllib -> what would work
+    "Invalid value": '; text stands in quotes, as in "SD1.5"; yes and no are true and false',
+    "Cannot overwrite a value": "; the file has this key twice, delete one of them",
+    "Cannot declare": "; the file has this table twice, write its keys under one of them",
+    "Expected newline": "; after a value the line ends",
+    "Expected '=' after a key": "; a line is a key and its value: steps = 50",
+    "Illegal character": '; a text begins and ends with a quote on the same line: "SD1.5"',
+}
 
 
 def read_specs(path: Path | None, flags: Mapping[str, Any]) -> list[StudySpec]:
     """The studies of a file and flags; a flag takes precedence over the file.
 
-    Raises `UsageError` for a file that cannot be read, unknown keys and wrong values.
+    Raises `UsageError` for a file that cannot be read, unknown keys and wrong values; the message
+    begins with the file and the line of the mistake: 'study.toml:7: steps must be …'.
     """
-    source = path or "the flags"
     values: dict[str, Any] = {} if path is None else _read(path)
-    values |= {name: value for name, value in flags.items() if value is not None}
-    _check_keys(values, path)
-    values |= {name: tuple(_listed(values[name])) for name in LISTS if name in values}
-    if values.get("search_targets") == ():
-        accelerators = ", ".join(registry.components("accelerators"))
-        raise UsageError(f"search_targets is empty; known: {accelerators}")
-    if isinstance(values.get("limits"), list):
-        values["limits"] = dict(_limit(text) for text in values["limits"])
-    choices = {name: _listed(values.pop(name)) for name in PRODUCT_KEYS if name in values}
-    for name, listed in choices.items():
-        if not listed:
-            raise UsageError(f"{name} has no value in {source}")
-    specs = []
-    for combination in product(*choices.values()):
-        chosen = dict(zip(choices, combination, strict=True))
-        if "steps" in chosen:
-            chosen["steps"] = _whole("steps", chosen["steps"])
-        try:
-            specs.append(StudySpec(**values, **chosen))
-        except TypeError as error:
-            raise UsageError(f"a value in {source} has the wrong type: {error}") from error
-    return specs
+    with locating(path, flags):
+        _check_keys(values)
+        values |= {name: value for name, value in flags.items() if value is not None}
+        values |= {name: tuple(_listed(values[name])) for name in LISTS if name in values}
+        if values.get("search_targets") == ():
+            known = ", ".join(registry.components("accelerators"))
+            raise UsageError(f"search_targets is empty; known: {known}", key=("search_targets",))
+        if isinstance(values.get("limits"), list):
+            values["limits"] = dict(_limit(text) for text in values["limits"])
+        return _specs(values)
+
+
+@contextmanager
+def locating(path: Path | None, flags: Mapping[str, Any]) -> Iterator[None]:
+    """Put the file and the line in front of a `UsageError` about a value of a study file.
+
+    Args:
+        path: the study file; None if there is none.
+        flags: the values of flags, which the file's values do not replace; None if not given.
+    """
+    try:
+        yield
+    except UsageError as error:
+        if path is None or not error.key or flags.get(str(error.key[0])) is not None:
+            raise
+        line = line_of(path.read_text(encoding=ENCODING), error.key)
+        if line is None:
+            raise
+        raise UsageError(f"{path}:{line}: {error}") from error
 
 
 def bundled_studies() -> Path:
-    """The folder of the study files that come with the package."""
+    """The folder of the study files that come with the package, and of their JSON Schema."""
     installed = Path(__file__).parent / "_studies"
     return installed if installed.is_dir() else Path(__file__).parent.parent / "studies"
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding=ENCODING)
     except OSError as error:
         bundled = ", ".join(sorted(file.stem for file in bundled_studies().glob("*.toml")))
         raise UsageError(
-            f"cannot read the study file {path}: {error.strerror}; bundled study files: {bundled}"
+            f"cannot read the study file {path}: {error.strerror}; `tuner init` writes one; "
+            f"bundled study files: {bundled}"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the study file {path} is not TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the study file {path} is not UTF-8 text") from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(_syntax_error(path, text, str(error))) from error
 
 
-def _check_keys(values: Mapping[str, Any], path: Path | None) -> None:
-    """Raise `UsageError` for the first key that no study has."""
-    for name in values:
+def _syntax_error(path: Path, text: str, message: str) -> str:
+    """The message of `tomllib` in the form 'file:line:column: what is wrong; what would work'."""
+    what, _, place = message.partition(" (at ")
+    numbers = [int(number) for number in re.findall(r"\d+", place)]
+    # It gives no numbers where the document ends too early.
+    line, column = numbers or (text.count("\n") + 1, len(text.rpartition("\n")[2]) + 1)
+    hint = next((hint for words, hint in SYNTAX_HINTS.items() if words in what), "")
+    return f"{path}:{line}:{column}: this is not TOML: {what[0].lower()}{what[1:]}{hint}"
+
+
+def _check_keys(values: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for the first key that no study has, and for keys in a wrong table."""
+    for name, value in values.items():
         if name not in KEYS:
             near = difflib.get_close_matches(name, KEYS, 1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(KEYS))}"
-            raise UsageError(f"unknown key {name!r} in {path}; {hint}")
+            raise UsageError(f"unknown key {name!r}; {hint}", key=(name,))
+        for path in _paths_of_keys((name,), value):
+            table = ".".join(path[:-1])
+            raise UsageError(
+                f"{path[-1]} stands in the table [{table}]; move it above the file's first table",
+                key=path,
+            )
+
+
+def _paths_of_keys(path: tuple[str, ...], value: Any) -> Iterator[tuple[str, ...]]:
+    """Where keys of a study stand inside a table."""
+    for name, inner in value.items() if isinstance(value, Mapping) else ():
+        if name in KEYS:
+            yield (*path, name)
+        yield from _paths_of_keys((*path, name), inner)
+
+
+def _specs(values: dict[str, Any]) -> list[StudySpec]:
+    """A study for each combination of the values of `PRODUCT_KEYS`."""
+    choices = {name: _listed(values.pop(name)) for name in PRODUCT_KEYS if name in values}
+    for name, listed in choices.items():
+        if not listed:
+            raise UsageError(f"{name} has no value", key=(name,))
+    specs = []
+    for indices in product(*(range(len(listed)) for listed in choices.values())):
+        index_of = dict(zip(choices, indices, strict=True))
+        chosen = {name: choices[name][index] for name, index in index_of.items()}
+        try:
+            if "steps" in chosen:
+                chosen["steps"] = _whole("steps", chosen["steps"])
+            specs.append(StudySpec(**values, **chosen))
+        except UsageError as error:
+            if len(error.key) == 1 and error.key[0] in index_of:
+                error.key = (*error.key, index_of[str(error.key[0])])
+            raise
+    return specs
 
 
 def _listed(value: Any) -> list[Any]:
@@ -88,11 +157,11 @@ def _limit(text: Any) -> tuple[str, float]:
         return name.strip(), float(value)
     except ValueError as error:
         raise UsageError(
-            f"limit {text!r} must be a metric and a number, such as lpips=0.2"
+            f"limit {text!r} must be a metric and a number, such as lpips=0.2", key=("limits",)
         ) from error
 
 
 def _whole(name: str, value: Any) -> int:
     if is_whole(value) or (isinstance(value, str) and value.isdecimal()):
         return int(value)
-    raise UsageError(f"{name} must be a whole number, not {value!r}")
+    raise UsageError(f"{name} must be a whole number, not {value!r}", key=(name,))

@@ -30,8 +30,8 @@ OPTIONS = [
 ]
 
 
-def test_there_are_five_commands() -> None:
-    assert set(parsers()) == {"run", "verify", "show", "export", "dashboard"}
+def test_there_are_six_commands() -> None:
+    assert set(parsers()) == {"init", "run", "verify", "show", "export", "dashboard"}
 
 
 @pytest.mark.parametrize("name", parsers())

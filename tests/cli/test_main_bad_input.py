@@ -93,8 +93,8 @@ def test_an_empty_short_or_binary_prompt_file_is_refused(refused: Refused) -> No
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("pipe = = 3", "study.toml is not TOML"),
-        ("num_sample = 3", "did you mean num_samples?"),
+        ("pipe = = 3", "study.toml:1:8: this is not TOML: "),
+        ("num_sample = 3", "study.toml:1: unknown key 'num_sample'; did you mean num_samples?"),
         ("[knobs.tome]\nratio = 1.5", "tome.ratio = 1.5 is outside 0.0 … 1.0"),
         ("[knobs.deepcache]\ncache_branch_id = 12", "cache_branch_id = 12 is outside 0 … 11"),
         ("[knobs.tgate]\ngate_step = [5, 0]", "tgate.gate_step = 0 is outside 1 … 1000"),
@@ -103,6 +103,30 @@ def test_an_empty_short_or_binary_prompt_file_is_refused(refused: Refused) -> No
 )
 def test_a_wrong_study_file_is_refused(text: str, words: str, refused: Refused) -> None:
     Path("study.toml").write_text(text)
+    assert words in refused("run", "study.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('device = "cuda:99"', "study.toml:6: unknown device 'cuda:99'; available: "),
+        ('scorer_device = "gpu"', "study.toml:6: unknown scorer_device 'gpu'; available: "),
+        ('dtype = "float23"', "study.toml:6: unknown dtype 'float23'; known: float32"),
+        ('prompts = "nowhere.txt"', "study.toml:6: cannot read the prompt file nowhere.txt"),
+        ('model = "./nowhere"', "study.toml:6: cannot load './nowhere'"),
+        ('storage = "nowhere/x.db"', "study.toml:6: "),
+        ("num_samples = 2000", "study.toml:6: the miniature's search pool has 1024 prompts"),
+        ('sched = "FlowMatchEuler"', "study.toml:6: FlowMatchEuler does not fit this Stable"),
+        ('search_targets = ["fbcache"]', "study.toml:6: fbcache "),
+    ],
+)
+def test_what_is_found_wrong_while_loading_is_in_the_study_file_too(
+    text: str, words: str, refused: Refused
+) -> None:
+    key = text.split()[0]
+    small = ['pipe = "miniature"', "steps = 2", "num_samples = 2", "batch_size = 2", "trials = 1"]
+    lines = [line if line.split()[0] != key else "" for line in small]
+    Path("study.toml").write_text("\n".join([*lines, text]))
     assert words in refused("run", "study.toml")
 
 

@@ -13,15 +13,23 @@ from tuner.cli.quiet import quiet, quiet_models
 from tuner.errors import UsageError
 from tuner.passwords import hidden
 
-NO_SPEC_KEYS = ("study_file", "command", "name", "debug", "pictures")
 VERIFY_KEYS = ("num_samples", "device", "scorer_device", "prompts", "model")
+
+
+def init(args: argparse.Namespace, console: Console) -> None:
+    """`tuner init`: write a commented study file."""
+    from tuner.cli.init import write_study_file
+
+    name = write_study_file(args.file, _study_flags(args))
+    line = f"wrote {args.file} ({name}); edit it, then run: tuner run {args.file}"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def run(args: argparse.Namespace, console: Console) -> None:
     """`tuner run`: search each study."""
-    from tuner.study_files import read_specs
+    from tuner.study_files import locating, read_specs
 
-    flags = {name: value for name, value in vars(args).items() if name not in NO_SPEC_KEYS}
+    flags = _study_flags(args)
     specs = read_specs(args.study_file, flags)
     if not args.pictures:
         raise UsageError("--pictures is empty; give a folder, or 'none' to keep no pictures")
@@ -30,7 +38,8 @@ def run(args: argparse.Namespace, console: Console) -> None:
     from tuner.cli import launch
 
     pictures = None if args.pictures == "none" else Path(args.pictures)
-    launch.run_all(specs, console, pictures)
+    with locating(args.study_file, flags):
+        launch.run_all(specs, console, pictures)
 
 
 def verify(args: argparse.Namespace, console: Console) -> None:
@@ -77,6 +86,13 @@ def dashboard(args: argparse.Namespace, console: Console) -> None:
         f"serving {hidden(args.storage)} on http://127.0.0.1:{args.port}/; press Ctrl-C to stop"
     )
     serve(storage, args.port)
+
+
+def _study_flags(args: argparse.Namespace) -> dict[str, Any]:
+    """The flags that are keys of study files, with their values; None if not given."""
+    from tuner.study_files import KEYS
+
+    return {name: value for name, value in vars(args).items() if name in KEYS}
 
 
 def _studies(args: argparse.Namespace, console: Console) -> list[Any]:

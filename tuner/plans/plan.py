@@ -123,7 +123,8 @@ def check_resolution(pipeline: Any, resolution: int) -> None:
     if resolution % multiple:
         raise UsageError(
             f"resolution must be a multiple of {multiple} for {type(pipeline).__name__}, "
-            f"not {resolution}"
+            f"not {resolution}",
+            key=("resolution",),
         )
 
 

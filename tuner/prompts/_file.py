@@ -49,6 +49,7 @@ def enough(prompts: list[str], count: int, source: str, most: int | None = None)
     """
     if len(prompts) < count:
         raise UsageError(
-            f"{source} has {len(prompts)} prompts, but num_samples is {count}; lower num_samples"
+            f"{source} has {len(prompts)} prompts, but num_samples is {count}; lower num_samples",
+            key=("num_samples",),
         )
     return prompts[: max(count, most or 0)]

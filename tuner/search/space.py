@@ -154,7 +154,8 @@ class Space:
             raise UsageError(
                 f"nothing to try: with steps = {steps} every value of {names} on this model "
                 "computes what the baseline computes; give more steps, other search_targets or "
-                "other knobs"
+                "other knobs",
+                key=("steps",),
             )
 
     def holds(self, setting: Setting) -> bool:

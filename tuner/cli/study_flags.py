@@ -1,0 +1,167 @@
+"""The flags whose values are those of a study, under the names of its keys in study files.
+
+`tuner run` and `tuner init` take them, and the JSON Schema of study files gets its descriptions
+from their help texts.
+"""
+
+import argparse
+
+STORAGE = "sqlite:///tuner.db"
+
+STORAGE_HELP = f"database: a file name or an SQLAlchemy URL (default: {STORAGE})"
+DEVICE_HELP = "device: cpu, cuda, cuda:1 or mps (default: a GPU if there is one)"
+SCORER_DEVICE_HELP = (
+    "device on which the score and the extra metrics are computed: with cpu, a GPU's memory is the "
+    "pipeline's alone, and scoring takes longer (default: the device of the pipeline)"
+)
+PROMPTS_HELP = "prompt set: coco, miniature, or a text file with one prompt per line"
+
+Group = argparse._ArgumentGroup
+
+
+def study_flags() -> argparse.ArgumentParser:
+    """A parser of these flags in groups; other parsers take it as a parent."""
+    flags = argparse.ArgumentParser(add_help=False)
+    _add_study_flags(flags.add_argument_group("what is searched"))
+    _add_quality_flags(flags.add_argument_group("quality and its limits"))
+    _add_stopping_flags(flags.add_argument_group("when the search stops"))
+    _add_sampler_flags(flags.add_argument_group("how settings are chosen"))
+    _add_environment_flags(flags.add_argument_group("where it runs"))
+    return flags
+
+
+def _add_study_flags(group: Group) -> None:
+    """What is searched: model, scheduler, steps and accelerators."""
+    group.add_argument(
+        "--pipe",
+        help="model: SD1.5, SDXL, PixArt-Sigma, miniature, … (an unknown name prints "
+        "all of them); several are separated by commas (default: SD1.5)",
+    )
+    group.add_argument(
+        "--sched",
+        help="scheduler: DDIM, DPM-Solver++, UniPC or FlowMatchEuler, or the name of its class in "
+        "diffusers; several are separated by commas (default: DDIM)",
+    )
+    group.add_argument(
+        "--steps",
+        help="number of denoising steps; several are separated by commas (default: 50)",
+    )
+    group.add_argument(
+        "--search-targets",
+        help="accelerators whose settings are searched, separated by commas, such as "
+        "deepcache,tome,tgate (default: the model's own list, without those that do not fit)",
+    )
+    group.add_argument("--guidance-scale", type=float, help="guidance scale (default: the model's)")
+    group.add_argument(
+        "--resolution",
+        type=int,
+        help="height and width of the square images in pixels (default: the model's)",
+    )
+    group.add_argument("--batch-size", type=int, help="images per batch (default: 4)")
+
+
+def _add_quality_flags(group: Group) -> None:
+    """How quality is measured, and the limits that a setting has to stay within."""
+    group.add_argument("--num-samples", type=int, help="prompts per setting (default: 32)")
+    group.add_argument(
+        "--max-samples",
+        type=int,
+        help="maximum prompts per setting, used if --num-samples prompts are too few to tell "
+        "whether a setting is within the limits; up to twice --num-samples of them are the pool "
+        "that the sampler frontier draws prompts from (default: 4 times --num-samples)",
+    )
+    group.add_argument("--prompts", help=f"{PROMPTS_HELP} (default: the model's)")
+    group.add_argument(
+        "--req-score-loss",
+        type=float,
+        help="upper limit of the score loss, the share of the baseline's score that a setting may "
+        "lose (default: 0.02, which is 2 %%)",
+    )
+    group.add_argument(
+        "--metrics",
+        help="extra metrics to measure, separated by commas, such as lpips,ssim; they do not "
+        "exclude a setting unless --limit sets a limit for them",
+    )
+    group.add_argument(
+        "--limit",
+        dest="limits",
+        action="append",
+        metavar="METRIC=NUMBER",
+        help="limit of an extra metric: an upper limit for distances (lpips=0.2) and for drops of "
+        "a reward score (pickscore=0.3), a lower limit for similarities (ssim=0.9); can be given "
+        "several times",
+    )
+
+
+def _add_stopping_flags(group: Group) -> None:
+    """When the search stops."""
+    group.add_argument(
+        "--req-time",
+        type=float,
+        help="stop when a setting within the limits takes at most this many seconds per image",
+    )
+    group.add_argument(
+        "--req-speedup",
+        type=float,
+        help="stop when a setting within the limits is at least this many times as fast as the "
+        "baseline",
+    )
+    group.add_argument(
+        "--trials",
+        type=int,
+        help="total number of trials of the study, those of earlier runs included (default: 100; "
+        "with grid and walk: all points of the sweep)",
+    )
+    group.add_argument("--timeout", type=float, help="maximum search time of each study in seconds")
+
+
+def _add_sampler_flags(group: Group) -> None:
+    """How the settings to measure are chosen."""
+    group.add_argument(
+        "--sampler",
+        help="how settings are chosen: frontier (this project's sampler); Optuna's tpe, gp, nsga2 "
+        "or random; or an exhaustive sweep, grid or walk, with every accelerator of "
+        "--search-targets switched on: grid measures every combination of values, walk goes "
+        "through the nested loops of the earlier sweep script and skips settings with no knob "
+        "more aggressive than the best feasible one's (default: frontier)",
+    )
+    group.add_argument(
+        "--distinct",
+        action="store_true",
+        default=None,
+        help="with --sampler grid: measure only one of several settings that are the "
+        "same computation",
+    )
+    group.add_argument(
+        "--aim",
+        help="with --sampler frontier: max searches for the fastest setting within the limits, "
+        "front for the smallest score loss at every speedup; tpe, gp, nsga2 and random always "
+        "search for the front (default: max)",
+    )
+    group.add_argument(
+        "--no-transfer",
+        dest="transfer",
+        action="store_const",
+        const=False,
+        help="disable the warm start from the most similar earlier study in the same database",
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        help="random seed for the noise, the accelerators and the sampler (default: 42)",
+    )
+
+
+def _add_environment_flags(group: Group) -> None:
+    """Where it runs, and where data comes from and goes to."""
+    group.add_argument("--storage", help=STORAGE_HELP)
+    group.add_argument("--device", help=DEVICE_HELP)
+    group.add_argument("--scorer-device", help=SCORER_DEVICE_HELP)
+    group.add_argument(
+        "--dtype",
+        help="precision: float32, float16 or bfloat16 (default: depends on the model and the "
+        "device)",
+    )
+    group.add_argument(
+        "--model", help="hub id or folder of weights that replace those of the model in --pipe"
+    )

@@ -1,0 +1,187 @@
+"""The JSON Schema of study files, for editors; `python -m tuner.cli.study_schema` writes it.
+
+It is made from what reads study files: the types and ranges from `tuner.spec`, names and knobs from
+the components, descriptions from the flags of `tuner run`.
+"""
+
+import argparse
+import json
+import re
+from dataclasses import MISSING, fields
+from typing import Any
+
+from tuner import registry
+from tuner.accelerators import Accelerator, Knob
+from tuner.cli.study_flags import study_flags
+from tuner.sampler_table import SAMPLERS
+from tuner.schedulers import SCHEDULERS
+from tuner.spec import (
+    ABOVE_ZERO,
+    AIMS,
+    LISTS,
+    NUMBERS,
+    SEEDS,
+    SWITCHES,
+    WHOLE_NUMBERS,
+    StudySpec,
+)
+from tuner.study_files import PRODUCT_KEYS, bundled_studies
+
+PATH = bundled_studies() / "study.schema.json"
+TABLES = {
+    "knobs": "The values that the search tries, by accelerator and knob; for other knobs it tries "
+    "the accelerator's own values.",
+    "limits": "Limits of extra metrics: upper limits of distances (lpips) and of drops of a reward "
+    "score (pickscore), lower limits of similarities (ssim).",
+}
+EXAMPLES: dict[str, Any] = {  # of keys that have no default
+    "req_time": 0.5,
+    "req_speedup": 2.0,
+    "trials": 100,
+    "timeout": 3600.0,
+    "device": "cuda:0",
+    "scorer_device": "cpu",
+    "dtype": "float16",
+    "model": "./my-model",
+    "prompts": "my_prompts.txt",
+    "metrics": ["lpips", "ssim"],
+    "limits": {"lpips": 0.2},
+}
+
+
+def schema() -> dict[str, Any]:
+    """The schema, with the keys in the order of the flags; the two tables come last."""
+    properties = {name: _value(name) | _notes(name) for name in descriptions()}
+    return {
+        # the newest draft that the editors' TOML support knows
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Study file of diffusion-tuner",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+    }
+
+
+def descriptions() -> dict[str, str]:
+    """What each key of a study file means; for keys with a flag, the flag's help."""
+    # A flag's destination is its key.
+    flags = {action.dest: action for group in flag_groups().values() for action in group}
+    return {name: _in_a_file(flag) for name, flag in flags.items() if name not in TABLES} | TABLES
+
+
+def flag_groups() -> dict[str, list[argparse.Action]]:
+    """Title of a group of flags -> the flags."""
+    groups = study_flags()._action_groups
+    return {str(group.title): group._group_actions for group in groups if group._group_actions}
+
+
+def _in_a_file(flag: argparse.Action) -> str:
+    """A flag's help with the keys and the lists of study files."""
+    text = str(flag.help).replace("%%", "%")
+    text = re.sub(r"--[a-z-]*[a-z]", lambda found: _key(found[0]), text)
+    text = text.replace("are separated by commas", "are given as a list")
+    text = text.replace("separated by commas", "as a list")
+    text = re.sub(r"such as (\w+(?:,\w+)+)", lambda found: f"such as {_list(found[1])}", text)
+    text = f"set it to false to {text}" if flag.const is False else text
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _key(flag: str) -> str:
+    """The key of a study file that a flag sets."""
+    actions = (action for group in flag_groups().values() for action in group)
+    return next((a.dest for a in actions if flag in a.option_strings), flag)
+
+
+def _list(names: str) -> str:
+    return json.dumps(names.split(","))
+
+
+def _notes(name: str) -> dict[str, Any]:
+    """The description, default and example of a key."""
+    notes: dict[str, Any] = {"description": descriptions()[name]}
+    default = next(field.default for field in fields(StudySpec) if field.name == name)
+    if default not in (None, MISSING, ()):
+        notes["default"] = default
+    if name in EXAMPLES:
+        notes["examples"] = [EXAMPLES[name]]
+    return notes
+
+
+def _value(name: str) -> dict[str, Any]:
+    """What a key's value may be."""
+    if name == "knobs":
+        return _table({n: _knobs(kind) for n, kind in registry.components("accelerators").items()})
+    if name == "limits":
+        return _table({metric: {"type": "number"} for metric in _extra_metrics()})
+    if name in SWITCHES:
+        return {"type": "boolean"}
+    if name in WHOLE_NUMBERS:
+        value: dict[str, Any] = {"type": "integer", "minimum": WHOLE_NUMBERS[name]}
+        value |= {"seed": {"maximum": SEEDS - 1}, "resolution": {"multipleOf": 8}}.get(name, {})
+    elif name in NUMBERS:
+        value = {"type": "number"} | _range(name)
+    else:
+        names = _names().get(name)
+        value = {"type": "string", "minLength": 1} if names is None else {"enum": names}
+    if name in LISTS or name in PRODUCT_KEYS:
+        several: dict[str, Any] = {"type": "array", "items": value}
+        if name != "metrics":
+            several["minItems"] = 1
+        return several if name in LISTS else {"anyOf": [value, several]}
+    return value
+
+
+def _range(name: str) -> dict[str, Any]:
+    if name in ABOVE_ZERO:
+        return {"exclusiveMinimum": 0}
+    if name == "req_score_loss":
+        return {"exclusiveMinimum": 0, "exclusiveMaximum": 1}
+    return {"minimum": 0}
+
+
+def _names() -> dict[str, list[str]]:
+    """The names that some keys choose among; the tuner reads them in any case."""
+    return {
+        "pipe": list(registry.components("models")),
+        "sched": [*SCHEDULERS, *SCHEDULERS.values()],
+        "search_targets": list(registry.components("accelerators")),
+        "metrics": _extra_metrics(),
+        "sampler": list(SAMPLERS),
+        "aim": list(AIMS),
+    }
+
+
+def _extra_metrics() -> list[str]:
+    """All metrics but one that is the score of every model."""
+    scores = {model.metric for model in registry.components("models").values()}
+    names = list(registry.components("metrics"))
+    return [name for name in names if scores != {name}]
+
+
+def _knobs(accelerator: type[Accelerator]) -> dict[str, Any]:
+    return _table({knob.name: _knob(knob) for knob in accelerator.knobs()})
+
+
+def _knob(knob: Knob) -> dict[str, Any]:
+    whole = all(isinstance(value, int) for value in knob.values)
+    value = {
+        "type": "integer" if whole else "number",
+        "minimum": knob.low,
+        "maximum": knob.high,
+    }
+    several = {"type": "array", "items": value, "minItems": 1}
+    return {"anyOf": [value, several], "description": knob.help, "default": list(knob.values)}
+
+
+def _table(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def main() -> None:
+    """Write the schema beside the bundled study files."""
+    PATH.write_text(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"wrote {PATH}")
+
+
+if __name__ == "__main__":
+    main()
