@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow gpu lint clean
+.PHONY: demo test slow gpu lint docs clean
 
 # One thread: two of them wait for one another where other work uses a core.
 demo: $(VENV)/ready  ## set up, tune the bundled miniature, print the front, write search_params.json
@@ -25,10 +25,13 @@ lint: $(VENV)/ready  ## format, lint, types, import layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/ready  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist site

@@ -1,6 +1,7 @@
 """Makes the pages of the reference from the code, when mkdocs builds the site.
 
-mkdocs calls `on_files` of this file (a hook in mkdocs.yml). The pages exist in the site only, so they cannot become stale.
+mkdocs calls `on_files` of this file, which mkdocs.yml names as a hook. The pages exist in the site
+only, so they cannot become stale.
 """
 
 import argparse
@@ -60,8 +61,8 @@ def _names(action: argparse.Action) -> str:
 
 def _study_file(document: dict[str, Any]) -> Iterator[str]:
     yield "# Keys of study files\n"
-    yield "`tuner init` writes a file with all of them; [Study files](../study-files.md) says how to"
-    yield "use one. The same values are flags of `tuner run`.\n"
+    yield "`tuner init` writes a file with all of them; [Study files](../study-files.md) is about"
+    yield "their use. The same values are flags of `tuner run`.\n"
     yield "| key | value | meaning |"
     yield "|---|---|---|"
     tables = []
