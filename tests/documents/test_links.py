@@ -1,11 +1,12 @@
 """The documents agree with the code and one another: papers are named, links lead somewhere."""
 
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.documents.markdown import DOCS, DOCUMENTS, ROOT, anchors, links, name_of
+from tests.documents.markdown import DOCS, DOCUMENTS, ROOT, anchors, inline_code, links, name_of
 from tuner import registry
 
 ACCELERATORS = registry.components("accelerators")
@@ -43,3 +44,11 @@ def test_links_of_a_page_stay_among_the_pages_that_the_site_has(document: Path) 
         parts = urlsplit(link)
         if not parts.scheme and parts.path:
             assert (document.parent / parts.path).resolve().is_relative_to(DOCS), link
+
+
+@EACH_DOCUMENT
+def test_paths_in_the_text_exist(document: Path) -> None:
+    for code in inline_code(document):
+        if re.fullmatch(r"[\w/-]+/[\w.-]+\.(py|md|toml|json|png)", code) and "NAME" not in code:
+            places = (ROOT, ROOT / "tuner", document.parent)
+            assert any((place / code).exists() for place in places), code
