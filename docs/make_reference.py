@@ -27,22 +27,25 @@ def _command_line(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield "# Command line\n"
     yield f"{parser.description}\n"
     yield "`tuner COMMAND --help` prints what this page says, for the version that is installed.\n"
-    yield from _options(parser)
+    seen: set[tuple[str, ...]] = set()
+    yield from _options(parser, seen)
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, command in action.choices.items():
                 yield f"## tuner {name}\n"
                 yield f"{_cell(command.description)}\n"
-                yield from _options(command)
+                yield from _options(command, seen)
 
 
-def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """A table for each group of options that has any."""
+def _options(parser: argparse.ArgumentParser, seen: set[tuple[str, ...]]) -> Iterator[str]:
+    """A table for each group of options that has any and was not in `seen`, where it is added."""
     for group in parser._action_groups:
         actions = [action for action in group._group_actions if action.dest != "help"]
         actions = [a for a in actions if not isinstance(a, argparse._SubParsersAction)]
-        if not actions:
+        flags = tuple(flag for action in actions for flag in action.option_strings)
+        if not actions or (len(flags) > 1 and flags in seen):
             continue
+        seen.add(flags)
         yield f"| {group.title} | |"
         yield "|---|---|"
         for action in actions:
@@ -105,9 +108,15 @@ def _type(value: dict[str, Any]) -> str:
 def _python() -> Iterator[str]:
     yield "# Python\n"
     yield "Everything that `import tuner` offers. All of it is typed, and nothing heavy is imported"
-    yield "before it is used.\n"
-    for name in tuner.__all__:
+    yield "before it is used. The fields of `StudySpec` are the [keys of study"
+    yield "files](study-file.md).\n"
+    for name in sorted(tuner.__all__, key=_kind):
         yield f"::: tuner.{name}\n"
+
+
+def _kind(name: str) -> int:
+    """Functions come first, then classes, then errors."""
+    return 0 if name.islower() else 2 if name.endswith("Error") else 1
 
 
 def _cell(text: str | None) -> str:

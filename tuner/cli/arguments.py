@@ -28,8 +28,8 @@ def argument_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--debug", action="store_true", help="show a traceback for errors")
     subparsers = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    _add_init(subparsers)
     _add_run(subparsers)
+    _add_init(subparsers)
     _add_verify(subparsers)
     _add_show(subparsers)
     _add_export(subparsers)
@@ -66,8 +66,8 @@ def _add_init(subparsers: Any) -> None:
         parents=[study_flags()],
         help="write a commented study file",
         description="Write a study file with every key, what it means and its default, to be "
-        "edited and given to `tuner run`. Flags are those of `tuner run`; their values are set in "
-        "the file. A file that exists is not overwritten.",
+        "edited and given to `tuner run`. Takes the same flags as `tuner run`, and sets their "
+        "values in the file. A file that exists is not overwritten.",
     )
     init.add_argument(
         "file", nargs="?", type=Path, default=STUDY, help=f"the file to write (default: {STUDY})"
