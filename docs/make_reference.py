@@ -89,6 +89,8 @@ def _type(value: dict[str, Any]) -> str:
     """The kind of value that a schema accepts, in words."""
     if "anyOf" in value:
         return f"{_type(value['anyOf'][0])}, or a list"
+    if isinstance(value.get("type"), list):
+        return f"{_type(value | {'type': value['type'][0]})}, or a list"
     if value.get("type") == "array":
         return f"list: {_type(value['items'])}"
     if "enum" in value:

@@ -124,11 +124,18 @@ def _value(name: str) -> dict[str, Any]:
         names = _names().get(name)
         value = {"type": "string", "minLength": 1} if names is None else {"enum": names}
     if name in LISTS or name in PRODUCT_KEYS:
-        several: dict[str, Any] = {"type": "array", "items": value}
-        if name != "metrics":
-            several["minItems"] = 1
-        return several if name in LISTS else {"anyOf": [value, several]}
+        several = {"type": "array", "items": value, "minItems": 0 if name == "metrics" else 1}
+        return several if name in LISTS else _one_or(several)
     return value
+
+
+def _one_or(several: dict[str, Any]) -> dict[str, Any]:
+    """One item of a list, or the list."""
+    value = several["items"]
+    if "enum" in value:
+        return {"anyOf": [value, several]}
+    # Editors explain this better than alternatives: 'less than the minimum of 1'.
+    return value | several | {"type": [value["type"], "array"]}
 
 
 def _range(name: str) -> dict[str, Any]:
@@ -170,7 +177,7 @@ def _knob(knob: Knob) -> dict[str, Any]:
         "maximum": knob.high,
     }
     several = {"type": "array", "items": value, "minItems": 1}
-    return {"anyOf": [value, several], "description": knob.help, "default": list(knob.values)}
+    return _one_or(several) | {"description": knob.help, "default": list(knob.values)}
 
 
 def _table(properties: dict[str, Any]) -> dict[str, Any]:
