@@ -56,16 +56,7 @@ class Session:
         count, maximum = spec.num_samples, spec.max_samples if more else None
         with about("prompts"):
             prompts = prompt_set(spec.prompts or model.prompts).load(count, pool, maximum)
-        dtype = dtype_named(spec.dtype or model.dtype[device.split(":")[0]])
-        key = (spec.pipe, spec.model, device, dtype)
-        if key not in self._pipelines:
-            self._pipelines.clear()  # one model in memory at a time
-            with self._ledger.spent(Purpose.LOADING), about("model"):
-                pipeline = load(spec.pipe, device=device, dtype=dtype, source=spec.model)
-            self._pipelines[key] = pipeline
-        pipeline = self._pipelines[key]
-        set_scheduler(pipeline, spec.sched)
-        check_steps(pipeline.scheduler, spec.steps)
+        pipeline = self._pipeline(spec, device)
         guidance_scale = spec.guidance_scale
         if guidance_scale is None:
             guidance_scale = model.guidance_scale
@@ -94,6 +85,20 @@ class Session:
                 for name in spec.metrics
             ),
         )
+
+    def _pipeline(self, spec: StudySpec, device: str) -> Any:
+        """A spec's pipeline with its scheduler; the last one stays loaded for the next study."""
+        dtype = dtype_named(spec.dtype or model_named(spec.pipe).dtype[device.split(":")[0]])
+        key = (spec.pipe, spec.model, device, dtype)
+        if key not in self._pipelines:
+            self._pipelines.clear()  # one model in memory at a time
+            with self._ledger.spent(Purpose.LOADING), about("model"):
+                pipeline = load(spec.pipe, device=device, dtype=dtype, source=spec.model)
+            self._pipelines[key] = pipeline
+        pipeline = self._pipelines[key]
+        set_scheduler(pipeline, spec.sched)
+        check_steps(pipeline.scheduler, spec.steps)
+        return pipeline
 
     def _metric(self, name: str, device: str, pictures_from: str, options: dict[str, str]) -> Any:
         """A metric, loaded once for each device and each device that generates the pictures."""

@@ -131,7 +131,7 @@ def _value(name: str) -> dict[str, Any]:
 
 def _one_or(several: dict[str, Any]) -> dict[str, Any]:
     """One item of a list, or the list."""
-    value = several["items"]
+    value: dict[str, Any] = several["items"]
     if "enum" in value:
         return {"anyOf": [value, several]}
     # Editors explain this better than alternatives: 'less than the minimum of 1'.
