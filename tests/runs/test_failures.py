@@ -16,7 +16,7 @@ from tuner.session import Session
 from tuner.setting import Setting
 from tuner.storage.database import Storage
 from tuner.study.results import Result
-from tuner.study_run import timed_steps
+from tuner.timed_steps import timed_steps
 
 
 class Sabotage(Observer):

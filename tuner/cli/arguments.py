@@ -6,6 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from tuner.cli import commands
+from tuner.cli.terminal_arguments import (
+    DOCTOR_HELP,
+    SHOW_HELP,
+    add_completion,
+    add_doctor_flags,
+    add_json,
+    add_show_flags,
+    complete_studies,
+)
 
 STORAGE = "sqlite:///tuner.db"
 PARAMS = Path("search_params.json")
@@ -30,9 +39,11 @@ def argument_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     _add_run(subparsers)
     _add_verify(subparsers)
-    _add_show(subparsers)
+    add_show_flags(_add_reader(subparsers, "show", SHOW_HELP))
     _add_export(subparsers)
     _add_dashboard(subparsers)
+    add_doctor_flags(_add_reader(subparsers, "doctor", DOCTOR_HELP))
+    add_completion(subparsers)
     return parser
 
 
@@ -52,6 +63,7 @@ def _add_run(subparsers: Any) -> None:
     _add_stopping_flags(run)
     _add_sampler_flags(run)
     _add_environment_flags(run)
+    add_json(run, "write what happens to standard output as events, one JSON object a line")
     run.set_defaults(command=commands.run)
 
 
@@ -225,19 +237,6 @@ def _add_verify(subparsers: Any) -> None:
     verify.set_defaults(command=commands.verify)
 
 
-def _add_show(subparsers: Any) -> None:
-    show = _add_reader(
-        subparsers, "show", "print the Pareto front and the best setting of each study"
-    )
-    _add_study_names(show)
-    show.add_argument(
-        "--cost",
-        action="store_true",
-        help="print what each study has cost instead: seconds and pictures, by purpose",
-    )
-    show.set_defaults(command=commands.show)
-
-
 def _add_export(subparsers: Any) -> None:
     export = _add_reader(
         subparsers, "export", "write the best settings of each study to search_params.json"
@@ -271,12 +270,13 @@ def _add_reader(subparsers: Any, name: str, help_text: str) -> argparse.Argument
 
 
 def _add_study_names(reader: argparse.ArgumentParser) -> None:
-    reader.add_argument(
+    study = reader.add_argument(
         "--study",
         action="append",
         help="name of a study, such as SD1.5/DDIM/50; can be given several times (default: all "
         "studies of the database)",
     )
+    complete_studies(study)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -4,6 +4,9 @@ Imports stand inside the functions, so that `tuner --help` and invalid flags ans
 """
 
 import argparse
+import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from tuner.cli.quiet import quiet, quiet_models
 from tuner.errors import UsageError
 from tuner.passwords import hidden
 
-NO_SPEC_KEYS = ("study_file", "command", "name", "debug", "pictures")
+NO_SPEC_KEYS = ("study_file", "command", "name", "debug", "pictures", "json")
 VERIFY_KEYS = ("num_samples", "device", "scorer_device", "prompts", "model")
 
 
@@ -28,9 +31,15 @@ def run(args: argparse.Namespace, console: Console) -> None:
     quiet()
     quiet_models()
     from tuner.cli import launch
+    from tuner.cli.events import JsonLines
 
     pictures = None if args.pictures == "none" else Path(args.pictures)
-    launch.run_all(specs, console, pictures)
+    if not args.json:
+        launch.run_all(specs, console, pictures)
+        return
+    events = JsonLines(sys.stdout)
+    with redirect_stdout(sys.stderr):  # whatever libraries print would not be JSON
+        launch.run_all(specs, console, pictures, events)
 
 
 def verify(args: argparse.Namespace, console: Console) -> None:
@@ -48,12 +57,36 @@ def verify(args: argparse.Namespace, console: Console) -> None:
 
 
 def show(args: argparse.Namespace, console: Console) -> None:
-    """`tuner show`: print each study's front and its best setting, or its cost."""
-    from tuner.cli.cost import show_costs
-    from tuner.cli.show import show as show_studies
+    """`tuner show`: list the studies, or print fronts, costs or a trial."""
+    from tuner.cli.show import request_of, show_json, show_text
 
-    print_studies = show_costs if args.cost else show_studies
-    print_studies(_studies(args, console), console)
+    quiet()
+    request = request_of(args, lambda line: print_line(line, console))
+    if args.json:
+        print_json(show_json(request))
+    else:
+        show_text(request, console)
+
+
+def doctor(args: argparse.Namespace, console: Console) -> int:
+    """`tuner doctor`: what this machine has, and what is missing."""
+    from tuner.cli.diagnosis import print_findings
+    from tuner.doctor.examine import can_search, examine, findings_as_json
+
+    quiet()
+    findings = examine(args.storage, args.pipe)
+    if args.json:
+        print_json(findings_as_json(findings))
+    else:
+        print_findings(findings, console)
+    return 0 if can_search(findings) else 1
+
+
+def completion(args: argparse.Namespace, console: Console) -> None:
+    """`tuner completion`: print the script for a shell."""
+    import argcomplete
+
+    print(argcomplete.shellcode(["tuner"], shell=args.shell))
 
 
 def export(args: argparse.Namespace, console: Console) -> None:
@@ -79,6 +112,16 @@ def dashboard(args: argparse.Namespace, console: Console) -> None:
     serve(storage, args.port)
 
 
+def print_line(line: str, console: Console) -> None:
+    """Print a line without wrapping it and without reading markup in it."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print a JSON document to standard output."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
 def _studies(args: argparse.Namespace, console: Console) -> list[Any]:
     """The studies named by `--study`, or else all of the database that have a baseline."""
     from tuner.params.write import studies_with_baseline
@@ -91,6 +134,6 @@ def _studies(args: argparse.Namespace, console: Console) -> list[Any]:
         raise UsageError(f"{hidden(args.storage)} contains no study; `tuner run` creates one")
     return studies_with_baseline(
         [storage.study(name) for name in names],
-        lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
+        lambda line: print_line(line, console),
         required=bool(args.study),
     )
