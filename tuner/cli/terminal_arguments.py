@@ -79,8 +79,9 @@ def add_completion(subparsers: Any) -> None:
 
 def add_json(parser: argparse.ArgumentParser, help_text: str) -> None:
     """`--json`: for scripts."""
-    parser.add_argument("--json", action="store_true", help=f"{help_text}; lines for people go to "
-        "standard error")
+    parser.add_argument(
+        "--json", action="store_true", help=f"{help_text}; lines for people go to standard error"
+    )
 
 
 def complete_studies(argument: argparse.Action) -> None:

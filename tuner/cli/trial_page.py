@@ -56,9 +56,7 @@ class TrialPage:
     picture: Path | None  # the file with its sample images
 
     @classmethod
-    def of(
-        cls, study: optuna.Study, number: int, storage: Storage, pictures: Path
-    ) -> "TrialPage":
+    def of(cls, study: optuna.Study, number: int, storage: Storage, pictures: Path) -> "TrialPage":
         """The page of a trial; raises `UsageError` where the study has none of this number."""
         try:
             trial = log_of(study).trial(number)

@@ -39,7 +39,9 @@ class MemoryLog(TrialLog):
     def last_change(self) -> datetime | None:
         """When a trial last began or ended."""
         trials = self._study.get_trials(deepcopy=False)
-        times = [time for trial in trials for time in (trial.datetime_start, trial.datetime_complete)]
+        times = [
+            time for trial in trials for time in (trial.datetime_start, trial.datetime_complete)
+        ]
         return max((time for time in times if time is not None), default=None)
 
     def replace_constraints(self, constraints: Mapping[int, list[float]]) -> None:
