@@ -1,4 +1,4 @@
-"""The timed steps of a few settings, from which a search predicts the speeds of all others."""
+"""The steps from which a search predicts speeds: timed once for each machine, and stored."""
 
 from tuner.errors import UsageError
 from tuner.measure.cache_keys import key_of

@@ -70,15 +70,14 @@ def show(args: argparse.Namespace, console: Console) -> None:
 
 def doctor(args: argparse.Namespace, console: Console) -> int:
     """`tuner doctor`: what this machine has, and what is missing."""
-    from tuner.cli.diagnosis import print_findings
+    from tuner.cli.diagnosis import report
     from tuner.doctor.examine import can_search, examine, findings_as_json
 
-    quiet()
     findings = examine(args.storage, args.pipe)
     if args.json:
         print_json(findings_as_json(findings))
     else:
-        print_findings(findings, console)
+        print("\n".join(report(findings, args.pipe)))
     return 0 if can_search(findings) else 1
 
 

@@ -1,32 +1,28 @@
-"""`tuner doctor`: what was found, for people."""
+"""`tuner doctor`: what was found, for people. Printed plainly: packages may be missing."""
 
-from collections.abc import Sequence
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Iterator, Sequence
 
 from tuner.doctor.examine import can_search
 from tuner.doctor.finding import Finding, Status
 
-STYLES = {Status.OK: "green", Status.NOTE: "yellow", Status.MISSING: "bold red"}
 
+def report(findings: Sequence[Finding], pipe: str | None) -> Iterator[str]:
+    """A line for each finding, with what to do below it; last, whether a search can run.
 
-def print_findings(findings: Sequence[Finding], console: Console) -> None:
-    """Print a line for each finding, what to do below it, and whether a search can run."""
-    table = Table(box=None, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    Args:
+        findings: what was found.
+        pipe: the model that the findings are about; None for all.
+    """
+    width = max(len(finding.name) for finding in findings)
+    indent = " " * (9 + width)
     for finding in findings:
-        text = Text(finding.text)
+        yield f"{finding.status.value:7}  {finding.name:{width}}  {finding.text}"
         if finding.remedy is not None:
-            text.append(f"\n→ {finding.remedy}", style="bold")
-        status = Text(finding.status.value, style=STYLES[finding.status])
-        table.add_row(status, finding.name, text)
-    console.print(table)
+            yield f"{indent}  → {finding.remedy}"
     missing = [finding.name for finding in findings if finding.status is Status.MISSING]
-    verdict = f"a search cannot run here; missing: {', '.join(missing)}"
-    if can_search(findings):
-        verdict = "a search can run here"
-    console.print(verdict, highlight=False, markup=False)
+    if not can_search(findings):
+        yield f"a search cannot run here; missing: {', '.join(dict.fromkeys(missing))}"
+    elif pipe is None:
+        yield "a search can run here; `tuner doctor --pipe SDXL` looks at what one model needs"
+    else:
+        yield f"a search of {pipe} can run here"

@@ -21,7 +21,7 @@ from tuner.search.runner.observer import Observer, Observers
 from tuner.session import Session
 from tuner.spec import StudySpec
 from tuner.study.baseline import BASELINE, attributes
-from tuner.study.results import read_results
+from tuner.study.results import read_results, read_stopped
 from tuner.study_run import Outcome
 
 STANDARD_ERROR = 2  # its file descriptor
@@ -73,7 +73,7 @@ def _run(session: Session, spec: StudySpec, console: Console, events: Events | N
         observers.append(events)
     try:
         with live_view(state, console):
-            return session.run(spec, Observers(*observers))
+            return session.run(spec, Observers(observers))
     except KeyboardInterrupt:
         print_lines(what_is_known(state), console)
         raise
@@ -96,13 +96,14 @@ def what_is_known(state: RunState) -> list[str]:
         return [f"{state.name}: interrupted before the baseline was measured"]
     of = "" if state.of is None else f" of {state.of:,}"
     unit = "trials" if state.spec.sweep is None else "points"
-    lines = [
-        f"{state.name}: interrupted after {state.done:,}{of} {unit}",
-        *answer(study, state.goal),
-    ]
-    best = state.goal.reached(read_results(study))
+    first = f"{state.name}: interrupted after {state.done:,}{of} {unit}"
+    results = read_results(study)
+    if not results and not read_stopped(study):
+        return [f"{first}; no setting was measured yet"]
+    lines = [first, *answer(study, state.goal)]
+    best = state.goal.reached(results)
     if best is not None and not best.verified_now:
-        lines.append("this setting is not verified yet: that is done when the search has ended")
+        lines.append("this setting is not verified yet: a run does that when its search has ended")
     return lines
 
 

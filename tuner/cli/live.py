@@ -20,7 +20,9 @@ from tuner.study.results import Result
 
 FRONT_ROWS = 5  # of the front, the fastest ones
 REFRESHES_PER_S = 4
-BAR_WIDTH = 20  # columns
+BAR_WIDTH = 16  # columns
+TITLE_WIDTH = 18  # columns
+MINUTE_S = 60.0
 STOPPING = "stopping after this batch of prompts; press Ctrl-C again to stop at once"
 
 
@@ -50,8 +52,9 @@ class View:
         state = self._state
         parts: list[RenderableType] = [
             Rule(Text(state.name), align="left", style="dim"),
-            _bar_line("study", state.done, state.of, _counts(state)),
+            _bar_line("study", state.done, state.of, _progress_text(state)),
             _bar_line(*_activity(state.activity)),
+            _line("cost", _cost_text(state)),
             _line("best so far", best_text(state.best)),
         ]
         front = state.front[::-1][:FRONT_ROWS]
@@ -72,46 +75,51 @@ def best_text(best: Result | None) -> str:
     """The best feasible result in a few words, and whether it was verified."""
     if best is None:
         return "no feasible setting yet"
-    text = f"{best.speedup.value:.2f}×, {quality_text(best)}  {best.setting}  (trial {best.trial}"
-    return f"{text}, {'verified' if best.verified_now else 'not verified yet'})"
+    verified = "verified" if best.verified_now else "not verified yet"
+    figures = f"{best.speedup.value:.2f}×, {quality_text(best)}, {verified}"
+    return f"{figures}   {best.setting}   (trial {best.trial})"
 
 
-def _counts(state: RunState) -> str:
-    """The trials that are done, the cost, and the time that is left."""
-    if state.spec.sweep is None:
-        of = "" if state.of is None else f" of {state.of:,}"
-        done = f"{state.done:,}{of} trials"
-    else:
-        done = f"{state.done:,} of {state.of:,} points" if state.of else "counting points"
-    return f"{done}   cost {_cost(state)}   time left {_left(state)}"
-
-
-def _cost(state: RunState) -> str:
-    if state.cost_s is None:
-        return "0 s"
-    text = span(state.cost_s)
-    in_baselines = state.cost_in_baselines
-    return text if in_baselines is None else f"{text} = {in_baselines:.1f} B"
+def _progress_text(state: RunState) -> str:
+    """How many trials, or points of a sweep, are done, and how long the others will take."""
+    unit = "trials" if state.spec.sweep is None else "points"
+    of = "" if state.of is None else f" of {state.of:,}"
+    return f"{state.done:,}{of} {unit}, time left: {_left(state)}"
 
 
 def _left(state: RunState) -> str:
     left_s = state.left_s
     if left_s is None:
         return "unknown"
-    return f"{'at most' if state.goal.has_target else 'about'} {span(left_s)}, then verification"
+    return f"{'at most' if state.goal.has_target else 'about'} {_brief(left_s)}, then verification"
+
+
+def _cost_text(state: RunState) -> str:
+    """Seconds, also in units of the baseline."""
+    cost_s, in_baselines = state.cost_s, state.cost_in_baselines
+    if cost_s is None:
+        return ""
+    scope = "" if state.spec.sweep is None else " in this run"
+    if in_baselines is None:
+        return f"{_brief(cost_s)}{scope}"
+    return f"{_brief(cost_s)}{scope} = {in_baselines:.1f} B (B: the baseline of a trial's prompts)"
+
+
+def _brief(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < MINUTE_S else span(seconds)
 
 
 def _activity(activity: Activity) -> tuple[str, int, int | None, str]:
-    """Title, progress, and in words what is being measured and what is known of it."""
+    """Title, progress, and in words what is known of what is being measured."""
     words = []
     if activity.of is not None:
         words.append(f"{activity.done} of {activity.of} {activity.unit}")
     elif activity.done:
-        words.append(f"{activity.done} {activity.unit}, more until the verdict is certain")
-    if activity.setting is not None:
-        words.append(str(activity.setting))
+        words.append(f"{activity.done} {activity.unit}, until the verdict is certain")
     if activity.figures is not None:
         words.append(f"{activity.figures.speedup.value:.2f}×, {quality_text(activity.figures)}")
+    if activity.setting is not None:
+        words.append(str(activity.setting))
     return activity.title, activity.done, activity.of, "   ".join(words)
 
 
@@ -140,5 +148,5 @@ def _line(title: str, words: str, *, dim: bool = False) -> Table:
 def _grid() -> Table:
     """A grid with a column for the title; more columns are added."""
     grid = Table.grid(padding=(0, 2), expand=True)
-    grid.add_column(width=20, no_wrap=True, overflow="ellipsis")
+    grid.add_column(width=TITLE_WIDTH, no_wrap=True, overflow="ellipsis")
     return grid

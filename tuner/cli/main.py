@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"tuner: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `tuner show | head`: nobody reads the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("tuner: interrupted; run the same command again to continue", file=sys.stderr)
         return 130

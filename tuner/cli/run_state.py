@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -25,6 +25,7 @@ class Activity:
     done: int = 0  # prompts, or batches of the baseline
     of: int | None = None  # how many there will be; None where that is not known
     unit: str = "prompts"
+    is_trial: bool = False
     figures: Figures | None = None  # so far
 
 
@@ -42,8 +43,10 @@ class RunState(Observer):
         self.front: list[Result] = []
         self.best: Result | None = None
         self.is_stopping = False  # Ctrl-C was pressed
+        self._results: list[Result] = []  # of a sweep only those of the front
         self._baseline_s: float | None = None
         self._spent_s: Callable[[], float] | None = None
+        self._resolves = False
         self._pace = Pace(clock)
         self._clock = clock
 
@@ -72,9 +75,9 @@ class RunState(Observer):
         Unknown before some trials have ended, and after the last one: how many settings are
         re-measured and verified then depends on their figures.
         """
-        searches = self.activity.title.startswith("trial") and self.done < (self.of or 0)
+        is_searching = self.activity.is_trial and self.done < (self.of or 0)
         left_s, begun_s = self._pace.left_s, self._pace.begun_s
-        if not searches or left_s is None or begun_s is None:
+        if not is_searching or left_s is None or begun_s is None:
             return None
         if self.spec.timeout is not None:
             left_s = min(left_s, max(0.0, begun_s + self.spec.timeout - self._clock()))
@@ -83,8 +86,8 @@ class RunState(Observer):
     def study_began(self, study: optuna.Study, spent_s: Callable[[], float]) -> None:
         """Read the results that the study has already."""
         self.study, self._spent_s = study, spent_s
-        if self.spec.sweep is None:
-            self._set_results(read_results(study))
+        self.activity = Activity(title="baseline")
+        self._read_results()
 
     def baseline_progress(self, done: int, batches: int) -> None:
         """The baseline is being measured."""
@@ -102,15 +105,23 @@ class RunState(Observer):
 
     def trial_began(self, number: int, setting: Setting) -> None:
         """A trial is in flight."""
-        self.activity = Activity(title=f"trial {number}", setting=setting, of=self._prompts)
+        again = " (re-measured)" if self._resolves else ""
+        self.activity = Activity(
+            title=f"trial {number}{again}", setting=setting, of=self._prompts, is_trial=True
+        )
 
     def trial_went_on(self, number: int, measured: Any) -> None:
         """A trial has more prompts."""
-        self._measured(f"trial {number}", self.activity.setting, measured)
+        self._measured(measured)
 
     def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
-        """The front may have changed."""
-        self._read_results(result)
+        """The front may have changed. The trial is not yet stored as one that has ended."""
+        if result is not None and state == "COMPLETE":
+            self._include(result)
+
+    def resolve_began(self, result: Result) -> None:
+        """The trials that follow are no part of the budget."""
+        self._resolves = True
 
     def timing_began(self, setting: Setting) -> None:
         """A setting of the front is timed; an earlier one may have new figures."""
@@ -124,11 +135,11 @@ class RunState(Observer):
 
     def verification_went_on(self, setting: Setting, measured: Any) -> None:
         """A verification has more prompts."""
-        self._measured("verification", setting, measured)
+        self._measured(measured)
 
     def verified(self, result: Result) -> None:
         """A result may no longer be feasible."""
-        self._read_results(result)
+        self._include(result)
 
     def interrupted(self) -> None:
         """Ctrl-C was pressed."""
@@ -138,24 +149,27 @@ class RunState(Observer):
     def _prompts(self) -> int:
         return self.spec.num_samples
 
-    def _measured(self, title: str, setting: Setting | None, measured: Figures) -> None:
+    def _measured(self, measured: Figures) -> None:
         more = measured.prompts > self._prompts  # while the verdict is inconclusive
-        self.activity = Activity(
-            title=title,
-            setting=setting,
+        self.activity = replace(
+            self.activity,
             done=measured.prompts,
             of=None if more else self._prompts,
             figures=measured,
         )
 
-    def _read_results(self, result: Result | None = None) -> None:
-        """Read the study's results; of a sweep, with its many trials, take in the new one only."""
+    def _read_results(self) -> None:
+        """Read the study's results; a sweep's many trials are not read."""
         if self.spec.sweep is None and self.study is not None:
             self._set_results(read_results(self.study))
-        elif result is not None:
-            self._set_results([*self.front, result])
+
+    def _include(self, result: Result) -> None:
+        """Take in a result in place of an earlier one of its setting, which had fewer prompts."""
+        others = [other for other in self._results if other.setting != result.setting]
+        self._set_results([*others, result])
 
     def _set_results(self, results: list[Result]) -> None:
         admitted = self.goal.admitted(results)
         self.front = pareto_front(admitted, self.goal.limits)
         self.best = fastest_feasible(admitted, self.goal.limits)
+        self._results = results if self.spec.sweep is None else self.front

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ class TrialPage:
         if SAME_AS in stored:
             yield "figures from", f"trial {stored[SAME_AS]}, which is the same computation"
         if RESOLVES in stored:
-            yield "why", f"trial {stored[RESOLVES]} of this setting was inconclusive: more prompts"
+            yield "re-measures", f"trial {stored[RESOLVES]} of this setting was inconclusive: more prompts"
         if "reason" in stored:
             yield "what stopped it", stored["reason"]
         if self.result is not None:
@@ -154,7 +155,7 @@ class TrialPage:
         misses = self.goal.misses(result)
         if misses:
             yield "misses", "; ".join(miss.text for miss in misses)
-        yield "verification", verified_text(result) or "none: only winners are verified"
+        yield "verification", self._verification(result)
 
     def _where_and_when(self) -> Iterator[tuple[str, str]]:
         if self.picture is not None:
@@ -170,6 +171,12 @@ class TrialPage:
         if began is not None:
             took = "" if duration is None else f", took {duration.total_seconds():.1f} s"
             yield "when", f"{began:%Y-%m-%d %H:%M:%S}{took}"
+
+    def _verification(self, result: Result) -> str:
+        if result.verified is None or result.failed_again is not None:
+            return verified_text(result) or "none: only winners are verified"
+        holds = "holds" if self.goal.met_by(result) else "does not hold"
+        return f"{holds}: {verified_text(result)}"
 
     @property
     def _is_on_front(self) -> bool:
@@ -216,7 +223,7 @@ def cost_text(account: Account, baseline_s: float | None) -> str:
     """Seconds, also in units of the baseline, and pictures by purpose."""
     unit = "" if not baseline_s else f" = {account.total_s / baseline_s:.2f} B"
     pictures = ", ".join(
-        f"{account.pictures[purpose]} {purpose.value}"
+        f"{account.pictures[purpose]} {purpose.value.removesuffix(' pictures')}"
         for purpose in Purpose
         if account.pictures.get(purpose)
     )
@@ -236,4 +243,6 @@ def machine_text(parts: Mapping[str, Any]) -> str:
 
 
 def _times(ratio: Estimate) -> str:
+    if not isfinite(ratio.high):
+        return f"{ratio.value:.2f}× (too few batches for an interval)"
     return f"{ratio.value:.2f}× ({ratio.low:.2f} … {ratio.high:.2f})"

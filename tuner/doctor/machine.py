@@ -15,7 +15,8 @@ def machine() -> Iterator[Finding]:
         import psutil
         import torch
     except ImportError as error:
-        yield Finding(name="device", status=Status.MISSING, text=f"unknown: {error}")
+        text = f"unknown, because {error.name} is not installed"
+        yield Finding(name="device", status=Status.MISSING, text=text)
         return
     from tuner.loading import device_named
     from tuner.measure.device import contention, describe

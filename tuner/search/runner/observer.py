@@ -1,9 +1,10 @@
 """What a running search reports, for a progress display and for scripts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial
 
 from tuner.setting import Setting
 from tuner.study.results import Result
@@ -34,11 +35,14 @@ class Observer:
         """A trial has measured another batch of prompts: a `Measurement` so far."""
 
     def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
-        """A trial was recorded.
+        """A trial has its result, or ended without one; its state is stored next.
 
         `state` is COMPLETE, 'same as trial 3', PRUNED or FAIL; the last two have a reason and no
         result.
         """
+
+    def trial_stored(self, trial: FrozenTrial) -> None:
+        """A trial that ended is stored with its state."""
 
     def resolve_began(self, result: Result) -> None:
         """The next trial measures the setting of an inconclusive result with more prompts."""
@@ -68,7 +72,7 @@ class Observer:
 class Observers(Observer):
     """Passes every report on to several observers, in their order."""
 
-    def __init__(self, *observers: Observer) -> None:
+    def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
 
 
