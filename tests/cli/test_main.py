@@ -30,8 +30,9 @@ OPTIONS = [
 ]
 
 
-def test_there_are_five_commands() -> None:
-    assert set(parsers()) == {"run", "verify", "show", "export", "dashboard"}
+def test_there_are_seven_commands() -> None:
+    commands = {"run", "verify", "show", "export", "dashboard", "doctor", "completion"}
+    assert set(parsers()) == commands
 
 
 @pytest.mark.parametrize("name", parsers())

@@ -8,19 +8,20 @@ import json
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from tuner.cli.quiet import quiet, quiet_models
 from tuner.errors import UsageError
 from tuner.passwords import hidden
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 NO_SPEC_KEYS = ("study_file", "command", "name", "debug", "pictures", "json")
 VERIFY_KEYS = ("num_samples", "device", "scorer_device", "prompts", "model")
 
 
-def run(args: argparse.Namespace, console: Console) -> None:
+def run(args: argparse.Namespace, console: "Console") -> None:
     """`tuner run`: search each study."""
     from tuner.study_files import read_specs
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
         launch.run_all(specs, console, pictures, events)
 
 
-def verify(args: argparse.Namespace, console: Console) -> None:
+def verify(args: argparse.Namespace, console: "Console") -> None:
     """`tuner verify`: re-measure the settings of a file."""
     quiet()
     quiet_models()
@@ -56,7 +57,7 @@ def verify(args: argparse.Namespace, console: Console) -> None:
     )
 
 
-def show(args: argparse.Namespace, console: Console) -> None:
+def show(args: argparse.Namespace, console: "Console") -> None:
     """`tuner show`: list the studies, or print fronts, costs or a trial."""
     from tuner.cli.show import request_of, show_json, show_text
 
@@ -68,7 +69,7 @@ def show(args: argparse.Namespace, console: Console) -> None:
         show_text(request, console)
 
 
-def doctor(args: argparse.Namespace, console: Console) -> int:
+def doctor(args: argparse.Namespace, console: "Console") -> int:
     """`tuner doctor`: what this machine has, and what is missing."""
     from tuner.cli.diagnosis import report
     from tuner.doctor.examine import can_search, examine, findings_as_json
@@ -81,14 +82,14 @@ def doctor(args: argparse.Namespace, console: Console) -> int:
     return 0 if can_search(findings) else 1
 
 
-def completion(args: argparse.Namespace, console: Console) -> None:
+def completion(args: argparse.Namespace, console: "Console") -> None:
     """`tuner completion`: print the script for a shell."""
     import argcomplete
 
     print(argcomplete.shellcode(["tuner"], shell=args.shell))
 
 
-def export(args: argparse.Namespace, console: Console) -> None:
+def export(args: argparse.Namespace, console: "Console") -> None:
     """`tuner export`: write `search_params.json`."""
     from tuner.params.write import document, write
 
@@ -98,7 +99,7 @@ def export(args: argparse.Namespace, console: Console) -> None:
     console.print(f"wrote {args.output} ({count})", highlight=False)
 
 
-def dashboard(args: argparse.Namespace, console: Console) -> None:
+def dashboard(args: argparse.Namespace, console: "Console") -> None:
     """`tuner dashboard`: serve optuna-dashboard until Ctrl-C."""
     from tuner.cli.dashboard import check_port, serve
     from tuner.storage.database import Storage
@@ -111,7 +112,7 @@ def dashboard(args: argparse.Namespace, console: Console) -> None:
     serve(storage, args.port)
 
 
-def print_line(line: str, console: Console) -> None:
+def print_line(line: str, console: "Console") -> None:
     """Print a line without wrapping it and without reading markup in it."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -121,7 +122,7 @@ def print_json(document: dict[str, Any]) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def _studies(args: argparse.Namespace, console: Console) -> list[Any]:
+def _studies(args: argparse.Namespace, console: "Console") -> list[Any]:
     """The studies named by `--study`, or else all of the database that have a baseline."""
     from tuner.params.write import studies_with_baseline
     from tuner.storage.database import Storage

@@ -4,11 +4,13 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from tuner.cli.arguments import argument_parser
 from tuner.errors import TunerError, UnreachedError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 WIDTH = 200  # columns of a table that is written to a file or a pipe
 
@@ -44,8 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code or 0
 
 
-def _console(args: Namespace) -> Console:
+def _console(args: Namespace) -> "Console":
     """Where lines for people go: standard output, or with `--json` standard error."""
+    from rich.console import Console
+
     json = getattr(args, "json", False)
     stream = sys.stderr if json else sys.stdout
     # On a terminal that shows the events as well, a live view would be torn by them.

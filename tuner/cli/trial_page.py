@@ -122,7 +122,10 @@ class TrialPage:
         if SAME_AS in stored:
             yield "figures from", f"trial {stored[SAME_AS]}, which is the same computation"
         if RESOLVES in stored:
-            yield "re-measures", f"trial {stored[RESOLVES]} of this setting was inconclusive: more prompts"
+            yield (
+                "re-measures",
+                f"trial {stored[RESOLVES]} of this setting was inconclusive: more prompts",
+            )
         if "reason" in stored:
             yield "what stopped it", stored["reason"]
         if self.result is not None:

@@ -57,7 +57,7 @@ def missing_weights(snapshot: Path) -> list[str]:
     """
     index = snapshot / "model_index.json"
     if not index.is_file():
-        return [] if _has_weights(snapshot.iterdir()) else ["weights"]
+        return [] if _has_weights(snapshot.iterdir()) else ["the model"]
     components = json.loads(index.read_text(encoding="utf-8"))
     return [
         name
@@ -79,7 +79,7 @@ def _has_weights(files: Iterable[Path]) -> bool:
 
 def _cached() -> dict[str, tuple[Path, int]]:
     try:
-        repositories = scan_cache_dir().repos
+        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except (CacheNotFound, OSError):
         return {}
     return {

@@ -18,7 +18,7 @@ SHOWN = (
     "torch", "diffusers", "transformers", "optuna", "DeepCache", "tomesd", "tgate",
     "open_clip_torch",
 )  # fmt: skip
-PYPROJECT = Path(__file__).parent.parent.parent / "pyproject.toml"  # of a plain clone
+PYPROJECT = Path(__file__).parent.parent.parent / "pyproject.toml"  # of a clone
 
 
 def packages() -> Iterator[Finding]:
@@ -47,10 +47,8 @@ def packages() -> Iterator[Finding]:
 
 def declared() -> tuple[list[Requirement], dict[str, list[Requirement]]]:
     """What a search needs, and what each extra brings, as the package declares it."""
-    try:
-        lines = requires(DISTRIBUTION) or []
-    except PackageNotFoundError:
-        lines = _of_clone()
+    # What is declared beside the code counts: the metadata of a clone may be older.
+    lines = _of_clone() if PYPROJECT.is_file() else requires(DISTRIBUTION) or []
     required: list[Requirement] = []
     extras: dict[str, list[Requirement]] = {}
     for requirement in map(Requirement, lines):
@@ -76,7 +74,7 @@ def problem_of(requirement: Requirement) -> str | None:
 
 
 def _of_clone() -> list[str]:
-    """The requirements of a clone that was not installed, as installed metadata has them."""
+    """The requirements of a clone, as the metadata of an installed package has them."""
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     lines: list[str] = list(project["dependencies"])
     for extra, members in project.get("optional-dependencies", {}).items():

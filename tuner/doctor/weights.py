@@ -63,19 +63,13 @@ def _repository(name: str, source: str, hub: Hub, *, needed: bool) -> Finding:
         return _here(name, f"{source} is in the cache ({size / 1e9:.1f} GB)")
     text = f"{source} is not in the cache"
     if source in hub.cached:
-        text = f"{source} is in the cache without {', '.join(_missing(hub, source))}"
+        lacking = ", ".join(missing_weights(hub.cached[source][0]))
+        text = f"{source} is in the cache without the weights of {lacking}"
     if hub.is_reachable:
         text += "; `tuner run` downloads it"
         return Finding(name=name, status=Status.NOTE, text=text, remedy=fetch)
     status = Status.MISSING if needed else Status.NOTE
     return Finding(name=name, status=status, text=text, remedy=f"with a connection: {fetch}")
-
-
-def _missing(hub: Hub, source: str) -> list[str]:
-    return [
-        f"{part} weights".replace("weights weights", "weights")
-        for part in missing_weights(hub.cached[source][0])
-    ]
 
 
 def _checkpoint(name: str, file: str) -> Finding:
