@@ -107,10 +107,7 @@ class StudyRun:
         return outcome
 
     def _spent_s(self) -> Callable[[], float]:
-        """A function that returns the seconds which the study, or a sweep's run, has cost by now.
-
-        The earlier costs of a sweep are not read, because it may have a million trials.
-        """
+        """Seconds that the study has cost by now; of a sweep's many trials, those of this run."""
         earlier_s = 0.0 if self.spec.sweep is not None else read_costs(self.study).total.total_s
         return lambda: earlier_s + self.evaluation.ledger.wall_s
 
