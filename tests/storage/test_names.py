@@ -29,6 +29,19 @@ def test_a_database_on_a_server_is_not_asked() -> None:
     assert study_names_in("postgresql://nobody@nowhere/tuner") == []
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("SD1.5/DDIM/20", "did you mean SD1.5/DDIM/50 or SD1.5/DDIM/50 guidance=5?"),
+        ("sd1.5", "did you mean SD1.5/DDIM/50 or SD1.5/DDIM/50 guidance=5?"),
+        ("Guidance", "did you mean SD1.5/DDIM/50 guidance=5?"),
+        ("wholly different", "it has: SD1.5/DDIM/50, SD1.5/DDIM/50 guidance=5"),
+    ],
+)
+def test_names_that_are_near_are_suggested(name: str, hint: str) -> None:
+    assert names_hint(name, ["SD1.5/DDIM/50", "SD1.5/DDIM/50 guidance=5"]) == hint
+
+
 def test_of_many_studies_the_first_are_listed_where_none_is_near() -> None:
     known = [f"SD1.5/DDIM/{steps}" for steps in range(10, 40)]
     assert names_hint("Flux", known).endswith(
