@@ -1,11 +1,11 @@
 """The command line's arguments and their help texts."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from tuner.cli import commands
+from tuner.cli.parser import Parser
 from tuner.cli.terminal_arguments import (
     DOCTOR_HELP,
     SHOW_HELP,
@@ -30,11 +30,12 @@ PROMPTS_HELP = "prompt set: coco, miniature, or a text file with one prompt per 
 
 def argument_parser() -> argparse.ArgumentParser:
     """The parser of all commands; the parsed arguments name the function to call as `command`."""
-    parser = _Parser(
+    parser = Parser(
         prog="tuner",
         description="Find the accelerator settings that make a diffusion model fastest while its "
         "image quality stays within the limits that you set.",
     )
+    parser.set_defaults(is_plain=False)  # whether a command prints without the console
     parser.add_argument("--debug", action="store_true", help="show a traceback for errors")
     subparsers = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     _add_run(subparsers)
@@ -277,24 +278,3 @@ def _add_study_names(reader: argparse.ArgumentParser) -> None:
         "studies of the database)",
     )
     complete_studies(study)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Accepts the old script's flags, which have underscores: `--num_samples`."""
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse arguments after changing the underscores of flags to dashes."""
-        arguments = sys.argv[1:] if args is None else list(args)
-        return super().parse_args([_dashed(argument) for argument in arguments], namespace)
-
-    def error(self, message: str) -> Any:
-        """Print an error of usage on one line and exit with code 2."""
-        self.exit(2, f"{self.prog}: {message}; `{self.prog} --help` lists the options\n")
-
-
-def _dashed(argument: str) -> str:
-    """A flag with dashes for underscores; its value, and all other arguments, unchanged."""
-    if not argument.startswith("--"):
-        return argument
-    flag, equals, value = argument.partition("=")
-    return flag.replace("_", "-") + equals + value

@@ -17,7 +17,7 @@ from tuner.passwords import hidden
 if TYPE_CHECKING:
     from rich.console import Console
 
-NO_SPEC_KEYS = ("study_file", "command", "name", "debug", "pictures", "json")
+NO_SPEC_KEYS = ("study_file", "command", "name", "debug", "pictures", "json", "is_plain")
 VERIFY_KEYS = ("num_samples", "device", "scorer_device", "prompts", "model")
 
 
@@ -69,8 +69,8 @@ def show(args: argparse.Namespace, console: "Console") -> None:
         show_text(request, console)
 
 
-def doctor(args: argparse.Namespace, console: "Console") -> int:
-    """`tuner doctor`: what this machine has, and what is missing."""
+def doctor(args: argparse.Namespace) -> int:
+    """`tuner doctor`: what this machine has, and what is missing; 1 if a search cannot run."""
     from tuner.cli.diagnosis import report
     from tuner.doctor.examine import can_search, examine, findings_as_json
 
@@ -82,7 +82,7 @@ def doctor(args: argparse.Namespace, console: "Console") -> int:
     return 0 if can_search(findings) else 1
 
 
-def completion(args: argparse.Namespace, console: "Console") -> None:
+def completion(args: argparse.Namespace) -> None:
     """`tuner completion`: print the script for a shell."""
     import argcomplete
 

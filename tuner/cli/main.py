@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         argcomplete.autocomplete(parser)
     args = parser.parse_args(arguments)
     try:
-        code: int | None = args.command(args, _console(args))
+        code: int | None = args.command(args, *([] if args.is_plain else [_console(args)]))
     except UnreachedError as error:
         print(f"tuner: {error}", file=sys.stderr)
         return 1

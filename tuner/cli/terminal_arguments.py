@@ -60,7 +60,7 @@ def add_doctor_flags(doctor: argparse.ArgumentParser) -> None:
         "--pipe", help="the model to search, such as SDXL: its weights and scorer are needed then"
     )
     add_json(doctor, "print it as one JSON document")
-    doctor.set_defaults(command=commands.doctor)
+    doctor.set_defaults(command=commands.doctor, is_plain=True)
 
 
 def add_completion(subparsers: Any) -> None:
@@ -74,7 +74,7 @@ def add_completion(subparsers: Any) -> None:
         "~/.config/fish/completions/tuner.fish`.",
     )
     completion.add_argument("shell", choices=SHELLS, help="the shell: bash, zsh or fish")
-    completion.set_defaults(command=commands.completion)
+    completion.set_defaults(command=commands.completion, is_plain=True)
 
 
 def add_json(parser: argparse.ArgumentParser, help_text: str) -> None:
