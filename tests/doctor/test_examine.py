@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -76,3 +78,19 @@ def test_a_full_disk_is_missing_space(monkeypatch: pytest.MonkeyPatch, folder: P
     finding = disk("disk of the database", folder / "new", needed=True)
     assert finding.status is Status.MISSING
     assert finding.text.startswith("0.1 GB free in ")
+
+
+@pytest.mark.parametrize(("package", "unknown"), [("psutil", "device"), ("sqlalchemy", "database")])
+def test_without_a_package_the_other_things_are_still_looked_at(package: str, unknown: str) -> None:
+    program = (
+        f"import sys; sys.modules[{package!r}] = None; from tuner.cli.main import main; "
+        "sys.exit(main(['doctor', '--pipe', 'miniature']))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert finished.returncode == 1, finished.stderr
+    lines = finished.stdout.splitlines()
+    assert lines[0].startswith("ok       packages")
+    assert f"unknown, because {package} is not installed" in finished.stdout
+    assert unknown in lines[-1]

@@ -18,6 +18,7 @@ from tuner.cli.tables import front_table, remarks
 from tuner.errors import TunerError, UnreachedError
 from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer, Observers
+from tuner.search.runner.progress import is_done
 from tuner.session import Session
 from tuner.spec import StudySpec
 from tuner.study.baseline import BASELINE, attributes
@@ -94,6 +95,7 @@ def what_is_known(state: RunState) -> list[str]:
         return [f"{state.name}: interrupted before the study was opened; nothing was measured"]
     if BASELINE not in attributes(study):
         return [f"{state.name}: interrupted before the baseline was measured"]
+    is_done(study, state.spec.trials, state)  # counts the last trial too
     of = "" if state.of is None else f" of {state.of:,}"
     unit = "trials" if state.spec.sweep is None else "points"
     first = f"{state.name}: interrupted after {state.done:,}{of} {unit}"

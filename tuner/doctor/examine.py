@@ -1,7 +1,6 @@
 """All findings, and whether a search can run."""
 
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,12 @@ def examine(storage: str, pipe: str | None = None) -> list[Finding]:
     Raises:
         UsageError: there is no such model.
     """
-    return [*packages(), *machine(), *_hub(pipe), *_database(storage)]
+    return [
+        *_where_packages_are("packages", packages()),
+        *_where_packages_are("device", machine()),
+        *_where_packages_are("hub", _hub(pipe)),
+        *_where_packages_are("database", _database(storage)),
+    ]
 
 
 def can_search(findings: Sequence[Finding]) -> bool:
@@ -46,9 +50,16 @@ def findings_as_json(findings: Sequence[Finding]) -> dict[str, Any]:
     }
 
 
+def _where_packages_are(name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The findings, as far as the packages are installed that find them out."""
+    try:
+        yield from findings
+    except ImportError as error:
+        text = f"unknown, because {(error.name or 'a package').split('.')[0]} is not installed"
+        yield Finding(name=name, status=Status.MISSING, text=text)
+
+
 def _hub(pipe: str | None) -> Iterator[Finding]:
-    if find_spec("huggingface_hub") is None:
-        return  # the finding about packages says so
     from huggingface_hub import constants
 
     from tuner.doctor.hub import look
@@ -62,8 +73,6 @@ def _hub(pipe: str | None) -> Iterator[Finding]:
 
 def _database(storage: str) -> Iterator[Finding]:
     """The database, and the disk that it is on."""
-    if find_spec("optuna") is None or find_spec("sqlalchemy") is None:
-        return
     from tuner.storage import address
 
     url = address.full(storage)

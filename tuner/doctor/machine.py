@@ -11,13 +11,9 @@ LEAST_FREE_GB = 0.5  # of disk space, for a database and pictures
 
 def machine() -> Iterator[Finding]:
     """The device that a search would use, and the memory."""
-    try:
-        import psutil
-        import torch
-    except ImportError as error:
-        text = f"unknown, because {error.name} is not installed"
-        yield Finding(name="device", status=Status.MISSING, text=text)
-        return
+    import psutil
+    import torch
+
     from tuner.loading import device_named
     from tuner.measure.device import contention, describe
 
