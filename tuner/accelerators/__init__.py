@@ -60,6 +60,7 @@ class Accelerator(ABC):
 
     name: ClassVar[str]
     paper: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]] = ()  # published packages that compute it, beside diffusers
     # Parts of the model that it modifies; accelerators that share a part cannot be combined.
     occupies: ClassVar[frozenset[str]]
     order: ClassVar[int]  # accelerators are applied and listed in this order

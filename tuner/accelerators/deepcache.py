@@ -22,6 +22,7 @@ class DeepCache(Accelerator):
 
     name: ClassVar[str] = "deepcache"
     paper: ClassVar[str] = "arXiv 2312.00858"
+    packages: ClassVar[tuple[str, ...]] = ("DeepCache",)
     occupies: ClassVar[frozenset[str]] = frozenset({"block outputs"})
     order: ClassVar[int] = 0
     known_good: ClassVar[tuple[dict[str, Value], ...]] = (

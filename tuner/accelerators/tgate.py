@@ -27,6 +27,7 @@ class TGate(Accelerator):
 
     name: ClassVar[str] = "tgate"
     paper: ClassVar[str] = "arXiv 2404.02747"
+    packages: ClassVar[tuple[str, ...]] = ("tgate",)
     occupies: ClassVar[frozenset[str]] = frozenset({"attention outputs", "denoising loop"})
     order: ClassVar[int] = 2
     known_good: ClassVar[tuple[dict[str, Value], ...]] = (

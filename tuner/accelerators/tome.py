@@ -23,6 +23,7 @@ class ToMe(Accelerator):
 
     name: ClassVar[str] = "tome"
     paper: ClassVar[str] = "arXiv 2303.17604"
+    packages: ClassVar[tuple[str, ...]] = ("tomesd",)
     occupies: ClassVar[frozenset[str]] = frozenset({"tokens"})
     order: ClassVar[int] = 1
     known_good: ClassVar[tuple[dict[str, Value], ...]] = (

@@ -5,19 +5,20 @@ Imports stand inside the functions, so that `tuner --help` and invalid flags ans
 
 import argparse
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from tuner.cli.quiet import quiet, quiet_models
 from tuner.errors import UsageError
 from tuner.passwords import hidden
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 NO_SPEC_KEYS = ("study_file", "command", "name", "debug", "pictures")
 VERIFY_KEYS = ("num_samples", "device", "scorer_device", "prompts", "model")
 
 
-def run(args: argparse.Namespace, console: Console) -> None:
+def run(args: argparse.Namespace, console: "Console") -> None:
     """`tuner run`: search each study."""
     from tuner.study_files import read_specs
 
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     launch.run_all(specs, console, pictures)
 
 
-def verify(args: argparse.Namespace, console: Console) -> None:
+def verify(args: argparse.Namespace, console: "Console") -> None:
     """`tuner verify`: re-measure the settings of a file."""
     quiet()
     quiet_models()
@@ -47,7 +48,7 @@ def verify(args: argparse.Namespace, console: Console) -> None:
     )
 
 
-def show(args: argparse.Namespace, console: Console) -> None:
+def show(args: argparse.Namespace, console: "Console") -> None:
     """`tuner show`: print each study's front and its best setting, or its cost."""
     from tuner.cli.cost import show_costs
     from tuner.cli.show import show as show_studies
@@ -56,7 +57,7 @@ def show(args: argparse.Namespace, console: Console) -> None:
     print_studies(_studies(args, console), console)
 
 
-def export(args: argparse.Namespace, console: Console) -> None:
+def export(args: argparse.Namespace, console: "Console") -> None:
     """`tuner export`: write `search_params.json`."""
     from tuner.params.write import document, write
 
@@ -66,7 +67,7 @@ def export(args: argparse.Namespace, console: Console) -> None:
     console.print(f"wrote {args.output} ({count})", highlight=False)
 
 
-def dashboard(args: argparse.Namespace, console: Console) -> None:
+def dashboard(args: argparse.Namespace, console: "Console") -> None:
     """`tuner dashboard`: serve optuna-dashboard until Ctrl-C."""
     from tuner.cli.dashboard import check_port, serve
     from tuner.storage.database import Storage
@@ -79,7 +80,7 @@ def dashboard(args: argparse.Namespace, console: Console) -> None:
     serve(storage, args.port)
 
 
-def _studies(args: argparse.Namespace, console: Console) -> list[Any]:
+def _studies(args: argparse.Namespace, console: "Console") -> list[Any]:
     """The studies named by `--study`, or else all of the database that have a baseline."""
     from tuner.params.write import studies_with_baseline
     from tuner.storage.database import Storage

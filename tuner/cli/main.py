@@ -3,10 +3,9 @@
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from tuner.cli.arguments import argument_parser
 from tuner.errors import TunerError, UnreachedError
+from tuner.extras import needs_search
 
 WIDTH = 200  # columns of a table that is written to a file or a pipe
 
@@ -18,9 +17,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for an interruption from the keyboard.
     """
     args = argument_parser().parse_args(arguments)
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     try:
-        args.command(args, console)
+        with needs_search(f"tuner {args.name}"):
+            from rich.console import Console
+
+            args.command(args, Console(width=None if sys.stdout.isatty() else WIDTH))
     except UnreachedError as error:
         print(f"tuner: {error}", file=sys.stderr)
         return 1
