@@ -33,7 +33,10 @@ def machine_changes(
         name: versions.get(name)
         for name in (*ALWAYS, *(name for part in accelerators for name in part.packages))
     }
-    now = {name: model_of(_device(pipeline)) if name == "device" else _installed(name) for name in before}
+    now = {
+        name: model_of(_device(pipeline)) if name == "device" else _installed(name)
+        for name in before
+    }
     changed = [
         f"{name} {old} -> {now[name]}"
         for name, old in before.items()

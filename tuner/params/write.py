@@ -182,7 +182,12 @@ def _interval(ends: Iterable[float]) -> list[float | None]:
 
 
 def write(path: Path, contents: dict[str, Any]) -> None:
-    """Write the file atomically: a reader sees the old contents or the new ones.
+    """Write the file as `write_text` does."""
+    write_text(path, f"{json.dumps(contents, indent=2)}\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically: a reader sees the old contents or the new ones.
 
     Raises `UsageError` if the file cannot be written.
     """
@@ -191,8 +196,7 @@ def write(path: Path, contents: dict[str, Any]) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
         temporary = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(contents, file, indent=2)
-            file.write("\n")
+            file.write(text)
         temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException as error:
