@@ -49,28 +49,31 @@ class PlainCode:
     context: str | None = None  # an expression: the context manager in which the call runs
 
     @classmethod
-    def of_hook(cls, use: Use, function: str, config: str, **knobs: Any) -> "PlainCode":
+    def of_hook(
+        cls, use: Use, function: str, config: str, *, in_context: bool = True, **knobs: Any
+    ) -> "PlainCode":
         """Code for a caching hook of diffusers.
 
         Args:
             use: how the code is going to be used.
             function: the function of diffusers that attaches the hook to a denoiser.
             config: the class of its configuration.
+            in_context: whether the hook needs a cache context.
             knobs: the arguments of the configuration.
         """
         values = [f"    {name}={value!r}," for name, value in knobs.items()]
-        opens_context = use.pipeline == "FluxPipeline"  # pipelines of other models open none
+        context = None
+        if in_context and use.pipeline != "FluxPipeline":  # Flux's pipeline opens one itself
+            context = f'CacheMixin.cache_context(pipe.{use.denoiser}, "call")'
         return cls(
             imports=(
                 f"from diffusers import {config}, {function}",
                 "from diffusers.hooks import HookRegistry",
-                *(() if opens_context else ("from diffusers.models import CacheMixin",)),
+                *(("from diffusers.models import CacheMixin",) if context else ()),
             ),
             setup=(f"config = {config}(", *values, ")", f"{function}(pipe.{use.denoiser}, config)"),
             before=(f"{_REGISTRY.format(denoiser=use.denoiser)}.reset_stateful_hooks()",),
-            context=None
-            if opens_context
-            else f'CacheMixin.cache_context(pipe.{use.denoiser}, "call")',
+            context=context,
         )
 
     def counting_passes(self, use: Use) -> "PlainCode":

@@ -69,11 +69,12 @@ class PyramidAttentionBroadcast(Accelerator):
 
     def plain_code(self, use: Use) -> PlainCode:
         """Diffusers' hook, which is told the number of the step in the place of its timestep."""
-        reusing = (self.warmup - 1, 10**9)
+        reusing = Source(f"({self.warmup - 1}, 10**9)")
         return PlainCode.of_hook(
             use,
             "apply_pyramid_attention_broadcast",
             "PyramidAttentionBroadcastConfig",
+            in_context=False,
             spatial_attention_block_skip_range=self.self_interval,
             spatial_attention_timestep_skip_range=reusing,
             cross_attention_block_skip_range=self.cross_interval,

@@ -12,8 +12,8 @@ from tuner.pipelines.hooks import hooked
 from tuner.plain_code import PlainCode, Source, Use
 from tuner.plans.plan import Plan
 
-# Patterns of their names; diffusers looks for those that end in "attn", and U-Nets have none.
-ATTENTIONS = [r"(.*\.)?(single_)?transformer_blocks\.\d+\.attn[12]?"]
+# Pattern of their names; diffusers looks for those that end in "attn", and U-Nets have none.
+ATTENTIONS = r"(.*\.)?(single_)?transformer_blocks\.\d+\.attn[12]?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class TaylorSeer(Accelerator):
             disable_cache_before_step=self.warmup,
             max_order=self.max_order,
             taylor_factors_dtype=Source(f"torch.{use.dtype}"),
-            cache_identifiers=ATTENTIONS,
+            cache_identifiers=Source(f'[r"{ATTENTIONS}"]'),
         )
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
@@ -106,7 +106,7 @@ class TaylorSeer(Accelerator):
             disable_cache_before_step=self.warmup,
             max_order=self.max_order,
             taylor_factors_dtype=denoiser.dtype,
-            cache_identifiers=ATTENTIONS,
+            cache_identifiers=[ATTENTIONS],
         )
         apply = partial(apply_taylorseer_cache, denoiser, config)
         return hooked(denoiser, generation, apply)

@@ -1,14 +1,17 @@
 """A study's best setting as a script of plain Python: diffusers and the published packages."""
 
+import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tuner.accelerators import Accelerator
 from tuner.errors import UnfitError, UsageError
 from tuner.loading import model_named, pipeline_options
 from tuner.plain_code import PlainCode, Use
 from tuner.schedulers import SCHEDULERS, name_of
 from tuner.setting import Setting
+
+WIDTH = 88  # of a line of the script
 
 
 def script(name: str, study: Mapping[str, Any]) -> str:
@@ -30,10 +33,7 @@ def script(name: str, study: Mapping[str, Any]) -> str:
     if study["best"] is None:
         raise UsageError(f"{name} has no feasible setting")
     setting = Setting.of(study["best"]["params"])
-    codes = [
-        plain_code(part, setting.accelerators, study)
-        for part in _expressible(name, setting, study).accelerators
-    ]
+    codes = codes_of(setting, study)
     sections = [
         _about(name, setting, study),
         _imports(study, codes),
@@ -43,14 +43,37 @@ def script(name: str, study: Mapping[str, Any]) -> str:
     return "\n\n".join(sections) + "\n\n\n" + _generate(study, codes) + "\n\n\n" + _MAIN
 
 
-def plain_code(
-    part: Accelerator, setting: Iterable[Accelerator], study: Mapping[str, Any]
-) -> PlainCode:
-    """The code of one accelerator of a setting, under a study's conditions; or `UnfitError`."""
+def codes_of(setting: Setting, study: Mapping[str, Any]) -> list[PlainCode]:
+    """The code of each accelerator of a setting, under a study's conditions.
+
+    Args:
+        setting: the setting.
+        study: as in `script`; its pipeline, steps and conditions are read.
+
+    Raises:
+        UnfitError: as in `script`.
+    """
+    codes: list[PlainCode] = []
+    reasons: dict[str, str] = {}
+    for part in setting.accelerators:
+        others = [other.occupies for other in setting.accelerators if other is not part]
+        try:
+            codes.append(part.plain_code(_use(study, frozenset().union(*others))))
+        except UnfitError as error:
+            reasons[part.name] = str(error)
+    if reasons:
+        raise UnfitError(
+            f"{setting} cannot be written in plain diffusers: {' and '.join(reasons)} would draw "
+            f"other pictures there ({'; '.join(reasons.values())}); apply the setting with "
+            "tuner.apply"
+        )
+    return codes
+
+
+def _use(study: Mapping[str, Any], occupied: frozenset[str]) -> Use:
     evaluation = study["evaluation"]
-    others = [other.occupies for other in setting if other is not part]
     takes_guidance = study["pipeline"] == "FluxPipeline"  # as an input, without a second pass
-    use = Use(
+    return Use(
         pipeline=study["pipeline"],
         device_type=evaluation.get("device_type", "unknown"),
         dtype=evaluation["dtype"],
@@ -58,26 +81,8 @@ def plain_code(
         guided=evaluation["guidance"] > 1 and not takes_guidance,
         batch=evaluation["batch"],
         seed=evaluation["seed"],
-        occupied=frozenset().union(*others),
+        occupied=occupied,
     )
-    return part.plain_code(use)
-
-
-def _expressible(name: str, setting: Setting, study: Mapping[str, Any]) -> Setting:
-    """The setting, if published packages draw its pictures; otherwise an `UnfitError`."""
-    reasons: dict[str, str] = {}
-    for part in setting.accelerators:
-        try:
-            plain_code(part, setting.accelerators, study)
-        except UnfitError as error:
-            reasons[part.name] = str(error)
-    if reasons:
-        raise UnfitError(
-            f"{setting}, the setting of {name}, cannot be written in plain diffusers: "
-            f"{' and '.join(reasons)} would draw other pictures there "
-            f"({'; '.join(reasons.values())}); apply the setting with tuner.apply"
-        )
-    return setting
 
 
 def _about(name: str, setting: Setting, study: Mapping[str, Any]) -> str:
@@ -98,28 +103,49 @@ def _about(name: str, setting: Setting, study: Mapping[str, Any]) -> str:
 
 
 def _imports(study: Mapping[str, Any], codes: Iterable[PlainCode]) -> str:
-    scheduler = SCHEDULERS[name_of(study["sched"])]
-    lines = {"import torch", f"from diffusers import {scheduler}, {study['pipeline']}"}
-    lines |= {line for code in codes for line in code.imports}
-    return "\n".join(sorted(lines, key=lambda line: (not line.startswith("import"), line)))
+    """One line for each module."""
+    from_diffusers = f"from diffusers import {_scheduler(study)}, {study['pipeline']}"
+    lines = {"import torch", from_diffusers, *(line for code in codes for line in code.imports)}
+    names: dict[str, set[str]] = defaultdict(set)  # by module
+    for line in lines:
+        module, _, imported = line.partition(" import ")
+        names[module] |= set(imported.split(", ")) - {""}
+    return "\n".join(
+        _wrapped(f"{module} import ", sorted(names[module])) if names[module] else module
+        for module in sorted(names, key=lambda module: (module.startswith("from"), module))
+    )
+
+
+def _wrapped(start: str, names: list[str]) -> str:
+    line = start + ", ".join(names)
+    if len(line) <= WIDTH:
+        return line
+    return "\n".join([f"{start}(", *(f"    {name}," for name in names), ")"])
 
 
 def _loading(study: Mapping[str, Any]) -> str:
     """Loads the pipeline as `tuner.load` does."""
     evaluation, kind = study["evaluation"], study["pipeline"]
     source = study.get("model") or model_named(study["pipe"]).source
-    options = "".join(f", {name}={value!r}" for name, value in pipeline_options(kind).items())
-    anywhere = '"cuda" if torch.cuda.is_available() else "cpu"'
-    device = repr(evaluation["device_type"]) if "device_type" in evaluation else anywhere
-    return "\n".join(
-        (
-            f"pipe = {kind}.from_pretrained(",
-            f"    {source!r}, dtype=torch.{evaluation['dtype']}{options}",
-            f").to({device})",
-            f"pipe.scheduler = {SCHEDULERS[name_of(study['sched'])]}.from_config("
-            "pipe.scheduler.config)",
-        )
-    )
+    device = '"cuda" if torch.cuda.is_available() else "cpu"'
+    if "device_type" in evaluation:
+        device = json.dumps(evaluation["device_type"])
+    options = [f"    {name}={value!r}," for name, value in pipeline_options(kind).items()]
+    lines = [
+        f"pipe = {kind}.from_pretrained(",
+        f"    {json.dumps(source)},",
+        f"    dtype=torch.{evaluation['dtype']},",
+        *options,
+        ")",
+        f"pipe.to({device})",
+        f"pipe.scheduler = {_scheduler(study)}.from_config(pipe.scheduler.config)",
+    ]
+    return "\n".join(lines)
+
+
+def _scheduler(study: Mapping[str, Any]) -> str:
+    """The class of the study's scheduler in diffusers."""
+    return SCHEDULERS[name_of(study["sched"])]
 
 
 def _generate(study: Mapping[str, Any], codes: list[PlainCode]) -> str:
@@ -137,14 +163,14 @@ def _generate(study: Mapping[str, Any], codes: list[PlainCode]) -> str:
         arguments |= code.arguments
     call = next((code.call for code in codes if code.call != "pipe"), "pipe")
     contexts = dict.fromkeys(code.context for code in codes if code.context)
+    run = f"return {call}(prompt, **measured | arguments)"
     body = [
-        "arguments = {",
-        *(f"    {name!r}: {value!r}," for name, value in arguments.items()),
-        "} | arguments",
+        "measured = {",
+        *(f"    {json.dumps(name)}: {value!r}," for name, value in arguments.items()),
+        "}",
         *dict.fromkeys(line for code in codes for line in code.before),
+        *([f"with {', '.join(contexts)}:", f"    {run}"] if contexts else [run]),
     ]
-    run = f"return {call}(prompt, **arguments)"
-    body += [f"with {', '.join(contexts)}:", f"    {run}"] if contexts else [run]
     lines = [
         "def generate(prompt, **arguments):",
         '    """Call the pipeline; arguments that are not given are those that were measured."""',
