@@ -40,8 +40,8 @@ class _VersionChecked(_VersionManager):
 @contextmanager
 def schema_checked_by_version() -> Iterator[None]:
     """Let storages that Optuna opens in the ``with`` block check their schema in this way."""
-    optuna_storage._VersionManager = _VersionChecked
+    optuna_storage._VersionManager = _VersionChecked  # type: ignore[misc]
     try:
         yield
     finally:
-        optuna_storage._VersionManager = _VersionManager
+        optuna_storage._VersionManager = _VersionManager  # type: ignore[misc]
