@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,68 +10,33 @@ import numpy as np
 import pytest
 
 import tuner
-from tests.accelerators.cases import FITTING, Names, accelerated, setting
+from tests.accelerators.cases import Names, accelerated, setting
 from tests.helpers.drawing import GUIDANCE, SIDE, STEPS, draw
 from tests.helpers.pipelines import PROMPTS, SCHEDULERS_OF, new, pictures, same, tiny
-from tests.helpers.pipelines import STEPS as TINY_STEPS
-from tests.params.files import EVALUATION, study
+from tests.params.files import study
+from tests.params.plain import case_id, cases, conditions, running
 from tests.params.settings import DEEPCACHE, TGATE, TOME
 from tuner.applying.applied import applied
 from tuner.errors import UnfitError, UsageError
 from tuner.params.as_diffusers import codes_of, script
-from tuner.plain_code import PlainCode
 from tuner.schedulers import set_scheduler
 
 ROOT = Path(tuner.__file__).parent.parent
 ON_CPU = {"device": "AMD EPYC", "device_type": "cpu"}
 
 
-def conditions(family: str, **changes: Any) -> dict[str, Any]:
-    """A study of a tiny pipeline in the file, as far as its code depends on it."""
-    evaluation = EVALUATION | ON_CPU | {"seed": 0, "batch": 1} | changes
-    return {"pipeline": type(tiny(family)).__name__, "steps": TINY_STEPS, "evaluation": evaluation}
-
-
-def written(names: Names, family: str) -> list[PlainCode] | None:
-    try:
-        return codes_of(setting(names), conditions(family))
-    except UnfitError:
-        return None
-
-
-# On SDXL the code is that of SD, but for T-GATE's loop.
-CASES = [case for case in FITTING if case[1] != "sdxl" or case[0] == ("tgate",)]
-WRITTEN = [case for case in CASES if written(*case) is not None]
-
-
-@pytest.mark.parametrize(
-    ("names", "family"), WRITTEN, ids=lambda part: part if isinstance(part, str) else "+".join(part)
-)
+@pytest.mark.parametrize(("names", "family"), cases(), ids=case_id)
 def test_the_packages_draw_the_same_pictures_call_after_call(names: Names, family: str) -> None:
     pipe = new(family)
     set_scheduler(pipe, SCHEDULERS_OF[family][0])
-    codes = codes_of(setting(names), conditions(family))
-    variables = {"pipe": pipe}
-    exec("import torch\n" + "\n".join(line for code in codes for line in code.imports), variables)
-    exec("\n".join(line for code in codes for line in code.setup), variables)
-
-    def generate(prompts: tuple[str, ...]) -> np.ndarray:
-        with ExitStack() as contexts:
-            for code in codes:
-                exec("\n".join(code.before), variables)
-                if code.context is not None:
-                    contexts.enter_context(eval(code.context, variables))
-            call = next((code.call for code in codes if code.call != "pipe"), "pipe")
-            arguments = {name: value for code in codes for name, value in code.arguments.items()}
-            return pictures(eval(call, variables), prompts, **arguments)
-
-    others = PROMPTS[:1]  # decided and merged as a batch of its own
+    plain = running(pipe, codes_of(setting(names), conditions(family)))
     with applied(tiny(family), setting(names).accelerators) as ours:
-        expected = pictures(ours, others)
-    assert same(generate(others), expected)
-    if names != ("fbcache",):  # written for batches of one picture
-        assert same(generate(PROMPTS[:2]), accelerated(family, names))
-    assert same(generate(others), expected)
+        expected = pictures(ours, PROMPTS[:1])
+    if names == ("fbcache",):  # written for batches of one picture
+        assert same(plain(PROMPTS[:1]), expected)
+    else:
+        assert same(plain(PROMPTS[:2]), accelerated(family, names))
+    assert same(plain(PROMPTS[:1]), expected)
 
 
 @pytest.mark.parametrize(
