@@ -24,9 +24,9 @@ from tuner.setting import Setting
 pytestmark = pytest.mark.slow
 
 STEPS = 8
-RUN = ["run", "--pipe", "miniature", "--steps", str(STEPS), "--num-samples", "8", "--trials", "12"]
+RUN = ["run", "--pipe", "miniature", "--steps", str(STEPS), "--num-samples", "4", "--trials", "8"]
 RUN += ["--search-targets", "deepcache,tome", "--sampler", "random", "--req-score-loss", "0.9"]
-RUN += ["--pictures", "none", "--device", "cpu"]
+RUN += ["--max-samples", "4", "--pictures", "none", "--device", "cpu"]
 
 # Draws the calls that a file lists, with the whole front of a search_params.json and its best.
 DRAW = """

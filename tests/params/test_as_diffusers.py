@@ -13,7 +13,7 @@ import tuner
 from tests.accelerators.cases import Names, accelerated, setting
 from tests.helpers.drawing import GUIDANCE, SIDE, STEPS, draw
 from tests.helpers.pipelines import PROMPTS, SCHEDULERS_OF, new, pictures, same, tiny
-from tests.params.files import study
+from tests.params.files import point, study
 from tests.params.plain import case_id, cases, conditions, running
 from tests.params.settings import DEEPCACHE, TGATE, TOME
 from tuner.applying.applied import applied
@@ -62,6 +62,20 @@ def test_a_setting_that_the_packages_draw_otherwise_is_refused_in_one_line(
         codes_of(setting(names), conditions(family, **changes))
     assert str(refusal.value).endswith("apply the setting with tuner.apply")
     assert "\n" not in str(refusal.value)
+
+
+def test_where_the_best_setting_is_refused_the_fastest_that_can_be_written_is_named() -> None:
+    searched = study(8, DEEPCACHE | TGATE, evaluation=ON_CPU)
+    slow, fast, too_fast = (
+        point(params) | {"speedup": speedup, "trial": trial, "feasible": trial != 6}
+        for trial, (params, speedup) in enumerate(
+            ((TGATE, 1.2), (DEEPCACHE, 1.9), (DEEPCACHE | TOME, 2.5)), start=4
+        )
+    )
+    searched["by_combination"] = {"tgate": slow, "deepcache": fast}
+    searched["pareto"] = [slow, fast, too_fast]
+    with pytest.raises(UnfitError, match=r"; deepcache 3/0 \(1\.90×, trial 5\) can be written$"):
+        script("SD1.5/DDIM/8", searched)
 
 
 def of_the_miniature(params: Any, **changes: Any) -> dict[str, Any]:

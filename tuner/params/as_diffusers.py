@@ -33,7 +33,10 @@ def script(name: str, study: Mapping[str, Any]) -> str:
     if study["best"] is None:
         raise UsageError(f"{name} has no feasible setting")
     setting = Setting.of(study["best"]["params"])
-    codes = codes_of(setting, study)
+    try:
+        codes = codes_of(setting, study)
+    except UnfitError as error:
+        raise UnfitError(f"{error}{_instead(study)}") from None
     sections = [
         _about(name, setting, study),
         _imports(study, codes),
@@ -68,6 +71,21 @@ def codes_of(setting: Setting, study: Mapping[str, Any]) -> list[PlainCode]:
             "tuner.apply"
         )
     return codes
+
+
+def _instead(study: Mapping[str, Any]) -> str:
+    """The fastest feasible setting that can be written, as the end of an error's message."""
+    points = [*study["by_combination"].values(), *study["pareto"]]
+    for point in sorted(points, key=lambda point: -point["speedup"]):
+        setting = Setting.of(point["params"])
+        try:
+            codes_of(setting, study)
+        except UnfitError:
+            continue
+        if point["feasible"]:
+            speedup = f"{point['speedup']:.2f}×"
+            return f"; {setting} ({speedup}, trial {point['trial']}) can be written"
+    return ""
 
 
 def _use(study: Mapping[str, Any], occupied: frozenset[str]) -> Use:
