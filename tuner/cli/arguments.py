@@ -18,6 +18,7 @@ from tuner.cli.terminal_arguments import (
 
 STORAGE = "sqlite:///tuner.db"
 PARAMS = Path("search_params.json")
+SCRIPT = Path("accelerated.py")
 
 STORAGE_HELP = f"database: a file name or an SQLAlchemy URL (default: {STORAGE})"
 DEVICE_HELP = "cpu, cuda, cuda:1 or mps (default: a GPU if there is one)"
@@ -244,7 +245,17 @@ def _add_export(subparsers: Any) -> None:
     )
     _add_study_names(export)
     export.add_argument(
-        "-o", "--output", type=Path, default=PARAMS, help=f"the file to write (default: {PARAMS})"
+        "-o",
+        "--output",
+        type=Path,
+        help=f"the file to write (default: {PARAMS}, or {SCRIPT} with --format diffusers)",
+    )
+    export.add_argument(
+        "--format",
+        choices=("json", "diffusers"),
+        default="json",
+        help="json, which tuner.apply reads, or diffusers: for one study, a script that draws the "
+        "same pictures with diffusers and the accelerators' packages alone (default: json)",
     )
     export.set_defaults(command=commands.export)
 

@@ -90,13 +90,25 @@ def completion(args: argparse.Namespace) -> None:
 
 
 def export(args: argparse.Namespace, console: "Console") -> None:
-    """`tuner export`: write `search_params.json`."""
-    from tuner.params.write import document, write
+    """`tuner export`: write `search_params.json`, or a script for one study."""
+    from tuner.cli.arguments import PARAMS, SCRIPT
+    from tuner.params.write import document, write, write_text
 
-    studies = _studies(args, console)
-    write(args.output, document(studies))
+    contents = document(_studies(args, console))
+    studies = contents["studies"]
+    output = args.output or (SCRIPT if args.format == "diffusers" else PARAMS)
+    if args.format == "diffusers":
+        from tuner.params.as_diffusers import script
+
+        if len(studies) > 1:
+            raise UsageError(
+                f"--format diffusers writes one study; name it with --study: {', '.join(studies)}"
+            )
+        write_text(output, *(script(name, study) for name, study in studies.items()))
+    else:
+        write(output, contents)
     count = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
-    console.print(f"wrote {args.output} ({count})", highlight=False)
+    console.print(f"wrote {output} ({count})", highlight=False)
 
 
 def dashboard(args: argparse.Namespace, console: "Console") -> None:

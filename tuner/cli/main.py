@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuner.cli.arguments import argument_parser
 from tuner.errors import TunerError, UnreachedError
+from tuner.extras import needs_search
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         argcomplete.autocomplete(parser)
     args = parser.parse_args(arguments)
     try:
-        code: int | None = args.command(args, *([] if args.is_plain else [_console(args)]))
+        code: int | None
+        if args.is_plain:
+            code = args.command(args)
+        else:
+            with needs_search(f"tuner {args.name}"):
+                code = args.command(args, _console(args))
     except UnreachedError as error:
         print(f"tuner: {error}", file=sys.stderr)
         return 1
