@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tuner.errors import (
         BadPictureError,
+        MissingExtraError,
         TrialError,
         TunerError,
         UnfitError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadPictureError",
+    "MissingExtraError",
     "Outcome",
     "Setting",
     "StudySpec",
@@ -42,6 +44,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "BadPictureError": "tuner.errors",
+    "MissingExtraError": "tuner.errors",
     "Outcome": "tuner.study_run",
     "Setting": "tuner.setting",
     "StudySpec": "tuner.spec",
@@ -58,10 +61,17 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name from its module on first use."""
+    """Import a public name from its module on first use.
+
+    Raises:
+        MissingExtraError: it is for searching, and the extra `search` is not installed.
+    """
     if name not in _MODULES:
         raise AttributeError(f"module 'tuner' has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+    from tuner.extras import needs_search
+
+    with needs_search(f"tuner.{name}"):
+        return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,8 @@
 
 TunerError
 ├── UsageError            the user's input is wrong: one line, exit code 2
-│   └── UnfitError        an accelerator does not work with this pipeline
+│   ├── UnfitError        an accelerator does not work with this pipeline
+│   └── MissingExtraError an extra of this package is not installed
 ├── TrialError            one trial failed; the study continues
 │   └── BadPictureError   the pictures are black, constant or NaN; not tried again
 └── UnreachedError        the run ended without reaching its goal: exit code 1
@@ -40,6 +41,10 @@ def about(*key: str | int) -> Iterator[None]:
 
 class UnfitError(UsageError):
     """An accelerator does not work with this pipeline, scheduler or call."""
+
+
+class MissingExtraError(UsageError, ImportError):
+    """Packages are missing that an extra of this package installs; the message names it."""
 
 
 class TrialError(TunerError):

@@ -178,6 +178,18 @@ def check_captions(class_name: str) -> None:
         )
 
 
+def pipeline_options(class_name: str) -> dict[str, Any]:
+    """Further arguments of `from_pretrained` for a pipeline's class in diffusers.
+
+    The safety checker and the watermark are neither timed nor in the pictures that are scored.
+    """
+    if class_name == "StableDiffusionPipeline":
+        return {"safety_checker": None, "requires_safety_checker": False}
+    if class_name == "StableDiffusionXLPipeline":
+        return {"add_watermarker": False}
+    return {}
+
+
 def _stays_float32(module: Any, key: str, dtype: str) -> bool:
     """Whether loading in float16 leaves this tensor in float32, as T5 requires for some layers."""
     names = getattr(module, "_keep_in_fp32_modules", None) or ()
@@ -190,12 +202,7 @@ def _from_pretrained(place: str, class_name: str, precision: Any) -> Any:
 
     check_captions(class_name)
     kind = getattr(diffusers, class_name)
-    options: dict[str, Any] = {"dtype": precision}
-    if class_name == "StableDiffusionPipeline":
-        # The safety checker is neither timed nor does it affect the pictures that are scored.
-        options |= {"safety_checker": None, "requires_safety_checker": False}
-    elif class_name == "StableDiffusionXLPipeline":
-        options |= {"add_watermarker": False}
+    options = {"dtype": precision} | pipeline_options(class_name)
     folder = Path(place)
     if folder.is_dir() and not (folder / "model_index.json").is_file():
         raise UsageError(

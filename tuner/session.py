@@ -1,6 +1,5 @@
 """From a `StudySpec` to a searched study: loads models and metrics, and runs studies with them."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -114,7 +113,6 @@ class Session:
         self,
         spec: StudySpec,
         observer: Observer | None = None,
-        on_baseline: Callable[[int, int], None] | None = None,
     ) -> Outcome:
         """Search until the study has its trials, its goal is met or its time is up.
 
@@ -133,14 +131,9 @@ class Session:
             warning = contention(device)
             if warning is not None:
                 observer.notice(warning)
-            return self._run(spec, observer, on_baseline)
+            return self._run(spec, observer)
 
-    def _run(
-        self,
-        spec: StudySpec,
-        observer: Observer,
-        on_baseline: Callable[[int, int], None] | None,
-    ) -> Outcome:
+    def _run(self, spec: StudySpec, observer: Observer) -> Outcome:
         evaluation = self.evaluation(spec, more=True)
         spec, left_out = fitting(spec, evaluation.pipeline, evaluation.guidance_scale)
         for line in left_out:
@@ -163,7 +156,7 @@ class Session:
             study=study_of(spec, evaluation, storage),
             observer=observer,
             pictures=self._pictures,
-        ).run(on_baseline)
+        ).run()
 
 
 def _scorer_device(spec: StudySpec, device: str) -> str:

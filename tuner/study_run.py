@@ -9,20 +9,19 @@ from pathlib import Path
 import optuna
 from optuna.samplers import BaseSampler
 
-from tuner.errors import UsageError
-from tuner.measure.cache_keys import key_of
 from tuner.measure.device import versions
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.measurement import Measurement
+from tuner.measure.paired_timing import PairedTimings
 from tuner.picture_strips import PictureFolder
 from tuner.plans.plan import shape_of
 from tuner.sampler_table import sampler_row
 from tuner.search.deadline import Deadline
 from tuner.search.frontier.sampler import FrontierSampler
-from tuner.search.frontier.speed_model import TimedSteps
 from tuner.search.frontier.transfer import source_study
 from tuner.search.goal import Goal
 from tuner.search.problem import Problem
+from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer
 from tuner.search.runner.progress import is_done
 from tuner.search.runner.run import Search
@@ -38,10 +37,12 @@ from tuner.spec import StudySpec
 from tuner.storage.database import Storage
 from tuner.storage.log import log_of
 from tuner.study.baseline import BASELINE, attributes
+from tuner.study.costs import read_costs
 from tuner.study.identity import request
 from tuner.study.measured_baseline import measure_baseline
 from tuner.study.recording import store_cost
 from tuner.study.results import Result, pareto_front, read_results
+from tuner.timed_steps import timed_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,28 +78,22 @@ class StudyRun:
     pictures: Path | None  # folder of the picture strips
     name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])  # of this run, in the study
 
-    def run(self, on_baseline: Callable[[int, int], None] | None) -> Outcome:
+    def run(self) -> Outcome:
         """Search until the study has its trials, its goal is met or its time is up.
 
         What the run costs is stored with the study, also where an error ends it.
         """
         try:
-            return self._run(on_baseline)
+            return self._run()
         finally:
             self._store_cost()
 
-    def _run(self, on_baseline: Callable[[int, int], None] | None) -> Outcome:
+    def _run(self) -> Outcome:
+        self.observer.study_began(self.study, self._spent_s())
         self.study.set_user_attr("request", request(self.spec))
         self.study.set_user_attr("pipeline", type(self.evaluation.pipeline).__name__)
         self.study.set_user_attr("versions", versions())
-        measure_baseline(
-            self.study,
-            self.storage,
-            self.evaluation,
-            self.observer.notice,
-            on_baseline,
-            self._strips.saver("baseline"),
-        )
+        self._measure_baseline()
         problem, first = self._problem, self._first_settings()
         if self.spec.sweep is not None or not is_done(self.study, self.spec.trials):
             problem, first = self._warm_started(problem, first)
@@ -110,6 +105,28 @@ class StudyRun:
         outcome = Outcome(study=self.study, goal=self._goal, results=read_results(self.study))
         self._strips.compare([f"trial-{result.trial:04d}" for result in outcome.front])
         return outcome
+
+    def _spent_s(self) -> Callable[[], float]:
+        """Seconds that the study has cost by now; of a sweep's many trials, those of this run."""
+        earlier_s = 0.0 if self.spec.sweep is not None else read_costs(self.study).total.total_s
+        return lambda: earlier_s + self.evaluation.ledger.wall_s
+
+    def _measure_baseline(self) -> None:
+        with Interruptible(self.observer.interrupted) as interruptible:
+
+            def on_batch(done: int, batches: int) -> None:
+                self.observer.baseline_progress(done, batches)
+                interruptible.check()
+
+            measure_baseline(
+                self.study,
+                self.storage,
+                self.evaluation,
+                self.observer.notice,
+                on_batch,
+                self._strips.saver("baseline"),
+            )
+        self.observer.baseline_measured(attributes(self.study)[BASELINE])
 
     def _first_settings(self) -> list[Setting]:
         """The settings of the papers that a new study begins with.
@@ -169,29 +186,44 @@ class StudyRun:
 
     def _verify(self, failed: set[Setting], deadline: Deadline) -> Result | None:
         """The fastest result that holds on other prompts, verified where it was not."""
-        winner = verify(
-            self.study,
-            self._goal,
-            lambda result: self.verification.measure(result.setting, self.storage),
-            self.observer.verified,
-            self.spec.num_samples,
-            failed=failed,
-            deadline=deadline,
-            notice=self.observer.notice,
-        )
+        with Interruptible(self.observer.interrupted) as interruptible:
+            winner = verify(
+                self.study,
+                self._goal,
+                lambda result: self._measure_again(result.setting, interruptible),
+                self.observer.verified,
+                self.spec.num_samples,
+                failed=failed,
+                deadline=deadline,
+                notice=self.observer.notice,
+            )
         self._store_cost()
         return winner
+
+    def _measure_again(
+        self, setting: Setting, interruptible: Interruptible
+    ) -> Iterator[Measurement]:
+        """Measure a setting on the prompts for verifying."""
+        self.observer.verification_began(setting)
+        for measured in self.verification.measure(setting, self.storage):
+            self.observer.verification_went_on(setting, measured)
+            yield measured
+            interruptible.check()
 
     def _time_front(self, deadline: Deadline) -> bool:
         """Time settings of the front whose speedups were predicted; whether there were any."""
         timed = time_front(
             self.study,
             self._goal,
-            lambda setting: self.evaluation.time(setting, self.storage),
+            self._time,
             deadline,
             self.observer.notice,
         )
         return timed > 0
+
+    def _time(self, setting: Setting) -> PairedTimings:
+        self.observer.timing_began(setting)
+        return self.evaluation.time(setting, self.storage)
 
     def _store_cost(self) -> None:
         store_cost(self.study, self.name, self.evaluation.ledger.own())
@@ -264,35 +296,3 @@ class StudyRun:
     def _strips(self) -> PictureFolder:
         root = None if self._has_many_points else self.pictures
         return PictureFolder(root, self.study.study_name)
-
-
-def timed_steps(
-    settings: list[Setting], evaluation: Evaluation, storage: Storage
-) -> list[TimedSteps]:
-    """The settings' steps and the baseline's, timed on this machine now or in an earlier run."""
-    parts = evaluation.latency_parts
-    key = key_of(parts)
-    timed = storage.get("timed steps", key) or {}
-    for setting in settings:
-        if str(setting) not in timed:
-            try:
-                without, accelerated = evaluation.timed_steps(setting)
-            except UsageError:
-                raise
-            except Exception:  # a trial of this setting will report the error
-                continue
-            for measured, seconds in ((Setting(), without), (setting, accelerated)):
-                timed[str(measured)] = {
-                    "steps": [step / without.whole for step in seconds.steps],
-                    "rest": (seconds.whole - seconds.denoising) / without.whole,
-                }
-            storage.put("timed steps", key, parts, timed)
-    return [
-        TimedSteps(
-            setting=setting,
-            steps=tuple(timed[str(setting)]["steps"]),
-            rest=timed[str(setting)]["rest"],
-        )
-        for setting in (Setting(), *settings)
-        if str(setting) in timed
-    ]

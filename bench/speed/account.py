@@ -118,11 +118,22 @@ class Row:
 
 
 class Notices(Observer):
-    """Prints the notices of a run as errors are printed: not into the table."""
+    """Prints the notices of a run as errors are printed: not into the table.
+
+    The utilisation is counted from the baseline's first batch on, without the loading.
+    """
+
+    def __init__(self, utilisation: Utilisation) -> None:
+        self._utilisation = utilisation
 
     def notice(self, line: str) -> None:
         """Print the line."""
         print(line, file=sys.stderr, flush=True)
+
+    def baseline_progress(self, done: int, batches: int) -> None:
+        """Restart the utilisation after the first batch."""
+        if done == 1:
+            self._utilisation.restart()
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -218,13 +229,8 @@ def spec_of(
 def row_of(spec: StudySpec) -> Row:
     """Run a study, loading everything anew, and read what it cost."""
     with Utilisation(spec.device or "cpu") as utilisation:
-
-        def on_baseline(done: int, _: int) -> None:
-            if done == 1:
-                utilisation.restart()
-
         start = time.perf_counter()
-        study = Session().run(spec, Notices(), on_baseline).study
+        study = Session().run(spec, Notices(utilisation)).study
         wall_s = time.perf_counter() - start
     results = read_results(study)
     costs = read_costs(study)

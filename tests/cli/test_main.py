@@ -30,8 +30,9 @@ OPTIONS = [
 ]
 
 
-def test_there_are_six_commands() -> None:
-    assert set(parsers()) == {"init", "run", "verify", "show", "export", "dashboard"}
+def test_there_are_eight_commands() -> None:
+    commands = {"run", "init", "verify", "show", "export", "dashboard", "doctor", "completion"}
+    assert set(parsers()) == commands
 
 
 @pytest.mark.parametrize("name", parsers())

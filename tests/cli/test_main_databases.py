@@ -88,7 +88,7 @@ def test_a_missing_folder_is_named(refused: Refused) -> None:
     assert "there is no folder nowhere" in line
 
 
-def test_an_unknown_study_is_refused_with_a_list_of_the_known_ones(
+def test_an_unknown_study_is_refused_with_the_name_that_is_near(
     refused: Refused, capsys: pytest.CaptureFixture[str]
 ) -> None:
     storage = Storage("sqlite:///tuner.db")
@@ -97,7 +97,7 @@ def test_an_unknown_study_is_refused_with_a_list_of_the_known_ones(
     storage.optuna.engine.dispose()
     main(["show", "--study", "x"])  # opens it once, so that the journal files exist
     capsys.readouterr()
-    assert "it has: SD1.5/DDIM/50" in refused("show", "--study", "SD1.5/DDIM/20")
+    assert "did you mean SD1.5/DDIM/50?" in refused("show", "--study", "SD1.5/DDIM/20")
 
 
 @pytest.mark.parametrize("name", ["file", "file/pictures"])

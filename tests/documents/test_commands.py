@@ -36,8 +36,9 @@ def commands(document: Path) -> Iterator[list[str]]:
             continue  # a code span that is no command, such as one with an apostrophe
         while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
             words = words[1:]
+        ends = [index for index, word in enumerate(words) if word in (">", "|", "&", "&&")]
         if words:
-            yield words
+            yield words[: min(ends, default=len(words))]
 
 
 def arguments_of_tuner(document: Path) -> Iterator[list[str]]:

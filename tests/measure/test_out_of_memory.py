@@ -17,7 +17,7 @@ from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
-from tuner.study_run import timed_steps
+from tuner.timed_steps import timed_steps
 
 SETTING = Setting.of({"deepcache": {"cache_interval": 2, "cache_branch_id": 0}})
 

@@ -99,6 +99,21 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+# The command, where the verification waits for a line from the test.
+HELD_VERIFICATION = """
+import sys
+from tuner.cli.main import main
+from tuner.study_run import StudyRun
+measure_again = StudyRun._measure_again
+def held(*args, **options):
+    print("the verification has begun", file=sys.stderr, flush=True)
+    sys.stdin.readline()
+    yield from measure_again(*args, **options)
+StudyRun._measure_again = held
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def started(
     folder: Path, *more: str, program: Sequence[str] = (str(ROOT / "cli.py"),), **changes: str
 ) -> subprocess.Popen[str]:

@@ -16,7 +16,7 @@ from tuner.session import Session
 from tuner.setting import Setting
 from tuner.storage.database import Storage
 from tuner.study.results import Result
-from tuner.study_run import timed_steps
+from tuner.timed_steps import timed_steps
 
 
 class Sabotage(Observer):
@@ -89,15 +89,15 @@ def test_the_reason_of_a_crash_is_printed_unchanged_with_the_setting(
 ) -> None:
     from rich.console import Console
 
-    from tuner.cli.progress import Display
+    from tuner.cli.lines import TrialLines
     from tuner.limits import Limits
     from tuner.search.goal import Goal
 
     goal = Goal(limits=Limits(score_loss=0.02))
-    display = Display(Console(soft_wrap=True), goal, 3, 4)
+    lines = TrialLines(Console(soft_wrap=True), goal)
     for reason in ("no file [/tmp/weights]", "shape [bold] is not [red]"):
-        display.trial_began(0, Setting.of({"tome": {"ratio": 0.5, "max_downsample": 1}}))
-        display.trial_ended(0, "FAIL", None, reason)
+        lines.trial_began(0, Setting.of({"tome": {"ratio": 0.5, "max_downsample": 1}}))
+        lines.trial_ended(0, "FAIL", None, reason)
         assert capsys.readouterr().out == f"trial   0  FAIL  tome 0.5/1: {reason}\n"
 
 

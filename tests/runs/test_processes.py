@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from tests.cli.event_schema import events_of
 from tests.runs.study import (
     HELD,
+    HELD_VERIFICATION,
     STOPPED_ELSEWHERE,
     TRIPLE,
     Count,
@@ -25,6 +27,9 @@ from tuner.search.runner.trial import LOST
 from tuner.session import Session
 from tuner.storage import recovery as liveness
 from tuner.storage.optuna_names import POINT
+
+STOPPING = "tuner: stopping after this batch of prompts; press Ctrl-C again to stop at once"
+INTERRUPTED = "tuner: interrupted; run the same command again to continue"
 
 
 def test_a_killed_run_continues_and_tries_its_dead_trial_again(
@@ -64,7 +69,7 @@ def test_a_run_waits_for_another_on_the_same_device(folder: Path) -> None:
     assert "Pareto front" in printed
 
 
-def test_an_interrupted_run_prints_how_to_continue_and_continues(
+def test_an_interrupted_run_prints_what_is_known_and_how_to_continue_and_continues(
     folder: Path, session: Session
 ) -> None:
     stored = baselines(folder)
@@ -74,13 +79,48 @@ def test_an_interrupted_run_prints_how_to_continue_and_continues(
     process.send_signal(signal.SIGINT)
     printed, errors = process.communicate("go on\n", timeout=600)
     assert process.returncode == 130, printed + errors
-    assert re.fullmatch(r"tuner: interrupted; run the same command again to continue\n", errors)
+    assert errors.splitlines() == [STOPPING, INTERRUPTED]
+    assert f"{TRIPLE}: interrupted after 3 of 50 trials\nfastest setting with" in printed
+    assert "verified: " in printed
     before = trials(folder)
     assert not [trial for trial in before if trial.state == TrialState.RUNNING]
     done = len([trial for trial in before if trial.state.is_finished()])
     session.run(spec(folder, trials=done))  # the interrupted trial does not count
     assert len(finished(folder)) == done + 1
     assert baselines(folder) == stored
+
+
+def test_a_second_ctrl_c_stops_at_once_and_leaves_no_running_trial(folder: Path) -> None:
+    process = started(folder, "--trials", "50", program=("-c", HELD))
+    assert process.stdout is not None
+    assert "a trial has begun\n" in process.stdout
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert process.stderr.readline() == f"{STOPPING}\n"  # the trial goes on: it waits for a line
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130  # without that line
+    assert process.stderr.readline() == f"{INTERRUPTED}\n"
+    assert "interrupted after 3 of 50 trials" in process.stdout.read()
+    process.communicate()
+    assert not [trial for trial in trials(folder) if trial.state == TrialState.RUNNING]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_interrupted_in_its_verification_says_that_nothing_is_verified_yet(
+    tmp_path: Path,
+) -> None:
+    process = started(tmp_path, "--trials", "1", "--json", program=("-c", HELD_VERIFICATION))
+    assert process.stderr is not None
+    assert "the verification has begun\n" in process.stderr
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == f"{STOPPING}\n"
+    printed, errors = process.communicate("go on\n", timeout=600)
+    assert process.returncode == 130, printed + errors
+    assert "this setting is not verified yet" in errors
+    last = events_of(printed)[-1]
+    assert (last["event"], last["outcome"]) == ("finished", "interrupted")
+    assert last["best"]["verified"] is None
 
 
 def test_a_point_of_a_suspended_run_on_another_host_has_one_complete_trial(

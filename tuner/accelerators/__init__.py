@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar, Self
 
-from tuner.errors import UsageError
+from tuner.errors import UnfitError, UsageError
 from tuner.pipelines.generation import Call, Generation
+from tuner.plain_code import PlainCode, Use
 
 Value = int | float
 
@@ -60,6 +61,7 @@ class Accelerator(ABC):
 
     name: ClassVar[str]
     paper: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]] = ()  # published packages that compute it, beside diffusers
     # Parts of the model that it modifies; accelerators that share a part cannot be combined.
     occupies: ClassVar[frozenset[str]]
     order: ClassVar[int]  # accelerators are applied and listed in this order
@@ -146,6 +148,14 @@ class Accelerator(ABC):
         Raises:
             UnfitError: the accelerator does not work with them.
         """
+
+    def plain_code(self, use: Use) -> PlainCode:
+        """Python that draws the same pictures, bit for bit, with the published packages alone.
+
+        Raises:
+            UnfitError: the packages alone would draw other pictures; the message says why.
+        """
+        raise UnfitError(f"{self.name} has no equivalent in a published package")
 
     @abstractmethod
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:

@@ -9,6 +9,7 @@ from tuner.accelerators import Accelerator, Value, knob
 from tuner.errors import UnfitError
 from tuner.pipelines.denoiser import check_denoiser
 from tuner.pipelines.generation import Call, Generation
+from tuner.plain_code import PlainCode, Use
 from tuner.plans.plan import Plan
 
 
@@ -22,6 +23,7 @@ class DeepCache(Accelerator):
 
     name: ClassVar[str] = "deepcache"
     paper: ClassVar[str] = "arXiv 2312.00858"
+    packages: ClassVar[tuple[str, ...]] = ("DeepCache",)
     occupies: ClassVar[frozenset[str]] = frozenset({"block outputs"})
     order: ClassVar[int] = 0
     known_good: ClassVar[tuple[dict[str, Value], ...]] = (
@@ -63,6 +65,18 @@ class DeepCache(Accelerator):
     def check(cls, pipeline: Any) -> None:
         """DeepCache needs a U-Net with skip branches."""
         check_denoiser(cls.name, pipeline, ("UNet2DConditionModel",))
+
+    def plain_code(self, use: Use) -> PlainCode:
+        """The package's helper."""
+        knobs = f"cache_interval={self.cache_interval}, cache_branch_id={self.cache_branch_id}"
+        return PlainCode(
+            imports=("from DeepCache import DeepCacheSDHelper",),
+            setup=(
+                "helper = DeepCacheSDHelper(pipe=pipe)",
+                f"helper.set_params({knobs})",
+                "helper.enable()",
+            ),
+        )
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Wrap the U-Net and its blocks with the package's helper."""

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from tuner.accelerators import Value, knob
 from tuner.accelerators.deepcache import DeepCache
+from tuner.errors import UnfitError
+from tuner.plain_code import PlainCode, Use
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,10 @@ class DeepCacheWindow(DeepCache):
     def must_be_full(self, step: int) -> bool:
         """Outside the window every pass is full."""
         return not self.start <= step < self.end
+
+    def plain_code(self, use: Use) -> PlainCode:
+        """Refused: the window is this project's own."""
+        raise UnfitError(f"{self.name}: the package DeepCache has no window of steps")
 
 
 component = DeepCacheWindow

@@ -13,6 +13,7 @@ from tuner.pipelines.controlnets import Rows
 from tuner.pipelines.denoiser import check_denoiser, denoiser_of
 from tuner.pipelines.generation import Call, Generation
 from tuner.pipelines.hooks import hooked
+from tuner.plain_code import PlainCode, Use
 from tuner.plans.plan import Plan
 
 _HALVED_BY_DIFFUSERS = (  # arguments of a pass; the others are halved here
@@ -102,6 +103,12 @@ class FasterCache(Accelerator):
                 f"at every step, but the batch of step {generation.step} is different; leave out "
                 "a callback that ends guidance, and pag_scale"
             )
+
+    def plain_code(self, use: Use) -> PlainCode:
+        """Refused: some arguments of a pass have to be halved that diffusers does not halve."""
+        raise UnfitError(
+            f"{self.name}: diffusers' hook does not halve all arguments of a pass that it skips"
+        )
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Hook the denoiser and its self-attentions."""

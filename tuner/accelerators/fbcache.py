@@ -10,6 +10,7 @@ from tuner.errors import UnfitError
 from tuner.pipelines.denoiser import check_denoiser, denoiser_of
 from tuner.pipelines.generation import Call, Generation
 from tuner.pipelines.hooks import hooked
+from tuner.plain_code import PlainCode, Use
 from tuner.plans.plan import Plan
 
 
@@ -61,6 +62,16 @@ class FirstBlockCache(Accelerator):
                 "picture, or two with guidance; this call's batch has another "
                 "number of rows; leave out pag_scale"
             )
+
+    def plain_code(self, use: Use) -> PlainCode:
+        """Diffusers' hook, which decides for a whole batch: the same for a batch of one row."""
+        if use.pipeline != "FluxPipeline" or use.batch > 1:
+            raise UnfitError(
+                f"{self.name}: diffusers decides for a whole batch, and not for each picture"
+            )
+        return PlainCode.of_hook(
+            use, "apply_first_block_cache", "FirstBlockCacheConfig", threshold=self.threshold
+        )
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Hook every block. At a threshold of 0 nothing is ever reused, and nothing is hooked."""

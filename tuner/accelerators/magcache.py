@@ -10,6 +10,7 @@ from tuner.errors import UnfitError
 from tuner.pipelines.denoiser import check_denoiser, denoiser_of
 from tuner.pipelines.generation import Call, Generation
 from tuner.pipelines.hooks import hooked
+from tuner.plain_code import PlainCode, Source, Use
 from tuner.plans.plan import Plan
 
 
@@ -80,6 +81,20 @@ class MagCache(Accelerator):
             raise UnfitError(
                 "magcache is made for the default sigmas; give num_inference_steps, not sigmas"
             )
+
+    def plain_code(self, use: Use) -> PlainCode:
+        """Diffusers' hook, with the magnitudes that were measured for Flux."""
+        code = PlainCode.of_hook(
+            use,
+            "apply_mag_cache",
+            "MagCacheConfig",
+            threshold=self.threshold,
+            max_skip_steps=self.max_skip_steps,
+            retention_ratio=self.retention,
+            num_inference_steps=use.steps,
+            mag_ratios=Source("FLUX_MAG_RATIOS"),
+        )
+        return code.importing("from diffusers.hooks.mag_cache import FLUX_MAG_RATIOS")
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Hook every block."""

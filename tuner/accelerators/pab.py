@@ -9,6 +9,7 @@ from tuner.accelerators import Accelerator, Value, knob
 from tuner.pipelines.denoiser import check_denoiser, denoiser_of
 from tuner.pipelines.generation import Call, Generation
 from tuner.pipelines.hooks import hooked
+from tuner.plain_code import PlainCode, Source, Use
 from tuner.plans.plan import Plan
 
 
@@ -65,6 +66,21 @@ class PyramidAttentionBroadcast(Accelerator):
     def check(cls, pipeline: Any) -> None:
         """It needs blocks of self-attention and cross-attention."""
         check_denoiser(cls.name, pipeline, ("UNet2DConditionModel", "PixArtTransformer2DModel"))
+
+    def plain_code(self, use: Use) -> PlainCode:
+        """Diffusers' hook, which is told the number of the step in the place of its timestep."""
+        reusing = Source(f"({self.warmup - 1}, 10**9)")
+        return PlainCode.of_hook(
+            use,
+            "apply_pyramid_attention_broadcast",
+            "PyramidAttentionBroadcastConfig",
+            in_context=False,
+            spatial_attention_block_skip_range=self.self_interval,
+            spatial_attention_timestep_skip_range=reusing,
+            cross_attention_block_skip_range=self.cross_interval,
+            cross_attention_timestep_skip_range=reusing,
+            current_timestep_callback=Source("lambda: len(passes) - 1"),
+        ).counting_passes(use)
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Hook every attention."""

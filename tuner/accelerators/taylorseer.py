@@ -9,7 +9,11 @@ from tuner.accelerators import Accelerator, Value, knob
 from tuner.pipelines.denoiser import check_denoiser, denoiser_of
 from tuner.pipelines.generation import Call, Generation
 from tuner.pipelines.hooks import hooked
+from tuner.plain_code import PlainCode, Source, Use
 from tuner.plans.plan import Plan
+
+# Pattern of their names; diffusers looks for those that end in "attn", and U-Nets have none.
+ATTENTIONS = r"(.*\.)?(single_)?transformer_blocks\.\d+\.attn[12]?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +83,21 @@ class TaylorSeer(Accelerator):
         )
         check_denoiser(cls.name, pipeline, kinds)
 
-    def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
-        """Hook every attention.
+    def plain_code(self, use: Use) -> PlainCode:
+        """Diffusers' hook, with the names of the attentions in each kind of denoiser."""
+        return PlainCode.of_hook(
+            use,
+            "apply_taylorseer_cache",
+            "TaylorSeerCacheConfig",
+            cache_interval=self.cache_interval,
+            disable_cache_before_step=self.warmup,
+            max_order=self.max_order,
+            taylor_factors_dtype=Source(f"torch.{use.dtype}"),
+            cache_identifiers=Source(f'[r"{ATTENTIONS}"]'),
+        )
 
-        diffusers looks by default for names that end in "attn", which U-Nets and PixArt lack.
-        """
+    def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
+        """Hook every attention."""
         from diffusers import TaylorSeerCacheConfig, apply_taylorseer_cache
 
         denoiser = denoiser_of(pipeline)
@@ -92,7 +106,7 @@ class TaylorSeer(Accelerator):
             disable_cache_before_step=self.warmup,
             max_order=self.max_order,
             taylor_factors_dtype=denoiser.dtype,
-            cache_identifiers=[r"(.*\.)?(single_)?transformer_blocks\.\d+\.attn[12]?"],
+            cache_identifiers=[ATTENTIONS],
         )
         apply = partial(apply_taylorseer_cache, denoiser, config)
         return hooked(denoiser, generation, apply)

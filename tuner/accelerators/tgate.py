@@ -7,11 +7,20 @@ from types import FunctionType
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Value, knob
+from tuner.accelerators._tgate_callbacks import with_callbacks
 from tuner.errors import UnfitError
 from tuner.pipelines.calls import check_guided
 from tuner.pipelines.denoiser import denoiser_of
 from tuner.pipelines.generation import Call, Generation
+from tuner.plain_code import PlainCode, Use
 from tuner.plans.plan import Plan
+
+LOADERS = {  # class of a pipeline -> the package's function that gives it another loop
+    "StableDiffusionPipeline": "TgateSDLoader",
+    "StableDiffusionXLPipeline": "TgateSDXLLoader",
+    "PixArtAlphaPipeline": "TgatePixArtAlphaLoader",
+    "PixArtSigmaPipeline": "TgatePixArtSigmaLoader",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +36,7 @@ class TGate(Accelerator):
 
     name: ClassVar[str] = "tgate"
     paper: ClassVar[str] = "arXiv 2404.02747"
+    packages: ClassVar[tuple[str, ...]] = ("tgate",)
     occupies: ClassVar[frozenset[str]] = frozenset({"attention outputs", "denoising loop"})
     order: ClassVar[int] = 2
     known_good: ClassVar[tuple[dict[str, Value], ...]] = (
@@ -129,18 +139,35 @@ class TGate(Accelerator):
         """The step that fills the stored attentions, and the first one with half the batch."""
         return frozenset({self.gate_step - 1, self.gate_step})
 
+    def plain_code(self, use: Use) -> PlainCode:
+        """The package's loader, whose loop stands beside the pipeline's own."""
+        if use.pipeline not in LOADERS:
+            raise UnfitError(f"{self.name}: the package tgate has no loop for {use.pipeline}")
+        if "block outputs" in use.occupied:
+            raise UnfitError(
+                f"{self.name}: where blocks are skipped, the package tgate takes attention outputs "
+                "of the last call"
+            )
+        loader = LOADERS[use.pipeline]
+        return PlainCode(
+            imports=(f"from tgate import {loader}",),
+            setup=(f"pipe = {loader}(pipe)  # from here on call pipe.tgate(...), not pipe(...)",),
+            call="pipe.tgate",
+            arguments=self._package_arguments(),
+        )
+
+    def _package_arguments(self) -> dict[str, Value]:
+        """The knobs under the names that the package gives them."""
+        values = self.values()
+        return values | {"warm_up": values.pop("warmup")}
+
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Run the package's denoising loop in the place of the pipeline's."""
         attentions = _Attentions()
         _loader(pipeline)(pipeline)
         loop = pipeline.__dict__.pop("tgate").__func__
-        call.function = _with_callbacks(_with_globals(loop, register_forward=attentions.set_modes))
-        call.extra = {
-            "gate_step": self.gate_step,
-            "sp_interval": self.sp_interval,
-            "fi_interval": self.fi_interval,
-            "warm_up": self.warmup,
-        }
+        call.function = with_callbacks(_with_globals(loop, register_forward=attentions.set_modes))
+        call.extra = self._package_arguments()
 
         def drop(module: Any, args: Any) -> None:
             if generation.resized and generation.step < self.gate_step:
@@ -213,52 +240,6 @@ class _Attentions:
         return forward
 
 
-def _with_callbacks(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """The package's loop, with callbacks that have the same effect as in the pipeline's own loop.
-
-    The package's loop continues with the latents that a callback returns, but ignores some of the
-    other tensors that the callback may change.
-    """
-    signature = inspect.signature(loop)
-
-    def function(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs)
-        callback = bound.arguments.get("callback_on_step_end")
-        if callback is not None:
-            bound.arguments["callback_on_step_end"] = _checked(callback)
-            if hasattr(callback, "tensor_inputs"):
-                bound.arguments["callback_on_step_end_tensor_inputs"] = callback.tensor_inputs
-        return loop(*bound.args, **bound.kwargs)
-
-    return function
-
-
-def _checked(callback: Callable[..., Any]) -> Callable[..., Any]:
-    """The callback, whose result is adapted to the package's loop or refused.
-
-    Raises:
-        UnfitError: the callback changes a tensor that the package's loop would ignore.
-    """
-
-    def function(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> Any:
-        before = dict(tensors)
-        after = dict(callback(pipeline, step, timestep, tensors))
-        # The package's loop would use this tensor; the pipeline's own loop ignores it.
-        after.pop("negative_prompt_embeds", None)
-        changed = [k for k, v in after.items() if k != "latents" and v is not before.get(k)]
-        if changed == ["prompt_embeds"] and not pipeline.do_classifier_free_guidance:
-            # Without guidance the package's loop uses the prompt under this name.
-            return after | {"negative_prompt_embeds": after["prompt_embeds"]}
-        if changed:
-            raise UnfitError(
-                f"tgate's denoising loop cannot change {' and '.join(changed)} during a call, but "
-                f"the callback changes it at step {step}; leave the callback out"
-            )
-        return after
-
-    return function
-
-
 def _with_globals(function: Any, **names: Any) -> Any:
     """A copy of a function that sees other values for some global names of its module."""
     import torch
@@ -279,17 +260,11 @@ def _loader(pipeline: Any) -> Callable[[Any], Any]:
     """The package's function that gives a pipeline the loop; an `UnfitError` if there is none."""
     import tgate
 
-    loaders = {
-        "StableDiffusionPipeline": tgate.TgateSDLoader,
-        "StableDiffusionXLPipeline": tgate.TgateSDXLLoader,
-        "PixArtAlphaPipeline": tgate.TgatePixArtAlphaLoader,
-        "PixArtSigmaPipeline": tgate.TgatePixArtSigmaLoader,
-    }
     try:
-        loader: Callable[[Any], Any] = loaders[type(pipeline).__name__]
+        loader: Callable[[Any], Any] = getattr(tgate, LOADERS[type(pipeline).__name__])
     except KeyError:
         raise UnfitError(
-            f"tgate does not fit {type(pipeline).__name__}; it fits {', '.join(loaders)}"
+            f"tgate does not fit {type(pipeline).__name__}; it fits {', '.join(LOADERS)}"
         ) from None
     return loader
 

@@ -9,6 +9,7 @@ from tuner.accelerators import Accelerator, Value, knob
 from tuner.errors import UnfitError
 from tuner.pipelines.denoiser import check_denoiser, denoiser_of, patch_of
 from tuner.pipelines.generation import Call, Generation
+from tuner.plain_code import PlainCode, Use
 from tuner.plans.plan import Plan
 
 
@@ -23,6 +24,7 @@ class ToMe(Accelerator):
 
     name: ClassVar[str] = "tome"
     paper: ClassVar[str] = "arXiv 2303.17604"
+    packages: ClassVar[tuple[str, ...]] = ("tomesd",)
     occupies: ClassVar[frozenset[str]] = frozenset({"tokens"})
     order: ClassVar[int] = 1
     known_good: ClassVar[tuple[dict[str, Value], ...]] = (
@@ -75,6 +77,36 @@ class ToMe(Accelerator):
         if any("2_0" in kind or "XFormers" in kind or "Flash" in kind for kind in kinds):
             return "with fused attention, merging saves little time (tomesd issues 19 and 57)"
         return None
+
+    def plain_code(self, use: Use) -> PlainCode:
+        """The package's patch, with a random generator that starts anew with each call."""
+        if use.denoiser != "unet":
+            raise UnfitError(f"{self.name}: the package tomesd patches U-Nets only")
+        if use.device_type != "cpu":
+            raise UnfitError(
+                f"{self.name}: on a GPU, the sums of the package tomesd vary from call to call"
+            )
+        if not use.guided:
+            raise UnfitError(
+                f"{self.name}: the package tomesd chooses no tokens at random in a batch of odd "
+                "size, which calls without guidance may have"
+            )
+        if "attention outputs" in use.occupied:
+            raise UnfitError(
+                f"{self.name}: with the package tomesd, stored attention outputs stay merged"
+            )
+        generator = f"torch.Generator().manual_seed({use.seed})"
+        return PlainCode(
+            imports=("import tomesd",),
+            setup=(
+                f"tomesd.apply_patch(pipe, ratio={self.ratio}, "
+                f"max_downsample={self.max_downsample})",
+            ),
+            before=(
+                "# tomesd would go on with the random numbers of the last call.",
+                f'pipe.unet._tome_info["args"]["generator"] = {generator}',
+            ),
+        )
 
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Hook the self-attentions' projections.

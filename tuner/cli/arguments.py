@@ -1,11 +1,11 @@
 """The command line's arguments and their help texts."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from tuner.cli import commands
+from tuner.cli.parser import Parser
 from tuner.cli.study_flags import (
     DEVICE_HELP,
     PROMPTS_HELP,
@@ -14,26 +14,39 @@ from tuner.cli.study_flags import (
     STORAGE_HELP,
     study_flags,
 )
+from tuner.cli.terminal_arguments import (
+    DOCTOR_HELP,
+    SHOW_HELP,
+    add_completion,
+    add_doctor_flags,
+    add_json,
+    add_show_flags,
+    complete_studies,
+)
 
 PARAMS = Path("search_params.json")
+SCRIPT = Path("accelerated.py")
 STUDY = Path("study.toml")
 
 
 def argument_parser() -> argparse.ArgumentParser:
     """The parser of all commands; the parsed arguments name the function to call as `command`."""
-    parser = _Parser(
+    parser = Parser(
         prog="tuner",
         description="Find the accelerator settings that make a diffusion model fastest while its "
         "image quality stays within the limits that you set.",
     )
+    parser.set_defaults(is_plain=False)  # whether a command prints without the console
     parser.add_argument("--debug", action="store_true", help="show a traceback for errors")
     subparsers = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     _add_run(subparsers)
     _add_init(subparsers)
     _add_verify(subparsers)
-    _add_show(subparsers)
+    add_show_flags(_add_reader(subparsers, "show", SHOW_HELP))
     _add_export(subparsers)
     _add_dashboard(subparsers)
+    add_doctor_flags(_add_reader(subparsers, "doctor", DOCTOR_HELP))
+    add_completion(subparsers)
     return parser
 
 
@@ -57,6 +70,7 @@ def _add_run(subparsers: Any) -> None:
         default="pictures",
         help="folder for sample images of each trial; 'none' saves no images (default: pictures)",
     )
+    add_json(run, "write what happens to standard output as events, one JSON object a line")
     run.set_defaults(command=commands.run)
 
 
@@ -104,26 +118,23 @@ def _add_verify(subparsers: Any) -> None:
     verify.set_defaults(command=commands.verify)
 
 
-def _add_show(subparsers: Any) -> None:
-    show = _add_reader(
-        subparsers, "show", "print the Pareto front and the best setting of each study"
-    )
-    _add_study_names(show)
-    show.add_argument(
-        "--cost",
-        action="store_true",
-        help="print what each study has cost instead: seconds and pictures, by purpose",
-    )
-    show.set_defaults(command=commands.show)
-
-
 def _add_export(subparsers: Any) -> None:
     export = _add_reader(
         subparsers, "export", "write the best settings of each study to search_params.json"
     )
     _add_study_names(export)
     export.add_argument(
-        "-o", "--output", type=Path, default=PARAMS, help=f"the file to write (default: {PARAMS})"
+        "-o",
+        "--output",
+        type=Path,
+        help=f"the file to write (default: {PARAMS}, or {SCRIPT} with --format diffusers)",
+    )
+    export.add_argument(
+        "--format",
+        choices=("json", "diffusers"),
+        default="json",
+        help="json, which tuner.apply reads, or diffusers: for one study, a script that draws the "
+        "same pictures with diffusers and the accelerators' packages alone (default: json)",
     )
     export.set_defaults(command=commands.export)
 
@@ -150,30 +161,10 @@ def _add_reader(subparsers: Any, name: str, help_text: str) -> argparse.Argument
 
 
 def _add_study_names(reader: argparse.ArgumentParser) -> None:
-    reader.add_argument(
+    study = reader.add_argument(
         "--study",
         action="append",
         help="name of a study, such as SD1.5/DDIM/50; can be given several times (default: all "
         "studies of the database)",
     )
-
-
-class _Parser(argparse.ArgumentParser):
-    """Accepts the old script's flags, which have underscores: `--num_samples`."""
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse arguments after changing the underscores of flags to dashes."""
-        arguments = sys.argv[1:] if args is None else list(args)
-        return super().parse_args([_dashed(argument) for argument in arguments], namespace)
-
-    def error(self, message: str) -> Any:
-        """Print an error of usage on one line and exit with code 2."""
-        self.exit(2, f"{self.prog}: {message}; `{self.prog} --help` lists the options\n")
-
-
-def _dashed(argument: str) -> str:
-    """A flag with dashes for underscores; its value, and all other arguments, unchanged."""
-    if not argument.startswith("--"):
-        return argument
-    flag, equals, value = argument.partition("=")
-    return flag.replace("_", "-") + equals + value
+    complete_studies(study)

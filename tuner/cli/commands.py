@@ -4,28 +4,31 @@ Imports stand inside the functions, so that `tuner --help` and invalid flags ans
 """
 
 import argparse
+import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from tuner.cli.quiet import quiet, quiet_models
 from tuner.errors import UsageError
 from tuner.passwords import hidden
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 VERIFY_KEYS = ("num_samples", "device", "scorer_device", "prompts", "model")
 
 
-def init(args: argparse.Namespace, console: Console) -> None:
+def init(args: argparse.Namespace, console: "Console") -> None:
     """`tuner init`: write a commented study file."""
     from tuner.cli.init import write_study_file
 
     name = write_study_file(args.file, _study_flags(args))
-    line = f"wrote {args.file} ({name}); edit it, then run: tuner run {args.file}"
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_line(f"wrote {args.file} ({name}); edit it, then run: tuner run {args.file}", console)
 
 
-def run(args: argparse.Namespace, console: Console) -> None:
+def run(args: argparse.Namespace, console: "Console") -> None:
     """`tuner run`: search each study."""
     from tuner.study_files import locating, read_specs
 
@@ -36,13 +39,20 @@ def run(args: argparse.Namespace, console: Console) -> None:
     quiet()
     quiet_models()
     from tuner.cli import launch
+    from tuner.cli.events import JsonLines
 
     pictures = None if args.pictures == "none" else Path(args.pictures)
-    with locating(args.study_file, flags):
-        launch.run_all(specs, console, pictures)
+    if not args.json:
+        with locating(args.study_file, flags):
+            launch.run_all(specs, console, pictures)
+        return
+    events = JsonLines(sys.stdout)
+    # What libraries print would not be JSON.
+    with redirect_stdout(sys.stderr), locating(args.study_file, flags):
+        launch.run_all(specs, console, pictures, events)
 
 
-def verify(args: argparse.Namespace, console: Console) -> None:
+def verify(args: argparse.Namespace, console: "Console") -> None:
     """`tuner verify`: re-measure the settings of a file."""
     quiet()
     quiet_models()
@@ -56,26 +66,61 @@ def verify(args: argparse.Namespace, console: Console) -> None:
     )
 
 
-def show(args: argparse.Namespace, console: Console) -> None:
-    """`tuner show`: print each study's front and its best setting, or its cost."""
-    from tuner.cli.cost import show_costs
-    from tuner.cli.show import show as show_studies
+def show(args: argparse.Namespace, console: "Console") -> None:
+    """`tuner show`: list the studies, or print fronts, costs or a trial."""
+    from tuner.cli.show import request_of, show_json, show_text
 
-    print_studies = show_costs if args.cost else show_studies
-    print_studies(_studies(args, console), console)
+    quiet()
+    request = request_of(args, lambda line: print_line(line, console))
+    if args.json:
+        print_json(show_json(request))
+    else:
+        show_text(request, console)
 
 
-def export(args: argparse.Namespace, console: Console) -> None:
-    """`tuner export`: write `search_params.json`."""
-    from tuner.params.write import document, write
+def doctor(args: argparse.Namespace) -> int:
+    """`tuner doctor`: what this machine has, and what is missing; 1 if a search cannot run."""
+    from tuner.cli.diagnosis import report
+    from tuner.doctor.examine import can_search, examine, findings_as_json
 
-    studies = _studies(args, console)
-    write(args.output, document(studies))
+    findings = examine(args.storage, args.pipe)
+    if args.json:
+        print_json(findings_as_json(findings))
+    else:
+        print("\n".join(report(findings, args.pipe)))
+    return 0 if can_search(findings) else 1
+
+
+def completion(args: argparse.Namespace) -> None:
+    """`tuner completion`: print the script for a shell."""
+    import argcomplete
+
+    print(argcomplete.shellcode(["tuner"], shell=args.shell))
+
+
+def export(args: argparse.Namespace, console: "Console") -> None:
+    """`tuner export`: write `search_params.json`, or a script for one study."""
+    from tuner.cli.arguments import PARAMS, SCRIPT
+    from tuner.params.write import document, write, write_text
+
+    contents = document(_studies(args, console))
+    studies = contents["studies"]
+    output = args.output or (SCRIPT if args.format == "diffusers" else PARAMS)
+    if args.format == "diffusers":
+        from tuner.params.as_diffusers import script
+
+        if len(studies) > 1:
+            raise UsageError(
+                f"--format diffusers writes one study; name it with --study: {', '.join(studies)}"
+            )
+        write_text(output, *(script(name, study) for name, study in studies.items()))
+    else:
+        write(output, contents)
     count = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
-    console.print(f"wrote {args.output} ({count})", highlight=False)
+    console.print(f"wrote {output} ({count})", highlight=False)
 
 
-def dashboard(args: argparse.Namespace, console: Console) -> None:
+def dashboard(args: argparse.Namespace, console: "Console") -> None:
     """`tuner dashboard`: serve optuna-dashboard until Ctrl-C."""
     from tuner.cli.dashboard import check_port, serve
     from tuner.storage.database import Storage
@@ -88,6 +133,16 @@ def dashboard(args: argparse.Namespace, console: Console) -> None:
     serve(storage, args.port)
 
 
+def print_line(line: str, console: "Console") -> None:
+    """Print a line without wrapping it and without reading markup in it."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print a JSON document to standard output."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
 def _study_flags(args: argparse.Namespace) -> dict[str, Any]:
     """The flags that are keys of study files, with their values; None if not given."""
     from tuner.study_files import KEYS
@@ -95,7 +150,7 @@ def _study_flags(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(args).items() if name in KEYS}
 
 
-def _studies(args: argparse.Namespace, console: Console) -> list[Any]:
+def _studies(args: argparse.Namespace, console: "Console") -> list[Any]:
     """The studies named by `--study`, or else all of the database that have a baseline."""
     from tuner.params.write import studies_with_baseline
     from tuner.storage.database import Storage
@@ -107,6 +162,6 @@ def _studies(args: argparse.Namespace, console: Console) -> list[Any]:
         raise UsageError(f"{hidden(args.storage)} contains no study; `tuner run` creates one")
     return studies_with_baseline(
         [storage.study(name) for name in names],
-        lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
+        lambda line: print_line(line, console),
         required=bool(args.study),
     )

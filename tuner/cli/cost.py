@@ -1,5 +1,7 @@
 """`tuner show --cost`: what a study has cost, by purpose and by trial."""
 
+from typing import Any
+
 import optuna
 from rich.console import Console
 from rich.table import Table
@@ -82,3 +84,14 @@ def _row(account: Account) -> list[str]:
         ),
         *(f"{seconds.get(purpose, 0.0):.2f}" for purpose in (Purpose.SCORING, Purpose.REST)),
     ]
+
+
+def costs_as_json(study: optuna.Study) -> dict[str, Any]:
+    """Seconds and pictures by purpose, in all and of each trial; for scripts."""
+    costs = read_costs(study)
+    return {
+        "total": costs.total.stored() | {"total_s": round(costs.total.total_s, 4)},
+        "baseline_s": costs.baseline_s,
+        "trials": {str(number): account.stored() for number, account in costs.trials.items()},
+        "others": costs.others.stored(),
+    }

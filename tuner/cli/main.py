@@ -1,12 +1,17 @@
 """The entry point of the command line: runs a command and turns errors into exit codes."""
 
+import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from tuner.cli.arguments import argument_parser
 from tuner.errors import TunerError, UnreachedError
+from tuner.extras import needs_search
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 WIDTH = 200  # columns of a table that is written to a file or a pipe
 
@@ -17,10 +22,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     The codes are 0 for success, 1 for a goal that was not reached, 2 for invalid input, and 130
     for an interruption from the keyboard.
     """
-    args = argument_parser().parse_args(arguments)
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    parser = argument_parser()
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks how a command line may go on
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    args = parser.parse_args(arguments)
     try:
-        args.command(args, console)
+        code: int | None
+        if args.is_plain:
+            code = args.command(args)
+        else:
+            with needs_search(f"tuner {args.name}"):
+                code = args.command(args, _console(args))
     except UnreachedError as error:
         print(f"tuner: {error}", file=sys.stderr)
         return 1
@@ -29,7 +43,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"tuner: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `tuner show | head`: nobody reads the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("tuner: interrupted; run the same command again to continue", file=sys.stderr)
         return 130
-    return 0
+    return code or 0
+
+
+def _console(args: Namespace) -> "Console":
+    """Where lines for people go: standard output, or with `--json` standard error."""
+    from rich.console import Console
+
+    json = getattr(args, "json", False)
+    stream = sys.stderr if json else sys.stdout
+    # On a terminal that shows the events as well, a live view would be torn by them.
+    plain = json and sys.stdout.isatty()
+    return Console(
+        stderr=json,
+        width=None if stream.isatty() else WIDTH,
+        force_terminal=False if plain else None,
+    )

@@ -116,10 +116,14 @@ class Ledger:
             else:
                 self._own.include(account)
 
+    @property
+    def wall_s(self) -> float:
+        """Seconds since it began to count."""
+        return time.monotonic() - self._start
+
     def own(self) -> Account:
         """What this process has spent on no trial, its unexplained time included."""
-        wall_s = time.monotonic() - self._start
-        return self._own.with_rest(wall_s - self._trials.total_s)
+        return self._own.with_rest(self.wall_s - self._trials.total_s)
 
 
 @dataclass(kw_only=True)

@@ -25,20 +25,29 @@ def synchronise(device: str) -> None:
         torch.mps.synchronize()
 
 
+def model_of(device: str) -> str:
+    """The model of a GPU or CPU, such as 'NVIDIA H100 PCIe'."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    name = _cpu_name() if device == "cpu" else platform.processor()
+    return name or platform.machine()
+
+
 def describe(device: str) -> dict[str, Any]:
-    """Name and driver of the device; on a CPU, the number of threads in use."""
+    """Model and driver of the device; on a CPU, the number of threads in use."""
     import torch
 
     if device.startswith("cuda"):
         from torch.utils import collect_env
 
         return {
-            "device": torch.cuda.get_device_name(device),
+            "device": model_of(device),
             "cuda": torch.version.cuda,
             "driver": str(collect_env.get_nvidia_driver_version(collect_env.run)),  # type: ignore[no-untyped-call]
         }
-    name = _cpu_name() if device == "cpu" else platform.processor()
-    return {"device": name or platform.machine(), "threads": torch.get_num_threads()}
+    return {"device": model_of(device), "threads": torch.get_num_threads()}
 
 
 def contention(device: str) -> str | None:

@@ -50,6 +50,25 @@ def device_lock(device: str, notice: Callable[[str], None]) -> Iterator[None]:
             acquired.lock.release()
 
 
+def holder_of(device: str) -> str | None:
+    """The process that holds the lock of a device, in words; None where no process holds it.
+
+    It is found out by taking the lock for a moment.
+    """
+    from filelock import FileLock, Timeout
+
+    path = lock_file(device)
+    if not path.is_file():
+        return None
+    try:
+        with FileLock(path, timeout=0, fallback_to_soft=False, preserve_lock_file=True):
+            return None
+    except Timeout:
+        return _holder(path)
+    except OSError:
+        return None
+
+
 def lock_file(device: str) -> Path:
     """The file that is locked for a device: one for each user and physical device."""
     name = device

@@ -54,6 +54,9 @@ class MetricKind:
     compares: bool = False  # whether it is a `Comparison`; otherwise it is a `Metric`
     above: bool = False  # whether higher is better: a limit is then a minimum, not a maximum
     equal: float = 0.0  # the figure of pictures that are equal to the baseline's
+    # Where its weights are by default, for `tuner doctor`:
+    repositories: tuple[str, ...] = ()  # of a model hub
+    checkpoints: tuple[str, ...] = ()  # files in torch's folder of checkpoints
 
     @property
     def figure(self) -> str:

@@ -6,6 +6,7 @@ from tuner.metrics import MetricKind
 from tuner.metrics._load import dtype_on, identity_of, loading
 
 MODEL, PRETRAINED = "ViT-g-14", "laion2b_s34b_b88k"
+REPOSITORY = "laion/CLIP-ViT-g-14-laion2B-s34B-b88K"  # where open_clip has these weights from
 
 
 class ClipScore:
@@ -71,4 +72,4 @@ class ClipScore:
             )
 
 
-component = MetricKind(name="clip", load=ClipScore)
+component = MetricKind(name="clip", load=ClipScore, repositories=(REPOSITORY,))

@@ -31,4 +31,4 @@ def load(*, device: str, model: str = "ViT-H-14", weights: str | None = None) ->
     return ClipScore(device=device, model=model, pretrained=file, name="hpsv2")
 
 
-component = MetricKind(name="hpsv2", load=load)
+component = MetricKind(name="hpsv2", load=load, repositories=(REPOSITORY,))

@@ -8,6 +8,7 @@ from tuner.metrics import MetricKind
 from tuner.metrics._load import loading, weights_of
 
 MODEL = "ImageReward-v1.0"
+REPOSITORY = "THUDM/ImageReward"
 
 
 class ImageReward:
@@ -22,7 +23,7 @@ class ImageReward:
         """Load from the hub or from a checkpoint; raises `UsageError` if that fails."""
         remedy = (
             "it needs the package image-reward with transformers 4 and OpenAI's clip, and "
-            "THUDM/ImageReward from the hub; pickscore needs no further package"
+            f"{REPOSITORY} from the hub; pickscore needs no further package"
         )
         with loading("imagereward", remedy), redirect_stdout(io.StringIO()):
             import ImageReward as package  # noqa: N813 - the package's spelling
@@ -41,4 +42,4 @@ class ImageReward:
             ]
 
 
-component = MetricKind(name="imagereward", load=ImageReward)
+component = MetricKind(name="imagereward", load=ImageReward, repositories=(REPOSITORY,))

@@ -5,6 +5,8 @@ from typing import Any
 from tuner.metrics import MetricKind
 from tuner.metrics._load import loading, tensor, weights_of
 
+CHECKPOINT = "alexnet-owt-7be5be79.pth"  # torchvision's AlexNet
+
 
 class Lpips:
     """0 for equal pictures; the paper's AlexNet variant, through torchmetrics.
@@ -44,4 +46,4 @@ class Lpips:
         return values
 
 
-component = MetricKind(name="lpips", load=Lpips, compares=True)
+component = MetricKind(name="lpips", load=Lpips, compares=True, checkpoints=(CHECKPOINT,))

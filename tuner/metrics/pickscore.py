@@ -50,4 +50,4 @@ class PickScore:
         return scores
 
 
-component = MetricKind(name="pickscore", load=PickScore)
+component = MetricKind(name="pickscore", load=PickScore, repositories=(MODEL, PROCESSOR))

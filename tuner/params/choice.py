@@ -10,6 +10,7 @@ from weakref import ref
 from tuner.accelerators import Accelerator
 from tuner.errors import UsageError
 from tuner.loading import DTYPES, fingerprint, weighed
+from tuner.params.machine import machine_changes
 from tuner.pipelines.arguments import guidance_of, size_of
 from tuner.pipelines.calls import steps_that_run
 from tuner.pipelines.denoiser import denoiser_of
@@ -26,6 +27,7 @@ class Choice:
     steps: int
     setting: Setting
     evaluation: Mapping[str, Any]  # empty if the file has none
+    versions: Mapping[str, str]  # of the packages; empty if the file has none
 
     @property
     def weights(self) -> str | None:
@@ -63,7 +65,10 @@ class Choices:
                 f"the file has no feasible setting for {type(pipeline).__name__} with {scheduler}; "
                 f"its studies: {_listed(self.contents)}"
             )
-        return choices if self.steps is None else _with_steps(choices, self.steps)
+        if self.steps is not None:
+            choices = _with_steps(choices, self.steps)
+        self._warn_of_machine(choices, pipeline)
+        return choices
 
     def __call__(self, pipeline: Any, arguments: Mapping[str, Any]) -> Sequence[Accelerator]:
         """The accelerators of a call.
@@ -103,6 +108,21 @@ class Choices:
             differences.append(f"guidance {measured:g}, but this call has {guidance:g}")
         if differences:
             self._warn(f"{choice.name} was measured at {'; at '.join(differences)}")
+
+    def _warn_of_machine(self, choices: list[Choice], pipeline: Any) -> None:
+        """Warn if the device or packages are not those of a study, once for equal differences."""
+        names: dict[str, str] = {}
+        for choice in choices:
+            changed = machine_changes(
+                choice.evaluation, choice.versions, choice.setting.accelerators, pipeline
+            )
+            names.setdefault(", ".join(changed), choice.name)
+        for text, name in names.items():
+            if text:
+                self._warn(
+                    f"{name} was measured with another device or other packages ({text}): its "
+                    "speed and quality figures may not hold here; `tuner verify` re-measures them"
+                )
 
     def _warn(self, line: str) -> None:
         if line not in self._warnings:
@@ -179,6 +199,7 @@ def _of_class(contents: Mapping[str, Any], pipeline_class: str) -> list[Choice]:
             steps=int(study["steps"]),
             setting=Setting.of(study["best"]["params"]),
             evaluation=study.get("evaluation", {}),
+            versions=study.get("versions", {}),
         )
         for name, study in contents["studies"].items()
         if study["pipeline"] == pipeline_class and study["best"] is not None

@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 VERSION = 1  # of the file format, under the key "schema"
 PATH = Path(__file__).with_name("search_params.schema.json")
@@ -31,13 +32,15 @@ def baseline_figures() -> frozenset[str]:
 
 
 @cache
-def validator(*, complete: bool) -> Draft202012Validator:
+def validator(*, complete: bool) -> "Draft202012Validator":
     """A validator that requires fewer keys than the schema.
 
     Args:
         complete: True for a file, which may lack the keys that were added later; False for
             contents that a program put together, which need only what applying them takes.
     """
+    from jsonschema import Draft202012Validator  # slow to import, and not needed for writing
+
     schema = load()
     for node in _objects(schema):
         required = node.get("required")

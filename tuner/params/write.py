@@ -15,7 +15,7 @@ from tuner.limits import Limits
 from tuner.measure.figures import Figures
 from tuner.params import schema
 from tuner.search.goal import Goal
-from tuner.study.baseline import BASELINE, attributes
+from tuner.study.baseline import BASELINE, PARTS, attributes
 from tuner.study.results import Result, Verification, fastest_feasible, pareto_front, read_results
 from tuner.study.schema import MEMORY, attributes_of
 
@@ -92,7 +92,7 @@ def entry(study: optuna.Study) -> dict[str, Any]:
         "sched": request["sched"],
         "steps": request["steps"],
         "pipeline": stored["pipeline"],
-        "evaluation": stored["evaluation"],
+        "evaluation": stored["evaluation"] | _device_type(stored),
         "versions": stored["versions"],
         **{name: request[name] for name in ("prompts", "model") if request.get(name)},
         "baseline": {
@@ -110,6 +110,12 @@ def entry(study: optuna.Study) -> dict[str, Any]:
         },
         "pareto": [point(result, limits) for result in pareto_front(results, limits)],
     }
+
+
+def _device_type(stored: Mapping[str, Any]) -> dict[str, str]:
+    """'cpu', 'cuda' or 'mps' as `device_type`; nothing in a study of an old version."""
+    parts = stored.get(PARTS, {})
+    return {name: parts[name] for name in ("device_type",) if name in parts}
 
 
 def point(result: Result, limits: Limits) -> dict[str, Any]:
@@ -176,7 +182,12 @@ def _interval(ends: Iterable[float]) -> list[float | None]:
 
 
 def write(path: Path, contents: dict[str, Any]) -> None:
-    """Write the file atomically: a reader sees the old contents or the new ones.
+    """Write the file as `write_text` does."""
+    write_text(path, f"{json.dumps(contents, indent=2)}\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically: a reader sees the old contents or the new ones.
 
     Raises `UsageError` if the file cannot be written.
     """
@@ -185,8 +196,7 @@ def write(path: Path, contents: dict[str, Any]) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
         temporary = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(contents, file, indent=2)
-            file.write("\n")
+            file.write(text)
         temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException as error:

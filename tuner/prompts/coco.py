@@ -13,6 +13,7 @@ class Coco:
     """The captions alone: the split is streamed, so pictures and training data are not read."""
 
     name: ClassVar[str] = "coco"
+    repository: ClassVar[str] = SOURCE  # on the hub, read in every run
 
     def load(
         self, count: int, pool: str = "search", most: int | None = None, source: str = SOURCE

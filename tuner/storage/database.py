@@ -17,6 +17,7 @@ from tuner.passwords import hidden
 from tuner.storage import address
 from tuner.storage.database_log import bypass_trial_cache, index_by_state
 from tuner.storage.living_storage import LivingStorage
+from tuner.storage.names import names_hint
 from tuner.storage.tables import VERSION, Base, BaselineRow, VersionRow
 
 NAME_LENGTH = 500  # characters of a study's name; Optuna's column has room for 512
@@ -62,6 +63,12 @@ class Storage:
             row = session.get(BaselineRow, (kind, key))
             return None if row is None else dict(row.payload)
 
+    def parts(self, kind: str, key: str) -> dict[str, Any] | None:
+        """What a key is the digest of, or None where nothing is stored under it."""
+        with Session(self.engine) as session:
+            row = session.get(BaselineRow, (kind, key))
+            return None if row is None else dict(row.parts)
+
     def put(self, kind: str, key: str, parts: dict[str, Any], payload: dict[str, Any]) -> None:
         """Store a payload; one that is stored under the key already is replaced."""
         with Session(self.engine) as session:
@@ -77,10 +84,10 @@ class Storage:
         return [summary.study_name for summary in self.optuna.get_all_studies()]
 
     def study(self, name: str) -> optuna.Study:
-        """A study that exists, for reading; a `UsageError` lists those that exist."""
-        if name not in self.study_names():
-            known = ", ".join(self.study_names()) or "none"
-            raise UsageError(f"no study {name!r} in {hidden(self.url)}; it has: {known}")
+        """A study that exists, for reading; else a `UsageError` with names that are near."""
+        known = self.study_names()
+        if name not in known:
+            raise UsageError(f"no study {name!r} in {hidden(self.url)}; {names_hint(name, known)}")
         return bypass_trial_cache(optuna.load_study(study_name=name, storage=self.optuna))
 
     def open_study(self, triple: str, evaluation: dict[str, Any]) -> optuna.Study:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any
 
 import optuna
@@ -39,6 +40,11 @@ _DURATIONS = text(
     "SELECT datetime_start, datetime_complete FROM trials "
     "WHERE study_id = :study AND state = 'COMPLETE' ORDER BY trial_id DESC LIMIT :most"
 ).columns(datetime_start=DateTime(), datetime_complete=DateTime())
+
+_LAST_CHANGE = text(
+    "SELECT MAX(datetime_start) AS began, MAX(datetime_complete) AS ended FROM trials "
+    "WHERE study_id = :study"
+).columns(began=DateTime(), ended=DateTime())
 
 
 class DatabaseLog(TrialLog):
@@ -95,6 +101,12 @@ class DatabaseLog(TrialLog):
         with self._engine.connect() as connection:
             spans = connection.execute(_DURATIONS, self._key | {"most": most}).all()
         return [float((end - start).total_seconds()) for start, end in spans]
+
+    def last_change(self) -> datetime | None:
+        """When a trial last began or ended, in local time; None before the first trial."""
+        with self._engine.connect() as connection:
+            times = connection.execute(_LAST_CHANGE, self._key).one()
+        return max((time for time in times if time is not None), default=None)
 
     def replace_constraints(self, constraints: Mapping[int, list[float]]) -> None:
         """Replace the constraints of finished trials, by their ids.

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from tuner.storage import worker
+from tuner.storage.schema_check import schema_checked_by_version
 from tuner.storage.tables import HeartbeatRow
 from tuner.storage.worker import WORKER, Worker
 
@@ -48,7 +49,8 @@ class LivingStorage(RDBStorage):
 
     def __init__(self, url: str, engine_kwargs: dict[str, Any]) -> None:
         """Arguments are those of Optuna's `RDBStorage`."""
-        super().__init__(url, engine_kwargs=engine_kwargs)
+        with schema_checked_by_version():
+            super().__init__(url, engine_kwargs=engine_kwargs)
         self.passed_over: set[int] = set()
         self._begun: set[int] = set()  # ids of trials that this process began and has not ended
         # By id of a running trial: its last heartbeat, and when this process first saw that one.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -34,6 +35,14 @@ class MemoryLog(TrialLog):
         """Seconds that each of the last complete trials took."""
         spans = [trial.duration for trial in self._trials(TrialState.COMPLETE)[-most:]]
         return [span.total_seconds() for span in spans if span is not None]
+
+    def last_change(self) -> datetime | None:
+        """When a trial last began or ended."""
+        trials = self._study.get_trials(deepcopy=False)
+        times = [
+            time for trial in trials for time in (trial.datetime_start, trial.datetime_complete)
+        ]
+        return max((time for time in times if time is not None), default=None)
 
     def replace_constraints(self, constraints: Mapping[int, list[float]]) -> None:
         """Replace the constraints of finished trials, by their ids."""

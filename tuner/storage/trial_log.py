@@ -6,6 +6,7 @@ Optuna's private attributes are used in this package only.
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any
 
 import optuna
@@ -61,11 +62,19 @@ class TrialLog(ABC):
         """A running trial as it is stored."""
         return trial.storage.get_trial(trial._trial_id)
 
-    def params(self, number: int) -> dict[str, Any]:
-        """The parameters of the trial of this number."""
+    @abstractmethod
+    def last_change(self) -> datetime | None:
+        """When a trial last began or ended, in local time; None before the first trial."""
+
+    def trial(self, number: int) -> FrozenTrial:
+        """The trial of this number, as it is stored; raises KeyError where there is none."""
         storage = self._study._storage
         trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
-        return storage.get_trial(trial_id).params
+        return storage.get_trial(trial_id)
+
+    def params(self, number: int) -> dict[str, Any]:
+        """The parameters of the trial of this number."""
+        return self.trial(number).params
 
     @property
     def key(self) -> tuple[Any, int]:

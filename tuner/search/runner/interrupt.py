@@ -2,17 +2,23 @@
 
 A KeyboardInterrupt at any moment may be raised in a callback of the garbage collector (SQLAlchemy
 has some), where Python prints and ignores it. So the first Ctrl-C is only recorded and raised by
-the next `check`; the second one is raised at once.
+the next `check`. The second one is raised at once; should it get lost, the third ends the process,
+whose trial the next run queues again.
 """
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
 
 class Interruptible:
     """For a ``with`` block: `check` raises KeyboardInterrupt once Ctrl-C was pressed."""
+
+    def __init__(self, on_pressed: Callable[[], None] = lambda: None) -> None:
+        """`on_pressed` is called by the signal handler at the first Ctrl-C."""
+        self._on_pressed = on_pressed
 
     def __enter__(self) -> Self:
         self.pressed = False
@@ -42,5 +48,7 @@ class Interruptible:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.pressed:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             raise KeyboardInterrupt
         self.pressed = True
+        self._on_pressed()

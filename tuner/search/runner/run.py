@@ -71,7 +71,7 @@ class Search:
         self._begin()
         if self.goal.has_target and self.goal.candidate(read_results(self.study)):
             return
-        with Interruptible() as interruptible, self._log.heartbeats():
+        with Interruptible(self.observer.interrupted) as interruptible, self._log.heartbeats():
             trials = self._trial_runner(interruptible)
             met = self._run_trials(trials, interruptible)
             if not met and is_left_to_others(self.study):
@@ -114,13 +114,14 @@ class Search:
         if not is_done(self.study, self.trials):
             return
         resolved = resolve(self.study, self.space, self.goal, max_samples, trials.run)
-        for number, _ in enumerate(resolved):
+        for number, result in enumerate(resolved):
             if self.deadline.passed:
                 break
             if number == 0:
                 self.observer.notice(
                     "re-measuring inconclusive settings of the front with more prompts"
                 )
+            self.observer.resolve_began(result)
             interruptible.check()
 
     def _trial_runner(self, interruptible: Interruptible) -> TrialRunner:

@@ -64,6 +64,8 @@ class TrialRunner:
             log_of(self.study).done_with(trial)
         if ended is None:
             self.observer.trial_ended(trial.number, "FAIL", None, LOST)
+        else:
+            self.observer.trial_stored(ended)
         return ended
 
     def _run_to_end(self, trial: optuna.Trial) -> FrozenTrial | None:

@@ -1,0 +1,68 @@
+"""What `tuner run` prints to stay: a line for each finished trial, notice and verification."""
+
+from rich.console import Console
+from rich.markup import escape
+
+from tuner.cli.tables import limits_text
+from tuner.search.goal import Goal
+from tuner.search.runner.observer import Observer
+from tuner.setting import Setting
+from tuner.study.formatting import quality_text
+from tuner.study.results import Result
+
+
+class TrialLines(Observer):
+    """Prints a line for each finished trial.
+
+    Args:
+        console: where it is printed.
+        goal: determines which results are feasible.
+    """
+
+    def __init__(self, console: Console, goal: Goal) -> None:
+        self._console = console
+        self._goal = goal
+        self._fastest = 0.0  # speedup of the fastest feasible result so far
+        self._setting = ""  # of the running trial
+
+    def trial_began(self, number: int, setting: Setting) -> None:
+        """Remember the setting, for a trial that ends without a result."""
+        self._setting = f"  {setting}"
+
+    def notice(self, line: str) -> None:
+        """Print the line."""
+        self._console.print(escape(line), highlight=False)
+
+    def verified(self, result: Result) -> None:
+        """Print the result of a verification."""
+        verification = result.verified
+        if verification is not None:
+            holds = "holds" if self._goal.met_by(result) else "does not hold"
+            self._console.print(
+                f"verification on {verification.prompts} prompts: {result.setting} {holds}: "
+                f"{verification.speedup.value:.2f}×, {quality_text(verification)}",
+                highlight=False,
+            )
+        if result.failed_again is not None:
+            line = f"verification of {result.setting} failed: {escape(result.failed_again)}"
+            self._console.print(line, highlight=False)
+
+    def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
+        """Print the result of a trial, in bold where it is the best one so far."""
+        if result is None:
+            line = f"trial {number:3d}  {state}{self._setting}: {escape(reason)}"
+            self._console.print(line, highlight=False)
+            return
+        feasible = result.feasible(self._goal.limits)
+        verdict = "" if feasible else f"{limits_text(result, self._goal.limits)}  "
+        is_best = feasible and result.speedup.value > self._fastest
+        if is_best:
+            self._fastest = result.speedup.value
+        self._console.print(
+            f"trial {number:3d}  {result.speedup.value:5.2f}×  "
+            f"{quality_text(result, width=7)}  {verdict}{result.setting}"
+            f"{'' if state == 'COMPLETE' else f'  ({state})'}"
+            f"{'' if result.unsteady is None else f'  unsteady timing: {escape(result.unsteady)}'}",
+            style="bold" if is_best else ("" if feasible else "dim"),
+            highlight=False,
+        )

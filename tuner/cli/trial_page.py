@@ -1,0 +1,251 @@
+"""`tuner show STUDY --trial N`: everything that is known of one trial, in plain words."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from rich.table import Table
+from rich.text import Text
+
+from tuner import registry
+from tuner.cli.tables import ELSEWHERE, verdict, verified_text
+from tuner.errors import UsageError
+from tuner.measure.account import Account, Purpose
+from tuner.measure.figures import Figures
+from tuner.measure.statistics import Estimate
+from tuner.params.write import point
+from tuner.picture_strips import folder_name
+from tuner.search.goal import Goal
+from tuner.setting import Setting
+from tuner.storage.database import Storage
+from tuner.storage.log import log_of
+from tuner.storage.retries import RESOLVES
+from tuner.storage.worker import WORKER, Worker
+from tuner.study.baseline import Baseline, attributes
+from tuner.study.costs import read_costs
+from tuner.study.results import Result, pareto_front, read_result, read_results
+from tuner.study.schema import COST, PAIRED, SAME_AS, SETTING
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped early",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "queued",
+}
+HOW_TIMED = {
+    None: "timed in pairs of batches, with and without the setting",
+    "model": "predicted from timed steps, and confirmed by a pair of batches",
+    "few pairs": "timed in a few pairs of batches, which contradict the prediction",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialPage:
+    """A trial, its result if it was measured, and what belongs to it."""
+
+    study: optuna.Study
+    trial: FrozenTrial
+    goal: Goal
+    baseline: Baseline
+    result: Result | None  # of a stopped trial, over the prompts that it had
+    machine: Mapping[str, Any] | None  # where its speedup was timed; None where that is not stored
+    picture: Path | None  # the file with its sample images
+
+    @classmethod
+    def of(cls, study: optuna.Study, number: int, storage: Storage, pictures: Path) -> "TrialPage":
+        """The page of a trial; raises `UsageError` where the study has none of this number."""
+        try:
+            trial = log_of(study).trial(number)
+        except KeyError:
+            count = log_of(study).begun()
+            has = f"its trials are 0 to {count - 1}" if count else "it has no trial yet"
+            raise UsageError(f"{study.study_name} has no trial {number}; {has}") from None
+        stored = trial.user_attrs
+        measured = SETTING in stored and "speedup" in stored
+        result = read_result(study, number, stored) if measured else None
+        key = None if result is None else result.latency_key
+        picture = pictures / folder_name(study.study_name) / f"trial-{number:04d}.png"
+        return cls(
+            study=study,
+            trial=trial,
+            goal=Goal.of_request(study.user_attrs.get("request", {})),
+            baseline=Baseline.of(attributes(study)),
+            result=result,
+            machine=None if key is None else storage.parts("latency", key),
+            picture=picture if picture.is_file() else None,
+        )
+
+    def as_table(self) -> Table:
+        """Two columns: what, and what is known of it."""
+        title = f"{self.study.study_name}: trial {self.trial.number}"
+        table = Table(title=title, title_justify="left", box=None, show_header=False)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column()
+        for name, text in self.rows():
+            table.add_row(name, Text(text))
+        return table
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for scripts; the result as in `search_params.json`."""
+        trial, result = self.trial, self.result
+        began, ended = trial.datetime_start, trial.datetime_complete
+        return {
+            "study": self.study.study_name,
+            "trial": trial.number,
+            "state": trial.state.name,
+            "params": trial.user_attrs.get(SETTING),
+            "result": None if result is None else point(result, self.goal.limits),
+            "on_front": self._is_on_front,
+            "same_as": trial.user_attrs.get(SAME_AS),
+            "resolves": trial.user_attrs.get(RESOLVES),
+            "reason": trial.user_attrs.get("reason"),
+            "note": trial.user_attrs.get("note"),
+            "cost": trial.user_attrs.get(COST),
+            "machine": None if self.machine is None else dict(self.machine),
+            "picture": None if self.picture is None else str(self.picture),
+            "began": None if began is None else began.astimezone().isoformat(),
+            "ended": None if ended is None else ended.astimezone().isoformat(),
+            "traceback": trial.user_attrs.get("traceback"),
+        }
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Name and text of each line; what is not known is left out."""
+        stored = self.trial.user_attrs
+        yield "state", STATES[self.trial.state]
+        if SETTING in stored:
+            yield from setting_rows(Setting.of(stored[SETTING]))
+        if SAME_AS in stored:
+            yield "figures from", f"trial {stored[SAME_AS]}, which is the same computation"
+        if RESOLVES in stored:
+            yield (
+                "re-measures",
+                f"trial {stored[RESOLVES]} of this setting was inconclusive: more prompts",
+            )
+        if "reason" in stored:
+            yield "what stopped it", stored["reason"]
+        if self.result is not None:
+            yield from figure_rows(self.result, self.baseline)
+            yield from self._timing_rows(self.result)
+            yield from self._verdict_rows(self.result)
+        if stored.get("note"):
+            yield "note", stored["note"]
+        if COST in stored and SAME_AS not in stored:
+            yield "cost", cost_text(Account.of(stored[COST]), read_costs(self.study).baseline_s)
+        yield from self._where_and_when()
+        if "traceback" in stored:
+            yield "traceback", stored["traceback"].rstrip()
+
+    def _timing_rows(self, result: Result) -> Iterator[tuple[str, str]]:
+        paired = self.trial.user_attrs.get(PAIRED) or {}
+        how = HOW_TIMED.get(result.speedup_from, result.speedup_from or "")
+        if result.speedup_from == "model" and paired.get("speedup"):
+            how += f": {paired['speedup']:.2f}× in {paired['count']} of them"
+        yield "how timed", how
+        if result.unsteady is not None:
+            yield "unsteady timing", result.unsteady
+
+    def _verdict_rows(self, result: Result) -> Iterator[tuple[str, str]]:
+        limits = self.goal.limits
+        if self.trial.state == TrialState.COMPLETE:
+            yield "verdict", verdict(result, limits) or "the baseline"
+            yield "on the front", "yes" if self._is_on_front else "no"
+        yield "goal", str(self.goal)
+        misses = self.goal.misses(result)
+        if misses:
+            yield "misses", "; ".join(miss.text for miss in misses)
+        yield "verification", self._verification(result)
+
+    def _where_and_when(self) -> Iterator[tuple[str, str]]:
+        if self.picture is not None:
+            yield "pictures", str(self.picture)
+        if self.machine is not None:
+            yield "timed on", machine_text(self.machine)
+        if self.result is not None and not self.result.current:
+            yield "", f"{ELSEWHERE} than the baseline"
+        process = Worker.named(str(self.trial.user_attrs.get(WORKER, "")))
+        if process is not None:
+            yield "process", f"{process.pid} on {process.host}"
+        began, duration = self.trial.datetime_start, self.trial.duration
+        if began is not None:
+            took = "" if duration is None else f", took {duration.total_seconds():.1f} s"
+            yield "when", f"{began:%Y-%m-%d %H:%M:%S}{took}"
+
+    def _verification(self, result: Result) -> str:
+        if result.verified is None or result.failed_again is not None:
+            return verified_text(result) or "none: only winners are verified"
+        holds = "holds" if self.goal.met_by(result) else "does not hold"
+        return f"{holds}: {verified_text(result)}"
+
+    @property
+    def _is_on_front(self) -> bool:
+        front = pareto_front(self.goal.admitted(read_results(self.study)), self.goal.limits)
+        return self.trial.number in {result.trial for result in front}
+
+
+def setting_rows(setting: Setting) -> Iterator[tuple[str, str]]:
+    """The setting in its short form, and each accelerator with its knobs by name."""
+    yield "setting", str(setting)
+    for name, knobs in setting.params.items():
+        yield "", f"{name}: {', '.join(f'{knob} {value:g}' for knob, value in knobs.items())}"
+
+
+def figure_rows(result: Result, baseline: Baseline) -> Iterator[tuple[str, str]]:
+    """The figures with their 95 % intervals."""
+    yield (
+        "speedup",
+        f"{_times(result.speedup)}: {result.latency_s:.3f} s per image, where the baseline takes "
+        f"{baseline.latency_s:.3f} s",
+    )
+    if result.denoising is not None:
+        yield "denoising alone", _times(result.denoising)
+    loss = result.score_loss
+    yield (
+        "score loss",
+        f"{loss.value:.2%} ({loss.low:.2%} … {loss.high:.2%}) over {result.prompts} prompts; "
+        f"score {result.score:.2f}",
+    )
+    yield from _other_figures(result)
+
+
+def _other_figures(figures: Figures) -> Iterator[tuple[str, str]]:
+    for name, figure in figures.fidelity.items():
+        text = f"{figure.value:.3g} ({figure.low:.3g} … {figure.high:.3g})"
+        yield registry.get("metrics", name).figure, text
+    if figures.memory.device is not None:
+        yield "device memory", f"{figures.memory.device:.2f} GiB at most, for one batch"
+    if figures.memory.host is not None:
+        yield "host memory", f"{figures.memory.host:.2f} GiB at most, of the whole process"
+
+
+def cost_text(account: Account, baseline_s: float | None) -> str:
+    """Seconds, also in units of the baseline, and pictures by purpose."""
+    unit = "" if not baseline_s else f" = {account.total_s / baseline_s:.2f} B"
+    pictures = ", ".join(
+        f"{account.pictures[purpose]} {purpose.value.removesuffix(' pictures')}"
+        for purpose in Purpose
+        if account.pictures.get(purpose)
+    )
+    return f"{account.total_s:.1f} s{unit}{f'; pictures: {pictures}' if pictures else ''}"
+
+
+def machine_text(parts: Mapping[str, Any]) -> str:
+    """The machine and the package versions that a speedup was timed with."""
+    threads = parts.get("threads")
+    names = [str(parts.get("device", "unknown device"))]
+    if threads is not None:
+        names.append(f"{threads} thread{'s' if threads > 1 else ''}")
+    names += [f"{name} {parts[name]}" for name in ("cuda", "driver") if parts.get(name)]
+    versions = parts.get("versions") or {}
+    names += [f"{name} {versions[name]}" for name in ("torch", "diffusers") if name in versions]
+    return ", ".join([*names, f"batches of {parts['batch_size']}"])
+
+
+def _times(ratio: Estimate) -> str:
+    if not isfinite(ratio.high):
+        return f"{ratio.value:.2f}× (too few batches for an interval)"
+    return f"{ratio.value:.2f}× ({ratio.low:.2f} … {ratio.high:.2f})"

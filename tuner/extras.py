@@ -1,0 +1,52 @@
+"""The packages that an installation may lack, and the error that says what installs them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tuner.errors import MissingExtraError
+
+# The packages of the extra `search` in pyproject.toml, by the names that they are imported by.
+# Applying a setting needs none of them.
+SEARCH_MODULES = frozenset(
+    {
+        "PIL",
+        "datasets",
+        "filelock",
+        "greenlet",
+        "open_clip",
+        "optuna",
+        "optuna_dashboard",
+        "psutil",
+        "pynvml",
+        "rich",
+        "scipy",
+        "sklearn",
+        "sqlalchemy",
+        "torchmetrics",
+        "torchvision",
+        "tree_sitter",
+        "tree_sitter_toml",
+    }
+)
+
+
+@contextmanager
+def needs_search(what: str) -> Iterator[None]:
+    """Replace the error of a missing package of the extra `search` by one that names the extra.
+
+    Args:
+        what: what needs the extra, for the message: 'tuner show'.
+
+    Raises:
+        MissingExtraError: an import in the ``with`` block fails because of such a package.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in SEARCH_MODULES:
+            raise
+        raise MissingExtraError(
+            f"{what} needs {module}, which is not installed; "
+            "run pip install 'diffusion-tuner[search]'"
+        ) from error

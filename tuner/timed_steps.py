@@ -1,0 +1,40 @@
+"""The steps from which a search predicts speeds: timed once for each machine, and stored."""
+
+from tuner.errors import UsageError
+from tuner.measure.cache_keys import key_of
+from tuner.measure.evaluation import Evaluation
+from tuner.search.frontier.speed_model import TimedSteps
+from tuner.setting import Setting
+from tuner.storage.database import Storage
+
+
+def timed_steps(
+    settings: list[Setting], evaluation: Evaluation, storage: Storage
+) -> list[TimedSteps]:
+    """The settings' steps and the baseline's, timed on this machine now or in an earlier run."""
+    parts = evaluation.latency_parts
+    key = key_of(parts)
+    timed = storage.get("timed steps", key) or {}
+    for setting in settings:
+        if str(setting) not in timed:
+            try:
+                without, accelerated = evaluation.timed_steps(setting)
+            except UsageError:
+                raise
+            except Exception:  # a trial of this setting will report the error
+                continue
+            for measured, seconds in ((Setting(), without), (setting, accelerated)):
+                timed[str(measured)] = {
+                    "steps": [step / without.whole for step in seconds.steps],
+                    "rest": (seconds.whole - seconds.denoising) / without.whole,
+                }
+            storage.put("timed steps", key, parts, timed)
+    return [
+        TimedSteps(
+            setting=setting,
+            steps=tuple(timed[str(setting)]["steps"]),
+            rest=timed[str(setting)]["rest"],
+        )
+        for setting in (Setting(), *settings)
+        if str(setting) in timed
+    ]
