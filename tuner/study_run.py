@@ -40,6 +40,7 @@ from tuner.storage.log import log_of
 from tuner.study.baseline import BASELINE, attributes
 from tuner.study.identity import request
 from tuner.study.measured_baseline import measure_baseline
+from tuner.study.picked import picked_result
 from tuner.study.recording import store_cost
 from tuner.study.results import Result, pareto_front, read_results
 
@@ -61,6 +62,19 @@ class Outcome:
     def front(self) -> list[Result]:
         """The Pareto front of speedup and score loss."""
         return pareto_front(self.goal.admitted(self.results), self.goal.limits)
+
+    def pick(self, rule: str) -> Result:
+        """The result that a rule picks.
+
+        Args:
+            rule: 'fastest', 'knee', a bound such as 'loss<=0.5%', 'speedup>=2' or 'lpips<=0.1', or
+                'trial 7' for that of one trial, feasible or not.
+
+        Raises:
+            UsageError: the rule is unknown, or it picks nothing; the line names the nearest result.
+        """
+        results = self.goal.admitted(self.results)
+        return picked_result(rule, results, self.goal.limits, self.study.study_name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -246,6 +246,14 @@ def _add_export(subparsers: Any) -> None:
     export.add_argument(
         "-o", "--output", type=Path, default=PARAMS, help=f"the file to write (default: {PARAMS})"
     )
+    export.add_argument(
+        "--pick",
+        metavar="RULE",
+        help="setting that a pipeline applies: fastest, knee (where the front bends most), "
+        "'loss<=0.5%%' or a bound on an extra metric such as 'lpips<=0.1' (the fastest setting "
+        "within it), 'speedup>=2' (the least loss), or 'trial 7' (that of the trial, feasible or "
+        "not); default: fastest",
+    )
     export.set_defaults(command=commands.export)
 
 

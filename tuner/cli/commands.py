@@ -58,10 +58,16 @@ def show(args: argparse.Namespace, console: Console) -> None:
 
 def export(args: argparse.Namespace, console: Console) -> None:
     """`tuner export`: write `search_params.json`."""
+    from tuner.cli.pick import picked_lines
     from tuner.params.write import document, write
+    from tuner.picking import checked
 
+    rule = None if args.pick is None else checked(args.pick)
     studies = _studies(args, console)
-    write(args.output, document(studies))
+    contents = document(studies, rule)
+    write(args.output, contents)
+    for line in picked_lines(contents, args.output):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     count = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
     console.print(f"wrote {args.output} ({count})", highlight=False)
 

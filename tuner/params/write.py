@@ -14,8 +14,10 @@ from tuner.errors import UsageError
 from tuner.limits import Limits
 from tuner.measure.figures import Figures
 from tuner.params import schema
+from tuner.picking import checked, names_a_trial
 from tuner.search.goal import Goal
 from tuner.study.baseline import BASELINE, attributes
+from tuner.study.picked import picked_result
 from tuner.study.results import Result, Verification, fastest_feasible, pareto_front, read_results
 from tuner.study.schema import MEMORY, attributes_of
 
@@ -55,19 +57,32 @@ def _no_baseline(study: optuna.Study) -> str:
     return f"the study {study.study_name!r} has no baseline yet; `tuner run` measures it"
 
 
-def document(studies: list[optuna.Study]) -> dict[str, Any]:
-    """The contents of a file with these studies."""
+def document(studies: list[optuna.Study], pick: str | None = None) -> dict[str, Any]:
+    """The contents of a file with these studies.
+
+    Args:
+        studies: each of them has a baseline.
+        pick: a rule of `tuner.picking` that picks a setting of each study, which a pipeline then
+            applies in place of the best.
+
+    Raises:
+        UsageError: a study has no baseline, or the rule is unknown or picks nothing in one of
+            them, or names a trial of several studies.
+    """
+    if pick is not None and names_a_trial(pick) and len(studies) > 1:
+        names = ", ".join(study.study_name for study in studies)
+        raise UsageError(f"{pick!r} is a trial of one study, not of several; choose one of {names}")
     return {
         "schema": schema.VERSION,
-        "studies": {study.study_name: entry(study) for study in studies},
+        "studies": {study.study_name: entry(study, pick) for study in studies},
     }
 
 
-def entry(study: optuna.Study) -> dict[str, Any]:
+def entry(study: optuna.Study, pick: str | None = None) -> dict[str, Any]:
     """A study in the file: its conditions, its baseline, its best settings and its front.
 
     Results with accelerators that the last request excluded are left out. Raises `UsageError` if
-    the study has no baseline.
+    the study has no baseline, or if `pick` picks no setting of it.
     """
     stored = attributes(study)
     if not has_baseline(study):
@@ -105,11 +120,22 @@ def entry(study: optuna.Study) -> dict[str, Any]:
             "limits": dict(limits.others),
         },
         "best": None if best is None else point(best, limits),
+        **_picked(pick, results, limits, study.study_name),
         "by_combination": {
             name: point(result, limits) for name, result in best_of.items() if result is not None
         },
         "pareto": [point(result, limits) for result in pareto_front(results, limits)],
     }
+
+
+def _picked(
+    rule: str | None, results: list[Result], limits: Limits, name: str
+) -> dict[str, dict[str, Any]]:
+    """The picked setting and its rule in the file; nothing without a rule."""
+    if rule is None:
+        return {}
+    result = picked_result(rule, results, limits, name)
+    return {"picked": {"rule": checked(rule), "point": point(result, limits)}}
 
 
 def point(result: Result, limits: Limits) -> dict[str, Any]:
