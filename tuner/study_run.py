@@ -13,7 +13,9 @@ from tuner.errors import UsageError
 from tuner.measure.cache_keys import key_of
 from tuner.measure.device import versions
 from tuner.measure.evaluation import Evaluation
+from tuner.measure.fewer_steps import FewerSteps
 from tuner.measure.measurement import Measurement
+from tuner.outcome import Outcome
 from tuner.picture_strips import PictureFolder
 from tuner.plans.plan import shape_of
 from tuner.sampler_table import sampler_row
@@ -25,6 +27,7 @@ from tuner.search.goal import Goal
 from tuner.search.problem import Problem
 from tuner.search.runner.observer import Observer
 from tuner.search.runner.progress import is_done
+from tuner.search.runner.reference import measure_reference
 from tuner.search.runner.run import Search
 from tuner.search.runner.time_front import time_front
 from tuner.search.runner.verify import verify
@@ -40,41 +43,8 @@ from tuner.storage.log import log_of
 from tuner.study.baseline import BASELINE, attributes
 from tuner.study.identity import request
 from tuner.study.measured_baseline import measure_baseline
-from tuner.study.picked import picked_result
 from tuner.study.recording import store_cost
-from tuner.study.results import Result, pareto_front, read_results
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """The outcome of a run: the Optuna study, the goal, and the results of all complete trials."""
-
-    study: optuna.Study
-    goal: Goal
-    results: list[Result]
-
-    @property
-    def best(self) -> Result | None:
-        """The fastest feasible result, or with a target the fastest that meets it; else None."""
-        return self.goal.reached(self.results)
-
-    @property
-    def front(self) -> list[Result]:
-        """The Pareto front of speedup and score loss."""
-        return pareto_front(self.goal.admitted(self.results), self.goal.limits)
-
-    def pick(self, rule: str) -> Result:
-        """The result that a rule picks.
-
-        Args:
-            rule: 'fastest', 'knee', a bound such as 'loss<=0.5%', 'speedup>=2' or 'lpips<=0.1', or
-                'trial 7' for that of one trial, feasible or not.
-
-        Raises:
-            UsageError: the rule is unknown, or it picks nothing; the line names the nearest result.
-        """
-        results = self.goal.admitted(self.results)
-        return picked_result(rule, results, self.goal.limits, self.study.study_name)
+from tuner.study.results import Result, read_results
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +124,10 @@ class StudyRun:
         return replace(problem, known=measured if self.study.trials else first), first
 
     def _search_and_verify(self, problem: Problem, first: list[Setting]) -> None:
-        """Search and verify the winner; with a target, search on while no winner holds."""
+        """Search and verify the winner; with a target, search on while no winner holds.
+
+        At the end, the plain pipeline is measured with fewer steps.
+        """
         spec, deadline = self.spec, Deadline.after(self.spec.timeout)
         failed: set[Setting] = set()  # settings whose verification failed in this run
         search = Search(
@@ -180,6 +153,7 @@ class StudyRun:
             finished = is_done(self.study, spec.trials) or deadline.passed
             if winner is not None or not self._goal.has_target or finished:
                 break
+        self._measure_reference(deadline)
 
     def _verify(self, failed: set[Setting], deadline: Deadline) -> Result | None:
         """The fastest result that holds on other prompts, verified where it was not."""
@@ -206,6 +180,20 @@ class StudyRun:
             self.observer.notice,
         )
         return timed > 0
+
+    def _measure_reference(self, deadline: Deadline) -> None:
+        """Measure the plain pipeline with fewer steps, unless it is a sweep."""
+        if not self.spec.reference or self.spec.sweep is not None:
+            return
+        measure_reference(
+            self.study,
+            self._goal,
+            self.spec.steps,
+            self.spec.num_samples,
+            lambda steps: self.evaluation.measure(FewerSteps(steps=steps), self.storage),
+            deadline,
+            self.observer.notice,
+        )
 
     def _store_cost(self) -> None:
         store_cost(self.study, self.name, self.evaluation.ledger.own())

@@ -18,11 +18,11 @@ from bench.lib.miniature import conditions, evaluation_of, quiet
 from bench.quality.coverage import scores_of
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
+from tuner.outcome import Outcome
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.study.results import Result
-from tuner.study_run import Outcome
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.cli import commands
+from tuner.cli.choosing import add_no_reference, add_pick
 
 STORAGE = "sqlite:///tuner.db"
 PARAMS = Path("search_params.json")
@@ -51,6 +52,7 @@ def _add_run(subparsers: Any) -> None:
     _add_quality_flags(run)
     _add_stopping_flags(run)
     _add_sampler_flags(run)
+    add_no_reference(run)
     _add_environment_flags(run)
     run.set_defaults(command=commands.run)
 
@@ -246,14 +248,7 @@ def _add_export(subparsers: Any) -> None:
     export.add_argument(
         "-o", "--output", type=Path, default=PARAMS, help=f"the file to write (default: {PARAMS})"
     )
-    export.add_argument(
-        "--pick",
-        metavar="RULE",
-        help="setting that a pipeline applies: fastest, knee (where the front bends most), "
-        "'loss<=0.5%%' or a bound on an extra metric such as 'lpips<=0.1' (the fastest setting "
-        "within it), 'speedup>=2' (the least loss), or 'trial 7' (that of the trial, feasible or "
-        "not); default: fastest",
-    )
+    add_pick(export)
     export.set_defaults(command=commands.export)
 
 

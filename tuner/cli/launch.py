@@ -7,14 +7,15 @@ from rich.console import Console
 
 from tuner.cli.answer import answer
 from tuner.cli.progress import Display
+from tuner.cli.reference import print_reference
 from tuner.cli.show import print_lines
 from tuner.cli.tables import front_table, remarks
 from tuner.errors import UnreachedError
+from tuner.outcome import Outcome
 from tuner.search.goal import Goal
 from tuner.session import Session
 from tuner.spec import StudySpec
 from tuner.study.baseline import BASELINE, attributes
-from tuner.study_run import Outcome
 
 
 def run_all(specs: list[StudySpec], console: Console, pictures: Path | None) -> None:
@@ -56,3 +57,5 @@ def _print_outcome(outcome: Outcome, console: Console) -> None:
     name = outcome.study.study_name
     console.print(front_table(outcome.front, outcome.goal.limits, f"{name}: Pareto front"))
     print_lines(remarks(outcome.results), console, style="dim")
+    goal = outcome.goal
+    print_reference(outcome.study, goal.admitted(outcome.results), goal.limits, console)

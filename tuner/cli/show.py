@@ -4,6 +4,7 @@ import optuna
 from rich.console import Console
 
 from tuner.cli.answer import answer
+from tuner.cli.reference import print_reference
 from tuner.cli.tables import front_table, remarks
 from tuner.search.goal import Goal
 from tuner.study.results import pareto_front, read_results
@@ -17,6 +18,7 @@ def show(studies: list[optuna.Study], console: Console) -> None:
         title = f"{study.study_name}: Pareto front"
         console.print(front_table(pareto_front(results, goal.limits), goal.limits, title))
         print_lines(remarks(results), console, style="dim")
+        print_reference(study, results, goal.limits, console)
         print_lines(answer(study, goal), console)
 
 

@@ -18,6 +18,7 @@ class Purpose(StrEnum):
     SCORED = "scored pictures"  # of trials
     TIMING = "timing only"  # pictures of prompts that are scored already
     VERIFICATION = "verification"  # the winner's pictures and the baseline's, of other prompts
+    FEWER_STEPS = "fewer steps"  # scored pictures of the plain pipeline with fewer steps
     SCORING = "scoring"  # the score, the extra metrics and the checks of the pictures
     REST = "the rest"  # database, picture files, sampler
 
@@ -103,7 +104,8 @@ class Ledger:
     def measurement(self, *, of_trial: bool) -> Iterator["TrialAccount"]:
         """For a ``with`` block, enter everything in an account of its own.
 
-        A trial stores that account itself; that of a verification is part of the process's own.
+        A trial stores that account itself; that of a verification, or of fewer steps, is part of
+        the process's own.
         """
         account = TrialAccount()
         self._current = account

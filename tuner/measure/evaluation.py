@@ -15,6 +15,7 @@ from tuner.measure.baseline_store import BaselineLatency, BaselineScores, Store
 from tuner.measure.batch_generator import BatchGenerator
 from tuner.measure.cache_keys import key_of
 from tuner.measure.extra_metrics import ExtraMetric, Reference, of_equal
+from tuner.measure.fewer_steps import FewerSteps
 from tuner.measure.measurement import Measurement as Measurement
 from tuner.measure.out_of_memory import memory_errors, remedy
 from tuner.measure.paired_timing import PRECISE, PairedTimings, PairTimer
@@ -24,6 +25,7 @@ from tuner.measure.statistics import Estimate
 from tuner.measure.stopwatch import Seconds
 from tuner.measure.warm_ups import WarmUps
 from tuner.metrics import Metric
+from tuner.schedulers import check_steps
 from tuner.setting import Setting
 
 
@@ -147,7 +149,7 @@ class Evaluation(BatchGenerator):
         twice: before (`timed` is False) and after.
 
         Args:
-            setting: which accelerators are on.
+            setting: which accelerators are on, or a smaller number of steps (`FewerSteps`).
             store: where the baseline is, or will be.
             on_pictures: called with the number and the pictures of each batch of `prompts`.
             drawn: draw the setting's prompts from `prompts` and as many of `more_prompts`, so that
@@ -157,17 +159,22 @@ class Evaluation(BatchGenerator):
 
         Raises:
             UnfitError: an accelerator does not fit the pipeline.
+            UsageError: the scheduler cannot run such a number of steps.
             TrialError: pictures are broken, or the device runs out of memory.
         """
         check(self.pipeline, setting.accelerators)
-        if not setting.accelerators:
+        is_trial = not self.verifies
+        if isinstance(setting, FewerSteps):
+            check_steps(self.pipeline.scheduler, setting.steps)
+            is_trial = False
+        elif not setting.accelerators:
             yield self._of_baseline(*self.baseline(store))
             return
         procedure = self._baseline_procedure(store)
         scores, latency = self._baseline_or_latency(procedure)
         with (
             self._memory_errors(),
-            self.ledger.measurement(of_trial=not self.verifies) as account,
+            self.ledger.measurement(of_trial=is_trial) as account,
         ):
             yield from SettingProcedure(
                 setting=setting,

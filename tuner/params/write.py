@@ -18,6 +18,7 @@ from tuner.picking import checked, names_a_trial
 from tuner.search.goal import Goal
 from tuner.study.baseline import BASELINE, attributes
 from tuner.study.picked import picked_result
+from tuner.study.reference import ReferenceRow, read_reference
 from tuner.study.results import Result, Verification, fastest_feasible, pareto_front, read_results
 from tuner.study.schema import MEMORY, attributes_of
 
@@ -95,6 +96,7 @@ def entry(study: optuna.Study, pick: str | None = None) -> dict[str, Any]:
         for result in goal.admitted(read_results(study, stored))
         if result.setting.accelerators
     ]
+    rows = read_reference(study, stored)
     combinations: dict[str, list[Result]] = {}
     for result in results:
         combinations.setdefault(result.setting.combination, []).append(result)
@@ -125,6 +127,7 @@ def entry(study: optuna.Study, pick: str | None = None) -> dict[str, Any]:
             name: point(result, limits) for name, result in best_of.items() if result is not None
         },
         "pareto": [point(result, limits) for result in pareto_front(results, limits)],
+        **({"reference": [_row(row) for row in rows]} if rows else {}),
     }
 
 
@@ -173,6 +176,12 @@ def figures_entry(figures: Figures) -> dict[str, Any]:
     return entry
 
 
+def _row(row: ReferenceRow) -> dict[str, Any]:
+    """The plain pipeline with fewer steps in the file."""
+    figures = figures_entry(row) | _elsewhere(row)
+    return {"steps": row.steps, "latency_s": row.latency_s, **figures}
+
+
 def verified_entry(figures: Figures, latency_s: float) -> dict[str, Any]:
     """A verification in the file, with its latency in seconds per image."""
     entry = figures_entry(figures) | {"latency_s": latency_s}
@@ -183,7 +192,7 @@ def _verified(verification: Verification) -> dict[str, Any]:
     return verified_entry(verification, verification.latency_s) | _elsewhere(verification)
 
 
-def _elsewhere(figures: Result | Verification) -> dict[str, Any]:
+def _elsewhere(figures: Result | Verification | ReferenceRow) -> dict[str, Any]:
     """The mark of a timing on another machine or with other versions than the baseline."""
     return {} if figures.current else {"timed_elsewhere": True}
 

@@ -10,7 +10,7 @@ from tuner.storage.trial_log import ENDED
 from tuner.study.baseline import BASELINE, attributes
 from tuner.study.schema import COST, COSTS, LONG, SAME_AS
 
-SCORED = (Purpose.SCORED, Purpose.VERIFICATION)
+SCORED = (Purpose.SCORED, Purpose.VERIFICATION, Purpose.FEWER_STEPS)
 OUTSIDE = (Purpose.SCORING, Purpose.REST)  # of the pipeline; loading is counted by itself
 
 
