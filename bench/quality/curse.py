@@ -61,6 +61,7 @@ def searched(session: Session, seed: int, args: argparse.Namespace) -> Outcome:
             steps=args.steps,
             seed=seed,
             trials=args.trials,
+            reference=False,
             storage=f"sqlite:///{args.work / f'seed-{seed}.db'}",
         )
     )
