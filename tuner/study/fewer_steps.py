@@ -45,18 +45,20 @@ class Comparison:
 
     @property
     def _verdict(self) -> str:
-        points = self.difference
-        by = f"{100 * abs(points.value):.2f} percentage points"
-        if points.low > 0:
-            span = f"{100 * points.low:.2f} … {100 * points.high:.2f}"
+        """Who loses less, by how much, and whether that is certain."""
+        gain = self.difference  # of acceleration over fewer steps
+        if gain.value < 0:
+            gain = Estimate(value=-gain.value, low=-gain.high, high=-gain.low)
+        by = f"{100 * gain.value:.2f} percentage points"
+        span = f"{100 * gain.low:.2f} … {100 * gain.high:.2f}"
+        better = "acceleration" if self.difference.value >= 0 else "fewer steps"
+        if gain.low > 0 and self.difference.value > 0:
             return f"acceleration loses {by} less ({span})"
-        if points.high < 0:
-            span = f"{-100 * points.high:.2f} … {-100 * points.low:.2f}"
-            return f"fewer steps are better, acceleration loses {by} more ({span})"
-        span = f"{100 * points.low:.2f} … {100 * points.high:.2f}"
+        if gain.low > 0:
+            return f"fewer steps are better, they lose {by} less ({span})"
         return (
-            "no difference is certain, fewer steps may be as good (their loss less that of "
-            f"acceleration is {100 * points.value:.2f} percentage points, {span})"
+            f"no difference is certain ({by} in favour of {better}, {span}), so that fewer steps "
+            "may be as good"
         )
 
 
