@@ -190,7 +190,9 @@ class StudyRun:
             self._goal,
             self.spec.steps,
             self.spec.num_samples,
-            lambda steps: self.evaluation.measure(FewerSteps(steps=steps), self.storage),
+            lambda steps, predicted: self.evaluation.measure(
+                FewerSteps(steps=steps), self.storage, predicted=predicted
+            ),
             deadline,
             self.observer.notice,
         )

@@ -12,6 +12,7 @@ from tuner.measure.account import Ledger, Purpose
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.fewer_steps import FewerSteps
 from tuner.measure.measurement import Measurement
+from tuner.measure.prediction import Prediction
 from tuner.setting import Setting
 from tuner.storage.database import Storage
 
@@ -73,13 +74,26 @@ def test_its_cost_has_a_purpose_of_its_own_and_belongs_to_no_trial(
     ledger = Ledger()
     evaluation = replace(evaluation, ledger=ledger)
     evaluation.baseline(store)
-    before = dict(ledger.own().pictures)
+    before = ledger.own()
     last(evaluation, store, 2)
-    spent = ledger.own().pictures
-    assert spent[Purpose.FEWER_STEPS] == 4
-    assert spent[Purpose.TIMING] == 2  # of the baseline, in the pair
-    assert Purpose.SCORED not in spent
-    assert spent[Purpose.BASELINE] == before[Purpose.BASELINE]
+    after = ledger.own()
+    # A warm-up of each side, four prompts, and the baseline of one batch as a pair.
+    assert after.pictures == before.pictures | {Purpose.FEWER_STEPS: 2 + 2 + 4 + 2}
+    for purpose in (Purpose.SCORED, Purpose.TIMING, Purpose.SCORING):
+        assert after.seconds.get(purpose) == before.seconds.get(purpose)
+
+
+def test_a_predicted_speedup_is_confirmed_by_one_pair(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    evaluation.baseline(store)
+    timed = last(evaluation, store, 2).speedup.value
+    for speedup, source in ((timed, "model"), (9 * timed, "few pairs")):
+        predicted = Prediction(speedup=speedup, spread=0.02)
+        measured = list(evaluation.measure(FewerSteps(steps=2), store, predicted=predicted))[-1]
+        assert measured.speedup.value == pytest.approx(timed)
+        assert measured.speedup_from == source
+        assert len(measured.ratios) == 1
 
 
 def test_extra_metrics_compare_it_with_the_baselines_pictures(

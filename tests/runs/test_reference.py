@@ -30,7 +30,9 @@ def test_fewer_steps_are_measured_shown_and_exported_once(
     rows = read_reference(study)
     assert 1 <= len(rows) <= 3
     assert all(row.steps < 4 and row.prompts == 4 and row.speedup.value > 1 for row in rows)
-    assert read_costs(study).total.pictures[Purpose.FEWER_STEPS] == 4 * len(rows)
+    spent = read_costs(study).others
+    assert spent.pictures[Purpose.FEWER_STEPS] >= 6 * len(rows)  # with a pair of each
+    assert spent.seconds[Purpose.FEWER_STEPS] > 0
     calls.clear()
     assert main(command) == 0
     assert calls == []

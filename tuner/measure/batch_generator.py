@@ -8,7 +8,7 @@ from typing import Any
 from tuner.applying.applied import Generate, applied
 from tuner.measure.account import Ledger, Purpose
 from tuner.measure.batches import split
-from tuner.measure.fewer_steps import FewerSteps, steps_of
+from tuner.measure.fewer_steps import FewerSteps
 from tuner.measure.interleave import YieldControl
 from tuner.measure.stopwatch import Seconds, Stopwatch
 from tuner.pipelines.denoiser import denoiser_of
@@ -112,9 +112,7 @@ class BatchGenerator:
         pipeline = pipeline or self.pipeline
         stopwatch = Stopwatch(denoiser_of(pipeline), self.device, yield_control)
         with applied(pipeline, setting.accelerators, seed=self.seed) as call:
-            if isinstance(setting, FewerSteps) and purpose is Purpose.SCORED:
-                purpose = Purpose.FEWER_STEPS
-            steps = steps_of(setting, self.steps)
+            steps = setting.steps if isinstance(setting, FewerSteps) else self.steps
             return self.generate(call, numbers, stopwatch, purpose, steps)
 
 

@@ -163,10 +163,10 @@ class Evaluation(BatchGenerator):
             TrialError: pictures are broken, or the device runs out of memory.
         """
         check(self.pipeline, setting.accelerators)
-        is_trial = not self.verifies
+        purpose = None
         if isinstance(setting, FewerSteps):
             check_steps(self.pipeline.scheduler, setting.steps)
-            is_trial = False
+            purpose = Purpose.FEWER_STEPS
         elif not setting.accelerators:
             yield self._of_baseline(*self.baseline(store))
             return
@@ -174,7 +174,9 @@ class Evaluation(BatchGenerator):
         scores, latency = self._baseline_or_latency(procedure)
         with (
             self._memory_errors(),
-            self.ledger.measurement(of_trial=is_trial) as account,
+            self.ledger.measurement(
+                of_trial=not self.verifies and purpose is None, purpose=purpose
+            ) as account,
         ):
             yield from SettingProcedure(
                 setting=setting,

@@ -18,8 +18,3 @@ class FewerSteps(Setting):
     def __str__(self) -> str:
         """A short form for people: '8 steps'."""
         return f"{self.steps} steps"
-
-
-def steps_of(setting: Setting, steps: int) -> int:
-    """How many steps a setting runs, where the baseline runs `steps`."""
-    return setting.steps if isinstance(setting, FewerSteps) else steps

@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.simulated import Bench, measurement
 from tuner.errors import TrialError, UsageError
 from tuner.measure.evaluation import Measurement
+from tuner.measure.prediction import Prediction
 from tuner.measure.statistics import Estimate
 from tuner.search.deadline import Deadline
 from tuner.search.goal import Goal
@@ -34,13 +35,15 @@ class Searched(Bench):
         super().__init__(folder, **values)  # type: ignore[arg-type]
         self.search(first=FIRST)
         self.steps: list[int] = []
+        self.predicted: list[float] = []
         self.batches = 0
         self.errors: dict[int, Exception] = {}
         self.notices: list[str] = []
         self.key: str | None = None
 
-    def fewer_steps(self, steps: int) -> Iterator[Measurement]:
+    def fewer_steps(self, steps: int, predicted: Prediction) -> Iterator[Measurement]:
         self.steps.append(steps)
+        self.predicted.append(predicted.speedup)
         if steps in self.errors:
             raise self.errors[steps]
         speedup, loss = 1 / (0.2 + 0.8 * steps / STEPS), (STEPS - steps) / 1000
@@ -74,6 +77,7 @@ def test_the_front_is_bracketed_on_the_prompts_of_the_baseline(tmp_path: Path) -
     bench = Searched(tmp_path)
     assert bench.measure_reference() == 4
     assert bench.steps == [21, 23, 41, 31]  # 1.87×, 1.76×, 1.17× and 1.44×
+    assert bench.predicted == pytest.approx([1 / (0.2 + 0.8 * n / STEPS) for n in bench.steps])
     assert bench.batches == 2 * 4
     assert bench.notices == ["measuring the plain pipeline with fewer steps, for comparison"]
     (first, *_, last) = rows = read_reference(bench.study)

@@ -44,6 +44,11 @@ class Bracket:
                 return usable
         return None
 
+    def speedup_of(self, number: int) -> float:
+        """The estimated speedup of a number of steps."""
+        share = self.denoising_share
+        return 1 / (1 - share + share * number / self.steps)
+
     def _around_the_fastest(self) -> list[int]:
         """Numbers just faster and just slower than the fastest setting, where they are missing."""
         faster = floor(self._steps_at(self.fastest * MARGIN))

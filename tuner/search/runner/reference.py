@@ -1,11 +1,13 @@
 """Measuring the plain pipeline with fewer steps, once a search has ended."""
 
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 
 import optuna
 
 from tuner.errors import BadPictureError, UsageError, in_words
 from tuner.measure.measurement import Measurement
+from tuner.measure.prediction import Prediction
 from tuner.search.deadline import Deadline
 from tuner.search.goal import Goal
 from tuner.search.runner.bracket import Bracket
@@ -15,7 +17,9 @@ from tuner.study.reference import read_reference, unmeasurable_steps
 from tuner.study.results import pareto_front, read_results
 from tuner.study.verifications import Failure
 
-Measure = Callable[[int], Iterator[Measurement]]  # takes a number of steps
+# Takes a number of steps and what is expected of its speedup.
+Measure = Callable[[int, Prediction], Iterator[Measurement]]
+SPREAD = 0.02  # of the logarithm of a speedup that is estimated from the number of steps
 
 
 def measure_reference(
@@ -29,28 +33,33 @@ def measure_reference(
 ) -> int:
     """Measure the reference rows that are missing; returns how many numbers of steps were tried.
 
-    Each row is stored at once, so that an interrupted run is continued by the next one. A number of
-    steps that fails gives a line, and the others are measured.
+    The speedup follows from the number of steps, and a pair of batches confirms it; if it does not,
+    more pairs are timed. Each row is stored at once, so that an interrupted run is continued by the
+    next one. A number of steps that fails gives a line, and the others are measured.
 
     Args:
         study: has the front whose speedups are bracketed.
         goal: decides which results are feasible.
         steps: of the baseline.
         samples: the baseline's prompts, on which a row is measured.
-        measure: measures the plain pipeline with so many steps.
+        measure: measures the plain pipeline with a number of steps.
         deadline: no further row is begun after it.
         notice: prints a line.
     """
     failed = set(unmeasurable_steps(study))
     tried = 0
-    while (number := _next_number(study, goal, steps, failed)) is not None:
+    while (bracket := _bracket(study, goal, steps, failed)) is not None:
+        number = bracket.next_number()
+        if number is None:
+            break
         if deadline.passed:
             notice("the time is up: the next run measures the plain pipeline with fewer steps")
             break
         if not tried:
             notice("measuring the plain pipeline with fewer steps, for comparison")
         tried += 1
-        measured = _measured(measure, number, samples)
+        predicted = Prediction(speedup=bracket.speedup_of(number), spread=SPREAD)
+        measured = _measured(partial(measure, number, predicted), samples)
         if isinstance(measured, Failure):
             failed.add(number)
             notice(f"{number} steps were not measured: {measured.reason}")
@@ -58,12 +67,12 @@ def measure_reference(
     return tried
 
 
-def _next_number(
+def _bracket(
     study: optuna.Study, goal: Goal, steps: int, failed: Collection[int]
-) -> int | None:
-    """The number of steps to measure next; None once the front's speedups are bracketed.
+) -> Bracket | None:
+    """The speedups of the front's feasible settings or, if there is none, of all its settings.
 
-    Those of its feasible settings or, if there is none, of all of them.
+    None where no setting is faster than the baseline.
     """
     front = [
         result
@@ -82,14 +91,14 @@ def _next_number(
         fastest=max(speedups),
         measured={row.steps: row.speedup.value for row in read_reference(study) if row.current},
         failed=failed,
-    ).next_number()
+    )
 
 
-def _measured(measure: Measure, steps: int, samples: int) -> Measurement | Failure:
-    """The figures over all prompts, timed until the timing is reliable."""
+def _measured(measure: Callable[[], Iterator[Measurement]], samples: int) -> Measurement | Failure:
+    """The figures over all prompts, timed until the speedup is known to 5 %."""
     try:
-        for measured in measure(steps):
-            # After the last prompt it comes with a few pairs, and then with as many as it takes.
+        for measured in measure():
+            # After the last prompt it comes as it is, and then with as many pairs as it takes.
             if measured.prompts >= samples and (measured.timed or measured.unsteady is None):
                 break
     except Exception as error:  # a comparison that fails does not end the study
