@@ -124,10 +124,7 @@ class StudyRun:
         return replace(problem, known=measured if self.study.trials else first), first
 
     def _search_and_verify(self, problem: Problem, first: list[Setting]) -> None:
-        """Search and verify the winner; with a target, search on while no winner holds.
-
-        At the end, the plain pipeline is measured with fewer steps.
-        """
+        """Search and verify the winner; with a target, search on while no winner holds."""
         spec, deadline = self.spec, Deadline.after(self.spec.timeout)
         failed: set[Setting] = set()  # settings whose verification failed in this run
         search = Search(

@@ -1,6 +1,7 @@
 """Measuring settings of one pipeline, scheduler and number of steps."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,7 @@ from tuner.applying.applied import check
 from tuner.errors import TrialError
 from tuner.measure import cache_keys
 from tuner.measure import device as machine
-from tuner.measure.account import Purpose
+from tuner.measure.account import Purpose, TrialAccount
 from tuner.measure.baseline import BaselineProcedure, OnBatch, OnPictures
 from tuner.measure.baseline_store import BaselineLatency, BaselineScores, Store
 from tuner.measure.batch_generator import BatchGenerator
@@ -162,22 +163,15 @@ class Evaluation(BatchGenerator):
             UsageError: the scheduler cannot run such a number of steps.
             TrialError: pictures are broken, or the device runs out of memory.
         """
-        check(self.pipeline, setting.accelerators)
-        purpose = None
         if isinstance(setting, FewerSteps):
             check_steps(self.pipeline.scheduler, setting.steps)
-            purpose = Purpose.FEWER_STEPS
         elif not setting.accelerators:
             yield self._of_baseline(*self.baseline(store))
             return
+        check(self.pipeline, setting.accelerators)
         procedure = self._baseline_procedure(store)
         scores, latency = self._baseline_or_latency(procedure)
-        with (
-            self._memory_errors(),
-            self.ledger.measurement(
-                of_trial=not self.verifies and purpose is None, purpose=purpose
-            ) as account,
-        ):
+        with self._memory_errors(), self._account(setting) as account:
             yield from SettingProcedure(
                 setting=setting,
                 generator=self,
@@ -190,6 +184,12 @@ class Evaluation(BatchGenerator):
                 least_pairs=self.timing_pairs,
                 predicted=predicted,
             ).measurements(on_pictures, drawn=drawn)
+
+    def _account(self, setting: Setting) -> AbstractContextManager[TrialAccount]:
+        """Where to enter what a setting costs."""
+        if isinstance(setting, FewerSteps):
+            return self.ledger.measurement(of_trial=False, purpose=Purpose.FEWER_STEPS)
+        return self.ledger.measurement(of_trial=not self.verifies)
 
     def time(self, setting: Setting, store: Store) -> PairedTimings:
         """Time pairs of a setting until its speedup is precise; nothing is scored.
