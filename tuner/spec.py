@@ -16,6 +16,7 @@ Aim = Literal["max", "front"]
 
 SEEDS = 2**32  # seeds are from 0 to this, exclusive; samplers take no greater ones
 DEFAULT_TRIALS = 100  # of a search
+SWITCHES = ("distinct", "transfer", "reference")
 LISTS = ("search_targets", "metrics")
 OPTIONAL = ("device", "scorer_device", "dtype", "prompts", "model")
 TEXTS = ("pipe", "sched", "sampler", "aim", "storage", *OPTIONAL)
@@ -58,6 +59,7 @@ class StudySpec:
     distinct: bool = False  # of grid: measure each distinct computation once
     aim: Aim = "max"  # of frontier: the fastest setting within the limits, or the Pareto front
     transfer: bool = True  # whether frontier takes a warm start from another study in the storage
+    reference: bool = True  # whether a search measures the plain pipeline with fewer steps too
     storage: str = "sqlite:///tuner.db"  # SQLAlchemy URL of the database
     device: str | None = None  # as in `tuner.load`
     scorer_device: str | None = None  # of the score and the extra metrics; `device` when None
@@ -95,8 +97,9 @@ class StudySpec:
 
     def _check_types(self) -> None:
         """Each value must be of the type that its key takes."""
-        if not isinstance(self.distinct, bool):
-            raise UsageError(f"distinct must be true or false, not {self.distinct!r}")
+        for name in SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"{name} must be true or false, not {getattr(self, name)!r}")
         for name in TEXTS:
             value = getattr(self, name)
             if not isinstance(value, str) and not (value is None and name in OPTIONAL):
@@ -110,8 +113,6 @@ class StudySpec:
         for name in LISTS:
             if any(not isinstance(item, str) for item in getattr(self, name)):
                 raise UsageError(f"{name} must be a list of names, not {list(getattr(self, name))}")
-        if not isinstance(self.transfer, bool):
-            raise UsageError(f"transfer must be true or false, not {self.transfer!r}")
         if not isinstance(self.knobs, Mapping):
             raise UsageError(
                 f"knobs must be a table of accelerators with their knobs, not {self.knobs!r}"

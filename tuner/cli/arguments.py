@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.cli import commands
+from tuner.cli.choosing import add_no_reference, add_pick
 from tuner.cli.parser import Parser
 from tuner.cli.terminal_arguments import (
     DOCTOR_HELP,
@@ -64,6 +65,7 @@ def _add_run(subparsers: Any) -> None:
     _add_quality_flags(run)
     _add_stopping_flags(run)
     _add_sampler_flags(run)
+    add_no_reference(run)
     _add_environment_flags(run)
     add_json(run, "write what happens to standard output as events, one JSON object a line")
     run.set_defaults(command=commands.run)
@@ -257,6 +259,7 @@ def _add_export(subparsers: Any) -> None:
         help="json, which tuner.apply reads, or diffusers: for one study, a script that draws the "
         "same pictures with diffusers and the accelerators' packages alone (default: json)",
     )
+    add_pick(export)
     export.set_defaults(command=commands.export)
 
 
