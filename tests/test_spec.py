@@ -35,6 +35,14 @@ def test_a_sweep_is_chosen_by_its_sampler_and_has_no_default_trials(
         read_specs(toml(tmp_path, 'distinct = "yes"\n'), {})
 
 
+def test_fewer_steps_are_left_out_by_a_flag_or_in_a_file(tmp_path: Path) -> None:
+    assert flags()[0].reference
+    assert not flags("--no-reference")[0].reference
+    assert not flags(str(toml(tmp_path, "reference = false\n")))[0].reference
+    with pytest.raises(UsageError, match="reference must be true or false, not 0"):
+        read_specs(toml(tmp_path, "reference = 0\n"), {})
+
+
 def test_an_underscore_in_a_value_is_left_unchanged() -> None:
     (spec,) = flags("--prompts=my_prompts.txt", "--storage", "sqlite:///my_file.db")
     assert (spec.prompts, spec.storage) == ("my_prompts.txt", "sqlite:///my_file.db")

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
         UsageError,
     )
     from tuner.loading import load
+    from tuner.outcome import Outcome
     from tuner.params.apply import applied, apply
     from tuner.session import run
     from tuner.setting import Setting
     from tuner.spec import StudySpec
-    from tuner.study_run import Outcome
 
 __all__ = [
     "BadPictureError",
@@ -45,7 +45,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "BadPictureError": "tuner.errors",
     "MissingExtraError": "tuner.errors",
-    "Outcome": "tuner.study_run",
+    "Outcome": "tuner.outcome",
     "Setting": "tuner.setting",
     "StudySpec": "tuner.spec",
     "TrialError": "tuner.errors",

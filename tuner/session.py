@@ -15,6 +15,7 @@ from tuner.measure.evaluation import Evaluation
 from tuner.measure.extra_metrics import ExtraMetric
 from tuner.measure.lock import device_lock
 from tuner.measure.scorer_memory import memory_notice, scorer_bytes
+from tuner.outcome import Outcome
 from tuner.picture_strips import check_folder
 from tuner.plans.plan import check_resolution, shape_of
 from tuner.prompts import prompt_set
@@ -26,7 +27,7 @@ from tuner.spec import StudySpec
 from tuner.storage.address import check_address
 from tuner.storage.database import Storage
 from tuner.study.identity import study_of
-from tuner.study_run import Outcome, StudyRun
+from tuner.study_run import StudyRun
 
 
 class Session:

@@ -11,8 +11,10 @@ from optuna.samplers import BaseSampler
 
 from tuner.measure.device import versions
 from tuner.measure.evaluation import Evaluation
+from tuner.measure.fewer_steps import FewerSteps
 from tuner.measure.measurement import Measurement
 from tuner.measure.paired_timing import PairedTimings
+from tuner.outcome import Outcome
 from tuner.picture_strips import PictureFolder
 from tuner.plans.plan import shape_of
 from tuner.sampler_table import sampler_row
@@ -24,6 +26,7 @@ from tuner.search.problem import Problem
 from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer
 from tuner.search.runner.progress import is_done
+from tuner.search.runner.reference import measure_reference
 from tuner.search.runner.run import Search
 from tuner.search.runner.time_front import time_front
 from tuner.search.runner.verify import verify
@@ -41,27 +44,8 @@ from tuner.study.costs import read_costs
 from tuner.study.identity import request
 from tuner.study.measured_baseline import measure_baseline
 from tuner.study.recording import store_cost
-from tuner.study.results import Result, pareto_front, read_results
+from tuner.study.results import Result, read_results
 from tuner.timed_steps import timed_steps
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """The outcome of a run: the Optuna study, the goal, and the results of all complete trials."""
-
-    study: optuna.Study
-    goal: Goal
-    results: list[Result]
-
-    @property
-    def best(self) -> Result | None:
-        """The fastest feasible result, or with a target the fastest that meets it; else None."""
-        return self.goal.reached(self.results)
-
-    @property
-    def front(self) -> list[Result]:
-        """The Pareto front of speedup and score loss."""
-        return pareto_front(self.goal.admitted(self.results), self.goal.limits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +167,7 @@ class StudyRun:
             finished = is_done(self.study, spec.trials) or deadline.passed
             if winner is not None or not self._goal.has_target or finished:
                 break
+        self._measure_reference(deadline)
 
     def _verify(self, failed: set[Setting], deadline: Deadline) -> Result | None:
         """The fastest result that holds on other prompts, verified where it was not."""
@@ -224,6 +209,22 @@ class StudyRun:
     def _time(self, setting: Setting) -> PairedTimings:
         self.observer.timing_began(setting)
         return self.evaluation.time(setting, self.storage)
+
+    def _measure_reference(self, deadline: Deadline) -> None:
+        """Measure the plain pipeline with fewer steps, unless it is a sweep."""
+        if not self.spec.reference or self.spec.sweep is not None:
+            return
+        measure_reference(
+            self.study,
+            self._goal,
+            self.spec.steps,
+            self.spec.num_samples,
+            lambda steps, predicted: self.evaluation.measure(
+                FewerSteps(steps=steps), self.storage, predicted=predicted
+            ),
+            deadline,
+            self.observer.notice,
+        )
 
     def _store_cost(self) -> None:
         store_cost(self.study, self.name, self.evaluation.ledger.own())

@@ -18,11 +18,11 @@ from bench.lib.miniature import conditions, evaluation_of, quiet
 from bench.quality.coverage import scores_of
 from tuner.measure import statistics
 from tuner.measure.statistics import Estimate
+from tuner.outcome import Outcome
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.study.results import Result
-from tuner.study_run import Outcome
 
 
 def main() -> None:
@@ -61,6 +61,7 @@ def searched(session: Session, seed: int, args: argparse.Namespace) -> Outcome:
             steps=args.steps,
             seed=seed,
             trials=args.trials,
+            reference=False,
             storage=f"sqlite:///{args.work / f'seed-{seed}.db'}",
         )
     )

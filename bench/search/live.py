@@ -78,6 +78,7 @@ def searches(truth: TruthTable, seeds: int, trials: int) -> Iterator[Run]:
                     req_speedup=speedup,
                     trials=trials,
                     seed=1000 + seed,
+                    reference=False,
                     storage=f"sqlite:///{Path(folder) / 'tuner.db'}",
                 )
             )

@@ -223,6 +223,7 @@ def spec_of(
         prompts=None if miniature else str(folder / "prompts.txt"),
         resolution=SMALL_SIDE if args.small and not miniature else None,
         targets_are_defaults=True,
+        reference=False,
     )
 
 

@@ -16,7 +16,7 @@ from tuner.measure.evaluation import Evaluation
 from tuner.metrics.clip import ClipScore
 from tuner.params import schema
 from tuner.params import write as export
-from tuner.params.verify import all_points
+from tuner.params.pick import all_points
 from tuner.prompts import prompt_set
 from tuner.session import Session
 from tuner.setting import Setting
@@ -149,6 +149,20 @@ def test_a_best_setting_that_is_slower_does_not_hold_but_stays_feasible(
         "no longer holds (clearly slower than exported): deepcache 2/0" in capsys.readouterr().out
     )
     assert study(file)["best"]["feasible"]
+
+
+def test_a_picked_setting_stays_picked_and_is_verified_although_it_was_not_feasible(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point = study(file)["best"] | {"feasible": False}
+    picked = {"rule": "trial 1", "point": point}
+    changed(file, picked=picked, best=None, by_combination={}, pareto=[point])
+    assert main(["verify", "--best", str(file)]) == 0
+    assert "holds: deepcache 2/0: " in capsys.readouterr().out
+    entry = study(file)
+    assert entry["picked"]["point"]["verified"]["num_samples"] >= 4
+    assert entry["picked"]["rule"] == "trial 1"
+    assert entry["best"]["feasible"]
 
 
 def test_a_verification_on_another_machine_has_the_latency_of_that_machine(file: Path) -> None:

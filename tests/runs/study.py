@@ -26,7 +26,7 @@ TRIPLE = "miniature/DDIM/4"
 # With any weights, some setting is feasible under a limit of 99 %.
 FLAGS = ["run", "--pipe", "miniature", "--steps", "4", "--num-samples", "4", "--batch-size", "2"]
 FLAGS += ["--sampler", "random", "--req-score-loss", "0.99", "--max-samples", "4"]
-FLAGS += ["--resolution", "32"]
+FLAGS += ["--resolution", "32", "--no-reference"]
 
 
 def spec(folder: Path, **changes: Any) -> StudySpec:
@@ -41,6 +41,7 @@ def spec(folder: Path, **changes: Any) -> StudySpec:
         "sampler": "random",
         "req_score_loss": 0.99,
         "resolution": 32,
+        "reference": False,
         "storage": f"sqlite:///{folder / 'tuner.db'}",
     }
     return StudySpec(**values | changes)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.cli import commands
+from tuner.cli.choosing import add_pick
 from tuner.cli.parser import Parser
 from tuner.cli.study_flags import (
     DEVICE_HELP,
@@ -136,6 +137,7 @@ def _add_export(subparsers: Any) -> None:
         help="json, which tuner.apply reads, or diffusers: for one study, a script that draws the "
         "same pictures with diffusers and the accelerators' packages alone (default: json)",
     )
+    add_pick(export)
     export.set_defaults(command=commands.export)
 
 

@@ -101,9 +101,12 @@ def completion(args: argparse.Namespace) -> None:
 def export(args: argparse.Namespace, console: "Console") -> None:
     """`tuner export`: write `search_params.json`, or a script for one study."""
     from tuner.cli.arguments import PARAMS, SCRIPT
+    from tuner.cli.pick import picked_lines
     from tuner.params.write import document, write, write_text
+    from tuner.picking import checked
 
-    contents = document(_studies(args, console))
+    rule = None if args.pick is None else checked(args.pick)
+    contents = document(_studies(args, console), rule)
     studies = contents["studies"]
     output = args.output or (SCRIPT if args.format == "diffusers" else PARAMS)
     if args.format == "diffusers":
@@ -116,6 +119,8 @@ def export(args: argparse.Namespace, console: "Console") -> None:
         write_text(output, *(script(name, study) for name, study in studies.items()))
     else:
         write(output, contents)
+    for line in picked_lines(contents, output):
+        print_line(line, console)
     count = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
     console.print(f"wrote {output} ({count})", highlight=False)
 

@@ -12,10 +12,12 @@ from tuner.cli.answer import answer
 from tuner.cli.events import Events, JsonLines
 from tuner.cli.lines import TrialLines
 from tuner.cli.live import STOPPING, live_view
+from tuner.cli.reference import print_reference
 from tuner.cli.run_state import RunState
 from tuner.cli.show import print_lines
 from tuner.cli.tables import front_table, remarks
 from tuner.errors import TunerError, UnreachedError
+from tuner.outcome import Outcome
 from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer, Observers
 from tuner.search.runner.progress import is_done
@@ -23,7 +25,6 @@ from tuner.session import Session
 from tuner.spec import StudySpec
 from tuner.study.baseline import BASELINE, attributes
 from tuner.study.results import read_results, read_stopped
-from tuner.study_run import Outcome
 
 STANDARD_ERROR = 2  # its file descriptor
 
@@ -134,3 +135,5 @@ def _print_outcome(outcome: Outcome, console: Console) -> None:
     name = outcome.study.study_name
     console.print(front_table(outcome.front, outcome.goal.limits, f"{name}: Pareto front"))
     print_lines(remarks(outcome.results), console, style="dim")
+    goal = outcome.goal
+    print_reference(outcome.study, goal.admitted(outcome.results), goal.limits, console)

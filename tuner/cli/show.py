@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tuner.cli.answer import answer
 from tuner.cli.cost import costs_as_json, show_costs
+from tuner.cli.reference import print_reference
 from tuner.cli.studies import studies_table, summary_of
 from tuner.cli.tables import front_table, remarks
 from tuner.cli.trial_page import TrialPage
@@ -102,6 +103,7 @@ def _show_fronts(studies: list[optuna.Study], console: Console) -> None:
         title = f"{study.study_name}: Pareto front"
         console.print(front_table(pareto_front(results, goal.limits), goal.limits, title))
         print_lines(remarks(results), console, style="dim")
+        print_reference(study, results, goal.limits, console)
         print_lines(answer(study, goal), console)
 
 

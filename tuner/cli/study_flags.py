@@ -6,6 +6,8 @@ from their help texts.
 
 import argparse
 
+from tuner.cli.choosing import add_no_reference
+
 STORAGE = "sqlite:///tuner.db"
 
 STORAGE_HELP = f"database: a file name or an SQLAlchemy URL (default: {STORAGE})"
@@ -24,7 +26,9 @@ def study_flags() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(add_help=False)
     _add_study_flags(flags.add_argument_group("what is searched"))
     _add_quality_flags(flags.add_argument_group("quality and its limits"))
-    _add_stopping_flags(flags.add_argument_group("when the search stops"))
+    stopping = flags.add_argument_group("when the search stops, and what it measures then")
+    _add_stopping_flags(stopping)
+    add_no_reference(stopping)
     _add_sampler_flags(flags.add_argument_group("how settings are chosen"))
     _add_environment_flags(flags.add_argument_group("where it runs"))
     return flags

@@ -18,6 +18,7 @@ class Purpose(StrEnum):
     SCORED = "scored pictures"  # of trials
     TIMING = "timing only"  # pictures of prompts that are scored already
     VERIFICATION = "verification"  # the winner's pictures and the baseline's, of other prompts
+    FEWER_STEPS = "fewer steps"  # all that measuring the plain pipeline with fewer steps takes
     SCORING = "scoring"  # the score, the extra metrics and the checks of the pictures
     REST = "the rest"  # database, picture files, sampler
 
@@ -61,6 +62,11 @@ class Account:
         """Seconds for all purposes."""
         return sum(self.seconds.values())
 
+    def all_for(self, purpose: Purpose) -> "Account":
+        """A copy in which everything was spent for one purpose."""
+        pictures = sum(self.pictures.values())
+        return Account(seconds={purpose: self.total_s}, pictures={purpose: pictures})
+
     def with_rest(self, wall_s: float) -> "Account":
         """A copy in which what is left of `wall_s` seconds is the rest."""
         seconds = self.seconds | {Purpose.REST: 0.0}
@@ -100,10 +106,13 @@ class Ledger:
             self.add(purpose, max(0.0, time.monotonic() - start - within))
 
     @contextmanager
-    def measurement(self, *, of_trial: bool) -> Iterator["TrialAccount"]:
+    def measurement(
+        self, *, of_trial: bool, purpose: Purpose | None = None
+    ) -> Iterator["TrialAccount"]:
         """For a ``with`` block, enter everything in an account of its own.
 
-        A trial stores that account itself; that of a verification is part of the process's own.
+        A trial stores that account itself; that of a verification, or of fewer steps, is part of
+        the process's own. With a `purpose`, all of it was for that purpose.
         """
         account = TrialAccount()
         self._current = account
@@ -114,7 +123,7 @@ class Ledger:
             if of_trial:
                 self._trials.include(account.so_far())
             else:
-                self._own.include(account)
+                self._own.include(account if purpose is None else account.all_for(purpose))
 
     @property
     def wall_s(self) -> float:

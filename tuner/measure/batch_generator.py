@@ -8,6 +8,7 @@ from typing import Any
 from tuner.applying.applied import Generate, applied
 from tuner.measure.account import Ledger, Purpose
 from tuner.measure.batches import split
+from tuner.measure.fewer_steps import FewerSteps
 from tuner.measure.interleave import YieldControl
 from tuner.measure.stopwatch import Seconds, Stopwatch
 from tuner.pipelines.denoiser import denoiser_of
@@ -53,8 +54,11 @@ class BatchGenerator:
         numbers: range,
         stopwatch: Stopwatch | None = None,
         purpose: Purpose = Purpose.SCORED,
+        steps: int | None = None,
     ) -> tuple[Any, Seconds]:
         """Generate one batch by calling a pipeline; its seconds are entered for the purpose.
+
+        `steps` are this generator's unless another number is given.
 
         Returns:
             The pictures, a tensor of shape (batch, 3, resolution, resolution) with values in
@@ -74,7 +78,7 @@ class BatchGenerator:
         with stopwatch.timed() as seconds:
             output = call(
                 self.texts(numbers),
-                num_inference_steps=self.steps,
+                num_inference_steps=steps or self.steps,
                 guidance_scale=self.guidance_scale,
                 height=self.resolution,
                 width=self.resolution,
@@ -99,7 +103,7 @@ class BatchGenerator:
         """Generate one batch with a setting; pictures and seconds as `generate` returns them.
 
         Args:
-            setting: which accelerators are on.
+            setting: which accelerators are on, or a smaller number of steps.
             numbers: the prompts' numbers.
             yield_control: called before each step, where another batch is generated in between.
             pipeline: a pipeline to use instead of this generator's.
@@ -108,7 +112,8 @@ class BatchGenerator:
         pipeline = pipeline or self.pipeline
         stopwatch = Stopwatch(denoiser_of(pipeline), self.device, yield_control)
         with applied(pipeline, setting.accelerators, seed=self.seed) as call:
-            return self.generate(call, numbers, stopwatch, purpose)
+            steps = setting.steps if isinstance(setting, FewerSteps) else self.steps
+            return self.generate(call, numbers, stopwatch, purpose, steps)
 
 
 def prompt_seed(seed: int, number: int) -> int:

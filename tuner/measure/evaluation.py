@@ -1,6 +1,7 @@
 """Measuring settings of one pipeline, scheduler and number of steps."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,12 +10,13 @@ from tuner.applying.applied import check
 from tuner.errors import TrialError
 from tuner.measure import cache_keys
 from tuner.measure import device as machine
-from tuner.measure.account import Purpose
+from tuner.measure.account import Purpose, TrialAccount
 from tuner.measure.baseline import BaselineProcedure, OnBatch, OnPictures
 from tuner.measure.baseline_store import BaselineLatency, BaselineScores, Store
 from tuner.measure.batch_generator import BatchGenerator
 from tuner.measure.cache_keys import key_of
 from tuner.measure.extra_metrics import ExtraMetric, Reference, of_equal
+from tuner.measure.fewer_steps import FewerSteps
 from tuner.measure.measurement import Measurement as Measurement
 from tuner.measure.out_of_memory import memory_errors, remedy
 from tuner.measure.paired_timing import PRECISE, PairedTimings, PairTimer
@@ -24,6 +26,7 @@ from tuner.measure.statistics import Estimate
 from tuner.measure.stopwatch import Seconds
 from tuner.measure.warm_ups import WarmUps
 from tuner.metrics import Metric
+from tuner.schedulers import check_steps
 from tuner.setting import Setting
 
 
@@ -147,7 +150,7 @@ class Evaluation(BatchGenerator):
         twice: before (`timed` is False) and after.
 
         Args:
-            setting: which accelerators are on.
+            setting: which accelerators are on, or a smaller number of steps (`FewerSteps`).
             store: where the baseline is, or will be.
             on_pictures: called with the number and the pictures of each batch of `prompts`.
             drawn: draw the setting's prompts from `prompts` and as many of `more_prompts`, so that
@@ -157,18 +160,18 @@ class Evaluation(BatchGenerator):
 
         Raises:
             UnfitError: an accelerator does not fit the pipeline.
+            UsageError: the scheduler cannot run such a number of steps.
             TrialError: pictures are broken, or the device runs out of memory.
         """
-        check(self.pipeline, setting.accelerators)
-        if not setting.accelerators:
+        if isinstance(setting, FewerSteps):
+            check_steps(self.pipeline.scheduler, setting.steps)
+        elif not setting.accelerators:
             yield self._of_baseline(*self.baseline(store))
             return
+        check(self.pipeline, setting.accelerators)
         procedure = self._baseline_procedure(store)
         scores, latency = self._baseline_or_latency(procedure)
-        with (
-            self._memory_errors(),
-            self.ledger.measurement(of_trial=not self.verifies) as account,
-        ):
+        with self._memory_errors(), self._account(setting) as account:
             yield from SettingProcedure(
                 setting=setting,
                 generator=self,
@@ -181,6 +184,12 @@ class Evaluation(BatchGenerator):
                 least_pairs=self.timing_pairs,
                 predicted=predicted,
             ).measurements(on_pictures, drawn=drawn)
+
+    def _account(self, setting: Setting) -> AbstractContextManager[TrialAccount]:
+        """Where to enter what a setting costs."""
+        if isinstance(setting, FewerSteps):
+            return self.ledger.measurement(of_trial=False, purpose=Purpose.FEWER_STEPS)
+        return self.ledger.measurement(of_trial=not self.verifies)
 
     def time(self, setting: Setting, store: Store) -> PairedTimings:
         """Time pairs of a setting until its speedup is precise; nothing is scored.

@@ -28,7 +28,7 @@ StoredBatch = tuple[BaselineScores, Reference]
 
 @dataclass(frozen=True, kw_only=True)
 class SettingProcedure:
-    """How a setting that has accelerators is measured.
+    """How a setting that has accelerators, or fewer steps, is measured.
 
     A batch whose baseline is not stored yet is generated with and without the setting, interleaved:
     a pair that is scored on both sides. Where the speedup is `predicted`, one more pair is timed if

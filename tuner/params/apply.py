@@ -17,7 +17,12 @@ Source = Setting | Mapping[str, Any] | str | Path
 
 @contextmanager
 def applied(
-    pipe: Any, source: Source, *, steps: int | None = None, seed: int = 42
+    pipe: Any,
+    source: Source,
+    *,
+    steps: int | None = None,
+    pick: str | None = None,
+    seed: int = 42,
 ) -> Iterator[Generate]:
     """Accelerate a pipeline inside a ``with`` block.
 
@@ -32,6 +37,10 @@ def applied(
             resolution and guidance. If no study has the call's resolution or guidance, the nearest
             study is used, with a warning.
         steps: use the study with this number of steps, whatever number a call runs.
+        pick: which setting of a file's study is used: 'fastest', 'knee', a bound such as
+            'loss<=0.5%', 'speedup>=2' or 'lpips<=0.1', or 'trial 7' for that of one trial. Without
+            it, the setting that was picked when the file was written or, where none was, the best
+            one. A picked setting that was never verified gives a warning.
         seed: random seed of the accelerators; the default is the default seed of a study.
 
     Yields:
@@ -39,9 +48,10 @@ def applied(
         pipeline itself does the same.
 
     Raises:
-        UsageError: no study of the file fits, or an accelerator does not fit the pipeline.
+        UsageError: no study of the file fits, `pick` picks nothing, or an accelerator does not fit
+            the pipeline.
     """
-    choose, first = _chosen(pipe, source, steps)
+    choose, first = _chosen(pipe, source, steps, pick)
     generate, undo = started(pipe, choose, first, seed=seed)
     try:
         yield generate
@@ -49,7 +59,9 @@ def applied(
         undo()
 
 
-def apply(pipe: Any, source: Source, *, seed: int = 42) -> Callable[[], None]:
+def apply(
+    pipe: Any, source: Source, *, pick: str | None = None, seed: int = 42
+) -> Callable[[], None]:
     """Accelerate a pipeline for good: from now on ``pipe(...)`` uses the setting.
 
     The arguments and the errors are those of `applied`.
@@ -57,24 +69,26 @@ def apply(pipe: Any, source: Source, *, seed: int = 42) -> Callable[[], None]:
     Returns:
         A function that removes the accelerators from the pipeline.
     """
-    choose, first = _chosen(pipe, source, None)
+    choose, first = _chosen(pipe, source, None, pick)
     return started(pipe, choose, first, seed=seed)[1]
 
 
 def _chosen(
-    pipe: Any, source: Source, steps: int | None
+    pipe: Any, source: Source, steps: int | None, pick: str | None
 ) -> tuple[Choose, Iterable[Sequence[Accelerator]]]:
     """A function that chooses the accelerators of a call, and those that it can choose now."""
     if isinstance(source, str | Path):
         source = read(Path(source))
     elif isinstance(source, Mapping) and ("studies" in source or "schema" in source):
-        check_contents(source)
+        check_contents(source, complete=pick is not None)
     elif not isinstance(source, Setting):
         source = _setting(source)
     if isinstance(source, Setting):
+        if pick is not None:
+            raise UsageError(f"pick = {pick!r} chooses a setting of a file, but this is a setting")
         accelerators = source.accelerators
         return lambda *_: accelerators, [accelerators]
-    choices = Choices(contents=source, steps=steps)
+    choices = Choices(contents=source, steps=steps, pick=pick)
     return choices, [choice.setting.accelerators for choice in choices.available(pipe)]
 
 

@@ -11,6 +11,7 @@ from tuner.accelerators import Accelerator
 from tuner.errors import UsageError
 from tuner.loading import DTYPES, fingerprint, weighed
 from tuner.params.machine import machine_changes
+from tuner.params.pick import chosen_point, point_picked_by
 from tuner.pipelines.arguments import guidance_of, size_of
 from tuner.pipelines.calls import steps_that_run
 from tuner.pipelines.denoiser import denoiser_of
@@ -20,7 +21,7 @@ from tuner.setting import Setting
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One study of a file: its best setting, and under which conditions that was measured."""
+    """One study of a file: its chosen setting, and under which conditions that was measured."""
 
     name: str
     scheduler: str  # the class in diffusers
@@ -28,6 +29,8 @@ class Choice:
     setting: Setting
     evaluation: Mapping[str, Any]  # empty if the file has none
     versions: Mapping[str, str]  # of the packages; empty if the file has none
+    picked: str | None = None  # the rule that picked the setting; None: it is the best one
+    verified: bool = True  # whether the setting has a verification
 
     @property
     def weights(self) -> str | None:
@@ -48,7 +51,9 @@ class Choices:
 
     contents: Mapping[str, Any]
     steps: int | None = None  # use the study with this number of steps for every call
+    pick: str | None = None  # a rule that picks each study's setting
     _matching: list[Choice] = field(default_factory=list)
+    _unpicked: list[UsageError] = field(default_factory=list)  # studies in which it picks nothing
     _denoiser: Any = None  # a weak reference to the denoiser that `_matching` was made for
     _warnings: set[str] = field(default_factory=set)
 
@@ -63,10 +68,10 @@ class Choices:
         if not choices:
             raise UsageError(
                 f"the file has no feasible setting for {type(pipeline).__name__} with {scheduler}; "
-                f"its studies: {_listed(self.contents)}"
+                f"its studies: {_listed(self.contents)}{self._reasons}"
             )
         if self.steps is not None:
-            choices = _with_steps(choices, self.steps)
+            choices = self._with_steps(choices, self.steps)
         self._warn_of_machine(choices, pipeline)
         return choices
 
@@ -78,7 +83,7 @@ class Choices:
         """
         choices = self.available(pipeline)
         if self.steps is None:
-            choices = _with_steps(choices, steps_that_run(pipeline, arguments))
+            choices = self._with_steps(choices, steps_that_run(pipeline, arguments))
         size = size_of(pipeline, denoiser_of(pipeline), arguments)
         guidance = guidance_of(arguments)
 
@@ -94,6 +99,7 @@ class Choices:
                 f"the studies {names} fit this call equally well; export only one of them"
             )
         self._warn_of_differences(nearest[0], size, guidance)
+        self._warn_if_unverified(nearest[0])
         return nearest[0].setting.accelerators
 
     def _warn_of_differences(
@@ -124,6 +130,28 @@ class Choices:
                     "speed and quality figures may not hold here; `tuner verify` re-measures them"
                 )
 
+    def _with_steps(self, choices: list[Choice], steps: int) -> list[Choice]:
+        fitting = [choice for choice in choices if choice.steps == steps]
+        if not fitting:
+            known = ", ".join(map(str, sorted({choice.steps for choice in choices})))
+            raise UsageError(
+                f"the file has no study with {steps} steps; its studies have {known} steps"
+                f"{self._reasons}"
+            )
+        return fitting
+
+    @property
+    def _reasons(self) -> str:
+        """Why studies were left out, for the end of a message."""
+        return "".join(f"; {error}" for error in self._unpicked)
+
+    def _warn_if_unverified(self, choice: Choice) -> None:
+        if choice.picked is not None and not choice.verified:
+            self._warn(
+                f"the setting of {choice.name} that was picked by {choice.picked!r} "
+                f"({choice.setting}) was never verified; `tuner verify` does that"
+            )
+
     def _warn(self, line: str) -> None:
         if line not in self._warnings:
             self._warnings.add(line)
@@ -139,7 +167,10 @@ class Choices:
         dtype = str(denoiser_of(pipeline).dtype).removeprefix("torch.")
         fingerprints: dict[str | None, str] = {}
         same, unknown, different = [], [], []
-        for choice in _of_class(self.contents, type(pipeline).__name__):
+        choices, self._unpicked = _of_class(self.contents, type(pipeline).__name__, self.pick)
+        if self._unpicked and not choices:
+            raise self._unpicked[0]
+        for choice in choices:
             cast = _cast(choice, dtype)
             if cast not in fingerprints and choice.weights is not None:
                 fingerprints[cast] = fingerprint(pipeline, cast)
@@ -190,36 +221,49 @@ class Choices:
         )
 
 
-def _of_class(contents: Mapping[str, Any], pipeline_class: str) -> list[Choice]:
-    """The feasible studies of a pipeline class."""
-    return [
-        Choice(
-            name=name,
-            scheduler=SCHEDULERS[name_of(study["sched"])],
-            steps=int(study["steps"]),
-            setting=Setting.of(study["best"]["params"]),
-            evaluation=study.get("evaluation", {}),
-            versions=study.get("versions", {}),
-        )
-        for name, study in contents["studies"].items()
-        if study["pipeline"] == pipeline_class and study["best"] is not None
-    ]
+def _of_class(
+    contents: Mapping[str, Any], pipeline_class: str, pick: str | None
+) -> tuple[list[Choice], list[UsageError]]:
+    """The chosen settings of a pipeline class's studies.
+
+    A study in which the rule `pick` picks nothing is left out; the errors say why.
+    """
+    choices: list[Choice] = []
+    errors: list[UsageError] = []
+    for name, study in contents["studies"].items():
+        if study["pipeline"] != pipeline_class:
+            continue
+        try:
+            choice = _choice(name, study, pick)
+        except UsageError as error:
+            errors.append(error)
+            continue
+        choices += [] if choice is None else [choice]
+    return choices, errors
+
+
+def _choice(name: str, study: Mapping[str, Any], pick: str | None) -> Choice | None:
+    """What is applied of a study; None if nothing is feasible and nothing was picked."""
+    point = chosen_point(study) if pick is None else point_picked_by(pick, study, name)
+    if point is None:
+        return None
+    in_file = study["picked"]["rule"] if "picked" in study else None
+    return Choice(
+        name=name,
+        scheduler=SCHEDULERS[name_of(study["sched"])],
+        steps=int(study["steps"]),
+        setting=Setting.of(point["params"]),
+        evaluation=study.get("evaluation", {}),
+        versions=study.get("versions", {}),
+        picked=in_file if pick is None else pick,
+        verified=bool(point.get("verified")),
+    )
 
 
 def _cast(choice: Choice, dtype: str) -> str | None:
     """The precision to which weights are cast before their fingerprint is compared, or None."""
     measured = choice.dtype(dtype)
     return measured if measured != dtype and measured in DTYPES else None
-
-
-def _with_steps(choices: list[Choice], steps: int) -> list[Choice]:
-    fitting = [choice for choice in choices if choice.steps == steps]
-    if not fitting:
-        known = ", ".join(map(str, sorted({choice.steps for choice in choices})))
-        raise UsageError(
-            f"the file has no study with {steps} steps; its studies have {known} steps"
-        )
-    return fitting
 
 
 def _size_distance(evaluation: Mapping[str, Any], size: tuple[int, int] | None) -> float:

@@ -10,6 +10,7 @@ from jsonschema.exceptions import best_match
 
 from tuner.errors import UsageError
 from tuner.params import schema
+from tuner.params.pick import all_points
 from tuner.schedulers import name_of
 
 
@@ -35,15 +36,17 @@ def read(path: Path) -> dict[str, Any]:
     _check(contents, str(path), complete=True)
     for study in contents["studies"].values():
         study["goal"].setdefault("limits", {})
-        for point in (study["best"], *study["by_combination"].values(), *study["pareto"]):
-            if point is not None:
-                point.setdefault("fidelity", {})
+        for point in all_points(study):
+            point.setdefault("fidelity", {})
     return contents
 
 
-def check_contents(contents: Mapping[str, Any]) -> None:
-    """Raise `UsageError` if contents lack a key that applying them needs, or a part is invalid."""
-    _check(contents, "the contents of search_params.json", complete=False)
+def check_contents(contents: Mapping[str, Any], *, complete: bool = False) -> None:
+    """Raise `UsageError` if contents lack a key that applying them needs, or a part is invalid.
+
+    `complete`: whether they must have the figures of a file too, from which a setting is picked.
+    """
+    _check(contents, "the contents of search_params.json", complete=complete)
 
 
 def _check(contents: Mapping[str, Any], source: str, *, complete: bool) -> None:

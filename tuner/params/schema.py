@@ -15,7 +15,7 @@ PATH = Path(__file__).with_name("search_params.schema.json")
 # Keys that files of the first versions lack; such files are still read.
 ADDED_LATER = {"fidelity", "limits", "certainty", "memory_gib", "host_memory_gib"}
 # Keys without which a setting cannot be applied.
-NEEDED_TO_APPLY = {"schema", "studies", "pipeline", "sched", "steps", "best", "params"}
+NEEDED_TO_APPLY = {"schema", "studies", "pipeline", "sched", "steps", "best", "params", "point"}
 
 
 def load() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Verifying a `search_params.json`: re-measuring its settings later or on another machine."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from tuner.loading import device_named
 from tuner.measure.baseline_store import InMemoryStore
 from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.measure.lock import device_lock
+from tuner.params.pick import Point, all_points, chosen_point
 from tuner.params.read import read
 from tuner.params.write import verified_entry, write
 from tuner.search.runner.stopping import StoppingRule
@@ -24,8 +25,6 @@ from tuner.study.verifications import Failure
 SLOWER = 0.1  # share of the exported speedup that a setting may lose and still hold
 SEED_OFFSET = 2  # the search uses its seed, and the verification at its end uses the next
 
-Point = dict[str, Any]  # a result in the file
-
 
 def verify(
     path: Path,
@@ -37,27 +36,30 @@ def verify(
     """Re-measure a file's feasible settings on prompts and noise that their search did not use.
 
     The figures are written into the file after each setting. A setting that misses a limit becomes
-    infeasible, and the fastest one that is still feasible becomes the best.
+    infeasible, and the fastest one that is still feasible becomes the best. A picked setting stays
+    the picked one, and is re-measured even if it was not feasible.
 
     Args:
         path: a `search_params.json`.
         report: called with a line for each study and each setting.
-        best_only: re-measure only the best setting of each study.
+        best_only: re-measure only the picked setting of each study or, where none was picked, the
+            best.
         changes: values that replace those of each study's spec, such as `device`,
             `scorer_device`, `model` or `prompts`; those that are None are ignored.
 
     Raises:
         UsageError: the file, or what it refers to, cannot be read; or the weights are different.
-        UnreachedError: a best setting no longer holds, or a study has none.
+        UnreachedError: a picked or best setting no longer holds, or a study has none.
     """
     contents = read(path)
     session = Session()
     failures = []
     for name, study in contents["studies"].items():
-        if study["best"] is None:
+        chosen = chosen_point(study)
+        if chosen is None:
             failures.append(f"{name} has no feasible setting")
             continue
-        best = study["best"]["params"]
+        best, kind = chosen["params"], "picked" if "picked" in study else "best"
         report(f"{name}: limits: {Limits.of_request(study['goal'])}")
         spec = spec_of(study, changes or {})
         with device_lock(device_named(spec.device), report):
@@ -68,16 +70,17 @@ def verify(
                 holds = verify_setting(study, params, evaluation, store, spec, report)
                 write(path, contents)  # so that an interruption loses one setting at most
                 if params == best and not holds:
-                    failures.append(f"the best setting of {name} no longer holds")
-        if study["best"] is not None and study["best"]["params"] != best:
-            report(f"the best setting of {name} is now {Setting.of(study['best']['params'])}")
+                    failures.append(f"the {kind} setting of {name} no longer holds")
+        now = chosen_point(study)
+        if now is not None and now["params"] != best:
+            report(f"the best setting of {name} is now {Setting.of(now['params'])}")
     if failures:
         raise UnreachedError("; ".join(failures))
 
 
 def spec_of(study: Mapping[str, Any], changes: Mapping[str, Any]) -> StudySpec:
     """The spec under which a study's settings were measured, with another seed."""
-    conditions, goal = study["evaluation"], study["goal"]
+    conditions, goal, chosen = study["evaluation"], study["goal"], chosen_point(study)
     metrics = {name for point in study["pareto"] for name in point["fidelity"]}
     values = {
         "pipe": study["pipe"],
@@ -94,7 +97,7 @@ def spec_of(study: Mapping[str, Any], changes: Mapping[str, Any]) -> StudySpec:
         "metrics": tuple(sorted(metrics)),
         "limits": goal["limits"],
         "req_score_loss": goal["req_score_loss"],
-        "search_targets": tuple(study["best"]["params"]),
+        "search_targets": tuple(chosen["params"] if chosen else ()),
     }
     return StudySpec(**values | {k: v for k, v in changes.items() if v is not None})
 
@@ -110,24 +113,17 @@ def check_weights(name: str, study: Mapping[str, Any], evaluation: Evaluation) -
 
 
 def settings_to_verify(study: Mapping[str, Any], best_only: bool) -> list[Mapping[str, Any]]:
-    """The feasible settings of a study, as params; fastest first."""
-    if best_only:
-        return [study["best"]["params"]]
-    feasible = [point for point in all_points(study) if point["feasible"]]
+    """The picked or best setting of a study and its feasible ones, as params; fastest first."""
+    chosen = chosen_point(study)
+    if best_only and chosen is not None:
+        return [chosen["params"]]
+    feasible = [point for point in all_points(study) if point["feasible"] or point is chosen]
     feasible.sort(key=lambda point: -point["speedup"])
     distinct: list[Mapping[str, Any]] = []
     for point in feasible:
         if point["params"] not in distinct:
             distinct.append(point["params"])
     return distinct
-
-
-def all_points(study: Mapping[str, Any]) -> Iterator[Point]:
-    """Every result in a study of the file; a setting can occur several times."""
-    if study["best"] is not None:
-        yield study["best"]
-    yield from study["by_combination"].values()
-    yield from study["pareto"]
 
 
 def verify_setting(

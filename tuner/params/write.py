@@ -14,8 +14,11 @@ from tuner.errors import UsageError
 from tuner.limits import Limits
 from tuner.measure.figures import Figures
 from tuner.params import schema
+from tuner.picking import checked, names_a_trial
 from tuner.search.goal import Goal
 from tuner.study.baseline import BASELINE, PARTS, attributes
+from tuner.study.picked import picked_result
+from tuner.study.reference import ReferenceRow, read_reference
 from tuner.study.results import Result, Verification, fastest_feasible, pareto_front, read_results
 from tuner.study.schema import MEMORY, attributes_of
 
@@ -55,19 +58,32 @@ def _no_baseline(study: optuna.Study) -> str:
     return f"the study {study.study_name!r} has no baseline yet; `tuner run` measures it"
 
 
-def document(studies: list[optuna.Study]) -> dict[str, Any]:
-    """The contents of a file with these studies."""
+def document(studies: list[optuna.Study], pick: str | None = None) -> dict[str, Any]:
+    """The contents of a file with these studies.
+
+    Args:
+        studies: each of them has a baseline.
+        pick: a rule of `tuner.picking` that picks a setting of each study, which a pipeline then
+            applies in place of the best.
+
+    Raises:
+        UsageError: a study has no baseline, or the rule is unknown or picks nothing in one of
+            them, or names a trial of several studies.
+    """
+    if pick is not None and names_a_trial(pick) and len(studies) > 1:
+        names = ", ".join(study.study_name for study in studies)
+        raise UsageError(f"{pick!r} is a trial of one study, not of several; choose one of {names}")
     return {
         "schema": schema.VERSION,
-        "studies": {study.study_name: entry(study) for study in studies},
+        "studies": {study.study_name: entry(study, pick) for study in studies},
     }
 
 
-def entry(study: optuna.Study) -> dict[str, Any]:
+def entry(study: optuna.Study, pick: str | None = None) -> dict[str, Any]:
     """A study in the file: its conditions, its baseline, its best settings and its front.
 
     Results with accelerators that the last request excluded are left out. Raises `UsageError` if
-    the study has no baseline.
+    the study has no baseline, or if `pick` picks no setting of it.
     """
     stored = attributes(study)
     if not has_baseline(study):
@@ -80,6 +96,7 @@ def entry(study: optuna.Study) -> dict[str, Any]:
         for result in goal.admitted(read_results(study, stored))
         if result.setting.accelerators
     ]
+    rows = read_reference(study, stored)
     combinations: dict[str, list[Result]] = {}
     for result in results:
         combinations.setdefault(result.setting.combination, []).append(result)
@@ -105,10 +122,12 @@ def entry(study: optuna.Study) -> dict[str, Any]:
             "limits": dict(limits.others),
         },
         "best": None if best is None else point(best, limits),
+        **_picked(pick, results, limits, study.study_name),
         "by_combination": {
             name: point(result, limits) for name, result in best_of.items() if result is not None
         },
         "pareto": [point(result, limits) for result in pareto_front(results, limits)],
+        **({"reference": [_row(row) for row in rows]} if rows else {}),
     }
 
 
@@ -116,6 +135,16 @@ def _device_type(stored: Mapping[str, Any]) -> dict[str, str]:
     """'cpu', 'cuda' or 'mps' as `device_type`; nothing in a study of an old version."""
     parts = stored.get(PARTS, {})
     return {name: parts[name] for name in ("device_type",) if name in parts}
+
+
+def _picked(
+    rule: str | None, results: list[Result], limits: Limits, name: str
+) -> dict[str, dict[str, Any]]:
+    """The picked setting and its rule in the file; nothing without a rule."""
+    if rule is None:
+        return {}
+    result = picked_result(rule, results, limits, name)
+    return {"picked": {"rule": checked(rule), "point": point(result, limits)}}
 
 
 def point(result: Result, limits: Limits) -> dict[str, Any]:
@@ -153,6 +182,12 @@ def figures_entry(figures: Figures) -> dict[str, Any]:
     return entry
 
 
+def _row(row: ReferenceRow) -> dict[str, Any]:
+    """The plain pipeline with fewer steps in the file."""
+    figures = figures_entry(row) | _elsewhere(row)
+    return {"steps": row.steps, "latency_s": row.latency_s, **figures}
+
+
 def verified_entry(figures: Figures, latency_s: float) -> dict[str, Any]:
     """A verification in the file, with its latency in seconds per image."""
     entry = figures_entry(figures) | {"latency_s": latency_s}
@@ -163,7 +198,7 @@ def _verified(verification: Verification) -> dict[str, Any]:
     return verified_entry(verification, verification.latency_s) | _elsewhere(verification)
 
 
-def _elsewhere(figures: Result | Verification) -> dict[str, Any]:
+def _elsewhere(figures: Result | Verification | ReferenceRow) -> dict[str, Any]:
     """The mark of a timing on another machine or with other versions than the baseline."""
     return {} if figures.current else {"timed_elsewhere": True}
 

@@ -33,8 +33,11 @@ class StudyCosts:
 
     @property
     def scored_share(self) -> float | None:
-        """The share of the pictures generated after the first baseline that were scored."""
-        pictures = self.total.pictures
+        """The share of the pictures generated after the first baseline that were scored.
+
+        Without those of fewer steps, which are not part of the search.
+        """
+        pictures = {**self.total.pictures, Purpose.FEWER_STEPS: 0}
         more_baseline = max(0, pictures.get(Purpose.BASELINE, 0) - (self.prompts or 0))
         scored = sum(pictures.get(purpose, 0) for purpose in SCORED) + more_baseline
         after = sum(pictures.values()) - pictures.get(Purpose.BASELINE, 0) + more_baseline

@@ -15,6 +15,7 @@ from tuner.study.schema import (
     COST,
     COSTS,
     PAIRED,
+    REFERENCE,
     TIMED,
     VERIFIED,
     attributes_of,
@@ -69,6 +70,16 @@ def store_timing(study: optuna.Study, trial: int, timings: PairedTimings) -> Non
     _add_entry(study, TIMED, trial, stored)
 
 
+def store_reference(study: optuna.Study, steps: int, measured: Measurement | Failure) -> None:
+    """Store what the plain pipeline measured with fewer steps, or why it could not be measured."""
+    if isinstance(measured, Failure):
+        stored = _failed(study, measured)
+    else:
+        keep_baseline(study, measured)
+        stored = measured_attributes(measured)
+    _add_entry(study, REFERENCE, steps, stored)
+
+
 def store_cost(study: optuna.Study, run: str, account: Account) -> None:
     """Store what a run, of this name, has spent on no trial."""
     study.set_user_attr(COSTS + run, account.stored())
@@ -79,11 +90,7 @@ def store_verification(
 ) -> None:
     """Store a verification of a trial, by its number; updates the trial's constraints."""
     if isinstance(verification, Failure):
-        stored = {
-            "failed": verification.reason,
-            "for_good": verification.for_good,
-            "latency_key": Baseline.of(attributes(study)).latency_key,
-        }
+        stored = _failed(study, verification)
     else:
         keep_baseline(study, verification)
         stored = measured_attributes(verification)
@@ -91,10 +98,21 @@ def store_verification(
     update_verified(study, limits)
 
 
-def _add_entry(study: optuna.Study, name: str, trial: int, stored: dict[str, Any]) -> None:
-    """Store a later measurement of a trial in place of that under the same latency key."""
+def _failed(study: optuna.Study, failure: Failure) -> dict[str, Any]:
+    return {
+        "failed": failure.reason,
+        "for_good": failure.for_good,
+        "latency_key": Baseline.of(attributes(study)).latency_key,
+    }
+
+
+def _add_entry(study: optuna.Study, name: str, number: int, stored: dict[str, Any]) -> None:
+    """Store a measurement with the study in place of that under the same latency key.
+
+    `number` is that of the trial that was measured again, or of the steps.
+    """
     study_attrs = attributes(study)
     baseline = Baseline.of(study_attrs)
     entries = study_attrs.get(name, {})
-    others = [entry for entry in as_list(entries.get(str(trial))) if not baseline.is_of(entry)]
-    study.set_user_attr(name, entries | {str(trial): [*others, stored]})
+    others = [entry for entry in as_list(entries.get(str(number))) if not baseline.is_of(entry)]
+    study.set_user_attr(name, entries | {str(number): [*others, stored]})

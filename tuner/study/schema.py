@@ -23,6 +23,7 @@ LONG = ("scores", "numbers", "ratios", "traceback")  # read by analyses only
 # Study attributes
 VERIFIED = "verified"  # trial number → its verifications, one for each latency key
 TIMED = "timed"  # trial number → the speedups timed at the end of a search, likewise
+REFERENCE = "reference"  # number of steps → its measurements, one for each latency key
 COSTS = "cost of run "  # … and a name of the run: what a run spent on no trial
 
 _FLAT = ("speedup", "score_loss")  # stored under two names: the value, and "…_ci" its interval

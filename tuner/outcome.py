@@ -1,0 +1,47 @@
+"""The outcome of a run, as `tuner.run` returns it."""
+
+from dataclasses import dataclass
+
+import optuna
+
+from tuner.search.goal import Goal
+from tuner.study.picked import picked_result
+from tuner.study.reference import ReferenceRow, read_reference
+from tuner.study.results import Result, pareto_front
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The outcome of a run: the Optuna study, the goal, and the results of all complete trials."""
+
+    study: optuna.Study
+    goal: Goal
+    results: list[Result]
+
+    @property
+    def best(self) -> Result | None:
+        """The fastest feasible result, or with a target the fastest that meets it; else None."""
+        return self.goal.reached(self.results)
+
+    @property
+    def front(self) -> list[Result]:
+        """The Pareto front of speedup and score loss."""
+        return pareto_front(self.goal.admitted(self.results), self.goal.limits)
+
+    @property
+    def reference(self) -> list[ReferenceRow]:
+        """What the plain pipeline measures with fewer steps, slowest first."""
+        return read_reference(self.study)
+
+    def pick(self, rule: str) -> Result:
+        """The result that a rule picks.
+
+        Args:
+            rule: 'fastest', 'knee', a bound such as 'loss<=0.5%', 'speedup>=2' or 'lpips<=0.1', or
+                'trial 7' for that of one trial, feasible or not.
+
+        Raises:
+            UsageError: the rule is unknown, or it picks nothing; the line names the nearest result.
+        """
+        results = self.goal.admitted(self.results)
+        return picked_result(rule, results, self.goal.limits, self.study.study_name)
