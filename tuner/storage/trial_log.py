@@ -63,9 +63,21 @@ class TrialLog(ABC):
 
     def params(self, number: int) -> dict[str, Any]:
         """The parameters of the trial of this number."""
-        storage = self._study._storage
+        return self.trial(number).params
+
+    def trial(self, number: int) -> FrozenTrial:
+        """The trial of this number, as it is stored."""
+        storage = storage_of(self._study)
         trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
-        return storage.get_trial(trial_id).params
+        trial: FrozenTrial = storage.get_trial(trial_id)
+        return trial
+
+    def system_attributes(self, prefix: str) -> Iterator[tuple[int, str, Any]]:
+        """The system attributes of trials whose name begins so: trial's number, name and value."""
+        for trial in self._study.get_trials(deepcopy=False):
+            for name, value in trial.system_attrs.items():
+                if name.startswith(prefix):
+                    yield trial.number, name, value
 
     @property
     def key(self) -> tuple[Any, int]:
