@@ -190,7 +190,7 @@ def _draw_references(axes: Axes, content: StudyContent, quality: Quality) -> Non
     grey = COLOURS["muted"]
     _draw_estimates(axes, points, label="fewer steps", marker="^", ms=6, mfc=grey, mec=grey)
     for row, figure in rows:
-        _label(axes, f"{row.steps} steps", row.speedup, figure, (7, -10))
+        _label(axes, f"{row.steps} steps", row.speedup, figure, (-7, 4))
 
 
 def _draw_estimates(
@@ -233,12 +233,13 @@ def _lengths(estimates: Sequence[Estimate]) -> np.ndarray:
 def _label(
     axes: Axes, text: str, speedup: Estimate, figure: Estimate, offset: tuple[int, int]
 ) -> None:
-    """Write beside a point; the offset is in points."""
+    """Write beside a point, on its left where the offset, in points, is negative."""
     axes.annotate(
         text,
         (speedup.value, figure.value),
         xytext=offset,
         textcoords="offset points",
+        ha="right" if offset[0] < 0 else "left",
         fontsize=8,
         color=COLOURS["muted"],
     )
