@@ -7,6 +7,7 @@ from typing import Any
 from tuner.cli import commands
 from tuner.cli.choosing import add_no_reference, add_pick
 from tuner.cli.parser import Parser
+from tuner.cli.report_arguments import add_report
 from tuner.cli.terminal_arguments import (
     DOCTOR_HELP,
     SHOW_HELP,
@@ -44,6 +45,7 @@ def argument_parser() -> argparse.ArgumentParser:
     _add_verify(subparsers)
     add_show_flags(_add_reader(subparsers, "show", SHOW_HELP))
     _add_export(subparsers)
+    add_report(_add_reader(subparsers, "report", "write studies as one HTML page with figures"))
     _add_dashboard(subparsers)
     add_doctor_flags(_add_reader(subparsers, "doctor", DOCTOR_HELP))
     add_completion(subparsers)
