@@ -30,8 +30,18 @@ OPTIONS = [
 ]
 
 
-def test_there_are_eight_commands() -> None:
-    commands = {"run", "init", "verify", "show", "export", "dashboard", "doctor", "completion"}
+def test_there_are_nine_commands() -> None:
+    commands = {
+        "run",
+        "init",
+        "report",
+        "verify",
+        "show",
+        "export",
+        "dashboard",
+        "doctor",
+        "completion",
+    }
     assert set(parsers()) == commands
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from tuner.cli.tables import remarks, verdict
+from tuner.cli.tables import remarks
 from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
 from tuner.setting import Setting
 from tuner.study.results import Result
+from tuner.study.verdicts import verdict
 
 
 def result(ratio: float, note: str | None, **changes: Any) -> Result:

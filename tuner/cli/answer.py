@@ -2,10 +2,10 @@
 
 import optuna
 
-from tuner.cli.tables import ELSEWHERE, verified_text
 from tuner.search.goal import Goal
 from tuner.study.formatting import quality_text
 from tuner.study.results import Result, read_results, read_stopped
+from tuner.study.verdicts import ELSEWHERE, verified_text
 
 
 def answer(study: optuna.Study, goal: Goal) -> list[str]:

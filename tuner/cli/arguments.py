@@ -7,6 +7,7 @@ from typing import Any
 from tuner.cli import commands
 from tuner.cli.choosing import add_pick
 from tuner.cli.parser import Parser
+from tuner.cli.report_arguments import add_report
 from tuner.cli.study_flags import (
     DEVICE_HELP,
     PROMPTS_HELP,
@@ -45,6 +46,7 @@ def argument_parser() -> argparse.ArgumentParser:
     _add_verify(subparsers)
     add_show_flags(_add_reader(subparsers, "show", SHOW_HELP))
     _add_export(subparsers)
+    add_report(_add_reader(subparsers, "report", "write studies as one HTML page with figures"))
     _add_dashboard(subparsers)
     add_doctor_flags(_add_reader(subparsers, "doctor", DOCTOR_HELP))
     add_completion(subparsers)

@@ -125,6 +125,17 @@ def export(args: argparse.Namespace, console: "Console") -> None:
     console.print(f"wrote {output} ({count})", highlight=False)
 
 
+def report(args: argparse.Namespace, console: "Console") -> None:
+    """`tuner report`: write studies as one HTML page."""
+    from tuner.report.write import write_report
+
+    studies = _studies(args, console)
+    written = write_report(studies, args.output, csv=args.csv, figures=args.figures)
+    count = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
+    places = ", ".join(str(place) for place in written)
+    print_line(f"wrote {places} ({count})", console)
+
+
 def dashboard(args: argparse.Namespace, console: "Console") -> None:
     """`tuner dashboard`: serve optuna-dashboard until Ctrl-C."""
     from tuner.cli.dashboard import check_port, serve

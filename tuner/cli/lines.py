@@ -3,12 +3,12 @@
 from rich.console import Console
 from rich.markup import escape
 
-from tuner.cli.tables import limits_text
 from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer
 from tuner.setting import Setting
 from tuner.study.formatting import quality_text
 from tuner.study.results import Result
+from tuner.study.verdicts import limits_text
 
 
 class TrialLines(Observer):

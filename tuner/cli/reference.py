@@ -7,11 +7,12 @@ from rich.console import Console
 from rich.table import Table
 
 from tuner import registry
-from tuner.cli.tables import ELSEWHERE, interval
+from tuner.cli.tables import interval
 from tuner.limits import Limits
 from tuner.study.fewer_steps import fewer_steps_sentence
 from tuner.study.reference import ReferenceRow, read_reference
 from tuner.study.results import Result
+from tuner.study.verdicts import ELSEWHERE
 
 
 def print_reference(

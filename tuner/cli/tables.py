@@ -9,10 +9,10 @@ from tuner import registry
 from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
 from tuner.setting import Setting
-from tuner.study.formatting import COLUMNS, quality_text
-from tuner.study.results import VERIFICATION, Result
+from tuner.study.formatting import COLUMNS
+from tuner.study.results import Result
+from tuner.study.verdicts import ELSEWHERE, verdict, verified_text
 
-ELSEWHERE = "timed on another machine or with other package versions"
 NAMED = 3  # settings that a remark lists by name
 
 
@@ -52,50 +52,9 @@ def front_table(front: list[Result], limits: Limits, title: str) -> Table:
     return table
 
 
-def verified_text(result: Result) -> str:
-    """The figures of a result's verification, or why that failed; '' if there was none."""
-    if result.failed_again is not None:
-        return f"failed: {result.failed_again}"
-    verification = result.verified
-    if verification is None:
-        return ""
-    elsewhere = "" if verification.current else f", {ELSEWHERE}"
-    return (
-        f"{verification.speedup.value:.2f}×, {quality_text(verification)}, "
-        f"{verification.prompts} prompts{elsewhere}"
-    )
-
-
 def interval(estimate: Estimate) -> str:
     """The figure of an extra metric with its 95 % interval."""
     return f"{estimate.value:.3g} ({estimate.low:.3g} … {estimate.high:.3g})"
-
-
-def verdict(result: Result, limits: Limits) -> str:
-    """Whether a result is within its limits, how certain that is, and what its timing lacks.
-
-    Empty for the baseline.
-    """
-    if not result.setting.accelerators:
-        return ""
-    parts = [f"{limits_text(result, limits)}, {result.certainty(limits)}"]
-    if result.unsteady is not None:
-        parts.append("unsteady timing")
-    if not result.current:
-        parts.append(ELSEWHERE)
-    return "; ".join(parts)
-
-
-def limits_text(result: Result, limits: Limits) -> str:
-    """Whether a result is within its limits, and whether the verification alone decided that."""
-    missed = result.missed(limits)
-    if missed == [VERIFICATION]:
-        return "verification failed"
-    if not limits.others:
-        text = "over the limit" if missed else "under the limit"
-    else:
-        text = f"misses the limit of {', '.join(missed)}" if missed else "within the limits"
-    return f"{text} in the verification" if result.overruled(limits) else text
 
 
 def remarks(results: list[Result]) -> list[str]:

@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner import registry
-from tuner.cli.tables import ELSEWHERE, verdict, verified_text
 from tuner.errors import UsageError
 from tuner.measure.account import Account, Purpose
 from tuner.measure.figures import Figures
@@ -29,6 +28,7 @@ from tuner.study.baseline import Baseline, attributes
 from tuner.study.costs import read_costs
 from tuner.study.results import Result, pareto_front, read_result, read_results
 from tuner.study.schema import COST, PAIRED, SAME_AS, SETTING
+from tuner.study.verdicts import ELSEWHERE, verdict, verified_text
 
 STATES = {
     TrialState.COMPLETE: "complete",

@@ -7,6 +7,7 @@ from typing import Any
 
 from tuner.errors import UnfitError, UsageError
 from tuner.loading import model_named, pipeline_options
+from tuner.params.pick import Point, chosen_point
 from tuner.plain_code import PlainCode, Use
 from tuner.schedulers import SCHEDULERS, name_of
 from tuner.setting import Setting
@@ -15,7 +16,7 @@ WIDTH = 88  # of a line of the script
 
 
 def script(name: str, study: Mapping[str, Any]) -> str:
-    """A script that draws the pictures of a study's best setting without the tuner.
+    """A script that draws the pictures of a study's picked or best setting without the tuner.
 
     Its function `generate` takes the pipeline's own arguments; those under which the study was
     measured are the defaults. With the versions and on the device that measured the study, the
@@ -30,15 +31,16 @@ def script(name: str, study: Mapping[str, Any]) -> str:
         UnfitError: published packages would draw other pictures; the message names the
             accelerators that need `tuner.apply`, and why.
     """
-    if study["best"] is None:
+    chosen = chosen_point(study)
+    if chosen is None:
         raise UsageError(f"{name} has no feasible setting")
-    setting = Setting.of(study["best"]["params"])
+    setting = Setting.of(chosen["params"])
     try:
         codes = codes_of(setting, study)
     except UnfitError as error:
         raise UnfitError(f"{error}{_instead(study)}") from None
     sections = [
-        _about(name, setting, study),
+        _about(name, chosen, study),
         _imports(study, codes),
         _loading(study),
         *("\n".join(code.setup) for code in codes if code.setup),
@@ -103,16 +105,17 @@ def _use(study: Mapping[str, Any], occupied: frozenset[str]) -> Use:
     )
 
 
-def _about(name: str, setting: Setting, study: Mapping[str, Any]) -> str:
-    best, evaluation, versions = study["best"], study["evaluation"], study["versions"]
+def _about(name: str, chosen: Point, study: Mapping[str, Any]) -> str:
+    setting, evaluation = Setting.of(chosen["params"]), study["evaluation"]
+    versions = study["versions"]
     names = ["torch", "diffusers", *(n for part in setting.accelerators for n in part.packages)]
     packages = ", ".join(f"{n} {versions[n]}" for n in names if n in versions)
     return "\n".join(
         (
             f'"""{name} with {setting}, written by `tuner export --format diffusers`.',
             "",
-            f"{best['speedup']:.2f} times as fast as without, at a score loss of "
-            f"{best['score_loss']:.2%}; measured on",
+            f"{chosen['speedup']:.2f} times as fast as without, at a score loss of "
+            f"{chosen['score_loss']:.2%}; measured on",
             f"{evaluation.get('device', 'an unknown device')} in batches of {evaluation['batch']}, "
             f"{evaluation['dtype']}, with {packages or 'unknown packages'}.",
             '"""',

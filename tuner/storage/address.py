@@ -24,6 +24,14 @@ def full(url: str) -> str:
     return url if "://" in url else f"sqlite:///{url}"
 
 
+def folder_of(url: str) -> Path | None:
+    """The folder of the database's file; None for a database that is on a server."""
+    parsed = make_url(full(url))
+    if not parsed.drivername.startswith("sqlite") or not parsed.database:
+        return None
+    return Path(parsed.database).absolute().parent
+
+
 def unusable(url: str, error: Exception) -> UsageError:
     """The error for a database that cannot be used."""
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]

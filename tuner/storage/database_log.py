@@ -36,6 +36,11 @@ _ATTRIBUTES = (
     "WHERE study_id = :study AND state IN ({states}) AND key NOT IN :without "
     "ORDER BY trials.trial_id"
 )
+_SYSTEM_ATTRIBUTES = text(
+    "SELECT number, key, value_json FROM trials "
+    "JOIN trial_system_attributes ON trial_system_attributes.trial_id = trials.trial_id "
+    "WHERE study_id = :study AND key LIKE :pattern ORDER BY number"
+)
 _DURATIONS = text(
     "SELECT datetime_start, datetime_complete FROM trials "
     "WHERE study_id = :study AND state = 'COMPLETE' ORDER BY trial_id DESC LIMIT :most"
@@ -75,6 +80,13 @@ class DatabaseLog(TrialLog):
                 attributes[name] = json.loads(value)
         if current is not None:
             yield *current, attributes
+
+    def system_attributes(self, prefix: str) -> Iterator[tuple[int, str, Any]]:
+        """The system attributes of trials whose name begins so: trial's number, name and value."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(_SYSTEM_ATTRIBUTES, self._key | {"pattern": f"{prefix}%"})
+            for number, name, value in rows:
+                yield number, name, json.loads(value)
 
     def count(self, state: TrialState) -> int:
         """How many trials are in a state."""

@@ -7,6 +7,7 @@ died (`tuner.storage.recovery`). So a trial ends once, and a worker that was sus
 finds out that its trial is no longer its own.
 """
 
+import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,16 +18,20 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import bindparam, text
+from sqlalchemy import bindparam, delete, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from tuner.storage import worker
+from tuner.storage.optuna_names import ARTIFACTS
 from tuner.storage.schema_check import schema_checked_by_version
 from tuner.storage.tables import HeartbeatRow
 from tuner.storage.worker import WORKER, Worker
 
 BEAT_S = 20.0  # between two heartbeats
+# What the dashboard stores in place of an artifact that was removed; `optuna.artifacts` cannot read
+# it, so that the attribute is deleted instead.
+REMOVED = "null"
 
 _BEAT = text("UPDATE tuner_heartbeats SET clock = :clock, at = :at WHERE trial = :trial")
 _RELEASE = text("DELETE FROM tuner_heartbeats WHERE trial = :trial")
@@ -127,6 +132,26 @@ class LivingStorage(RDBStorage):
                 self._get_prepared_new_trial(study_id, retry, session)
             session.commit()
         return True
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Like Optuna's, but a finished trial can get artifacts, and lose them."""
+        if not key.startswith(ARTIFACTS):
+            super().set_trial_system_attr(trial_id, key, value)
+            return
+        row = models.TrialSystemAttributeModel
+        with Session(self.engine) as session, session.begin():
+            session.execute(delete(row).where(row.trial_id == trial_id, row.key == key))
+            if value != REMOVED:
+                session.add(row(trial_id=trial_id, key=key, value_json=json.dumps(value)))
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Like Optuna's, but of an artifact that was removed nothing is left."""
+        if not (key.startswith(ARTIFACTS) and value == REMOVED):
+            super().set_study_system_attr(study_id, key, value)
+            return
+        row = models.StudySystemAttributeModel
+        with Session(self.engine) as session, session.begin():
+            session.execute(delete(row).where(row.study_id == study_id, row.key == key))
 
     def _set_user_attributes(
         self, session: Session, trial_id: int, attributes: Mapping[str, Any]

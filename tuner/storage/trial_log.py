@@ -66,15 +66,23 @@ class TrialLog(ABC):
     def last_change(self) -> datetime | None:
         """When a trial last began or ended, in local time; None before the first trial."""
 
-    def trial(self, number: int) -> FrozenTrial:
-        """The trial of this number, as it is stored; raises KeyError where there is none."""
-        storage = self._study._storage
-        trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
-        return storage.get_trial(trial_id)
-
     def params(self, number: int) -> dict[str, Any]:
         """The parameters of the trial of this number."""
         return self.trial(number).params
+
+    def trial(self, number: int) -> FrozenTrial:
+        """The trial of this number, as it is stored; raises KeyError where there is none."""
+        storage = storage_of(self._study)
+        trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+        trial: FrozenTrial = storage.get_trial(trial_id)
+        return trial
+
+    def system_attributes(self, prefix: str) -> Iterator[tuple[int, str, Any]]:
+        """The system attributes of trials whose name begins so: trial's number, name and value."""
+        for trial in self._study.get_trials(deepcopy=False):
+            for name, value in trial.system_attrs.items():
+                if name.startswith(prefix):
+                    yield trial.number, name, value
 
     @property
     def key(self) -> tuple[Any, int]:

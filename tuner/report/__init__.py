@@ -1,0 +1,1 @@
+"""`tuner report`: studies as one HTML page, with their figures and numbers as files beside it."""

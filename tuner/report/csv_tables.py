@@ -1,0 +1,134 @@
+"""The numbers of the report as tables for other programs, one dictionary for each row."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from tuner.measure.figures import Figures
+from tuner.measure.statistics import Estimate
+from tuner.report.content import StudyContent
+from tuner.report.tried import Trial
+from tuner.setting import Setting
+
+Row = Mapping[str, Any]
+
+
+def tables(contents: Sequence[StudyContent]) -> dict[str, list[Row]]:
+    """The tables by name; each row begins with the name of its study."""
+    rows = {
+        "studies": _study,
+        "trials": trial_rows,
+        "combinations": _combinations,
+        "fewer_steps": _fewer_steps,
+        "importance": _importance,
+        "costs": _costs,
+    }
+    return {
+        name: [{"study": content.name} | dict(row) for content in contents for row in make(content)]
+        for name, make in rows.items()
+    }
+
+
+def write_csv(file: Path, rows: Sequence[Row]) -> None:
+    """Write a table; what a row lacks, and what is infinite, is empty."""
+    columns = list(dict.fromkeys(name for row in rows for name in row)) or ["study"]
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        writer = csv.DictWriter(opened, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def trial_rows(content: StudyContent) -> Iterator[Row]:
+    """Every trial that has ended, with the values of its knobs."""
+    front = {result.trial for result in content.front}
+    for trial in content.trials:
+        yield {
+            "trial": trial.number,
+            "state": trial.state,
+            "setting": "" if trial.setting is None else str(trial.setting),
+            **_trial_figures(trial),
+            "feasible": trial.feasible,
+            "on_front": trial.number in front,
+            "outcome": trial.outcome,
+            **({} if trial.setting is None else _knobs(trial.setting)),
+        }
+
+
+def _trial_figures(trial: Trial) -> dict[str, Any]:
+    result = trial.result
+    if result is None:
+        return {}
+    second = result.verified
+    return {
+        **_figures(result),
+        "latency_s": result.latency_s,
+        "speedup_from": result.speedup_from or "pairs",
+        **({} if second is None else {f"verified_{k}": v for k, v in _figures(second).items()}),
+    }
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    row: dict[str, Any] = {"prompts": figures.prompts}
+    named = {"speedup": figures.speedup, "score_loss": figures.score_loss} | dict(figures.fidelity)
+    for name, estimate in named.items():
+        row |= _estimate(name, estimate)
+    return row
+
+
+def _estimate(name: str, estimate: Estimate) -> dict[str, Any]:
+    ends = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
+    return {f"{name}{end}": value if isfinite(value) else "" for end, value in ends.items()}
+
+
+def _knobs(setting: Setting) -> dict[str, Any]:
+    return {
+        f"{accelerator}.{knob}": value
+        for accelerator, values in setting.params.items()
+        for knob, value in values.items()
+    }
+
+
+def _study(content: StudyContent) -> Iterator[Row]:
+    best = content.best
+    yield {
+        "goal": str(content.goal),
+        "best": "" if best is None else str(best.setting),
+        **({} if best is None else {"trial": best.trial} | _figures(best)),
+        **({} if best is None else {"latency_s": best.latency_s, "verified": best.verified_now}),
+        "baseline_latency_s": content.baseline.get("latency_s"),
+        "baseline_score": content.baseline.get("score"),
+        "trials": len(content.trials),
+        "cost_s": content.costs.total.total_s,
+        "cost_pictures": sum(content.costs.total.pictures.values()),
+    }
+
+
+def _combinations(content: StudyContent) -> Iterator[Row]:
+    for combination in content.combinations:
+        best = combination.best
+        yield {
+            "combination": combination.name,
+            "settings": combination.settings,
+            "best": "" if best is None else str(best.setting),
+            **({} if best is None else {"trial": best.trial} | _figures(best)),
+        }
+
+
+def _fewer_steps(content: StudyContent) -> Iterator[Row]:
+    for row in content.references:
+        yield {"steps": row.steps, **_figures(row), "latency_s": row.latency_s}
+
+
+def _importance(content: StudyContent) -> Iterator[Row]:
+    shares = content.importance.shares
+    for knob in content.importance.knobs:
+        yield {"knob": knob, **{name: share.get(knob, 0.0) for name, share in shares.items()}}
+
+
+def _costs(content: StudyContent) -> Iterator[Row]:
+    total = content.costs.total
+    for purpose, spent in total.seconds.items():
+        pictures = total.pictures.get(purpose, 0)
+        yield {"purpose": purpose.value, "seconds": spent, "pictures": pictures}

@@ -1,0 +1,127 @@
+"""Artifacts: files that belong to a study or a trial, and that Optuna's dashboard shows.
+
+They lie in a store of `optuna.artifacts`. Its location is stored with the study, so that any
+process finds them.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, Protocol
+
+import optuna
+from optuna.artifacts import ArtifactMeta, FileSystemArtifactStore, upload_artifact
+from optuna.artifacts.exceptions import ArtifactNotFound
+
+from tuner.storage.address import folder_of
+from tuner.storage.living_storage import REMOVED
+from tuner.storage.log import log_of
+from tuner.storage.optuna_names import ARTIFACTS
+from tuner.storage.trial_log import storage_of
+
+LOCATION = "tuner:artifacts"  # system attribute of a study: where its artifacts are
+
+
+class ArtifactStore(Protocol):
+    """Optuna's interface of a store, which its stores for folders and for clouds implement."""
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        """The content of an artifact; raises `ArtifactNotFound` where there is none."""
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        """Store the content of an artifact."""
+
+    def remove(self, artifact_id: str) -> None:
+        """Remove an artifact; raises `ArtifactNotFound` where there is none."""
+
+
+def artifact_store_of(study: optuna.Study) -> ArtifactStore | None:
+    """The store of a study's artifacts; None where it has none, or where its folder is not here.
+
+    A folder that was moved together with the database's file is found.
+    """
+    location = system_attributes(study).get(LOCATION)
+    if location is None:
+        return None
+    folders = [Path(location["folder"])]
+    beside, database = location.get("from_database"), _database_folder(study)
+    if beside is not None and database is not None:
+        folders.append(database / beside)
+    folder = next((folder for folder in folders if folder.is_dir()), None)
+    return None if folder is None else FileSystemArtifactStore(folder)
+
+
+def create_artifact_store(study: optuna.Study, folder: Path) -> ArtifactStore:
+    """A store in a folder, which is created; its location is stored with the study."""
+    folder.mkdir(parents=True, exist_ok=True)
+    location = {"folder": str(folder.absolute())}
+    database = _database_folder(study)
+    if database is not None:
+        location["from_database"] = os.path.relpath(folder.absolute(), database)
+    if system_attributes(study).get(LOCATION) != location:
+        storage_of(study).set_study_system_attr(study._study_id, LOCATION, location)
+    return FileSystemArtifactStore(folder)
+
+
+def system_attributes(study: optuna.Study) -> dict[str, Any]:
+    """What a study stores out of sight of the dashboard's pages."""
+    attributes: dict[str, Any] = storage_of(study).get_study_system_attrs(study._study_id)
+    return attributes
+
+
+def artifacts_of(study: optuna.Study) -> Iterator[tuple[int | None, ArtifactMeta]]:
+    """The artifacts of a study, each with the number of its trial, or None for the study's own."""
+    for name, value in system_attributes(study).items():
+        if name.startswith(ARTIFACTS) and value != REMOVED:
+            yield None, ArtifactMeta(**json.loads(value))
+    for number, _, value in log_of(study).system_attributes(ARTIFACTS):
+        if value != REMOVED:
+            yield number, ArtifactMeta(**json.loads(value))
+
+
+def put_artifact(
+    study: optuna.Study, store: ArtifactStore, trial: int | None, name: str, content: bytes
+) -> None:
+    """Store an artifact in place of those of the same name.
+
+    Args:
+        study: the artifact's study.
+        store: where the content goes.
+        trial: the number of its trial, which may have ended; None for the study's own artifact.
+        name: the file name that people see.
+        content: the file's bytes.
+    """
+    old = [meta for owner, meta in artifacts_of(study) if (owner, meta.filename) == (trial, name)]
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / name
+        file.write_bytes(content)
+        upload_artifact(
+            artifact_store=store,
+            file_path=str(file),
+            study_or_trial=study if trial is None else log_of(study).trial(trial),
+            storage=storage_of(study),
+        )
+    for meta in old:
+        remove_artifact(study, store, trial, meta)
+
+
+def remove_artifact(
+    study: optuna.Study, store: ArtifactStore, trial: int | None, meta: ArtifactMeta
+) -> None:
+    """Remove an artifact of a trial, by its number, or of the study."""
+    storage, name = storage_of(study), ARTIFACTS + meta.artifact_id
+    if trial is None:
+        storage.set_study_system_attr(study._study_id, name, REMOVED)
+    else:
+        storage.set_trial_system_attr(log_of(study).trial(trial)._trial_id, name, REMOVED)
+    with suppress(ArtifactNotFound):
+        store.remove(meta.artifact_id)
+
+
+def _database_folder(study: optuna.Study) -> Path | None:
+    """The folder of the study's database, if that is a file."""
+    url = getattr(storage_of(study), "url", None)
+    return None if url is None else folder_of(url)
