@@ -6,6 +6,7 @@ from typing import Any
 
 from tuner.cli import commands
 from tuner.cli.choosing import add_no_reference, add_pick
+from tuner.cli.compare_arguments import add_compare
 from tuner.cli.parser import Parser
 from tuner.cli.report_arguments import add_report
 from tuner.cli.terminal_arguments import (
@@ -46,6 +47,7 @@ def argument_parser() -> argparse.ArgumentParser:
     add_show_flags(_add_reader(subparsers, "show", SHOW_HELP))
     _add_export(subparsers)
     add_report(_add_reader(subparsers, "report", "write studies as one HTML page with figures"))
+    add_compare(_add_reader(subparsers, "compare", "draw trials side by side, below the baseline"))
     _add_dashboard(subparsers)
     add_doctor_flags(_add_reader(subparsers, "doctor", DOCTOR_HELP))
     add_completion(subparsers)
@@ -210,7 +212,7 @@ def _add_environment_flags(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--pictures",
         default="pictures",
-        help="folder for sample images of each trial; 'none' saves no images (default: pictures)",
+        help="folder for pictures and contact sheets; 'none' keeps no pictures (default: pictures)",
     )
 
 
@@ -271,9 +273,7 @@ def _add_dashboard(subparsers: Any) -> None:
         "dashboard",
         "serve optuna-dashboard for the database, reachable from this machine only",
     )
-    dashboard.add_argument(
-        "--port", type=int, default=8080, help="port to listen on (default: 8080)"
-    )
+    dashboard.add_argument("--port", type=int, default=8080, help="its port (default: 8080)")
     dashboard.set_defaults(command=commands.dashboard)
 
 
