@@ -16,7 +16,7 @@ from tuner.measure.extra_metrics import ExtraMetric
 from tuner.measure.lock import device_lock
 from tuner.measure.scorer_memory import memory_notice, scorer_bytes
 from tuner.outcome import Outcome
-from tuner.picture_strips import check_folder
+from tuner.pictures.folder import check_folder
 from tuner.plans.plan import check_resolution, shape_of
 from tuner.prompts import prompt_set
 from tuner.sampler_table import sampler_row
@@ -34,7 +34,7 @@ class Session:
     """Runs studies one after another, loading each model and each metric once."""
 
     def __init__(self, pictures: Path | None = None) -> None:
-        """`pictures`: the folder for picture strips; no strips are saved when None."""
+        """`pictures`: the folder for pictures; none are kept when None."""
         self._pictures = pictures
         self._ledger = Ledger()  # of the study that runs
         self._pipelines: dict[tuple[Any, ...], Any] = {}

@@ -9,13 +9,13 @@ from pathlib import Path
 import optuna
 from optuna.samplers import BaseSampler
 
+from tuner.dashboard.pages import StudyPages
 from tuner.measure.device import versions
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.fewer_steps import FewerSteps
 from tuner.measure.measurement import Measurement
 from tuner.measure.paired_timing import PairedTimings
 from tuner.outcome import Outcome
-from tuner.picture_strips import PictureFolder
 from tuner.plans.plan import shape_of
 from tuner.sampler_table import sampler_row
 from tuner.search.deadline import Deadline
@@ -24,7 +24,7 @@ from tuner.search.frontier.transfer import source_study
 from tuner.search.goal import Goal
 from tuner.search.problem import Problem
 from tuner.search.runner.interrupt import Interruptible
-from tuner.search.runner.observer import Observer
+from tuner.search.runner.observer import Observer, Observers
 from tuner.search.runner.progress import is_done
 from tuner.search.runner.reference import measure_reference
 from tuner.search.runner.run import Search
@@ -59,7 +59,7 @@ class StudyRun:
     storage: Storage
     study: optuna.Study
     observer: Observer
-    pictures: Path | None  # folder of the picture strips
+    pictures: Path | None  # folder of the pictures; None: none are kept
     name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])  # of this run, in the study
 
     def run(self) -> Outcome:
@@ -85,10 +85,9 @@ class StudyRun:
             self.study.sampler = sampler(self.spec.sampler, self.spec.seed, problem, begun)
         self._report(self.study.sampler)
         self._store_cost()
-        self._search_and_verify(problem, first)
-        outcome = Outcome(study=self.study, goal=self._goal, results=read_results(self.study))
-        self._strips.compare([f"trial-{result.trial:04d}" for result in outcome.front])
-        return outcome
+        with self._pages.during_search():
+            self._search_and_verify(problem, first)
+        return Outcome(study=self.study, goal=self._goal, results=read_results(self.study))
 
     def _spent_s(self) -> Callable[[], float]:
         """Seconds that the study has cost by now; of a sweep's many trials, those of this run."""
@@ -108,8 +107,9 @@ class StudyRun:
                 self.evaluation,
                 self.observer.notice,
                 on_batch,
-                self._strips.saver("baseline"),
+                self._pages.picture_arguments.get("on_baseline"),
             )
+        self._pages.begin(self.evaluation.baseline(self.storage)[0].scores)  # as just stored
         self.observer.baseline_measured(attributes(self.study)[BASELINE])
 
     def _first_settings(self) -> list[Setting]:
@@ -157,7 +157,7 @@ class StudyRun:
             resolves_at_once=self._stops_early and spec.aim == "front",
             first=first,
             deadline=deadline,
-            observer=self.observer,
+            observer=Observers([self.observer, self._pages]),
         )
         while True:
             search.run()
@@ -176,7 +176,7 @@ class StudyRun:
                 self.study,
                 self._goal,
                 lambda result: self._measure_again(result.setting, interruptible),
-                self.observer.verified,
+                Observers([self.observer, self._pages]).verified,
                 self.spec.num_samples,
                 failed=failed,
                 deadline=deadline,
@@ -197,14 +197,7 @@ class StudyRun:
 
     def _time_front(self, deadline: Deadline) -> bool:
         """Time settings of the front whose speedups were predicted; whether there were any."""
-        timed = time_front(
-            self.study,
-            self._goal,
-            self._time,
-            deadline,
-            self.observer.notice,
-        )
-        return timed > 0
+        return time_front(self.study, self._goal, self._time, deadline, self.observer.notice) > 0
 
     def _time(self, setting: Setting) -> PairedTimings:
         self.observer.timing_began(setting)
@@ -232,13 +225,14 @@ class StudyRun:
     def _measure(self, setting: Setting, trial: int) -> Iterator[Measurement]:
         # A front compares settings with one another, so all of them get the same prompts.
         drawn = self._stops_early and self.spec.aim == "max"
-        saver = self._strips.saver(f"trial-{trial:04d}")
         chosen, predicted = self.study.sampler, None
         if isinstance(chosen, FrontierSampler):
             predicted = chosen.prediction(self.study, setting)
-        return self.evaluation.measure(
-            setting, self.storage, saver, drawn=drawn, predicted=predicted
+        kept = self._pages.picture_arguments
+        measurements = self.evaluation.measure(
+            setting, self.storage, drawn=drawn, predicted=predicted, **kept
         )
+        return self._pages.watched(trial, measurements)
 
     def _report(self, chosen: BaseSampler) -> None:
         """Print what a sweep will need, and whether there are prompts for verifying."""
@@ -294,6 +288,13 @@ class StudyRun:
         return self.spec.sweep is not None and Points(self.space.offered()).count > FEW
 
     @cached_property
-    def _strips(self) -> PictureFolder:
-        root = None if self._has_many_points else self.pictures
-        return PictureFolder(root, self.study.study_name)
+    def _pages(self) -> StudyPages:
+        return StudyPages.of_run(
+            self.study,
+            self._goal,
+            self.storage,
+            self.evaluation,
+            root=None if self._has_many_points else self.pictures,
+            every_trial=not self._has_many_points,
+            warn=self.observer.notice,
+        )

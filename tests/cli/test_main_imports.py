@@ -86,6 +86,11 @@ def test_commands_that_read_a_database_do_not_import_the_libraries_of_models(
     assert not imported_by(arguments, folder, 0, words) & HEAVY
 
 
+def test_compare_does_not_import_the_libraries_of_models(folder: Path) -> None:
+    arguments = "compare miniature/DDIM/50 --trials 0"
+    assert not imported_by(arguments, folder, 2, "has no pictures here") & HEAVY
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.refused import Refused
 from tests.cli.stored import NAME, searched, with_stopped_trials
+from tests.helpers.pictured import PicturedBench
 from tests.helpers.simulated import EVALUATION, Bench, over_the_limit
 from tuner.cli.main import main
 
@@ -103,9 +104,6 @@ def test_costs_as_json(folder: Path, shown: Shown) -> None:
 
 def test_a_trial_in_plain_words(folder: Path, shown: Shown) -> None:
     searched(folder)
-    picture = folder / "pictures" / NAME.replace("/", "_") / "trial-0000.png"
-    picture.parent.mkdir(parents=True)
-    picture.write_bytes(b"")
     rows = shown.rows(NAME, "--trial", "0")
     assert rows["state"] == "complete"
     assert rows["setting"] == "deepcache 3/0"
@@ -119,8 +117,14 @@ def test_a_trial_in_plain_words(folder: Path, shown: Shown) -> None:
     assert rows["verdict"] == "under the limit, sure"
     assert rows["on the front"] == "yes"
     assert rows["verification"] == "none: only winners are verified"
-    assert rows["pictures"] == str(picture.relative_to(folder))
+    assert "pictures" not in rows
     assert rows["when"].startswith("20")
+
+
+def test_a_trial_with_pictures_says_how_they_are_drawn(folder: Path, shown: Shown) -> None:
+    PicturedBench(folder, trials=1).run()
+    rows = shown.rows("miniature/DDIM/50", "--trial", "0")
+    assert rows["pictures"] == "drawn by `tuner compare miniature/DDIM/50 --trials 0`"
 
 
 @pytest.mark.parametrize("holds", [True, False])

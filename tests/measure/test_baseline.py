@@ -115,7 +115,7 @@ def test_the_baselines_pictures_are_stored_and_not_generated_again(
 def test_the_pictures_of_an_interrupted_baseline_do_not_count_as_complete(
     evaluation: Evaluation, compared: Evaluation, store: Storage
 ) -> None:
-    def interrupted(batch: int, images: list[Any]) -> None:
+    def interrupted(numbers: range, images: list[Any]) -> None:
         raise KeyboardInterrupt
 
     evaluation.baseline(store)

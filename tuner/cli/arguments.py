@@ -6,6 +6,7 @@ from typing import Any
 
 from tuner.cli import commands
 from tuner.cli.choosing import add_pick
+from tuner.cli.compare_arguments import add_compare
 from tuner.cli.parser import Parser
 from tuner.cli.report_arguments import add_report
 from tuner.cli.study_flags import (
@@ -47,6 +48,7 @@ def argument_parser() -> argparse.ArgumentParser:
     add_show_flags(_add_reader(subparsers, "show", SHOW_HELP))
     _add_export(subparsers)
     add_report(_add_reader(subparsers, "report", "write studies as one HTML page with figures"))
+    add_compare(_add_reader(subparsers, "compare", "draw trials side by side, below the baseline"))
     _add_dashboard(subparsers)
     add_doctor_flags(_add_reader(subparsers, "doctor", DOCTOR_HELP))
     add_completion(subparsers)
@@ -71,7 +73,7 @@ def _add_run(subparsers: Any) -> None:
     run.add_argument(
         "--pictures",
         default="pictures",
-        help="folder for sample images of each trial; 'none' saves no images (default: pictures)",
+        help="folder for pictures and contact sheets; 'none' keeps no pictures (default: pictures)",
     )
     add_json(run, "write what happens to standard output as events, one JSON object a line")
     run.set_defaults(command=commands.run)
@@ -149,9 +151,7 @@ def _add_dashboard(subparsers: Any) -> None:
         "dashboard",
         "serve optuna-dashboard for the database, reachable from this machine only",
     )
-    dashboard.add_argument(
-        "--port", type=int, default=8080, help="port to listen on (default: 8080)"
-    )
+    dashboard.add_argument("--port", type=int, default=8080, help="its port (default: 8080)")
     dashboard.set_defaults(command=commands.dashboard)
 
 

@@ -136,9 +136,20 @@ def report(args: argparse.Namespace, console: "Console") -> None:
     print_line(f"wrote {places} ({count})", console)
 
 
+def compare(args: argparse.Namespace, console: "Console") -> None:
+    """`tuner compare`: draw trials of a study below its baseline."""
+    quiet()
+    from tuner.cli.compare import compare as write_comparison
+    from tuner.storage.database import Storage
+
+    storage = Storage(args.storage, create=False)
+    write_comparison(storage, args.study, args.trials, args.prompts, args.output)
+    console.print(f"wrote {args.output}", highlight=False)
+
+
 def dashboard(args: argparse.Namespace, console: "Console") -> None:
     """`tuner dashboard`: serve optuna-dashboard until Ctrl-C."""
-    from tuner.cli.dashboard import check_port, serve
+    from tuner.dashboard.serve import check_port, serve
     from tuner.storage.database import Storage
 
     check_port(args.port)

@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import optuna
@@ -31,14 +30,13 @@ class Request:
     storage: Storage
     studies: list[optuna.Study]
     trial: int = 0
-    pictures: Path = Path("pictures")
 
 
 def request_of(args: argparse.Namespace, report: Callable[[str], None]) -> Request:
     """What the arguments of `tuner show` ask for.
 
     Args:
-        args: `storage`, `studies`, `study`, `trial`, `cost` and `pictures`.
+        args: `storage`, `studies`, `study`, `trial` and `cost`.
         report: called with a line for each study that is left out.
 
     Raises:
@@ -53,13 +51,7 @@ def request_of(args: argparse.Namespace, report: Callable[[str], None]) -> Reque
     if args.trial is not None:
         if len(studies) > 1:
             raise UsageError("--trial needs one study: `tuner show STUDY --trial N`")
-        return Request(
-            what="trial",
-            storage=storage,
-            studies=studies,
-            trial=args.trial,
-            pictures=args.pictures,
-        )
+        return Request(what="trial", storage=storage, studies=studies, trial=args.trial)
     if not names and len(known) > 1 and not args.cost:
         return Request(what="list", storage=storage, studies=studies)
     studies = studies_with_baseline(studies, report, required=bool(names))
@@ -92,7 +84,7 @@ def show_json(request: Request) -> dict[str, Any]:
 
 def _page(request: Request) -> TrialPage:
     (study,) = request.studies
-    return TrialPage.of(study, request.trial, request.storage, request.pictures)
+    return TrialPage.of(study, request.trial, request.storage)
 
 
 def _show_fronts(studies: list[optuna.Study], console: Console) -> None:

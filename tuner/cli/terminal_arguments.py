@@ -1,7 +1,6 @@
 """The arguments of the commands that tell about studies and this machine, and shell completion."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from tuner.cli import commands
@@ -38,12 +37,6 @@ def add_show_flags(show: argparse.ArgumentParser) -> None:
         "--cost",
         action="store_true",
         help="print what each study has cost instead: seconds and pictures, by purpose",
-    )
-    show.add_argument(
-        "--pictures",
-        type=Path,
-        default=Path("pictures"),
-        help="folder in which `tuner run` saved sample images (default: pictures)",
     )
     add_json(show, "print it as one JSON document")
     show.set_defaults(command=commands.show)

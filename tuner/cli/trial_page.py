@@ -1,9 +1,9 @@
 """`tuner show STUDY --trial N`: everything that is known of one trial, in plain words."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -12,12 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner import registry
+from tuner.dashboard.pictures import trials_with_pictures
 from tuner.errors import UsageError
 from tuner.measure.account import Account, Purpose
 from tuner.measure.figures import Figures
 from tuner.measure.statistics import Estimate
 from tuner.params.write import point
-from tuner.picture_strips import folder_name
 from tuner.search.goal import Goal
 from tuner.setting import Setting
 from tuner.storage.database import Storage
@@ -54,10 +54,10 @@ class TrialPage:
     baseline: Baseline
     result: Result | None  # of a stopped trial, over the prompts that it had
     machine: Mapping[str, Any] | None  # where its speedup was timed; None where that is not stored
-    picture: Path | None  # the file with its sample images
+    has_pictures: bool  # which `tuner compare` draws
 
     @classmethod
-    def of(cls, study: optuna.Study, number: int, storage: Storage, pictures: Path) -> "TrialPage":
+    def of(cls, study: optuna.Study, number: int, storage: Storage) -> "TrialPage":
         """The page of a trial; raises `UsageError` where the study has none of this number."""
         try:
             trial = log_of(study).trial(number)
@@ -69,7 +69,6 @@ class TrialPage:
         measured = SETTING in stored and "speedup" in stored
         result = read_result(study, number, stored) if measured else None
         key = None if result is None else result.latency_key
-        picture = pictures / folder_name(study.study_name) / f"trial-{number:04d}.png"
         return cls(
             study=study,
             trial=trial,
@@ -77,7 +76,7 @@ class TrialPage:
             baseline=Baseline.of(attributes(study)),
             result=result,
             machine=None if key is None else storage.parts("latency", key),
-            picture=picture if picture.is_file() else None,
+            has_pictures=number in trials_with_pictures(study),
         )
 
     def as_table(self) -> Table:
@@ -107,7 +106,7 @@ class TrialPage:
             "note": trial.user_attrs.get("note"),
             "cost": trial.user_attrs.get(COST),
             "machine": None if self.machine is None else dict(self.machine),
-            "picture": None if self.picture is None else str(self.picture),
+            "has_pictures": self.has_pictures,
             "began": None if began is None else began.astimezone().isoformat(),
             "ended": None if ended is None else ended.astimezone().isoformat(),
             "traceback": trial.user_attrs.get("traceback"),
@@ -161,8 +160,9 @@ class TrialPage:
         yield "verification", self._verification(result)
 
     def _where_and_when(self) -> Iterator[tuple[str, str]]:
-        if self.picture is not None:
-            yield "pictures", str(self.picture)
+        if self.has_pictures:
+            name = shlex.quote(self.study.study_name)
+            yield "pictures", f"drawn by `tuner compare {name} --trials {self.trial.number}`"
         if self.machine is not None:
             yield "timed on", machine_text(self.machine)
         if self.result is not None and not self.result.current:

@@ -20,7 +20,7 @@ from tuner.measure.stopwatch import Seconds
 from tuner.metrics import Metric
 
 OnBatch = Callable[[int, int], None]  # called with the batches done and their total
-OnPictures = Callable[[int, list[Any]], None]  # called with the batch's number and its pictures
+OnPictures = Callable[[range, list[Any]], None]  # called with prompts' numbers and their pictures
 OWNER = "the baseline's "  # for the error about a broken picture
 
 
@@ -35,6 +35,7 @@ class BaselineProcedure:
     score_parts: dict[str, Any]
     latency_parts: dict[str, Any]
     timed_batches: int  # the least number that gives the latency
+    on_pictures: OnPictures | None = None  # called with each batch of the baseline's pictures
     # By the number of a prompt: score and digest, of batches that came with a setting's.
     collected: dict[int, tuple[float, str]] = field(default_factory=dict)
 
@@ -43,9 +44,7 @@ class BaselineProcedure:
         """The extra metrics' side of the prompts that every setting is measured on."""
         return Reference(self.extra_metrics, self.score_parts, self.store)
 
-    def measured(
-        self, on_batch: OnBatch | None, on_pictures: OnPictures | None
-    ) -> tuple[BaselineScores, BaselineLatency]:
+    def measured(self, on_batch: OnBatch | None = None) -> tuple[BaselineScores, BaselineLatency]:
         """The baseline of the prompts that every setting is measured on.
 
         Raises:
@@ -57,9 +56,7 @@ class BaselineProcedure:
         reference = self.reference
         if stored_scores is not None and stored_latency is not None and reference.complete:
             return BaselineScores(**stored_scores), BaselineLatency(**stored_latency)
-        scores, latency = self._generated(
-            reference, on_batch, on_pictures, needs_scores=stored_scores is None
-        )
+        scores, latency = self._generated(reference, on_batch, needs_scores=stored_scores is None)
         if stored_scores is None:
             self._store_scores(scores)
         else:
@@ -141,8 +138,13 @@ class BaselineProcedure:
     def _of_output(self, numbers: range, output: Any) -> tuple[list[Any], BaselineScores]:
         """The pictures of a batch, checked, and their scores and digests."""
         images = checked(output, OWNER)
+        self._report(numbers, images)
         scores = self._scored(images, self.generator.texts(numbers))
         return images, BaselineScores(scores=scores, digests=[digest(image) for image in images])
+
+    def _report(self, numbers: range, images: list[Any]) -> None:
+        if self.on_pictures is not None:
+            self.on_pictures(numbers, images)
 
     def _store_scores(self, scores: BaselineScores) -> None:
         """Store the scores of the prompts that every setting is measured on."""
@@ -164,7 +166,6 @@ class BaselineProcedure:
         self,
         reference: Reference,
         on_batch: OnBatch | None,
-        on_pictures: OnPictures | None,
         *,
         needs_scores: bool,
     ) -> tuple[BaselineScores, BaselineLatency]:
@@ -192,8 +193,7 @@ class BaselineProcedure:
                     digests += [digest(image) for image in images]
                 if not reference.complete:
                     reference.add(numbers, images, prompts)
-                if on_pictures is not None:
-                    on_pictures(index, images)
+                self._report(numbers, images)
                 if on_batch is not None:
                     on_batch(index + 1, len(batches))
                 only_timed = not needs_scores and reference.complete

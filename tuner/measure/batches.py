@@ -15,8 +15,8 @@ def shuffled(
 
     A smaller batch comes last in its list, because only full batches are timed. With `drawn`, as
     many batches as `first` has are drawn and come first: from `first`, and from as many of `more`,
-    so that the baseline of few prompts is needed. Batch 0 is always among them, because its
-    pictures are saved.
+    so that the baseline of few prompts is needed. Batch 0 is always among them, so that all
+    settings have some prompts in common, whose pictures can be compared.
     """
     size = len(first[0])
     (full, short), (more_full, more_short) = (_by_size(batches, size) for batches in (first, more))

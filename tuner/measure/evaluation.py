@@ -124,19 +124,20 @@ class Evaluation(BatchGenerator):
         Args:
             store: where the baseline is, or will be.
             on_batch: called after each batch with the number done and their total.
-            on_pictures: called with each batch's number and pictures.
+            on_pictures: called with the prompts' numbers and the pictures of each batch.
 
         Raises:
             UsageError: the baseline's mean score is zero or less, so that a loss is undefined; or
                 the device's memory is too small for a batch.
         """
-        return self._baseline_procedure(store).measured(on_batch, on_pictures)
+        return self._baseline_procedure(store, on_pictures).measured(on_batch)
 
     def measure(
         self,
         setting: Setting,
         store: Store,
         on_pictures: OnPictures | None = None,
+        on_baseline: OnPictures | None = None,
         *,
         drawn: bool = False,
         predicted: Prediction | None = None,
@@ -152,7 +153,8 @@ class Evaluation(BatchGenerator):
         Args:
             setting: which accelerators are on, or a smaller number of steps (`FewerSteps`).
             store: where the baseline is, or will be.
-            on_pictures: called with the number and the pictures of each batch of `prompts`.
+            on_pictures: called with the prompts' numbers and the pictures of each batch.
+            on_baseline: likewise with those of the baseline, where they are generated.
             drawn: draw the setting's prompts from `prompts` and as many of `more_prompts`, so that
                 settings are not all lucky with the same prompts. The order of the batches is random
                 in any case, and the same whenever this setting is measured.
@@ -169,7 +171,7 @@ class Evaluation(BatchGenerator):
             yield self._of_baseline(*self.baseline(store))
             return
         check(self.pipeline, setting.accelerators)
-        procedure = self._baseline_procedure(store)
+        procedure = self._baseline_procedure(store, on_baseline)
         scores, latency = self._baseline_or_latency(procedure)
         with self._memory_errors(), self._account(setting) as account:
             yield from SettingProcedure(
@@ -215,7 +217,7 @@ class Evaluation(BatchGenerator):
             latency = procedure.stored_latency
             if latency is not None:
                 return None, latency
-        return procedure.measured(None, None)
+        return procedure.measured()
 
     def _of_baseline(self, scores: BaselineScores, latency: BaselineLatency) -> Measurement:
         """The baseline as a setting; nothing has to be measured."""
@@ -230,6 +232,7 @@ class Evaluation(BatchGenerator):
             score=sum(scores.scores) / len(scores.scores),
             fidelity=of_equal(self.extra_metrics),
             scores=scores.scores,
+            baseline_scores=scores.scores,
             numbers=list(range(len(scores.scores))),
             ratios=[],
             memory=machine.PeakMemory(**latency.memory),
@@ -237,7 +240,9 @@ class Evaluation(BatchGenerator):
             note=f"the same computation as the baseline at {self.steps} steps on this model",
         )
 
-    def _baseline_procedure(self, store: Store) -> BaselineProcedure:
+    def _baseline_procedure(
+        self, store: Store, on_pictures: OnPictures | None = None
+    ) -> BaselineProcedure:
         return BaselineProcedure(
             generator=self,
             metric=self.metric,
@@ -246,6 +251,7 @@ class Evaluation(BatchGenerator):
             score_parts=self.score_parts,
             latency_parts=self.latency_parts,
             timed_batches=self.timing_pairs,
+            on_pictures=on_pictures,
         )
 
     def _memory_errors(self) -> memory_errors:

@@ -14,6 +14,7 @@ class Measurement(Figures):
     baseline_denoising_s: float | None = None  # of its denoising alone
     scores: list[float] = field(repr=False)  # one for each prompt
     numbers: list[int] = field(repr=False)  # of the prompts that the scores belong to
+    baseline_scores: list[float] = field(default_factory=list, repr=False)  # of the same prompts
     ratios: list[float] = field(repr=False)  # of the timing pairs
     predicted: float | None = None  # the speedup that the search expected
     scatter: float | None = None  # standard deviation of the logarithm of one pair's ratio

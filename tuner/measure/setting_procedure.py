@@ -55,8 +55,8 @@ class SettingProcedure:
         for index, numbers in enumerate(order):
             output, reference = self._generated(progress, index, numbers)
             self._add(progress, numbers, output, reference)
-            if on_pictures is not None and numbers in batches:
-                on_pictures(batches.index(numbers), progress.images)
+            if on_pictures is not None:
+                on_pictures(numbers, progress.images)
             if index == len(batches) - 1:
                 for timings in self.pairs.completed(self.setting, progress.timings):
                     progress.timings = timings
@@ -193,6 +193,7 @@ class SettingProcedure:
             score=(1 - loss.value) * sum(first) / len(first),
             fidelity=progress.fidelity.estimates(),
             scores=[progress.scores[number] for number in progress.numbers],
+            baseline_scores=[progress.baseline_scores[number] for number in progress.numbers],
             numbers=progress.numbers,
             ratios=timings.ratios,
             predicted=None if self.predicted is None else self.predicted.speedup,

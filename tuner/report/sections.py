@@ -7,7 +7,7 @@ from functools import cached_property
 from matplotlib.figure import Figure
 
 from tuner import registry
-from tuner.picture_strips import folder_name
+from tuner.pictures.folder import folder_name
 from tuner.report.conditions import conditions
 from tuner.report.content import StudyContent
 from tuner.report.figures.bars import cost_figure, importance_figure

@@ -4,9 +4,11 @@ They lie in a store of `optuna.artifacts`. Its location is stored with the study
 process finds them.
 """
 
+import io
 import json
 import os
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,10 +21,10 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from tuner.storage.address import folder_of
 from tuner.storage.living_storage import REMOVED
 from tuner.storage.log import log_of
-from tuner.storage.optuna_names import ARTIFACTS
+from tuner.storage.optuna_names import ARTIFACTS, OURS
 from tuner.storage.trial_log import storage_of
 
-LOCATION = "tuner:artifacts"  # system attribute of a study: where its artifacts are
+LOCATION = f"{OURS}artifacts"  # system attribute of a study: where its artifacts are
 
 
 class ArtifactStore(Protocol):
@@ -74,18 +76,25 @@ def system_attributes(study: optuna.Study) -> dict[str, Any]:
 
 def artifacts_of(study: optuna.Study) -> Iterator[tuple[int | None, ArtifactMeta]]:
     """The artifacts of a study, each with the number of its trial, or None for the study's own."""
-    for name, value in system_attributes(study).items():
-        if name.startswith(ARTIFACTS) and value != REMOVED:
-            yield None, ArtifactMeta(**json.loads(value))
+    yield from ((None, meta) for meta in metas_among(system_attributes(study)))
     for number, _, value in log_of(study).system_attributes(ARTIFACTS):
         if value != REMOVED:
             yield number, ArtifactMeta(**json.loads(value))
 
 
+def metas_among(attributes: Mapping[str, Any]) -> list[ArtifactMeta]:
+    """The artifacts among the system attributes of a study or a trial."""
+    return [
+        ArtifactMeta(**json.loads(value))
+        for name, value in attributes.items()
+        if name.startswith(ARTIFACTS) and value != REMOVED
+    ]
+
+
 def put_artifact(
     study: optuna.Study, store: ArtifactStore, trial: int | None, name: str, content: bytes
-) -> None:
-    """Store an artifact in place of those of the same name.
+) -> str:
+    """Store an artifact in place of those of the same name; returns its id.
 
     Args:
         study: the artifact's study.
@@ -98,7 +107,7 @@ def put_artifact(
     with TemporaryDirectory() as folder:
         file = Path(folder) / name
         file.write_bytes(content)
-        upload_artifact(
+        artifact_id = upload_artifact(
             artifact_store=store,
             file_path=str(file),
             study_or_trial=study if trial is None else log_of(study).trial(trial),
@@ -106,6 +115,35 @@ def put_artifact(
         )
     for meta in old:
         remove_artifact(study, store, trial, meta)
+    return artifact_id
+
+
+def path_of(study: optuna.Study, trial: int | None, artifact_id: str) -> str:
+    """Where the dashboard serves an artifact of a trial, by its number, or of the study."""
+    owner = "" if trial is None else f"{log_of(study).trial(trial)._trial_id}/"
+    return f"/artifacts/{study._study_id}/{owner}{artifact_id}"
+
+
+def put_hidden(
+    study: optuna.Study, store: ArtifactStore, trial: int, name: str, content: bytes
+) -> None:
+    """Store a file of a trial that the dashboard does not list."""
+    artifact_id = str(uuid.uuid4())
+    store.write(artifact_id, io.BytesIO(content))
+    trial_id = log_of(study).trial(trial)._trial_id
+    storage_of(study).set_trial_system_attr(trial_id, OURS + name, artifact_id)
+
+
+def hidden_of(study: optuna.Study, store: ArtifactStore, trial: int, name: str) -> bytes | None:
+    """The content that `put_hidden` stored; None where there is none."""
+    artifact_id = log_of(study).trial(trial).system_attrs.get(OURS + name)
+    if artifact_id is None:
+        return None
+    try:
+        with store.open_reader(artifact_id) as file:
+            return file.read()
+    except ArtifactNotFound:
+        return None
 
 
 def remove_artifact(

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from tuner.storage import worker
-from tuner.storage.optuna_names import ARTIFACTS
+from tuner.storage.optuna_names import ARTIFACTS, OURS
 from tuner.storage.schema_check import schema_checked_by_version
 from tuner.storage.tables import HeartbeatRow
 from tuner.storage.worker import WORKER, Worker
@@ -134,8 +134,8 @@ class LivingStorage(RDBStorage):
         return True
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Like Optuna's, but a finished trial can get artifacts, and lose them."""
-        if not key.startswith(ARTIFACTS):
+        """Like Optuna's, but a finished trial can get artifacts and attributes of ours."""
+        if not key.startswith((ARTIFACTS, OURS)):
             super().set_trial_system_attr(trial_id, key, value)
             return
         row = models.TrialSystemAttributeModel

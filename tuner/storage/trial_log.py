@@ -66,16 +66,16 @@ class TrialLog(ABC):
     def last_change(self) -> datetime | None:
         """When a trial last began or ended, in local time; None before the first trial."""
 
-    def params(self, number: int) -> dict[str, Any]:
-        """The parameters of the trial of this number."""
-        return self.trial(number).params
-
     def trial(self, number: int) -> FrozenTrial:
         """The trial of this number, as it is stored; raises KeyError where there is none."""
         storage = storage_of(self._study)
         trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
         trial: FrozenTrial = storage.get_trial(trial_id)
         return trial
+
+    def params(self, number: int) -> dict[str, Any]:
+        """The parameters of the trial of this number."""
+        return self.trial(number).params
 
     def system_attributes(self, prefix: str) -> Iterator[tuple[int, str, Any]]:
         """The system attributes of trials whose name begins so: trial's number, name and value."""

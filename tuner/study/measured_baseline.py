@@ -18,7 +18,7 @@ def measure_baseline(
     evaluation: Evaluation,
     notice: Callable[[str], None],
     on_batch: Callable[[int, int], None] | None,
-    on_pictures: OnPictures,
+    on_pictures: OnPictures | None,
 ) -> None:
     """Measure the baseline unless the database has it, and store its figures with the study.
 

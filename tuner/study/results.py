@@ -1,6 +1,6 @@
 """The results of a study's trials, as everything after the search reads them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,11 +91,9 @@ class Result(Figures):
 
 
 def read_results(study: optuna.Study, study_attrs: Mapping[str, Any] | None = None) -> list[Result]:
-    """The complete trials, in the order of their numbers, with their verifications.
+    """The complete trials that count, in the order of their numbers, with their verifications.
 
-    Of a setting that was measured several times only one trial counts: preferably one that was
-    timed under the current latency key, then the one with the most prompts. `study_attrs` are the
-    study's attributes, where the caller has read them already.
+    `study_attrs` are the study's attributes, where the caller has read them already.
     """
     study_attrs = attributes(study) if study_attrs is None else study_attrs
     baseline = Baseline.of(study_attrs)
@@ -110,6 +108,15 @@ def read_results(study: optuna.Study, study_attrs: Mapping[str, Any] | None = No
         )
         for _, number, stored in rows
     ]
+    return counting(results)
+
+
+def counting(results: Sequence[Result]) -> list[Result]:
+    """The results that count, of one study's complete trials.
+
+    Of a setting that was measured several times only one trial counts: preferably one that was
+    timed under the current latency key, then the one with the most prompts.
+    """
     best: dict[Setting, tuple[bool, int]] = {}
     for result in results:
         rank = (result.current, result.prompts)

@@ -12,7 +12,7 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 
 from tuner.storage.artifacts import ArtifactStore as ArtifactStore
 from tuner.storage.artifacts import artifact_store_of as artifact_store_of
-from tuner.storage.artifacts import artifacts_of, put_artifact
+from tuner.storage.artifacts import artifacts_of, path_of, put_artifact
 
 SHEET = "contact-sheet"  # what the file names of sheets begin with; people may add other artifacts
 
@@ -41,10 +41,26 @@ def sheets_of(study: optuna.Study) -> Sheets:
     )
 
 
-def put_sheet(study: optuna.Study, store: ArtifactStore, trial: int | None, png: bytes) -> None:
-    """Store a sheet in place of the one that there is: of a trial, or of the baseline (None)."""
-    owner = "baseline" if trial is None else f"trial-{trial:04d}"
-    put_artifact(study, store, trial, f"{SHEET}-{owner}.png", png)
+def sheet_paths(study: optuna.Study) -> dict[int | None, str]:
+    """Where the dashboard serves the sheets, by the trial's number; None: the baseline's."""
+    return {
+        trial: path_of(study, trial, meta.artifact_id)
+        for trial, meta in artifacts_of(study)
+        if meta.filename.startswith(SHEET)
+    }
+
+
+def put_sheet(study: optuna.Study, store: ArtifactStore, trial: int | None, png: bytes) -> str:
+    """Store a sheet in place of the one that there is: of a trial, or of the baseline (None).
+
+    Returns where the dashboard serves it.
+    """
+    return path_of(study, trial, put_artifact(study, store, trial, sheet_name(trial), png))
+
+
+def sheet_name(trial: int | None) -> str:
+    """The file name of a trial's sheet, or of the baseline's (None)."""
+    return f"{SHEET}-{'baseline' if trial is None else f'trial-{trial:04d}'}.png"
 
 
 def _contents(store: ArtifactStore, metas: list[ArtifactMeta]) -> list[bytes]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner.picture_strips import PictureFolder, folder_name
+from tuner.pictures.folder import folder_name
 
 ODD = [
     "",
@@ -35,8 +35,7 @@ def test_every_name_becomes_one_valid_folder_name(study: str) -> None:
 
 @pytest.mark.parametrize("study", ODD)
 def test_folders_for_odd_names_lie_inside_the_root(study: str, tmp_path: Path) -> None:
-    folder = PictureFolder(tmp_path, study).folder
-    assert folder is not None
+    folder = tmp_path / folder_name(study)
     folder.mkdir()
     assert folder.parent == tmp_path and folder.resolve().parent == tmp_path.resolve()
 

@@ -1,0 +1,1 @@
+"""What people see of a study in Optuna's dashboard: contact sheets, notes and readable trials."""

@@ -1,0 +1,1 @@
+"""Pictures for people to compare: small copies, albums of a trial, and contact sheets."""
