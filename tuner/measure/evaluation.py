@@ -144,11 +144,10 @@ class Evaluation(BatchGenerator):
     ) -> Iterator[Measurement]:
         """Evaluate a setting; yields the measurement so far after each batch of prompts.
 
-        The batches of `more_prompts` follow those of `prompts`; the caller stops iterating when it
-        has enough. Pairs of batches, with and without the setting, give the speedup: the first
-        `timing_pairs`, or with a prediction a single one. After the last batch of `prompts`, a
-        speedup that is not precise enough is timed with more pairs, and the measurement is yielded
-        twice: before (`timed` is False) and after.
+        Those of `more_prompts` come last; the caller stops when it has enough. Pairs of batches,
+        with and without the setting, give the speedup: the first `timing_pairs`, or with a
+        prediction a single one. If that is not precise enough after the last batch of `prompts`,
+        more are timed, and the measurement is yielded before (`timed` is False) and after.
 
         Args:
             setting: which accelerators are on, or a smaller number of steps (`FewerSteps`).
@@ -156,8 +155,8 @@ class Evaluation(BatchGenerator):
             on_pictures: called with the prompts' numbers and the pictures of each batch.
             on_baseline: likewise with those of the baseline, where they are generated.
             drawn: draw the setting's prompts from `prompts` and as many of `more_prompts`, so that
-                settings are not all lucky with the same prompts. The order of the batches is random
-                in any case, and the same whenever this setting is measured.
+                settings are not all lucky with the same ones. Their order is always random, and the
+                same whenever this setting is measured.
             predicted: what is expected of the speedup.
 
         Raises:
@@ -165,27 +164,39 @@ class Evaluation(BatchGenerator):
             UsageError: the scheduler cannot run such a number of steps.
             TrialError: pictures are broken, or the device runs out of memory.
         """
-        if isinstance(setting, FewerSteps):
-            check_steps(self.pipeline.scheduler, setting.steps)
-        elif not setting.accelerators:
+        if not setting.accelerators and not isinstance(setting, FewerSteps):
             yield self._of_baseline(*self.baseline(store))
             return
-        check(self.pipeline, setting.accelerators)
-        procedure = self._baseline_procedure(store, on_baseline)
-        scores, latency = self._baseline_or_latency(procedure)
+        self._check(setting)
+        baseline = self._baseline_procedure(store, on_baseline)
+        scores, latency = self._baseline_or_latency(baseline)
         with self._memory_errors(), self._account(setting) as account:
-            yield from SettingProcedure(
+            procedure = SettingProcedure(
                 setting=setting,
                 generator=self,
-                baseline=procedure,
-                pairs=self.pairs,
-                warm_ups=self.warm_ups,
+                baseline=baseline,
                 account=account,
                 latency=latency,
                 scores=scores,
-                least_pairs=self.timing_pairs,
                 predicted=predicted,
-            ).measurements(on_pictures, drawn=drawn)
+                **self._timing,
+            )
+            yield from procedure.measurements(on_pictures, drawn=drawn)
+
+    def _check(self, setting: Setting) -> None:
+        """Raise an error where the pipeline cannot run a setting."""
+        if isinstance(setting, FewerSteps):
+            check_steps(self.pipeline.scheduler, setting.steps)
+        check(self.pipeline, setting.accelerators)
+
+    @property
+    def _timing(self) -> dict[str, Any]:
+        """How a setting is timed, as arguments of `SettingProcedure`."""
+        return {
+            "pairs": self.pairs,
+            "warm_ups": self.warm_ups,
+            "least_pairs": self.timing_pairs,
+        }
 
     def _account(self, setting: Setting) -> AbstractContextManager[TrialAccount]:
         """Where to enter what a setting costs."""

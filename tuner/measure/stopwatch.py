@@ -14,7 +14,7 @@ former, and scatter about half as much on a busy machine (`bench.speed.turns`).
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,22 +62,16 @@ class Stopwatch:
         called: list[Any] = []  # marks at which the denoiser was called
         reached: list[Any] = []  # marks before another batch ran; the same where none does
         ended: list[Any] = []  # the mark at the end of the last call
-        whole: list[float] = []
-        wall: list[float] = []
-        use = GpuUse(self._device)
-        paused_s = paused_wall_s = 0.0
+        use, timer = GpuUse(self._device), _Timer(self._clock)
 
         def before_call(module: Any, args: Any) -> None:
-            nonlocal paused_s, paused_wall_s
             use.sample()
             mark = self._mark()
             reached.append(mark)
             if self._yield_control is not None:
                 machine.synchronise(self._device)  # this batch's work is not to overlap the other's
-                paused_at, paused_at_wall = self._clock(), time.perf_counter()
-                self._yield_control()
-                paused_s += self._clock() - paused_at
-                paused_wall_s += time.perf_counter() - paused_at_wall
+                with timer.paused():
+                    self._yield_control()
                 mark = self._mark()
             called.append(mark)
 
@@ -89,10 +83,10 @@ class Stopwatch:
                 raise RuntimeError("the denoiser was not called, so there is nothing to time")
             steps = tuple(map(self._between, called, [*reached[1:], *ended]))
             return Seconds(
-                whole=whole[0],
+                whole=timer.seconds,
                 denoising=sum(steps),
                 steps=steps,
-                wall=None if self._clock is time.perf_counter else wall[0],
+                wall=None if self._clock is time.perf_counter else timer.wall,
                 busy=use.share,
             )
 
@@ -102,14 +96,32 @@ class Stopwatch:
         ]
         try:
             machine.synchronise(self._device)
-            start, start_wall = self._clock(), time.perf_counter()
-            yield seconds
-            machine.synchronise(self._device)
-            whole.append(self._clock() - start - paused_s)
-            wall.append(time.perf_counter() - start_wall - paused_wall_s)
+            with timer.running():
+                yield seconds
+                machine.synchronise(self._device)
         finally:
             for hook in hooks:
                 hook.remove()
+
+
+class _Timer:
+    """Adds up the seconds of one clock, and those of the wall clock, in which it runs."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.seconds = self.wall = 0.0
+
+    @contextmanager
+    def running(self, sign: int = 1) -> Iterator[None]:
+        """For a ``with`` block whose seconds are added; with a `sign` of -1, taken off."""
+        start, start_wall = self._clock(), time.perf_counter()
+        yield
+        self.seconds += sign * (self._clock() - start)
+        self.wall += sign * (time.perf_counter() - start_wall)
+
+    def paused(self) -> AbstractContextManager[None]:
+        """For a ``with`` block, while the timer runs, whose seconds are taken off."""
+        return self.running(sign=-1)
 
 
 def _clock(device: str) -> Callable[[], float]:
