@@ -175,7 +175,7 @@ class TableSearch:
                 scores=[],
                 numbers=list(range(count)),
                 ratios=ratios,
-                predicted=predicted.speedup,
+                predicted=predicted.claimed,
                 scatter=SCATTER,
                 same_pictures=False,
             )

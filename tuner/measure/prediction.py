@@ -14,6 +14,7 @@ from statistics import median
 from tuner.measure.statistics import Estimate
 
 WIDTH = 1.96  # standard deviations in half a 95 % interval
+GUESS = 0.05  # a spread from which on a prediction says nothing about how good others are
 CONTRADICTION = 2.5  # standard deviations between the prediction and the pairs
 MEDIAN = 1.25  # the standard error of a median of normal values over that of their mean
 
@@ -28,6 +29,11 @@ class Prediction:
     speedup: float
     spread: float
     pair: bool = True
+
+    @property
+    def claimed(self) -> float | None:
+        """The speedup that is compared with what is timed then; None for a mere guess."""
+        return self.speedup if self.spread <= GUESS else None
 
     def combined(self, ratios: Sequence[float], scatter: float) -> Estimate:
         """The speedup by the prediction and the ratios of timed pairs.

@@ -196,7 +196,7 @@ class SettingProcedure:
             baseline_scores=[progress.baseline_scores[number] for number in progress.numbers],
             numbers=progress.numbers,
             ratios=timings.ratios,
-            predicted=None if self.predicted is None else self.predicted.speedup,
+            predicted=None if self.predicted is None else self.predicted.claimed,
             scatter=timings.scatter,
             memory=progress.memory,
             same_pictures=progress.same_pictures,

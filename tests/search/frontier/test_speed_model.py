@@ -103,10 +103,25 @@ def test_a_prediction_is_as_uncertain_as_those_before_it_were_wrong() -> None:
     assert spread([timing(2.0)] * 20) == 0.02  # nothing was predicted
 
 
+def test_a_prediction_is_uncertain_by_the_work_that_was_never_timed(shape: Shape) -> None:
+    machine, (setting, *_), model = Machine(shape), settings(), SpeedModel(Machine(shape).work)
+    timed = [machine.timed(Setting())]
+    model.fit(timed, [])
+    assert model.unknown_share(Setting()) == pytest.approx(0, abs=1e-9)
+    assert 0.1 < model.unknown_share(setting) < 1
+    guess = model.prediction(setting, [])
+    assert guess.spread > 0.05
+    assert guess.claimed is None
+    model.fit([*timed, machine.timed(setting)], [])
+    assert model.prediction(setting, []).spread == pytest.approx(0.02)
+    model.fit(timed, [(setting, timing(2.0))])  # a whole trial is as good as its steps
+    assert model.prediction(setting, []).spread == pytest.approx(0.02)
+
+
 def test_once_predictions_were_right_every_third_trial_has_a_pair(shape: Shape) -> None:
     machine, setting = Machine(shape), settings()[0]
     model = SpeedModel(machine.work)
-    model.fit([machine.timed(Setting())], [])
+    model.fit([machine.timed(Setting()), machine.timed(setting)], [])
     right = [(setting, timing(2.0, 2.001))] * 5
     wrong = [(setting, timing(2.0, 2.2))] * 5
     none = [(setting, None)]

@@ -165,6 +165,11 @@ FAST = Setting.of({"tome": {"ratio": 0.9, "max_downsample": 1}})
         (measured(12, loss(0.015, 0.004)), rival(2.1, 0.001), Answer.BEATEN),
         (measured(12, loss(0.015, 0.004), speedup=2.099), rival(2.1, 0.001), Answer.GO_ON),
         (measured(12, loss(0.015, 0.020)), rival(2.1, 0.001), Answer.GO_ON),  # it may lose less
+        (  # the rival may be no faster
+            measured(12, loss(0.015, 0.004)),
+            replace(rival(2.1, 0.001), speedup=Estimate(value=2.1, low=1.95, high=2.26)),
+            Answer.GO_ON,
+        ),
         (measured(2, loss(0.015, 0.004)), rival(2.1, 0.001), Answer.GO_ON),  # too few to tell
         (measured(12, loss(0.015, 0.004)), rival(2.1, 0.0195), Answer.GO_ON),
         (

@@ -19,9 +19,12 @@ FIRST_SPREAD = 0.02  # of predictions, before any trial showed how good they are
 SPREAD_WEIGHT = 4  # how many trials that assumption counts as
 LEAST_SPREAD = 0.007
 MOST_DEVIATION = 0.1  # a single trial's deviation counts as no more than this
+# By how much a prediction may be off, as a share of the setting's work of kinds never timed.
+UNKNOWN_SPREAD = 0.5
 GOOD_SPREAD = 0.015  # predictions that are off by no more need few pairs to confirm them
 CONFIRMED = 5  # predictions that were confirmed, from which on that is known
 UNPAIRED = 2  # trials in a row without a pair
+RELEVANT = 1e-6  # of the greatest singular value: a direction that is known
 PRIOR_INFORMATION = 0.01  # on the cost of a kind of work that was never timed
 # In nats, what the next setting must add: as much as half a unit of one kind never timed before.
 MIN_INFORMATION = float(np.log1p(0.5**2 / PRIOR_INFORMATION))
@@ -46,6 +49,7 @@ class SpeedModel:
         """A model that predicts no speedup until it is fitted."""
         self._work = work
         self._cost: np.ndarray | None = None
+        self._timed_work = np.zeros((0, 0))  # the rows of work that the costs are fitted to
         self._totals: dict[Setting, np.ndarray] = {}
 
     def fit(self, timed: Sequence[TimedSteps], trials: Sequence[tuple[Setting, Timing]]) -> None:
@@ -72,6 +76,11 @@ class SpeedModel:
             rows.append(np.append(np.zeros(len(rows[0]) - 1), 1.0))
             latencies.append(rest)
             weights.append(TRIAL_WEIGHT)
+        # Of a whole trial the mean over its steps.
+        self._timed_work = np.vstack(
+            [self._work(generation.setting) for generation in timed]
+            + [self._work(setting).mean(axis=0) for setting, _ in trials]
+        )
         target = np.array(latencies)
         regression = LinearRegression(positive=True, fit_intercept=False)
         # Weighted so that the relative error is minimised.
@@ -106,18 +115,33 @@ class SpeedModel:
     ) -> Prediction:
         """The speedup of a setting, and how uncertain it is; `trials` are in their order.
 
-        The uncertainty is that of the predictions for earlier trials, each made before its trial.
-        Once enough of them were right, only every third trial needs a pair.
+        The uncertainty is that of the predictions for earlier trials, each made before its trial,
+        and grows with the share of the setting's work that is of kinds never timed. Once enough of
+        them were right, only every third trial needs a pair.
         """
         (speedup,) = self.speedups([setting])
         timings = [timing for _, timing in trials if timing is not None]
-        deviation = spread(timings)
+        deviation = float(np.hypot(spread(timings), UNKNOWN_SPREAD * self.unknown_share(setting)))
         known = sum(timing.predicted is not None for timing in timings) >= CONFIRMED
         is_good = known and deviation <= GOOD_SPREAD
         paired_lately = any(timing is not None for _, timing in trials[-UNPAIRED:])
         return Prediction(
             speedup=float(speedup), spread=deviation, pair=not (is_good and paired_lately)
         )
+
+    def unknown_share(self, setting: Setting) -> float:
+        """The share of a setting's work that is no combination of what was timed, from 0 to 1.
+
+        Each kind of work counts in units of the most that a step has of it.
+        """
+        work = self._work(setting)
+        timed = self._timed_work if len(self._timed_work) else np.zeros((1, work.shape[1]))
+        most = np.maximum(np.abs(np.vstack([timed, work])).max(axis=0), 1e-9)
+        total = work.sum(axis=0) / most
+        _, sizes, directions = np.linalg.svd(timed / most, full_matrices=False)
+        directions = directions[sizes > RELEVANT * max(sizes[0], 1e-9)]
+        unknown = total - directions.T @ (directions @ total)
+        return float(np.linalg.norm(unknown) / np.linalg.norm(total))
 
 
 def spread(timings: Sequence[Timing]) -> float:

@@ -76,14 +76,14 @@ class StoppingRule:
     def ahead(self, measured: Figures) -> Result | None:
         """A rival that the trial is certain to be behind, whatever its other prompts show.
 
-        The rival is certainly feasible, of the same combination, faster than the upper end of the
-        trial's speedup, and loses no more than the lower end of its loss.
+        The rival is certainly feasible and of the same combination; the whole interval of its
+        speedup lies above the trial's, and it loses no more than the lower end of the trial's loss.
         """
         lowest_loss = self._over_all_prompts(measured.score_loss, measured, BEHIND).low
         for rival in self.rivals:
             if (
                 rival.setting.combination == self.setting.combination
-                and rival.speedup.value >= measured.speedup.high
+                and rival.speedup.low >= measured.speedup.high
                 and rival.score_loss.value <= lowest_loss
                 and self._surely_feasible(rival)
             ):
