@@ -60,6 +60,8 @@ def test_each_command_line_is_understood_by_the_parser(
             message = capsys.readouterr().err
             if arguments[-1].startswith("--") and "expected one argument" in message:
                 continue  # a text names a flag without its value
+            if len(arguments) == 1 and "arguments are required" in message:
+                continue  # a text names a command without what it needs
             assert ended.code == 0, f"tuner {shlex.join(arguments)}: {message}"
             continue
         if parsed["name"] in ("run", "init") and "NAME" not in arguments:

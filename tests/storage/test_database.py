@@ -63,11 +63,13 @@ def test_a_study_maximizes_the_speedup_and_minimizes_the_score_loss(tmp_path: Pa
     assert study.metric_names == ["speedup", "score loss"]
 
 
-def test_an_unknown_study_lists_those_that_exist(tmp_path: Path) -> None:
+def test_an_unknown_study_names_those_that_exist(tmp_path: Path) -> None:
     storage = Storage(address(tmp_path))
     storage.open_study("SD1.5/DDIM/50", {"batch": 4})
-    with pytest.raises(UsageError, match=r"it has: SD1\.5/DDIM/50"):
+    with pytest.raises(UsageError, match=r"did you mean SD1\.5/DDIM/50\?"):
         storage.study("SD1.5/DDIM/20")
+    with pytest.raises(UsageError, match=r"SD1\.5/DDIM/50"):
+        storage.study("something else")
 
 
 def test_many_concurrent_workers_do_not_lock_the_database(tmp_path: Path) -> None:

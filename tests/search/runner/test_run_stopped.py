@@ -102,11 +102,12 @@ def test_a_trial_behind_a_rival_stops_and_is_repeated_when_the_rival_fails_verif
         def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
             bench.measured.append(setting)
             loss = 0.001 if setting == better else 0.012
+            speedup = 2.0 if setting == better else 1.5
             for prompts in (8, 32):
                 yield replace(
                     measurement(setting),
                     prompts=prompts,
-                    speedup=Estimate(value=2.0 if setting == better else 1.5, low=1.4, high=1.6),
+                    speedup=Estimate(value=speedup, low=speedup - 0.1, high=speedup + 0.1),
                     score_loss=Estimate(value=loss, low=loss - 0.004, high=loss + 0.004),
                 )
 
