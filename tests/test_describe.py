@@ -38,29 +38,35 @@ def verified(loss: float) -> Verification:
 def test_a_trial_is_described_by_speed_loss_verdict_and_intervals() -> None:
     assert describe.trial(RESULT, LIMITS, baseline_s=1.0) == [
         "Speedup 2.00× (2.00 … 2.00), 0.500 s per image instead of 1.000 s.",
-        "Score loss 0.50 % (-0.20 … 1.20 %) over 4 prompts. (Intervals hold in 95 % of cases.)",
+        "Score loss 0.50% (-0.20 … 1.20%) over 4 prompts. (In parentheses: 95% intervals.)",
         "Verdict with score loss under 2%: under the limit (sure).",
     ]
 
 
-def test_an_interval_that_is_not_known_is_left_out() -> None:
-    assert describe.times(Estimate(value=2.0, low=-inf, high=inf)) == "2.00×"
-    assert describe.times(Estimate(value=2.0, low=1.9, high=inf)) == "2.00× (1.90 … ?)"
+def test_a_predicted_speedup_is_said_to_be_predicted() -> None:
+    predicted = replace(RESULT, speedup_from="model")
+    assert describe.trial(predicted, LIMITS, baseline_s=1.0)[-1] == (
+        "The speedup is predicted from timed steps, and confirmed by a pair of batches."
+    )
+
+
+def test_a_speedup_without_an_interval_is_said_to_have_none() -> None:
+    unknown = replace(RESULT, speedup=Estimate(value=2.0, low=-inf, high=inf))
+    assert describe.how_timed(unknown).endswith("; its interval is not known")
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({}, "Not verified: it was measured once, by the search that chose it."),
+        ({}, ""),
         ({"failed_again": "out of memory"}, "Its verification failed: out of memory."),
         (
             {"verified": verified(0.01)},
-            "Verified on prompts that the search did not use: 2.00×, loss 1.00%, 16 prompts.",
+            "Verified: a second measurement gave 2.00×, loss 1.00%, 16 prompts.",
         ),
         (
             {"verified": verified(0.03)},
-            "It does not hold on prompts that the search did not use: "
-            "2.00×, loss 3.00%, 16 prompts.",
+            "It does not hold: a second measurement gave 2.00×, loss 3.00%, 16 prompts.",
         ),
     ],
 )
@@ -71,18 +77,26 @@ def test_a_verification_is_described_by_whether_it_holds(
 
 
 def test_the_best_setting_is_named_or_else_the_closest_with_what_it_misses() -> None:
-    over = make(4, DEEPCACHE, 3.0, 0.03)
-    assert "fastest setting so far is that of trial 3" in describe.best(GOAL, [RESULT], 1.0)[0]
-    (closest,) = describe.best(GOAL, [over], 1.0)
-    assert "trial 4, deepcache 3/0, with score loss 3.00% instead of under 2%" in closest
-    assert describe.best(GOAL, [], 1.0) == ["No setting was measured to the end yet."]
+    best, unverified = describe.answer(GOAL, RESULT, None, 1.0)
+    assert best == (
+        "The fastest setting with score loss under 2% is deepcache 3/0 (trial 3): speedup 2.00× "
+        "(2.00 … 2.00), 0.500 s per image instead of 1.000 s; score loss 0.50% (-0.20 … 1.20%) "
+        "over 4 prompts."
+    )
+    assert unverified.startswith("Not verified")
+    (closest,) = describe.answer(GOAL, None, make(4, DEEPCACHE, 3.0, 0.03), 1.0)
+    assert closest.startswith("No setting has met the goal (score loss under 2%). The closest is")
+    assert closest.endswith("What it misses: score loss 3.00% instead of under 2%.")
+    assert describe.answer(GOAL, None, None, 1.0) == [
+        "No setting was measured to the end yet; the goal is score loss under 2%."
+    ]
 
 
 def test_costs_are_in_seconds_pictures_and_baselines_and_absent_where_none_were_kept() -> None:
     account = Account()
     account.add(Purpose.SCORED, 90.0, 1200)
     costs = StudyCosts(trials={0: account}, baseline_s=30.0, prompts=32)
-    assert describe.cost(costs).startswith("It has cost 1 min 30 s and 1,200 pictures, 3.0 times")
+    assert describe.cost(costs).startswith("It has cost 1 min 30 s and 1,200 pictures: 3.0 times")
     assert describe.cost(StudyCosts()) == ""
 
 

@@ -1,71 +1,98 @@
 """Trials and studies in sentences, for the dashboard's notes, the terminal and the report.
 
 Every function takes what was read of a study and returns plain text, without markup. Figures are
-followed by their 95 % intervals in parentheses.
+followed by their 95% intervals in parentheses (`tuner.formatting`).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
 from tuner import registry
+from tuner.formatting import (
+    count,
+    duration,
+    gib,
+    percent_with_interval,
+    plain_with_interval,
+    seconds,
+    times_with_interval,
+)
 from tuner.limits import Limits
 from tuner.measure.figures import Figures
-from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
-from tuner.search.sweep.estimate import span
 from tuner.setting import Setting
 from tuner.study.costs import StudyCosts
+from tuner.study.fewer_steps import fewer_steps_sentence
+from tuner.study.reference import ReferenceRow
 from tuner.study.results import Result
 from tuner.study.verdicts import ELSEWHERE, limits_text, verified_text
 
-# How a speedup is known, by where it is from.
-SPEED_FROM = {
-    "model": "The speedup is predicted from timed steps, and a pair of batches confirms it.",
-    "few pairs": "The speedup is from few pairs of batches, and known to about 5 %.",
+# How the speedup of a setting is known, by `Figures.speedup_from`.
+HOW_TIMED = {
+    None: "timed in pairs of batches, with and without the setting",
+    "model": "predicted from timed steps, and confirmed by a pair of batches",
+    "few pairs": "timed in a few pairs of batches, which contradict the prediction; known to 5%",
 }
+UNVERIFIED = "Not verified: it was measured once, by the search that chose it."
+
+
+def knobs_in_words(setting: Setting) -> dict[str, str]:
+    """Each accelerator with its knobs by name: {'deepcache': 'cache_interval 3, …'}."""
+    return {
+        part.name: ", ".join(f"{knob} {value:g}" for knob, value in part.values().items())
+        for part in setting.accelerators
+    }
 
 
 def setting_in_words(setting: Setting) -> str:
     """Every knob by its name: 'deepcache (cache_interval 3, cache_branch_id 0); tome (…)'."""
-    parts = [
-        f"{part.name} ({', '.join(f'{knob} {value:g}' for knob, value in part.values().items())})"
-        for part in setting.accelerators
-    ]
+    parts = [f"{name} ({knobs})" for name, knobs in knobs_in_words(setting).items()]
     return "; ".join(parts) or "no accelerator"
 
 
-def times(speedup: Estimate) -> str:
-    """A speedup with its 95 % interval: '2.80× (2.71 … 2.88)'."""
-    return f"{speedup.value:.2f}×{_interval(speedup, '{:.2f}')}"
+def figures_in_words(figures: Figures) -> dict[str, str]:
+    """The figures that limits are about, by their names, with their intervals."""
+    return {
+        "speedup": times_with_interval(figures.speedup),
+        "score loss": percent_with_interval(figures.score_loss),
+        **{
+            registry.get("metrics", name).figure: plain_with_interval(estimate)
+            for name, estimate in figures.fidelity.items()
+        },
+    }
 
 
-def percent(share: Estimate) -> str:
-    """A share with its 95 % interval: '0.50 % (-0.20 … 1.20 %)'."""
-    scaled = Estimate(value=100 * share.value, low=100 * share.low, high=100 * share.high)
-    return f"{scaled.value:.2f} %{_interval(scaled, '{:.2f}', ' %')}"
-
-
-def figure(value: Estimate) -> str:
-    """The figure of an extra metric with its 95 % interval: '0.0813 (0.0702 … 0.0924)'."""
-    return f"{value.value:.3g}{_interval(value, '{:.3g}')}"
+def memory_in_words(figures: Figures) -> dict[str, str]:
+    """The peak memory by its name, where it was measured."""
+    texts = {}
+    if figures.memory.device is not None:
+        texts["device memory"] = f"{gib(figures.memory.device)} at most, for one batch"
+    if figures.memory.host is not None:
+        texts["host memory"] = f"{gib(figures.memory.host)} at most, of the whole process"
+    return texts
 
 
 def speed(result: Result, baseline_s: float | None) -> str:
-    """How fast a setting is: 'speedup 2.80× (2.71 … 2.88), 0.13 s per image instead of 0.36 s'."""
-    text = f"speedup {times(result.speedup)}"
+    """How fast a setting is: '2.80× (2.71 … 2.88), 0.128 s per image instead of 0.359 s'."""
+    text = times_with_interval(result.speedup)
     if baseline_s is not None:
-        text += f", {result.latency_s:.3f} s per image instead of {baseline_s:.3f} s"
+        text += f", {seconds(result.latency_s)} per image instead of {seconds(baseline_s)}"
     return text if result.current else f"{text}; {ELSEWHERE}"
 
 
 def quality(figures: Figures) -> str:
-    """What a setting loses: 'score loss 0.50 % (-0.20 … 1.20 %) over 32 prompts'."""
-    text = f"score loss {percent(figures.score_loss)} over {figures.prompts} prompts"
-    for name, value in figures.fidelity.items():
-        text += f", {registry.get('metrics', name).figure} {figure(value)}"
-    return text
+    """What a setting loses: 'score loss 0.50% (-0.20 … 1.20%) over 32 prompts, ssim 0.97 (…)'."""
+    _, loss, *others = figures_in_words(figures).items()
+    text = f"{' '.join(loss)} over {figures.prompts} prompts"
+    return ", ".join([text, *(" ".join(other) for other in others)])
+
+
+def how_timed(figures: Figures) -> str:
+    """How the speedup is known, and whether it has no interval."""
+    text = HOW_TIMED.get(figures.speedup_from, figures.speedup_from or "")
+    return text if isfinite(figures.speedup.high) else f"{text}; its interval is not known"
 
 
 def verdict(result: Result, limits: Limits) -> str:
@@ -74,79 +101,110 @@ def verdict(result: Result, limits: Limits) -> str:
 
 
 def verification(result: Result, limits: Limits) -> str:
-    """What the second measurement found, or that there is none."""
+    """What the second measurement found; '' where there is none."""
     if result.failed_again is not None:
         return f"Its verification failed: {result.failed_again}."
     if result.verified is None:
-        return "Not verified: it was measured once, by the search that chose it."
+        return ""
     holds = "It does not hold" if result.missed_again(limits) else "Verified"
-    return f"{holds} on prompts that the search did not use: {verified_text(result)}."
+    return f"{holds}: a second measurement gave {verified_text(result)}."
 
 
 def trial(result: Result, limits: Limits, baseline_s: float | None) -> list[str]:
     """A complete trial in sentences."""
     lines = [
-        f"{_capital(speed(result, baseline_s))}.",
-        f"{_capital(quality(result))}. (Intervals hold in 95 % of cases.)",
+        f"Speedup {speed(result, baseline_s)}.",
+        f"{sentence(quality(result))} (In parentheses: 95% intervals.)",
         verdict(result, limits),
     ]
-    if result.verified is not None or result.failed_again is not None:
-        lines.append(verification(result, limits))
+    second = verification(result, limits)
+    if second:
+        lines.append(second)
     elif result.speedup_from is not None:
-        lines.append(SPEED_FROM.get(result.speedup_from, f"Speedup from: {result.speedup_from}."))
+        lines.append(f"The speedup is {how_timed(result)}.")
     if result.unsteady is not None:
         lines.append(f"Unsteady timing: {result.unsteady}.")
     if result.note is not None:
-        lines.append(f"{_capital(result.note)}.")
+        lines.append(sentence(result.note))
     return lines
 
 
 def baseline(stored: Mapping[str, Any]) -> str:
     """The baseline's figures, from the study's attribute of that name."""
     return (
-        f"The baseline takes {stored['latency_s']:.3f} s per image and scores "
+        f"The baseline takes {seconds(stored['latency_s'])} per image and scores "
         f"{stored['score']:.2f} over {stored['num_samples']} prompts."
     )
 
 
-def best(goal: Goal, results: list[Result], baseline_s: float | None) -> list[str]:
-    """The fastest setting that meets the goal, or the one that is closest to it."""
-    fastest = goal.reached(results)
-    if fastest is not None:
+def answer(
+    goal: Goal, best: Result | None, closest: Result | None, baseline_s: float | None
+) -> list[str]:
+    """The setting that meets the goal and whether it was verified; else the one closest to it.
+
+    Args:
+        goal: of the study.
+        best: the fastest result that meets the goal.
+        closest: where there is none, the result that misses the goal by least.
+        baseline_s: the baseline's seconds per image.
+    """
+    if best is not None:
         return [
-            f"The fastest setting so far is that of trial {fastest.trial}, {fastest.setting}: "
-            f"{speed(fastest, baseline_s)}; {quality(fastest)}.",
-            verification(fastest, goal.limits),
+            f"The fastest setting with {goal} is {_figures(best, baseline_s)}.",
+            verification(best, goal.limits)
+            or f"{UNVERIFIED} Running the same command again verifies it.",
         ]
-    closest = goal.closest(results)
     if closest is None:
-        return ["No setting was measured to the end yet."]
+        return [f"No setting was measured to the end yet; the goal is {goal}."]
     misses = " and ".join(miss.text for miss in goal.misses(closest))
     return [
-        f"No setting has met the goal so far. The closest is that of trial {closest.trial}, "
-        f"{closest.setting}, with {misses}."
+        f"No setting has met the goal ({goal}). The closest is {_figures(closest, baseline_s)}. "
+        f"What it misses: {misses}."
     ]
+
+
+def fewer_steps(
+    results: Sequence[Result], rows: Sequence[ReferenceRow], limits: Limits, steps: int
+) -> str:
+    """What acceleration buys over fewer steps at the same speed; '' where that is not known.
+
+    The arguments are those of `fewer_steps_sentence`.
+    """
+    text = fewer_steps_sentence(results, rows, limits, steps)
+    return "" if text is None else sentence(text)
 
 
 def trial_counts(complete: int, stopped: int, failed: int) -> str:
     """How many trials have ended, and how."""
-    total = complete + stopped + failed
-    noun = "trial" if total == 1 else "trials"
-    return f"{total} {noun}: {complete} complete, {stopped} stopped early, {failed} failed."
+    total = count(complete + stopped + failed, "trial")
+    return f"{total}: {complete} complete, {stopped} stopped early, {failed} failed."
+
+
+def unfinished_trials(number: int) -> str:
+    """That the study is not finished, where trials run or wait; else ''."""
+    if not number:
+        return ""
+    verb = "runs or waits" if number == 1 else "run or wait"
+    return f"{count(number, 'more trial')} {verb}; the figures are those so far."
 
 
 def cost(costs: StudyCosts) -> str:
-    """What the study has cost so far; '' where a version measured it that kept no account."""
+    """What the study has cost so far; '' where no account was kept."""
     total = costs.total
     if not total.seconds:
         return ""
-    pictures = sum(total.pictures.values())
-    duration = f"{total.total_s:.0f} s" if total.total_s < 60 else span(total.total_s)
-    text = f"It has cost {duration} and {pictures:,} pictures"
-    if costs.baseline_s:
-        units = total.total_s / costs.baseline_s
-        text += f", {units:.1f} times what the baseline takes for the prompts of one trial"
-    return f"{text}."
+    pictures = count(sum(total.pictures.values()), "picture")
+    text = f"It has cost {duration(total.total_s)} and {pictures}"
+    units = in_baselines(total.total_s, costs)
+    return f"{text}: {units}." if units else f"{text}."
+
+
+def in_baselines(total_s: float, costs: StudyCosts) -> str:
+    """A duration in units of the baseline over the prompts of a trial; '' where that is unknown."""
+    if not costs.baseline_s:
+        return ""
+    units = total_s / costs.baseline_s
+    return f"{units:.1f} times what the baseline takes for the {costs.prompts} prompts of a trial"
 
 
 def application(setting: Setting) -> str:
@@ -155,13 +213,14 @@ def application(setting: Setting) -> str:
     return "\n".join(["undo = tuner.apply(pipe, {", *parts, "})"])
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def sentence(text: str) -> str:
+    """A text with a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-def _interval(figure: Estimate, form: str, unit: str = "") -> str:
-    """The 95 % interval in parentheses, after a space; '' where both ends are unknown."""
-    if not isfinite(figure.low) and not isfinite(figure.high):
-        return ""
-    low, high = (form.format(end) if isfinite(end) else "?" for end in (figure.low, figure.high))
-    return f" ({low} … {high}{unit})"
+def _figures(result: Result, baseline_s: float | None) -> str:
+    """A setting with its trial, speed and quality."""
+    return (
+        f"{result.setting} (trial {result.trial}): speedup {speed(result, baseline_s)}; "
+        f"{quality(result)}"
+    )

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tuner import registry
+from tuner.formatting import short_percent
 from tuner.measure.statistics import Estimate
 from tuner.spec import StudySpec
 
-INNER = 0.43  # the normal distribution's 80 % quantile divided by its 97.5 % quantile
+INNER = 0.43  # the normal distribution's 80% quantile divided by its 97.5% quantile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +45,11 @@ class Limits:
         return [name for name, excess in excesses if excess > 0]
 
     def surely_missed(self, score_loss: Estimate, fidelity: Mapping[str, Estimate]) -> bool:
-        """Whether the whole 95 % interval of some figure is on the wrong side of its limit."""
+        """Whether the whole 95% interval of some figure is on the wrong side of its limit."""
         return any(best > 0 for best, _ in self._spans(score_loss, fidelity))
 
     def surely_kept(self, score_loss: Estimate, fidelity: Mapping[str, Estimate]) -> bool:
-        """Whether the whole 95 % interval of every figure is within its limit."""
+        """Whether the whole 95% interval of every figure is within its limit."""
         return all(worst <= 0 for _, worst in self._spans(score_loss, fidelity))
 
     def sure(self, score_loss: Estimate, fidelity: Mapping[str, Estimate]) -> bool:
@@ -59,8 +60,8 @@ class Limits:
     def certainty(self, score_loss: Estimate, fidelity: Mapping[str, Estimate]) -> str:
         """How sure a verdict is: 'sure', 'likely' or 'unsure'.
 
-        It is sure if it is the same anywhere in the 95 % intervals. It is likely if it is the same
-        anywhere in their inner 43 %: beyond one given end of that, the truth lies in 20 % of cases
+        It is sure if it is the same anywhere in the 95% intervals. It is likely if it is the same
+        anywhere in their inner 43%: beyond one given end of that, the truth lies in 20% of cases
         for a normal distribution, and in fewer for an interval from few prompts.
         """
         if self.sure(score_loss, fidelity):
@@ -87,7 +88,7 @@ class Limits:
 
     def __str__(self) -> str:
         """In words: 'score loss under 2% and lpips under 0.2'."""
-        parts = [f"score loss under {100 * self.score_loss:.3g}%"]
+        parts = [f"score loss under {short_percent(self.score_loss)}"]
         for name, limit in self.others.items():
             metric = registry.get("metrics", name)
             parts.append(f"{metric.figure} {'over' if metric.above else 'under'} {limit:g}")
@@ -95,7 +96,7 @@ class Limits:
 
 
 def _inner(whole: Estimate) -> Estimate:
-    """The inner part of an interval: one-sided 80 % where the whole is two-sided 95 %."""
+    """The inner part of an interval: one-sided 80% where the whole is two-sided 95%."""
     return Estimate(
         value=whole.value,
         low=whole.value - INNER * (whole.value - whole.low),

@@ -22,6 +22,7 @@ from typing import Generic, TypeVar
 
 from tuner import registry
 from tuner.errors import UsageError
+from tuner.formatting import percent, times
 
 Item = TypeVar("Item")
 
@@ -61,7 +62,9 @@ class Candidate(Generic[Item]):
 
     def __str__(self) -> str:
         """In words: 'trial 7 (deepcache 3/0, 2.21×, loss 0.87%)'."""
-        return f"trial {self.trial} ({self.setting}, {self.speedup:.2f}×, loss {self.loss:.2%})"
+        return (
+            f"trial {self.trial} ({self.setting}, {times(self.speedup)}, loss {percent(self.loss)})"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

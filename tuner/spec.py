@@ -173,7 +173,7 @@ class StudySpec:
             raise _wrong("resolution", f"must be a multiple of 8, not {self.resolution}")
         loss, guidance = self.req_score_loss, self.guidance_scale
         if not 0 < loss < 1:
-            raise _wrong("req_score_loss", f"must lie between 0 and 1 (0.02 is 2 %), not {loss}")
+            raise _wrong("req_score_loss", f"must lie between 0 and 1 (0.02 is 2%), not {loss}")
         for name in ABOVE_ZERO:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

@@ -19,7 +19,7 @@ def random_clip(device: str, network: str | None = None) -> Iterator[None]:
 
     Its speed is that of the real one. Random embeddings are almost orthogonal, and a study needs a
     positive mean score: every score is raised by `RAISED_BY`, about what the real one gives. So a
-    score hardly depends on its picture, and hardly any setting loses more than 2 %.
+    score hardly depends on its picture, and hardly any setting loses more than 2%.
 
     Args:
         device: where the weights are drawn, which takes a CPU long.

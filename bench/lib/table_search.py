@@ -1,13 +1,13 @@
 """A simulated search on a truth table by the tuner's own runner: nothing is generated.
 
 The study lies in memory. A measurement takes its scores from the table. Its speedup is what the
-sampler predicts, together with pairs of batches whose ratios are the table's with a noise of 2 %; a
+sampler predicts, together with pairs of batches whose ratios are the table's with a noise of 2%; a
 setting of another sampler has one such pair, and a prediction that is off by as much. Each search
 draws its own 64 prompts of the table; the others are for verification. The sampler `frontier`
 measures each setting on 32 of the 64, and inconclusive settings of the front are resolved with the
 rest when the search has ended; with the aim `front` all settings have the same 32, and inconclusive
 ones are resolved at once. The other samplers measure every setting on the same 32. A setting is
-truly feasible when the upper end of its loss's 95 % interval over all stored prompts is under the
+truly feasible when the upper end of its loss's 95% interval over all stored prompts is under the
 limit.
 """
 

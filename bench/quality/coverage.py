@@ -1,4 +1,4 @@
-"""How often the 95 % interval of the score loss from 32 prompts covers the true loss.
+"""How often the 95% interval of the score loss from 32 prompts covers the true loss.
 
     python -m bench.quality.coverage [--prompts 1024] [--draws 1000] [--of 32] [--measure]
 
@@ -7,7 +7,7 @@ setting are stored in `bench/data/coverage.npz`. `--measure` measures missing on
 prompts for every setting and then the next block; an interrupted run continues.
 
 Prompts are drawn with replacement: then the draws are independent, and what they estimate is
-exactly the pool's loss. Without replacement, the loss on 32 of 1,024 prompts would scatter 1.6 %
+exactly the pool's loss. Without replacement, the loss on 32 of 1,024 prompts would scatter 1.6%
 less than on 32 prompts of a user, and the coverage would look better than it is.
 """
 

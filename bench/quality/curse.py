@@ -45,7 +45,7 @@ def main() -> None:
     )
     print(
         "| seed | winner | setting | speedup | loss in search | in verification "
-        "| truth (95 %) | holds |"
+        "| truth (95%) | holds |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for seed, outcome in enumerate(outcomes, 1):

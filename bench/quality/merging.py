@@ -11,7 +11,7 @@ at 20 steps:
 - after unmerge: T-GATE stores the unmerged output (ours, in tuner/accelerators/tome.py).
 
 The table has the score loss against the baseline, and the distance (root mean square, 0 to 255)
-from the pictures of T-GATE alone, both with 95 % intervals over the prompts.
+from the pictures of T-GATE alone, both with 95% intervals over the prompts.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def main() -> None:
 
     base = clip.score(pictures(pipe), prompts)
     print(f"{conditions()}\nDDIM, {args.steps} steps, {args.prompts} prompts\n")
-    print("| setting | way | score loss (95 %) | distance to T-GATE alone |\n|---|---|---|---|")
+    print("| setting | way | score loss (95%) | distance to T-GATE alone |\n|---|---|---|---|")
     for tgate in TGATE:
         with applied(pipe, Setting.of({"tgate": tgate}).accelerators) as generate:
             plain = pictures(generate)
@@ -91,7 +91,7 @@ def row(way: str, setting: Setting, base: list[float], scores: list[float], far:
 
 
 def distance(some: list[Any], others: list[Any]) -> str:
-    """The mean root-mean-square difference of pairs of pictures, with its 95 % interval."""
+    """The mean root-mean-square difference of pairs of pictures, with its 95% interval."""
     each = [
         float(np.sqrt(np.mean((np.asarray(a, float) - np.asarray(b, float)) ** 2)))
         for a, b in zip(some, others, strict=True)

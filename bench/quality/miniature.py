@@ -3,7 +3,7 @@
     python -m bench.quality.miniature [--drawn 1000] [--generated 500] [--steps 50,20]
 
 For each picture of a held-out caption, the scorer chooses among 100 captions: the right one, up to
-12 that differ from it in one attribute, and other held-out captions. At random 1 % would be right.
+12 that differ from it in one attribute, and other held-out captions. At random 1% would be right.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def main() -> None:
     quiet()
     clip = scorer()
     by_caption = {caption: scene for scene in scenes() for caption in scene.captions()}
-    print(f"{conditions()}\n\n{'pictures':34} {'count':>5}  right of {CHOICES} (95 %)")
+    print(f"{conditions()}\n\n{'pictures':34} {'count':>5}  right of {CHOICES} (95%)")
 
     texts = captions("truth", max(args.drawn, args.generated))
     rng = random.Random(0)

@@ -1,4 +1,4 @@
-"""The miniature's trade-off: speedup and score loss of settings, with 95 % intervals.
+"""The miniature's trade-off: speedup and score loss of settings, with 95% intervals.
 
     python -m bench.quality.tradeoff [--prompts 512] [--sched DDIM] [--steps 20] [--only deepcache]
 
@@ -118,7 +118,7 @@ def print_table(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
     )
     print(f"{rows[0]['conditions'] if rows else ''}")
     print(f"{args.sched}, {args.steps} steps, {args.prompts} prompts, batch {args.batch_size}\n")
-    print("| setting | speedup (95 %) | score loss (95 %) | at 2 % |\n|---|---|---|---|")
+    print("| setting | speedup (95%) | score loss (95%) | at 2% |\n|---|---|---|---|")
     for row in rows:
         (fast, fast_low, fast_high), (loss, low, high) = row["speedup"], row["loss"]
         verdict = "feasible" if high < LIMIT else "infeasible" if low > LIMIT else "unsure"

@@ -124,8 +124,8 @@ def print_searches(
 
 
 HEAD = {
-    "max": "| sampler | arrived | trials: median, 90 % | prompts: median, 90 % "
-    "| device time in B: median, 90 % | scored pictures | s a trial |\n"
+    "max": "| sampler | arrived | trials: median, 90% | prompts: median, 90% "
+    "| device time in B: median, 90% | scored pictures | s a trial |\n"
     "|---|---|---|---|---|---|---|",
     "front": "| sampler | area after 50 trials: mean, least | prompts after 50 | B after 50 "
     "| s a trial |\n|---|---|---|---|---|",
@@ -231,7 +231,7 @@ def print_predicted(truth: TruthTable, seeds: int) -> None:
         ranks.append(spearmanr(speedups, truth.speedups).statistic)
     middle, most = np.median(errors, axis=0)
     print(
-        f"predicted speedups: median error {middle:.1%}, 90 % under {most:.1%}, rank correlation "
+        f"predicted speedups: median error {middle:.1%}, 90% under {most:.1%}, rank correlation "
         f"{np.median(ranks):.3f} (least {min(ranks):.3f})"
     )
 
@@ -251,7 +251,7 @@ def print_curse(truth: TruthTable, searches: int) -> None:
         f"{searches} searches of {LONG} trials; "
         f"a verification takes {np.mean(prompts):.0f} prompts\n"
     )
-    print("| exported | truly under the limit (at least, 95 %) | speedup of the best | none |")
+    print("| exported | truly under the limit (at least, 95%) | speedup of the best | none |")
     print("|---|---|---|---|")
     for name, winners in (("unverified", unverified), ("verified", verified)):
         print(curse_row(name, winners, truth))
@@ -262,7 +262,7 @@ def curse_row(name: str, winners: Sequence[Result | None], truth: TruthTable) ->
     rows = [truth.row[winner.setting] for winner in winners if winner is not None]
     held = [bool(truth.table.losses[row] < LIMIT) for row in rows]
     speedups = [truth.speedups[row] / truth.best for row in rows]
-    at_least = binomtest(sum(held), len(held)).proportion_ci(0.9).low  # one-sided 95 %
+    at_least = binomtest(sum(held), len(held)).proportion_ci(0.9).low  # one-sided 95%
     return (
         f"| {name} | {np.mean(held):.1%} ({at_least:.1%}) | {np.mean(speedups):.3f} "
         f"| {len(winners) - len(rows)} |"

@@ -43,6 +43,7 @@ from sqlalchemy import text
 
 from bench.lib.miniature import MODEL, conditions, pipeline, quiet
 from tuner.canonical import computation_of
+from tuner.formatting import span
 from tuner.measure.device import PeakMemory
 from tuner.measure.measurement import Measurement
 from tuner.measure.statistics import Estimate
@@ -50,7 +51,6 @@ from tuner.plans.plan import shape_of
 from tuner.search.goal import Goal
 from tuner.search.runner.run import Search
 from tuner.search.space import Space
-from tuner.search.sweep.estimate import span
 from tuner.search.sweep.grid import DistinctGrid, Grid
 from tuner.search.sweep.sweep import Points
 from tuner.setting import Setting

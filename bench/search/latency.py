@@ -133,7 +133,7 @@ def check(evaluation: Evaluation, settings: list[Setting], sums: LatencySums, co
     rank = spearmanr(summed, measured).statistic
     print(
         f"sums against {len(chosen)} whole generations (3 pairs each): median error "
-        f"{np.median(errors):.1%}, 90 % under {np.quantile(errors, 0.9):.1%}, rank correlation "
+        f"{np.median(errors):.1%}, 90% under {np.quantile(errors, 0.9):.1%}, rank correlation "
         f"{rank:.3f}"
     )
 

@@ -3,23 +3,23 @@
     python -m bench.search.racing [--draws 20000] [--rules now,before,fleming,truth]
                                   [--batches 1,2,4,8]
 
-Simulated trials of 32 prompts without rivals, with a limit of 2 %. Each is stopped by the rule of
+Simulated trials of 32 prompts without rivals, with a limit of 2%. Each is stopped by the rule of
 `tuner.search.runner.racing`, or by another rule for comparison. Trials are drawn from a
 distribution whose mean is the true loss, and from the truth tables in `bench/data/truth`, where a
 trial has 32 of a table's prompts and the true loss is that over all of them. Three figures:
 
 - wrongly: of the trials that keep the limit on all their 32 prompts, the share that is stopped.
-  Only these stops do harm; the tuner's rule is made to keep this share under 3 %.
+  Only these stops do harm; the tuner's rule is made to keep this share under 3%.
 - stopped: of all trials, the share that is stopped. Near the limit up to half of the trials miss it
   on their own 32 prompts, and stopping those does no harm.
 - cost: the share of the 32 prompts that is used.
 
-On the tables, `near the limit` is the mean over the settings that lose 1 to 2 %, `the worst of
-these` is the greatest `wrongly` among them, and `bad` are the settings that lose 7 % or more.
+On the tables, `near the limit` is the mean over the settings that lose 1 to 2%, `the worst of
+these` is the greatest `wrongly` among them, and `bad` are the settings that lose 7% or more.
 
-The rules: `now` is the tuner's; `before` was the tuner's until 2026-11-27 (96 % at each batch);
+The rules: `now` is the tuner's; `before` was the tuner's until 2026-11-27 (96% at each batch);
 `fleming` is as safe as `now`, but strict at first and lenient at last (O'Brien and Fleming, 1979);
-`truth` keeps `stopped` under 3 %, not only `wrongly`: it tests whether the true loss is over the
+`truth` keeps `stopped` under 3%, not only `wrongly`: it tests whether the true loss is over the
 limit, where the others test the mean over the trial's own prompts.
 """
 
@@ -77,7 +77,7 @@ def now(loss: Estimate, count: int) -> Any:
 
 
 def before(loss: Estimate, count: int) -> Any:
-    """The end of an interval of 96 %, with the correction for a finite population."""
+    """The end of an interval of 96%, with the correction for a finite population."""
     low = racing.at_certainty(loss, count, 0.96).low
     return loss.value - (loss.value - low) * (1 - count / PROMPTS) ** 0.5
 
@@ -257,7 +257,7 @@ def mean(of_each: Sequence[Figures]) -> Figures:
 
 
 def tables(draws: int, guidance: float) -> Iterator[tuple[str, list[Drawn], Drawn | None]]:
-    """The name of each table, trials of each setting that loses 1 to 2 %, and of all bad ones."""
+    """The name of each table, trials of each setting that loses 1 to 2%, and of all bad ones."""
     for file in sorted(folder(guidance).glob("*.npz")):
         table = read(file)
         count, losses = table.prompts, table.losses

@@ -6,7 +6,7 @@ Trials of five settings: on the machine as it is (quiet), next to a process that
 throughout, and next to one that starts at a random moment of the trial (half-way). The busy process
 inherits the allowed cores: started with `taskset -c 1`, both share a core. All trials use the
 baseline that was stored when the machine was quiet. A trial is silently wrong when its speedup is
-more than 5 % from the median of the quiet trials and it does not report an unsteady machine.
+more than 5% from the median of the quiet trials and it does not report an unsteady machine.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def main() -> None:
 
 def print_table(rows: list[Row], right: dict[Setting, float]) -> None:
     """Print every trial, and under each load how many are silently wrong."""
-    print("| busy process | setting | quiet speedup | measured (95 %) | off by | unsteady |")
+    print("| busy process | setting | quiet speedup | measured (95%) | off by | unsteady |")
     print("|---|---|---|---|---|---|")
     for load, setting, measured in rows:
         speedup = measured.speedup

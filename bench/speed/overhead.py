@@ -8,7 +8,7 @@ packages without the tuner. The pipelines have every module of the full-size mod
 the width, at 64x64 pixels: the host's work does not depend on the width. Times are CPU times of the
 main thread; what is added has its quartiles. `waits` are operations at which the host waits until
 the GPU has caught up; on a CPU, values read from tensors, each of which would wait for a GPU. As a
-scale: 3 % of a published step of SD2.1 on an A5000 (2.61 s / 50) is 1.6 ms.
+scale: 3% of a published step of SD2.1 on an A5000 (2.61 s / 50) is 1.6 ms.
 
 On a GPU further columns have wall-clock times of whole pictures at full size in half precision: the
 host's work costs nothing where the GPU is still busy.

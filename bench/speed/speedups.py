@@ -3,7 +3,7 @@
     python -m bench.speed.speedups [--draws 2000]
 
 Pairs of latencies are drawn with a known speedup, with noise of several kinds and sizes. As in a
-trial, pairs are added until the interval is within ±2 %, from three up to twelve. The table has the
+trial, pairs are added until the interval is within ±2%, from three up to twelve. The table has the
 share of intervals that contain the true speedup, the median half-width and the mean number of
 pairs.
 

@@ -42,7 +42,7 @@ def main() -> None:
     print("| baseline against itself | measured | required |\n|---|---|---|")
     print(f"| median estimate | {median(values):.4f} | 1 ± 0.01 |")
     print(f"| least … greatest | {min(values):.3f} … {max(values):.3f} | 1 ± 0.05 |")
-    print(f"| intervals that cover 1 | {covered} of {len(timings)} | 86 % |")
+    print(f"| intervals that cover 1 | {covered} of {len(timings)} | 86% |")
     print(f"| median half-width | {median(halves):.4f} | at most 0.02 |")
     print(f"| pairs, mean (most) | {sum(pairs) / len(pairs):.1f} ({max(pairs)}) | |")
     print(f"| called unsteady | {sum(timing.unsteady is not None for timing in timings)} | |")

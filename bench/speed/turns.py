@@ -27,7 +27,7 @@ def main() -> None:
     evaluation = evaluation_of("search", 32)
     ways = {"steps interleaved": interleaved, "batches interleaved": one_by_one}
     print(f"{conditions()}; {args.pairs} pairs each, batches of {evaluation.batch_size}\n")
-    print("| setting | interleaving | speedup (95 %) | scatter of a pair | by the wall clock |")
+    print("| setting | interleaving | speedup (95%) | scatter of a pair | by the wall clock |")
     print("|---|---|---|---|---|")
     for setting in (Setting(), *SETTINGS):
         evaluation.pairs.steps(setting)  # warm-up

@@ -26,7 +26,7 @@ def with_baseline(bench: Bench) -> Bench:
 
 
 def searched(folder: Path) -> Bench:
-    """DeepCache with speedups of 1.2×, 1.3× and 1.5× for losses of 0.4 %, 0.6 % and 1 %."""
+    """DeepCache with speedups of 1.2×, 1.3× and 1.5× for losses of 0.4%, 0.6% and 1%."""
     (folder / "tuner.db").write_bytes(_searched())
     return Bench(folder, **VALUES)  # type: ignore[arg-type]
 

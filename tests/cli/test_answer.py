@@ -12,7 +12,7 @@ KNOBS = {"deepcache": {"cache_interval": (2, 3, 5), "cache_branch_id": (0,)}}
 
 
 def searched(folder: Path) -> Bench:
-    """DeepCache with speedups of 1.2×, 1.3× and 1.5× for losses of 0.4 %, 0.6 % and 1 %."""
+    """DeepCache with speedups of 1.2×, 1.3× and 1.5× for losses of 0.4%, 0.6% and 1%."""
     bench = Bench(folder, search_targets=("deepcache",), knobs=KNOBS, trials=4, sampler="frontier")
     bench.study.set_user_attr("request", request(bench.spec))
     bench.search()

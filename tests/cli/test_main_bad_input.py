@@ -36,7 +36,7 @@ ROOT = Path(__file__).parent.parent.parent
         ("--steps 0", "steps must be a whole number of at least 1"),
         ("--steps twenty", "steps must be a whole number"),
         ("--num-samples 1", "num_samples must be a whole number of at least 2"),
-        ("--req-score-loss 2", "req_score_loss must lie between 0 and 1 (0.02 is 2 %)"),
+        ("--req-score-loss 2", "req_score_loss must lie between 0 and 1 (0.02 is 2%)"),
         ("--req-speedup 0", "req_speedup must be above 0"),
         ("--seed -1", "seed"),
         ("--seed 5000000000", "seed"),

@@ -85,7 +85,7 @@ def test_each_trials_note_says_what_it_is_and_how_it_is_applied(finished: Pictur
         note = read_note(finished.study, result.trial)
         assert str(result.setting) in note
         assert f"Speedup {result.speedup.value:.2f}×" in note
-        assert f"core loss {100 * result.score_loss.value:.2f} %" in note
+        assert f"core loss {result.score_loss.value:.2%}" in note
         assert "undo = tuner.apply(pipe, {" in note
         assert ("On the Pareto front" in note) == (result.trial in front_trials(finished))
 
@@ -97,7 +97,7 @@ def test_the_studys_note_names_the_goal_the_best_setting_and_how_to_apply_it(
     assert best is not None
     note = read_note(finished.study, None)
     assert "score loss under 2%" in note
-    assert f"trial {best.trial}, {best.setting}" in note
+    assert f"{best.setting} (trial {best.trial}): speedup" in note
     assert "Not verified" in note
     assert "5 trials: 5 complete" in note
     assert 'tuner.apply(pipe, "search_params.json")' in note

@@ -17,7 +17,7 @@ from tuner.study.results import pareto_front, read_results
 from tuner.study.sheets import sheets_of
 
 OLD = Path(__file__).parent.parent / "data" / "version-0.1" / "tuner.db"
-FIRST = ["setting", "speedup (95 %)", "score loss (95 %)"]
+FIRST = ["setting", "speedup (95%)", "score loss (95%)"]
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_a_database_of_version_0_1_is_shown_in_the_same_way(tmp_path: Path) -> N
         baseline, *trials = study_page(address)["trials"]
     assert baseline["values"] == [1.0, 0.0]
     complete = [attributes(trial) for trial in trials if trial["state"] == "Complete"]
-    assert complete and all(list(shown)[:4] == [*FIRST, "ssim (95 %)"] for shown in complete)
+    assert complete and all(list(shown)[:4] == [*FIRST, "ssim (95%)"] for shown in complete)
 
 
 def test_a_trial_whose_setting_was_measured_again_follows_the_later_trial(tmp_path: Path) -> None:

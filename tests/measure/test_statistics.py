@@ -44,7 +44,7 @@ def test_intervals_cover_a_loss_that_is_due_to_a_few_prompts() -> None:
     covered, plain = [], []
     for _ in range(2000):
         before = rng.normal(30, 4, 32)
-        after = before * (1 - 0.03 * rng.lognormal(-0.72, 1.2, 32))  # 3 % on average
+        after = before * (1 - 0.03 * rng.lognormal(-0.72, 1.2, 32))  # 3% on average
         estimate = statistics.score_loss(before.tolist(), after.tolist())
         covered.append(estimate.low <= 0.03 <= estimate.high)
         plain.append(estimate.low <= 0.03 <= 2 * estimate.value - estimate.low)

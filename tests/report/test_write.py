@@ -91,9 +91,9 @@ def test_an_unverified_best_setting_is_said_to_be_unverified(
 ) -> None:
     best = goal_of(sweep[0]).reached(read_results(sweep[0]))
     assert best is not None
-    words = f"The fastest setting with score loss under 2% is {best.setting}: "
+    words = f"The fastest setting with score loss under 2% is {best.setting} (trial "
     assert words in page_of_one.text
-    assert "It is not verified" in page_of_one.text
+    assert "Not verified: it was measured once" in page_of_one.text
 
 
 def test_a_verified_best_setting_has_the_figures_of_both_measurements(
@@ -101,9 +101,10 @@ def test_a_verified_best_setting_has_the_figures_of_both_measurements(
 ) -> None:
     best = verify(study, loss=0.004)
     page = page_of([study], tmp_path)
-    assert f"is {best.setting}: {best.speedup.value:.2f}×" in page.text
-    assert "Verified: a second measurement over 64 prompts gave" in page.text
-    assert "at a score loss of 0.40% (0.3 … 0.5%)" in page.text
+    assert f"({best.trial}): speedup {best.speedup.value:.2f}×" in page.text.replace("trial ", "")
+    again = f"{best.speedup.value:.2f}×, loss 0.40%"
+    assert f"Verified: a second measurement gave {again}" in page.text
+    assert ", 64 prompts." in page.text
 
 
 def test_the_plain_pipeline_with_fewer_steps_is_listed_and_compared(
@@ -144,8 +145,8 @@ def test_without_a_feasible_setting_the_closest_one_and_what_it_misses_are_named
     text = page_of_sweep.all("article")[2].text
     closest = goal_of(sweep[2]).closest(read_results(sweep[2]))
     assert closest is not None
-    assert "No setting met the goal (score loss under 0.01%)" in text
-    assert f"The closest is {closest.setting}: " in text
+    assert "No setting has met the goal (score loss under 0.01%)" in text
+    assert f"The closest is {closest.setting} (trial {closest.trial}): " in text
     assert "instead of under 0.01%" in text
     assert "No setting met the goal, so there is none to apply." in text
 
@@ -176,7 +177,7 @@ def test_a_sweep_compares_its_studies_and_leads_to_each(
 
 def test_a_study_whose_trials_have_not_begun_has_a_page(tmp_path: Path) -> None:
     page = page_of([finished(Bench(tmp_path))], tmp_path)
-    assert "No setting was measured yet; the goal is score loss under 2%." in page.text
+    assert "No setting was measured to the end yet; the goal is score loss under 2%." in page.text
     assert "The front is empty" in page.text
     assert "It needs at least 8 settings that were measured; there are 0." in page.text
 
@@ -185,7 +186,7 @@ def test_the_database_of_an_old_version_has_a_page(tmp_path: Path) -> None:
     (tmp_path / "tuner.db").write_bytes(OLD.read_bytes())
     storage = Storage(f"sqlite:///{tmp_path / 'tuner.db'}", create=False)
     study = storage.study(storage.study_names()[0])
-    assert "a version that kept no account of its costs" in page_of([study], tmp_path).text
+    assert "A version that kept no account of its costs" in page_of([study], tmp_path).text
 
 
 def test_a_page_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path) -> None:

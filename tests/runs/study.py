@@ -23,7 +23,7 @@ from tuner.storage.database import Storage
 
 ROOT = Path(__file__).parent.parent.parent
 TRIPLE = "miniature/DDIM/4"
-# With any weights, some setting is feasible under a limit of 99 %.
+# With any weights, some setting is feasible under a limit of 99%.
 FLAGS = ["run", "--pipe", "miniature", "--steps", "4", "--num-samples", "4", "--batch-size", "2"]
 FLAGS += ["--sampler", "random", "--req-score-loss", "0.99", "--max-samples", "4"]
 FLAGS += ["--resolution", "32", "--no-reference"]

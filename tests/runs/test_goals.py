@@ -44,8 +44,8 @@ def test_limits_of_extra_metrics_are_checked_shown_exported_and_re_evaluated(
     assert main([*command, "--limit", "ssim=-0.9", "--metrics", "psnr"]) == 0
     printed = capsys.readouterr().out
     assert "ssim over -0.9" in printed
-    assert "ssim (95 %)" in printed
-    assert "psnr (95 %)" in printed
+    assert "ssim (95%)" in printed
+    assert "psnr (95%)" in printed
     assert re.search(r"trial   0 .* psnr \d+\.?\d*, ssim 0\.\d+ ", printed)
     assert re.search(r"verification on .* psnr \d+\.?\d*, ssim 0\.\d+", printed)
     assert "the baseline's 4 pictures" in printed

@@ -85,8 +85,8 @@ def test_rows_of_another_machine_are_not_compared() -> None:
 
 def test_the_sentence_says_what_acceleration_buys() -> None:
     assert sentence(result(2.2222222222, 0.005)) == (
-        "at the same speed, 2.22×, deepcache 3/0 loses 0.50% (0.30% … 0.70%), and 8 to 10 steps "
-        "without an accelerator 2.00% (1.80% … 2.20%): acceleration loses 1.50 percentage points "
+        "at the same speed, 2.22×, deepcache 3/0 loses 0.50% (0.30 … 0.70%), and 8 to 10 steps "
+        "without an accelerator 2.00% (1.80 … 2.20%): acceleration loses 1.50 percentage points "
         "less (1.22 … 1.78)"
     )
 
@@ -105,4 +105,13 @@ def test_the_sentence_says_that_fewer_steps_are_better_or_may_be_as_good() -> No
 
 def test_the_loss_of_a_verified_setting_is_that_of_its_verification() -> None:
     text = sentence(result(2.0, 0.001, verified=0.008))
-    assert "deepcache 3/0 loses 0.80% (0.60% … 1.00%) when verified, and 10 steps" in text
+    assert "deepcache 3/0 loses 0.80% (0.60 … 1.00%) when verified, and 10 steps" in text
+
+
+def test_the_sentence_says_that_the_speed_of_fewer_steps_is_predicted() -> None:
+    predicted = [replace(each, speedup_from="model") for each in ROWS]
+    assert sentence(result(2.0, 0.005), predicted).endswith(
+        "; the speedup of fewer steps is predicted"
+    )
+    assert "predicted" not in sentence(result(2.0, 0.005))
+    assert "predicted" not in sentence(result(2.0, 0.005), [predicted[0], ROWS[1], predicted[2]])

@@ -101,7 +101,7 @@ def test_a_row_shows_both_measurements_and_the_answer_too(tmp_path: Path) -> Non
         "1.30×, loss 60.00%, ssim 0.97, lpips 0.06, 16 prompts",
         "over the limit in the verification, sure",
     ]
-    assert "0.60% (-0.4% … 1.6%)" in row(bench)
+    assert "0.60% (-0.40 … 1.60%)" in row(bench)
     why, closest = answer(bench.study, Goal.of(bench.spec))
     assert "(score loss 60.00% instead of under 50% when verified)" in why
     assert "loss 0.60%" in closest and "verification: 1.30×, loss 60.00%" in closest

@@ -2,6 +2,7 @@
 
 import optuna
 
+from tuner.formatting import seconds, times
 from tuner.search.goal import Goal
 from tuner.study.formatting import quality_text
 from tuner.study.results import Result, read_results, read_stopped
@@ -48,8 +49,8 @@ def _blocking_limits(goal: Goal, results: list[Result], closest: Result) -> str:
 
 def _figures(result: Result, label: str = "verification") -> str:
     """A setting with its figures, and those of its verification after a label."""
-    latency = f"{result.latency_s:.3f} s per image{'' if result.current else f'; {ELSEWHERE}'}"
-    line = f"{result.setting}, {result.speedup.value:.2f}× ({latency}), {quality_text(result)}"
+    latency = f"{seconds(result.latency_s)} per image{'' if result.current else f'; {ELSEWHERE}'}"
+    line = f"{result.setting}, {times(result.speedup.value)} ({latency}), {quality_text(result)}"
     if result.verified is None:
         return line
     return f"{line}; {label}: {verified_text(result)}"

@@ -6,6 +6,8 @@ import optuna
 from rich.console import Console
 from rich.table import Table
 
+from tuner.describe import in_baselines
+from tuner.formatting import percent
 from tuner.measure.account import Account, Purpose
 from tuner.study.costs import StudyCosts, read_costs
 
@@ -36,7 +38,7 @@ def purposes_table(name: str, costs: StudyCosts) -> Table:
         seconds = total.seconds.get(purpose, 0.0)
         share = seconds / total.total_s if total.total_s else 0.0
         pictures = total.pictures.get(purpose, 0)
-        table.add_row(purpose.value, f"{seconds:.1f}", f"{share:.0%}", str(pictures or ""))
+        table.add_row(purpose.value, f"{seconds:.1f}", percent(share, 0), str(pictures or ""))
     pictures = sum(total.pictures.values())
     table.add_section()
     table.add_row("in all", f"{total.total_s:.1f}", "", str(pictures))
@@ -47,18 +49,14 @@ def summary(costs: StudyCosts) -> list[str]:
     """The costs in units of the baseline, and which shares were well spent."""
     total, lines = costs.total, []
     if costs.baseline_s:
-        lines.append(
-            f"in all {total.total_s / costs.baseline_s:.1f} times what the baseline takes for the "
-            f"{costs.prompts} prompts of a trial ({costs.baseline_s:.1f} s)"
-        )
+        units = in_baselines(total.total_s, costs)
+        lines.append(f"in all {units} ({costs.baseline_s:.1f} s)")
     if costs.scored_share is not None:
-        lines.append(
-            f"of the pictures generated after the baseline, {costs.scored_share:.0%} were scored"
-        )
+        scored = percent(costs.scored_share, 0)
+        lines.append(f"of the pictures generated after the baseline, {scored} were scored")
     if costs.outside_share is not None:
-        lines.append(
-            f"of the time after loading, {costs.outside_share:.0%} passed outside the pipeline"
-        )
+        outside = percent(costs.outside_share, 0)
+        lines.append(f"of the time after loading, {outside} passed outside the pipeline")
     return lines
 
 

@@ -17,6 +17,7 @@ from tuner.cli.run_state import RunState
 from tuner.cli.show import print_lines
 from tuner.cli.tables import front_table, remarks
 from tuner.errors import TunerError, UnreachedError
+from tuner.formatting import seconds
 from tuner.outcome import Outcome
 from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer, Observers
@@ -128,7 +129,7 @@ def _errors_as_events(events: Events | None) -> Iterator[None]:
 def _print_outcome(outcome: Outcome, console: Console) -> None:
     baseline: dict[str, Any] = attributes(outcome.study)[BASELINE]
     console.print(
-        f"baseline: {baseline['latency_s']:.3f} s per image, score {baseline['score']:.2f} "
+        f"baseline: {seconds(baseline['latency_s'])} per image, score {baseline['score']:.2f} "
         f"over {baseline['num_samples']} prompts",
         highlight=False,
     )

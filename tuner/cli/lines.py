@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.markup import escape
 
+from tuner.formatting import times
 from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer
 from tuner.setting import Setting
@@ -40,7 +41,7 @@ class TrialLines(Observer):
             holds = "holds" if self._goal.met_by(result) else "does not hold"
             self._console.print(
                 f"verification on {verification.prompts} prompts: {result.setting} {holds}: "
-                f"{verification.speedup.value:.2f}×, {quality_text(verification)}",
+                f"{times(verification.speedup.value)}, {quality_text(verification)}",
                 highlight=False,
             )
         if result.failed_again is not None:
@@ -59,7 +60,7 @@ class TrialLines(Observer):
         if is_best:
             self._fastest = result.speedup.value
         self._console.print(
-            f"trial {number:3d}  {result.speedup.value:5.2f}×  "
+            f"trial {number:3d}  {times(result.speedup.value, 5)}  "
             f"{quality_text(result, width=7)}  {verdict}{result.setting}"
             f"{'' if state == 'COMPLETE' else f'  ({state})'}"
             f"{'' if result.unsteady is None else f'  unsteady timing: {escape(result.unsteady)}'}",

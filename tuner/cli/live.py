@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner.cli.run_state import Activity, RunState
-from tuner.search.sweep.estimate import span
+from tuner.formatting import span, times
 from tuner.study.formatting import quality_text
 from tuner.study.results import Result
 
@@ -76,7 +76,7 @@ def best_text(best: Result | None) -> str:
     if best is None:
         return "no feasible setting yet"
     verified = "verified" if best.verified_now else "not verified yet"
-    figures = f"{best.speedup.value:.2f}×, {quality_text(best)}, {verified}"
+    figures = f"{times(best.speedup.value)}, {quality_text(best)}, {verified}"
     return f"{figures}   {best.setting}   (trial {best.trial})"
 
 
@@ -117,7 +117,7 @@ def _activity(activity: Activity) -> tuple[str, int, int | None, str]:
     elif activity.done:
         words.append(f"{activity.done} {activity.unit}, until the verdict is certain")
     if activity.figures is not None:
-        words.append(f"{activity.figures.speedup.value:.2f}×, {quality_text(activity.figures)}")
+        words.append(f"{times(activity.figures.speedup.value)}, {quality_text(activity.figures)}")
     if activity.setting is not None:
         words.append(str(activity.setting))
     return activity.title, activity.done, activity.of, "   ".join(words)
@@ -125,7 +125,7 @@ def _activity(activity: Activity) -> tuple[str, int, int | None, str]:
 
 def _front_text(result: Result, state: RunState) -> str:
     verdict = "" if result.feasible(state.goal.limits) else "  over a limit"
-    return f"{result.speedup.value:5.2f}×  {quality_text(result, 7)}  {result.setting}{verdict}"
+    return f"{times(result.speedup.value, 5)}  {quality_text(result, 7)}  {result.setting}{verdict}"
 
 
 def _bar_line(title: str, done: int, of: int | None, words: str) -> Table:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tuner.formatting import percent, times
 from tuner.picking import names_a_trial
 from tuner.setting import Setting
 
@@ -16,7 +17,7 @@ def picked_lines(contents: Mapping[str, Any], path: Path) -> Iterator[str]:
             reason = "" if names_a_trial(rule) else f" ({rule})"
             yield (
                 f"{name}: picked trial {point['trial']}{reason}: {Setting.of(point['params'])}, "
-                f"{point['speedup']:.2f}×, loss {point['score_loss']:.2%}; "
+                f"{times(point['speedup'])}, loss {percent(point['score_loss'])}; "
                 f"{_verified_text(point, path)}"
             )
 
@@ -30,6 +31,6 @@ def _verified_text(point: Mapping[str, Any], path: Path) -> str:
     if verified is None:
         return f"{feasible}not verified; `tuner verify --best {path}` verifies it"
     return (
-        f"{feasible}verified: {verified['speedup']:.2f}×, loss {verified['score_loss']:.2%}, "
-        f"{verified['num_samples']} prompts"
+        f"{feasible}verified: {times(verified['speedup'])}, "
+        f"loss {percent(verified['score_loss'])}, {verified['num_samples']} prompts"
     )

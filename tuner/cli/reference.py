@@ -7,12 +7,22 @@ from rich.console import Console
 from rich.table import Table
 
 from tuner import registry
-from tuner.cli.tables import interval
+from tuner.formatting import (
+    percent_with_interval,
+    plain_with_interval,
+    seconds,
+    times_with_interval,
+)
 from tuner.limits import Limits
 from tuner.study.fewer_steps import fewer_steps_sentence
+from tuner.study.formatting import TIMING_COLUMN, timing
 from tuner.study.reference import ReferenceRow, read_reference
 from tuner.study.results import Result
-from tuner.study.verdicts import ELSEWHERE
+from tuner.study.verdicts import reference_verdict
+
+PREDICTED = (
+    "predicted: the speedup follows from the number of steps, and one pair of batches agrees"
+)
 
 
 def print_reference(
@@ -27,6 +37,8 @@ def print_reference(
         return
     title = f"{study.study_name}: the plain pipeline with fewer steps"
     console.print(reference_table(rows, limits, title))
+    if any(row.is_predicted for row in rows):
+        console.print(PREDICTED, style="dim", highlight=False, markup=False, soft_wrap=True)
     steps = study.user_attrs["request"]["steps"]
     sentence = fewer_steps_sentence(results, rows, limits, steps)
     if sentence is not None:
@@ -37,37 +49,27 @@ def reference_table(rows: Sequence[ReferenceRow], limits: Limits, title: str) ->
     """The reference rows, slowest first; those over a limit are dimmed."""
     table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("steps", justify="right")
-    table.add_column("speedup (95 %)", justify="right", no_wrap=True)
+    table.add_column("speedup (95%)", justify="right", no_wrap=True)
+    timed = any(timing(row) for row in rows)
+    if timed:
+        table.add_column(TIMING_COLUMN.title, no_wrap=True)
     table.add_column("latency", justify="right")
-    table.add_column("score loss (95 %)", justify="right", no_wrap=True)
+    table.add_column("score loss (95%)", justify="right", no_wrap=True)
     metrics = list(dict.fromkeys(name for row in rows for name in row.fidelity))
     for name in metrics:
         figure = registry.get("metrics", name).figure
-        table.add_column(f"{figure} (95 %)", justify="right", no_wrap=True)
+        table.add_column(f"{figure} (95%)", justify="right", no_wrap=True)
     table.add_column("verdict")
     for row in rows:
-        loss, missed = row.score_loss, limits.missed(row.score_loss.value, row.fidelity)
+        missed = limits.missed(row.score_loss.value, row.fidelity)
         table.add_row(
             str(row.steps),
-            f"{row.speedup.value:.2f}× ({row.speedup.low:.2f} … {row.speedup.high:.2f})",
-            f"{row.latency_s:.3f} s",
-            f"{loss.value:.2%} ({loss.low:.1%} … {loss.high:.1%})",
-            *(interval(row.fidelity[name]) for name in metrics),
-            _verdict(row, missed, limits),
+            times_with_interval(row.speedup),
+            *([timing(row) or ""] if timed else []),
+            seconds(row.latency_s),
+            percent_with_interval(row.score_loss),
+            *(plain_with_interval(row.fidelity[name]) for name in metrics),
+            reference_verdict(row, limits),
             style="dim" if missed else "",
         )
     return table
-
-
-def _verdict(row: ReferenceRow, missed: list[str], limits: Limits) -> str:
-    """Whether a row is within the limits, how certain that is, and what its timing lacks."""
-    if limits.others:
-        text = f"misses the limit of {', '.join(missed)}" if missed else "within the limits"
-    else:
-        text = "over the limit" if missed else "under the limit"
-    parts = [f"{text}, {limits.certainty(row.score_loss, row.fidelity)}"]
-    if row.unsteady is not None:
-        parts.append("unsteady timing")
-    if not row.current:
-        parts.append(ELSEWHERE)
-    return "; ".join(parts)

@@ -8,6 +8,7 @@ import optuna
 from optuna.trial import TrialState
 from rich.table import Table
 
+from tuner.formatting import times
 from tuner.params.write import has_baseline, point
 from tuner.search.goal import Goal
 from tuner.storage.log import log_of
@@ -34,7 +35,7 @@ class StudySummary:
             return "no baseline yet"
         if self.best is None:
             return "no setting met the goal" if self.trials else "no trial yet"
-        return f"{self.best.speedup.value:.2f}×, {quality_text(self.best)}  {self.best.setting}"
+        return f"{times(self.best.speedup.value)}, {quality_text(self.best)}  {self.best.setting}"
 
     @property
     def verified_text(self) -> str:

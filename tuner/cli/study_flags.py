@@ -79,7 +79,7 @@ def _add_quality_flags(group: Group) -> None:
         "--req-score-loss",
         type=float,
         help="upper limit of the score loss, the share of the baseline's score that a setting may "
-        "lose (default: 0.02, which is 2 %%)",
+        "lose (default: 0.02, which is 2%%)",
     )
     group.add_argument(
         "--metrics",

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from rich.table import Table
 
 from tuner import registry
+from tuner.formatting import percent_with_interval, plain_with_interval, seconds, times
 from tuner.limits import Limits
-from tuner.measure.statistics import Estimate
 from tuner.setting import Setting
 from tuner.study.formatting import COLUMNS
 from tuner.study.results import Result
@@ -23,38 +23,32 @@ def front_table(front: list[Result], limits: Limits, title: str) -> Table:
     table.add_column("setting")
     table.add_column("speedup", justify="right")
     table.add_column("latency", justify="right")
-    table.add_column("score loss (95 %)", justify="right", no_wrap=True)
+    table.add_column("score loss (95%)", justify="right", no_wrap=True)
     columns = [column for column in COLUMNS if any(column.text(result) for result in front)]
     for column in columns:
         table.add_column(column.title, justify="right", no_wrap=True)
     metrics = list(dict.fromkeys(name for result in front for name in result.fidelity))
     for name in metrics:
         figure = registry.get("metrics", name).figure
-        table.add_column(f"{figure} (95 %)", justify="right", no_wrap=True)
+        table.add_column(f"{figure} (95%)", justify="right", no_wrap=True)
     verified = any(r.verified is not None or r.failed_again is not None for r in front)
     if verified:
         table.add_column("verification")
     table.add_column("verdict")
     for result in front:
-        loss = result.score_loss
         table.add_row(
             str(result.trial),
             str(result.setting),
-            f"{result.speedup.value:.2f}×",
-            f"{result.latency_s:.3f} s",
-            f"{loss.value:.2%} ({loss.low:.1%} … {loss.high:.1%})",
+            times(result.speedup.value),
+            seconds(result.latency_s),
+            percent_with_interval(result.score_loss),
             *(column.text(result) or "" for column in columns),
-            *(interval(result.fidelity[name]) for name in metrics),
+            *(plain_with_interval(result.fidelity[name]) for name in metrics),
             *([verified_text(result)] if verified else []),
             verdict(result, limits),
             style="" if result.feasible(limits) else "dim",
         )
     return table
-
-
-def interval(estimate: Estimate) -> str:
-    """The figure of an extra metric with its 95 % interval."""
-    return f"{estimate.value:.3g} ({estimate.low:.3g} … {estimate.high:.3g})"
 
 
 def remarks(results: list[Result]) -> list[str]:
@@ -83,6 +77,6 @@ def remarks(results: list[Result]) -> list[str]:
 
 def _listed(results: Iterable[Result]) -> str:
     """The first settings with their speedups, and how many more there are."""
-    names = [f"{result.setting} ({result.speedup.value:.2f}×)" for result in results]
+    names = [f"{result.setting} ({times(result.speedup.value)})" for result in results]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"{', '.join(names[:NAMED])}{more}"

@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 import optuna
@@ -11,12 +10,11 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 from rich.text import Text
 
-from tuner import registry
+from tuner import describe
 from tuner.dashboard.pictures import trials_with_pictures
 from tuner.errors import UsageError
+from tuner.formatting import count, duration, times, times_with_interval
 from tuner.measure.account import Account, Purpose
-from tuner.measure.figures import Figures
-from tuner.measure.statistics import Estimate
 from tuner.params.write import point
 from tuner.search.goal import Goal
 from tuner.setting import Setting
@@ -25,10 +23,10 @@ from tuner.storage.log import log_of
 from tuner.storage.retries import RESOLVES
 from tuner.storage.worker import WORKER, Worker
 from tuner.study.baseline import Baseline, attributes
-from tuner.study.costs import read_costs
+from tuner.study.costs import StudyCosts, read_costs
 from tuner.study.results import Result, pareto_front, read_result, read_results
 from tuner.study.schema import COST, PAIRED, SAME_AS, SETTING
-from tuner.study.verdicts import ELSEWHERE, verdict, verified_text
+from tuner.study.verdicts import verdict
 
 STATES = {
     TrialState.COMPLETE: "complete",
@@ -36,11 +34,6 @@ STATES = {
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "running",
     TrialState.WAITING: "queued",
-}
-HOW_TIMED = {
-    None: "timed in pairs of batches, with and without the setting",
-    "model": "predicted from timed steps, and confirmed by a pair of batches",
-    "few pairs": "timed in a few pairs of batches, which contradict the prediction",
 }
 
 
@@ -128,22 +121,33 @@ class TrialPage:
         if "reason" in stored:
             yield "what stopped it", stored["reason"]
         if self.result is not None:
-            yield from figure_rows(self.result, self.baseline)
+            yield from self._figure_rows(self.result)
             yield from self._timing_rows(self.result)
             yield from self._verdict_rows(self.result)
         if stored.get("note"):
             yield "note", stored["note"]
         if COST in stored and SAME_AS not in stored:
-            yield "cost", cost_text(Account.of(stored[COST]), read_costs(self.study).baseline_s)
+            yield "cost", cost_text(Account.of(stored[COST]), read_costs(self.study))
         yield from self._where_and_when()
         if "traceback" in stored:
             yield "traceback", stored["traceback"].rstrip()
 
+    def _figure_rows(self, result: Result) -> Iterator[tuple[str, str]]:
+        """The figures with their 95% intervals."""
+        texts = describe.figures_in_words(result)
+        texts["speedup"] = describe.speed(result, self.baseline.latency_s)
+        texts["score loss"] += f" over {result.prompts} prompts; score {result.score:.2f}"
+        yield "speedup", texts.pop("speedup")
+        if result.denoising is not None:
+            yield "denoising alone", times_with_interval(result.denoising)
+        yield from texts.items()
+        yield from describe.memory_in_words(result).items()
+
     def _timing_rows(self, result: Result) -> Iterator[tuple[str, str]]:
         paired = self.trial.user_attrs.get(PAIRED) or {}
-        how = HOW_TIMED.get(result.speedup_from, result.speedup_from or "")
+        how = describe.how_timed(result)
         if result.speedup_from == "model" and paired.get("speedup"):
-            how += f": {paired['speedup']:.2f}× in {paired['count']} of them"
+            how += f": {times(paired['speedup'])} in {count(paired['count'], 'pair')}"
         yield "how timed", how
         if result.unsteady is not None:
             yield "unsteady timing", result.unsteady
@@ -165,8 +169,6 @@ class TrialPage:
             yield "pictures", f"drawn by `tuner compare {name} --trials {self.trial.number}`"
         if self.machine is not None:
             yield "timed on", machine_text(self.machine)
-        if self.result is not None and not self.result.current:
-            yield "", f"{ELSEWHERE} than the baseline"
         process = Worker.named(str(self.trial.user_attrs.get(WORKER, "")))
         if process is not None:
             yield "process", f"{process.pid} on {process.host}"
@@ -176,10 +178,8 @@ class TrialPage:
             yield "when", f"{began:%Y-%m-%d %H:%M:%S}{took}"
 
     def _verification(self, result: Result) -> str:
-        if result.verified is None or result.failed_again is not None:
-            return verified_text(result) or "none: only winners are verified"
-        holds = "holds" if self.goal.met_by(result) else "does not hold"
-        return f"{holds}: {verified_text(result)}"
+        second = describe.verification(result, self.goal.limits)
+        return second or "none: only winners are verified"
 
     @property
     def _is_on_front(self) -> bool:
@@ -190,47 +190,20 @@ class TrialPage:
 def setting_rows(setting: Setting) -> Iterator[tuple[str, str]]:
     """The setting in its short form, and each accelerator with its knobs by name."""
     yield "setting", str(setting)
-    for name, knobs in setting.params.items():
-        yield "", f"{name}: {', '.join(f'{knob} {value:g}' for knob, value in knobs.items())}"
+    for name, knobs in describe.knobs_in_words(setting).items():
+        yield "", f"{name}: {knobs}"
 
 
-def figure_rows(result: Result, baseline: Baseline) -> Iterator[tuple[str, str]]:
-    """The figures with their 95 % intervals."""
-    yield (
-        "speedup",
-        f"{_times(result.speedup)}: {result.latency_s:.3f} s per image, where the baseline takes "
-        f"{baseline.latency_s:.3f} s",
-    )
-    if result.denoising is not None:
-        yield "denoising alone", _times(result.denoising)
-    loss = result.score_loss
-    yield (
-        "score loss",
-        f"{loss.value:.2%} ({loss.low:.2%} … {loss.high:.2%}) over {result.prompts} prompts; "
-        f"score {result.score:.2f}",
-    )
-    yield from _other_figures(result)
-
-
-def _other_figures(figures: Figures) -> Iterator[tuple[str, str]]:
-    for name, figure in figures.fidelity.items():
-        text = f"{figure.value:.3g} ({figure.low:.3g} … {figure.high:.3g})"
-        yield registry.get("metrics", name).figure, text
-    if figures.memory.device is not None:
-        yield "device memory", f"{figures.memory.device:.2f} GiB at most, for one batch"
-    if figures.memory.host is not None:
-        yield "host memory", f"{figures.memory.host:.2f} GiB at most, of the whole process"
-
-
-def cost_text(account: Account, baseline_s: float | None) -> str:
+def cost_text(account: Account, costs: StudyCosts) -> str:
     """Seconds, also in units of the baseline, and pictures by purpose."""
-    unit = "" if not baseline_s else f" = {account.total_s / baseline_s:.2f} B"
+    units = describe.in_baselines(account.total_s, costs)
     pictures = ", ".join(
         f"{account.pictures[purpose]} {purpose.value.removesuffix(' pictures')}"
         for purpose in Purpose
         if account.pictures.get(purpose)
     )
-    return f"{account.total_s:.1f} s{unit}{f'; pictures: {pictures}' if pictures else ''}"
+    parts = [duration(account.total_s), units, f"pictures: {pictures}" if pictures else ""]
+    return "; ".join(part for part in parts if part)
 
 
 def machine_text(parts: Mapping[str, Any]) -> str:
@@ -243,9 +216,3 @@ def machine_text(parts: Mapping[str, Any]) -> str:
     versions = parts.get("versions") or {}
     names += [f"{name} {versions[name]}" for name in ("torch", "diffusers") if name in versions]
     return ", ".join([*names, f"batches of {parts['batch_size']}"])
-
-
-def _times(ratio: Estimate) -> str:
-    if not isfinite(ratio.high):
-        return f"{ratio.value:.2f}× (too few batches for an interval)"
-    return f"{ratio.value:.2f}× ({ratio.low:.2f} … {ratio.high:.2f})"

@@ -130,14 +130,8 @@ def _shown(
 
 def _figures(result: Result) -> dict[str, Any]:
     """The figures that limits are about, with their intervals."""
-    figures = {
-        "speedup (95 %)": describe.times(result.speedup),
-        "score loss (95 %)": describe.percent(result.score_loss),
-    }
-    for name, figure in result.fidelity.items():
-        title = registry.get("metrics", name).figure
-        figures[f"{title} (95 %)"] = describe.figure(figure)
-    return figures
+    figures = describe.figures_in_words(result)
+    return {f"{name} (95%)": text for name, text in figures.items()}
 
 
 def _further_figures(result: Result) -> dict[str, Any]:
@@ -168,8 +162,8 @@ def baseline_trial(study: Any, trials: list[FrozenTrial]) -> AddedTrial | None:
         distributions=distributions,
         attributes={
             "setting": "baseline",
-            "speedup (95 %)": "1×",
-            "score loss (95 %)": "0 %",
+            "speedup (95%)": "1×",
+            "score loss (95%)": "0%",
             "seconds per image": round(stored["latency_s"], 4),
             "prompts": stored["num_samples"],
         },

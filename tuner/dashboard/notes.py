@@ -13,7 +13,6 @@ from tuner.setting import Setting
 from tuner.storage.log import log_of
 from tuner.study.baseline import BASELINE
 from tuner.study.costs import read_costs
-from tuner.study.fewer_steps import fewer_steps_sentence
 from tuner.study.reference import read_reference
 from tuner.study.results import Result
 from tuner.study.schema import SAME_AS, SETTING
@@ -50,7 +49,12 @@ def study_note(
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     lines = [
         f"**Goal:** the fastest setting with {goal}.",
-        *describe.best(goal, results, None if stored is None else stored["latency_s"]),
+        *describe.answer(
+            goal,
+            best,
+            None if best is not None else goal.closest(results),
+            None if stored is None else stored["latency_s"],
+        ),
         *([] if stored is None else [describe.baseline(stored)]),
         " ".join(
             [describe.trial_counts(*map(log.count, states)), describe.cost(read_costs(study))]
@@ -58,9 +62,9 @@ def study_note(
     ]
     steps = study_attrs.get("request", {}).get("steps")
     rows = read_reference(study, study_attrs)
-    sentence = fewer_steps_sentence(results, rows, goal.limits, steps) if rows else None
-    if sentence is not None:
-        lines.append(f"**And with fewer steps?** {sentence[:1].upper()}{sentence[1:]}.")
+    comparison = describe.fewer_steps(results, rows, goal.limits, steps) if rows else ""
+    if comparison:
+        lines.append(f"**And with fewer steps?** {comparison}")
     if best is not None:
         lines += [
             "To use it, run `tuner export -o search_params.json`, then",

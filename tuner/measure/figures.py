@@ -21,7 +21,7 @@ class Figures:
     score_loss: Estimate  # a share of the baseline's score
     score: float  # baseline score · (1 − loss): of the study's first prompts, whatever these are
     # "model" where the speedup is predicted by the search's model of latencies and confirmed by few
-    # pairs of batches; "few pairs" where these contradict the model, and it is known to 5 % only;
+    # pairs of batches; "few pairs" where these contradict the model, and it is known to 5% only;
     # None where it was timed in pairs to the end.
     speedup_from: str | None = None
     denoising: Estimate | None = None  # the speedup of denoising alone

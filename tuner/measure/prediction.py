@@ -13,7 +13,7 @@ from statistics import median
 
 from tuner.measure.statistics import Estimate
 
-WIDTH = 1.96  # standard deviations in half a 95 % interval
+WIDTH = 1.96  # standard deviations in half a 95% interval
 GUESS = 0.05  # a spread from which on a prediction says nothing about how good others are
 CONTRADICTION = 2.5  # standard deviations between the prediction and the pairs
 MEDIAN = 1.25  # the standard error of a median of normal values over that of their mean

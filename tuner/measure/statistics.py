@@ -11,12 +11,12 @@ import numpy as np
 
 CONFIDENCE = 0.95
 SKEWED = 8  # the fewest values whose skewness is taken into account
-SIGNED_RANKS = 6  # the fewest values for which signed ranks give a 95 % interval
+SIGNED_RANKS = 6  # the fewest values for which signed ranks give a 95% interval
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A figure and its 95 % interval, which is infinite where there is too little data."""
+    """A figure and its 95% interval, which is infinite where there is too little data."""
 
     value: float
     low: float

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tuner.errors import UnfitError, UsageError
+from tuner.formatting import percent, times
 from tuner.loading import model_named, pipeline_options
 from tuner.params.pick import Point, chosen_point
 from tuner.plain_code import PlainCode, Use
@@ -85,7 +86,7 @@ def _instead(study: Mapping[str, Any]) -> str:
         except UnfitError:
             continue
         if point["feasible"]:
-            speedup = f"{point['speedup']:.2f}×"
+            speedup = times(point["speedup"])
             return f"; {setting} ({speedup}, trial {point['trial']}) can be written"
     return ""
 
@@ -115,7 +116,7 @@ def _about(name: str, chosen: Point, study: Mapping[str, Any]) -> str:
             f'"""{name} with {setting}, written by `tuner export --format diffusers`.',
             "",
             f"{chosen['speedup']:.2f} times as fast as without, at a score loss of "
-            f"{chosen['score_loss']:.2%}; measured on",
+            f"{percent(chosen['score_loss'])}; measured on",
             f"{evaluation.get('device', 'an unknown device')} in batches of {evaluation['batch']}, "
             f"{evaluation['dtype']}, with {packages or 'unknown packages'}.",
             '"""',

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import UnreachedError, UsageError
+from tuner.formatting import times
 from tuner.limits import Limits
 from tuner.loading import device_named
 from tuner.measure.baseline_store import InMemoryStore
@@ -157,7 +158,7 @@ def verify_setting(
     unsteady = f"; unsteady timing: {measured.unsteady}" if measured.unsteady else ""
     report(
         f"{verdict}: {setting}: "
-        f"{measured.speedup.value:.2f}× now, {points[0]['speedup']:.2f}× exported; "
+        f"{times(measured.speedup.value)} now, {times(points[0]['speedup'])} exported; "
         f"{quality_text(measured)} over {measured.prompts} prompts; limits: "
         f"{limits.certainty(measured.score_loss, measured.fidelity)}{unsteady}"
     )
@@ -193,7 +194,7 @@ def set_verdict(
 def is_slower(measured: Measurement, point: Point) -> bool:
     """Whether a speedup is clearly below the exported one.
 
-    That is, more than 10 % below it, with a 95 % interval entirely below the exported interval.
+    That is, more than 10% below it, with a 95% interval entirely below the exported interval.
     """
     low = point["speedup_ci"][0] or 0.0
     return measured.speedup.value < (1 - SLOWER) * point["speedup"] and measured.speedup.high < low

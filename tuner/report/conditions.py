@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from tuner.formatting import gib, seconds
 from tuner.report.content import StudyContent
-from tuner.report.wording import seconds
 
 # What the study stores of its evaluation, and what it is called on the page.
 EVALUATION = {
@@ -43,6 +43,6 @@ def _stored(content: StudyContent) -> Iterator[tuple[str, object]]:
     yield "baseline score", None if score is None else f"{score:.2f}"
     for name, key in (("device memory", "memory_gib"), ("host memory", "host_memory_gib")):
         memory = baseline.get(key)
-        yield f"baseline {name}", None if memory is None else f"{memory:.2f} GiB"
+        yield f"baseline {name}", None if memory is None else gib(memory)
     versions = content.attributes.get("versions", {})
     yield "versions", ", ".join(f"{name} {number}" for name, number in versions.items())

@@ -62,6 +62,12 @@ class StudyContent:
         stored: dict[str, Any] = self.attributes["request"]
         return stored
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many trials are complete, were stopped early, and failed."""
+        states = [trial.state for trial in self.trials]
+        return states.count("complete"), states.count("stopped"), states.count("failed")
+
     @cached_property
     def best(self) -> Result | None:
         """The fastest setting that meets the goal."""

@@ -118,7 +118,8 @@ def _combinations(content: StudyContent) -> Iterator[Row]:
 
 def _fewer_steps(content: StudyContent) -> Iterator[Row]:
     for row in content.references:
-        yield {"steps": row.steps, **_figures(row), "latency_s": row.latency_s}
+        speed = {"latency_s": row.latency_s, "speedup_from": row.speedup_from or "pairs"}
+        yield {"steps": row.steps, **_figures(row), **speed}
 
 
 def _importance(content: StudyContent) -> Iterator[Row]:

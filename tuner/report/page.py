@@ -7,25 +7,28 @@ from importlib.metadata import version
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from tuner import describe, formatting
 from tuner.measure.account import Purpose
-from tuner.report import apply_lines, sentences, wording
+from tuner.report import apply_lines
 from tuner.report.figures.style import COLOURS, DARK, inline
 from tuner.report.sections import Drawn, Overview, StudySection
-from tuner.study.verdicts import verdict, verified_text
+from tuner.study.formatting import timing
+from tuner.study.verdicts import reference_verdict, verdict, verified_text
 
 SHOWN = 200  # trials in the table of a study; the CSV file has all of them
 SHOWN_OF_SWEEP = 50  # trials of each study, where they are several
 OPEN = 40  # trials up to which the table is unfolded
 FILTERS = (
-    wording.times,
-    wording.times_interval,
-    wording.percent,
-    wording.percent_interval,
-    wording.plain,
-    wording.plain_interval,
-    wording.seconds,
-    wording.duration,
-    wording.count,
+    formatting.times,
+    formatting.times_interval,
+    formatting.percent,
+    formatting.percent_interval,
+    formatting.plain,
+    formatting.plain_interval,
+    formatting.seconds,
+    formatting.duration,
+    formatting.short_percent,
+    formatting.count,
 )
 
 
@@ -57,10 +60,12 @@ def _environment() -> Environment:
         "apply_lines": apply_lines,
         "colours": COLOURS,
         "dark_colours": DARK,
+        "describe": describe,
         "drawing": _drawing,
         "purposes": list(Purpose),
         "rows_open": OPEN,
-        "sentences": sentences,
+        "reference_verdict": reference_verdict,
+        "timing": timing,
         "verdict": verdict,
         "verified_text": verified_text,
     }

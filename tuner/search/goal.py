@@ -6,6 +6,7 @@ from math import inf
 from typing import Any
 
 from tuner import registry
+from tuner.formatting import percent, plain, seconds, short_percent, times
 from tuner.limits import Limits
 from tuner.spec import StudySpec
 from tuner.study.results import VERIFICATION, Result, Verification, fastest_feasible
@@ -121,10 +122,10 @@ class Goal:
     def _too_slow(self, measured: Result | Verification) -> Iterator[Miss]:
         speedup, latency_s = measured.speedup.value, measured.latency_s
         if self.speedup is not None and speedup < self.speedup:
-            text = f"speedup {speedup:.2f}× instead of {self.speedup:g}×"
+            text = f"speedup {times(speedup)} instead of {self.speedup:g}×"
             yield Miss(name=SPEED, share=self.speedup / speedup - 1, text=text)
         if self.latency_s is not None and latency_s > self.latency_s:
-            text = f"{latency_s:.3f} s per image instead of {self.latency_s:g} s"
+            text = f"{seconds(latency_s)} per image instead of {self.latency_s:g} s"
             yield Miss(name=SPEED, share=latency_s / self.latency_s - 1, text=text)
 
     def _over_limits(self, measured: Result | Verification) -> Iterator[Miss]:
@@ -133,10 +134,10 @@ class Goal:
                 metric = registry.get("metrics", name)
                 value, limit = measured.fidelity[name].value, self.limits.others[name]
                 side = "over" if metric.above else "under"
-                text = f"{metric.figure} {value:.3g} instead of {side} {limit:g}"
+                text = f"{metric.figure} {plain(value)} instead of {side} {limit:g}"
             else:
                 value, limit = measured.score_loss.value, self.limits.score_loss
-                text = f"{name} {value:.2%} instead of under {100 * limit:.3g}%"
+                text = f"{name} {percent(value)} instead of under {short_percent(limit)}"
             yield Miss(name=name, share=abs(value - limit) / (abs(limit) or 1.0), text=text)
 
     def reached(self, results: list[Result]) -> Result | None:
@@ -152,7 +153,7 @@ class Goal:
     def closest(self, results: list[Result]) -> Result | None:
         """The accelerated result whose worst miss is the smallest relative to what was requested.
 
-        So 1.9× instead of 2× with a loss of 2.1 % instead of 2 % is closer than a result that meets
+        So 1.9× instead of 2× with a loss of 2.1% instead of 2% is closer than a result that meets
         one of them and is far from the other. Between equal results the next worst miss decides,
         then the speedup.
         """

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot
 
+from tuner.formatting import percent_with_interval, times
 from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
 from tuner.study.reference import ReferenceRow
@@ -31,16 +32,18 @@ class Comparison:
     fewer_steps: Estimate  # their score loss at that speedup
     acceleration: Estimate  # the result's score loss
     difference: Estimate  # the loss of fewer steps, less that of the result
+    predicted: bool  # whether the speedup of fewer steps was not timed to the end
 
     def __str__(self) -> str:
         """In one sentence."""
         few, many = self.steps
         number = f"{few}" if few == many else f"{few} to {many}"
         verified = " when verified" if self.result.verified is not None else ""
+        predicted = "; the speedup of fewer steps is predicted" if self.predicted else ""
         return (
-            f"at the same speed, {self.result.speedup.value:.2f}×, {self.result.setting} loses "
-            f"{_text(self.acceleration)}{verified}, and {number} steps without an accelerator "
-            f"{_text(self.fewer_steps)}: {self._verdict}"
+            f"at the same speed, {times(self.result.speedup.value)}, {self.result.setting} loses "
+            f"{percent_with_interval(self.acceleration)}{verified}, and {number} steps without an "
+            f"accelerator {percent_with_interval(self.fewer_steps)}: {self._verdict}{predicted}"
         )
 
     @property
@@ -88,6 +91,7 @@ def comparison(result: Result, rows: Sequence[ReferenceRow], steps: int) -> Comp
         fewer_steps=fewer,
         acceleration=measured.score_loss,
         difference=_difference(fewer, measured.score_loss),
+        predicted=any(row.is_predicted for row in rows if row.steps in (few, many)),
     )
 
 
@@ -114,8 +118,8 @@ def fewer_steps_sentence(
         return str(compared)
     fastest = max(current, key=lambda row: row.speedup.value)
     return (
-        f"fewer steps were measured up to {fastest.speedup.value:.2f}× ({fastest.steps} steps), so "
-        f"that nothing is known of them at the {best.speedup.value:.2f}× of {best.setting}"
+        f"fewer steps were measured up to {times(fastest.speedup.value)} ({fastest.steps} steps), "
+        f"so that nothing is known of them at the {times(best.speedup.value)} of {best.setting}"
     )
 
 
@@ -138,7 +142,3 @@ def _difference(first: Estimate, second: Estimate) -> Estimate:
     below = hypot(first.value - first.low, second.high - second.value)
     above = hypot(first.high - first.value, second.value - second.low)
     return Estimate(value=value, low=value - below, high=value + above)
-
-
-def _text(loss: Estimate) -> str:
-    return f"{loss.value:.2%} ({loss.low:.2%} … {loss.high:.2%})"

@@ -1,10 +1,14 @@
-"""Figures as text, for tables and messages."""
+"""Figures of results as text, for tables and messages; `tuner.formatting` writes their numbers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tuner import registry
+from tuner.formatting import gib, percent, plain
 from tuner.measure.figures import Figures
+
+# How a speedup is known where it was not timed to the end, by `Figures.speedup_from`.
+TIMING = {"model": "predicted", "few pairs": "few pairs"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,15 +19,22 @@ class Column:
     text: Callable[[Figures], str | None]  # None where a result lacks the figure
 
 
-def _gib(memory: float | None) -> str | None:
-    return None if memory is None else f"{memory:.2f} GiB"
+def timing(figures: Figures) -> str | None:
+    """How the speedup is known, in a word or two; None where it was timed to the end."""
+    source = figures.speedup_from
+    return None if source is None else TIMING.get(source, source)
 
 
+def _memory(memory: float | None) -> str | None:
+    return None if memory is None else gib(memory)
+
+
+TIMING_COLUMN = Column(title="timing", text=timing)
 # Of figures that not every machine or study has; a new one adds a line here.
 COLUMNS = (
-    Column(title="speedup by", text=lambda figures: figures.speedup_from),
-    Column(title="device memory", text=lambda figures: _gib(figures.memory.device)),
-    Column(title="host memory", text=lambda figures: _gib(figures.memory.host)),
+    TIMING_COLUMN,
+    Column(title="device memory", text=lambda figures: _memory(figures.memory.device)),
+    Column(title="host memory", text=lambda figures: _memory(figures.memory.host)),
 )
 
 
@@ -35,7 +46,7 @@ def quality_text(figures: Figures, width: int = 0) -> str:
         width: minimum number of characters for the score loss, so that lines align.
     """
     extra = [
-        f", {registry.get('metrics', name).figure} {estimate.value:.3g}"
+        f", {registry.get('metrics', name).figure} {plain(estimate.value)}"
         for name, estimate in figures.fidelity.items()
     ]
-    return f"loss {figures.score_loss.value:{width}.2%}{''.join(extra)}"
+    return f"loss {percent(figures.score_loss.value, width=width)}{''.join(extra)}"

@@ -27,6 +27,11 @@ class ReferenceRow(Figures):
     latency_s: float  # seconds per image: the study's baseline over the speedup
     current: bool = True  # timed under the current latency key
 
+    @property
+    def is_predicted(self) -> bool:
+        """Whether the speedup follows from the number of steps, and one pair of batches agrees."""
+        return self.speedup_from == "model"
+
 
 def read_reference(
     study: optuna.Study, study_attrs: Mapping[str, Any] | None = None

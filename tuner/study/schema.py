@@ -1,7 +1,7 @@
 """What a trial stores: the names of its attributes, and figures as attributes and back.
 
 The names are those of the first versions, so that old databases are read. A field of `Figures` is
-stored by what it is: an `Estimate` as its value and its 95 % interval, anything else as it is.
+stored by what it is: an `Estimate` as its value and its 95% interval, anything else as it is.
 """
 
 from collections.abc import Mapping

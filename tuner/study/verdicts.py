@@ -1,7 +1,9 @@
 """The verdict on a result in words: whether it is within the limits, and how certain that is."""
 
+from tuner.formatting import times
 from tuner.limits import Limits
 from tuner.study.formatting import quality_text
+from tuner.study.reference import ReferenceRow
 from tuner.study.results import VERIFICATION, Result
 
 ELSEWHERE = "timed on another machine or with other package versions"
@@ -16,7 +18,7 @@ def verified_text(result: Result) -> str:
         return ""
     elsewhere = "" if verification.current else f", {ELSEWHERE}"
     return (
-        f"{verification.speedup.value:.2f}×, {quality_text(verification)}, "
+        f"{times(verification.speedup.value)}, {quality_text(verification)}, "
         f"{verification.prompts} prompts{elsewhere}"
     )
 
@@ -28,12 +30,15 @@ def verdict(result: Result, limits: Limits) -> str:
     """
     if not result.setting.accelerators:
         return ""
-    parts = [f"{limits_text(result, limits)}, {result.certainty(limits)}"]
-    if result.unsteady is not None:
-        parts.append("unsteady timing")
-    if not result.current:
-        parts.append(ELSEWHERE)
-    return "; ".join(parts)
+    text = f"{limits_text(result, limits)}, {result.certainty(limits)}"
+    return "; ".join([text, *_timing_lacks(result)])
+
+
+def reference_verdict(row: ReferenceRow, limits: Limits) -> str:
+    """The same of the plain pipeline with fewer steps."""
+    text = _missed_text(limits.missed(row.score_loss.value, row.fidelity), limits)
+    certainty = limits.certainty(row.score_loss, row.fidelity)
+    return "; ".join([f"{text}, {certainty}", *_timing_lacks(row)])
 
 
 def limits_text(result: Result, limits: Limits) -> str:
@@ -41,8 +46,16 @@ def limits_text(result: Result, limits: Limits) -> str:
     missed = result.missed(limits)
     if missed == [VERIFICATION]:
         return "verification failed"
-    if not limits.others:
-        text = "over the limit" if missed else "under the limit"
-    else:
-        text = f"misses the limit of {', '.join(missed)}" if missed else "within the limits"
+    text = _missed_text(missed, limits)
     return f"{text} in the verification" if result.overruled(limits) else text
+
+
+def _missed_text(missed: list[str], limits: Limits) -> str:
+    if not limits.others:
+        return "over the limit" if missed else "under the limit"
+    return f"misses the limit of {', '.join(missed)}" if missed else "within the limits"
+
+
+def _timing_lacks(row: Result | ReferenceRow) -> list[str]:
+    unsteady = [] if row.unsteady is None else ["unsteady timing"]
+    return unsteady if row.current else [*unsteady, ELSEWHERE]

@@ -28,7 +28,7 @@ FIRST = [
 
 
 class Searched(Bench):
-    """A searched study; denoising is 80 % of the baseline, and each step less loses 0.1 %."""
+    """A searched study; denoising is 80% of the baseline, and each step less loses 0.1%."""
 
     def __init__(self, folder: Path, **changes: object) -> None:
         values = {"search_targets": ("deepcache",), "knobs": KNOBS, "trials": 2} | changes

@@ -24,7 +24,7 @@ SLOW, MIDDLE, FAST = FIRST = [
 
 
 class Predicted(Bench):
-    """Three settings whose speedups are the model's: 1.2, 1.3 and 1.4; they lose 0.4 to 0.8 %."""
+    """Three settings whose speedups are the model's: 1.2, 1.3 and 1.4; they lose 0.4 to 0.8%."""
 
     def __init__(self, folder: Path, **changes: object) -> None:
         super().__init__(folder, search_targets=("deepcache",), knobs=KNOBS, trials=3, **changes)

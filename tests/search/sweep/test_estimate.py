@@ -10,29 +10,12 @@ from optuna.trial import TrialState
 from tests.helpers.simulated import EVALUATION, Bench
 from tests.search.sweep.small import SMALL, distinct
 from tuner.search.space import Space
-from tuner.search.sweep.estimate import PROMPT_BYTES, TRIAL_BYTES, SweepEstimate, recent_s, span
+from tuner.search.sweep.estimate import PROMPT_BYTES, TRIAL_BYTES, SweepEstimate, recent_s
 from tuner.search.sweep.grid import grid
 from tuner.search.sweep.sweep import Exhaustive, Reach
 from tuner.search.sweep.walk import Walk
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 min 0 s"),
-        (59.6, "1 min 0 s"),
-        (3599, "59 min 59 s"),
-        (3600, "1 h 0 min"),
-        (86399, "23 h 59 min"),
-        (90000, "1 day 1 h"),
-        (1_000_000_000, "11,574 days 1 h"),
-    ],
-)
-def test_a_span_is_written_in_its_two_greatest_units(seconds: float, text: str) -> None:
-    assert span(seconds) == text
-
 
 WHOLE = {"image_s": 0.5, "images": 48, "prompts": 32}
 

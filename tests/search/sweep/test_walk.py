@@ -46,7 +46,7 @@ def short(setting: Setting) -> Short:
 def walked(
     folder: Path, figures: dict[Short, tuple[float, float]], **changes: object
 ) -> tuple[list[Short], Bench]:
-    """What is run if settings have the given speedups and losses, and all others 1.1 and 50 %."""
+    """What is run if settings have the given speedups and losses, and all others 1.1 and 50%."""
     bench = Bench(folder, **SMALL | changes)
 
     def measure(setting: Setting, trial: int) -> Iterator[Measurement]:

@@ -2,7 +2,7 @@
 
 Its guidance scale is 3, not Stable Diffusion's 7.5. At 7.5 this small model is over-guided: the
 baseline scores lower than it could, and settings that weaken the guidance raise the score. At 3
-hardly any setting does so. DeepCache and T-GATE then have settings with a score loss below 2 % and
+hardly any setting does so. DeepCache and T-GATE then have settings with a score loss below 2% and
 above it, as on large models; ToMe has none above (`python -m bench.quality.tradeoff`,
 docs/results/tradeoff.md).
 """

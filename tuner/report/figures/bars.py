@@ -4,9 +4,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from tuner.formatting import percent
 from tuner.report.figures.style import COLOURS, styled
 from tuner.report.importance import Importance
-from tuner.report.wording import percent
 from tuner.study.costs import StudyCosts
 
 ROW = 0.27  # inches

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from tuner import registry
+from tuner.formatting import plain, short_percent
 from tuner.measure.figures import Figures
 from tuner.measure.statistics import Estimate
 from tuner.report.content import StudyContent
 from tuner.report.figures.style import COLOURS, styled
-from tuner.report.wording import percent, plain
 from tuner.study.reference import ReferenceRow
 from tuner.study.results import Result
 
@@ -47,7 +47,7 @@ def qualities(content: StudyContent) -> list[Quality]:
         of=lambda figures: figures.score_loss,
         limit=limits.score_loss,
         equal=0.0,
-        text=lambda value: percent(value, 1).replace(".0%", "%"),
+        text=short_percent,
     )
     names = dict.fromkeys(name for result in content.results for name in result.fidelity)
     return [loss, *(_extra(name, limits.others.get(name)) for name in names)]

@@ -97,7 +97,7 @@ def _timing(stored: Mapping[str, Any]) -> Timing | None:
 
 
 def _error(value: float, interval: Sequence[float]) -> float:
-    """About the standard error that a 95 % interval was made from.
+    """About the standard error that a 95% interval was made from.
 
     A skewed figure has one end drawn out; the nearer end is two standard errors away.
     """

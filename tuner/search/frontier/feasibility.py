@@ -119,7 +119,7 @@ class Feasibility:
     def surely_within_all(self) -> np.ndarray:
         """The probability that a row keeps all limits, the score loss's for sure, shape (rows,).
 
-        For sure means that the 95 % interval at `max_samples` prompts lies under the limit.
+        For sure means that the 95% interval at `max_samples` prompts lies under the limit.
         """
         threshold = self._quality.squeeze(np.array(self._limit - self._margin()))
         probability: np.ndarray = norm.cdf((threshold - self._mean) / self._deviation)

@@ -41,7 +41,7 @@ class FrontierSampler(BaseSampler, Ending):
     (`QualityModel`). With the aim `max` the improvement is that in feasible speedup (constrained
     expected improvement, Gardner et al., 2014, with a known objective), divided by the seconds that
     the trial is expected to cost: a fast setting is cheap to measure. A setting counts as feasible
-    there if the 95 % interval that is expected at the maximum number of prompts lies under the
+    there if the 95% interval that is expected at the maximum number of prompts lies under the
     limit. With the aim `front` it is that in the area under the front (expected hypervolume
     improvement, Emmerich et al., 2006).
 

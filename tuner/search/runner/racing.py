@@ -6,7 +6,7 @@ over the limit, the remaining prompts cannot change the verdict.
 
 Each interim look may err, and the errors add up. So there are at most seven looks, one after
 each eighth of the prompts but the last, whatever the batches are, each at such a certainty that
-at most 3 % of the trials that would keep a limit with all their prompts are stopped, however near
+at most 3% of the trials that would keep a limit with all their prompts are stopped, however near
 to the limit the true loss is (`bench.search.racing`). The same certainty at every look (Pocock,
 1977, Biometrika 64) stops bad settings soonest; looks that are stricter at first (O'Brien and
 Fleming, 1979, Biometrics 35) cost more.
@@ -18,7 +18,7 @@ from scipy.stats import t as student
 from tuner.measure.statistics import CONFIDENCE, Estimate
 
 PARTS = 8  # of a trial's prompts, with one look in each
-MISSED = 0.99  # one-sided, at each look: seven of them err in under 2 % of trials at the limit
+MISSED = 0.99  # one-sided, at each look: seven of them err in under 2% of trials at the limit
 BEHIND = 0.999  # that a rival is ahead; stricter: a setting of the front may be barely better
 LEAST = 4  # prompts before the first look
 
@@ -74,7 +74,7 @@ def _drawn_in(estimate: Estimate) -> Estimate:
 
 
 def _wider(count: int, certainty: float) -> float:
-    """The factor from the half width of a 95 % interval to that of a one-sided certainty."""
+    """The factor from the half width of a 95% interval to that of a one-sided certainty."""
     usual = 0.5 + CONFIDENCE / 2
     return float(student.ppf(certainty, count - 1) / student.ppf(usual, count - 1))
 

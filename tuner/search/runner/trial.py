@@ -15,6 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import BadPictureError, TrialError, UsageError, in_words
+from tuner.formatting import percent
 from tuner.limits import Limits
 from tuner.search.runner.observer import Observer
 from tuner.search.runner.stopping import Answer, StoppingRule, measure_until_stopped
@@ -151,7 +152,7 @@ class TrialRunner:
             outcome = f"be slower and lose more than trial {behind}"
         reason = (
             f"stopped after {stored['prompts']} prompts, certain to {outcome}; "
-            f"loss {stored['score_loss']:.1%} so far"
+            f"loss {percent(stored['score_loss'], 1)} so far"
         )
         trial.set_user_attr("reason", reason)
         self.observer.trial_ended(trial.number, "PRUNED", None, reason)

@@ -1,10 +1,10 @@
 """The sweep estimate: the time and the disk space that a sweep will take, before it starts."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 import optuna
 
+from tuner.formatting import span
 from tuner.search.sweep.sweep import Reach
 from tuner.storage.log import log_of
 
@@ -52,17 +52,6 @@ def recent_s(study: optuna.Study) -> float | None:
     """The mean duration of the last complete trials in seconds; None before there is one."""
     seconds = log_of(study).durations(RECENT)
     return sum(seconds) / len(seconds) if seconds else None
-
-
-def span(seconds: float) -> str:
-    """A duration in its two greatest units: '12 days 3 h'."""
-    whole = timedelta(seconds=round(seconds))
-    hours, rest = divmod(whole.seconds, 3600)
-    if whole.days:
-        return f"{whole.days:,} day{'s' if whole.days > 1 else ''} {hours} h"
-    if hours:
-        return f"{hours} h {rest // 60} min"
-    return f"{rest // 60} min {rest % 60} s"
 
 
 def _size(count: float) -> str:
