@@ -69,7 +69,25 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert "--help` lists the options" in captured.err
+    assert "--help` lists the " in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["int"], "unknown command 'int'; did you mean init? `tuner --help` lists the commands"),
+        (["foo"], "unknown command 'foo'; `tuner --help` lists the commands"),
+        (["run", "--trails", "3"], "did you mean --trials? `tuner run --help` lists the options"),
+        (["report", "--bogus"], "tuner report: unknown argument --bogus; `tuner report --help`"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, list) else None,
+)
+def test_a_name_that_is_not_known_is_answered_by_one_that_is_near(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert words in capsys.readouterr().err
 
 
 def test_debug_raises_the_error_with_its_traceback() -> None:

@@ -151,5 +151,5 @@ def test_pictures_in_a_read_only_folder_are_refused(
 ) -> None:
     monkeypatch.chdir(read_only)
     line = refused(*SMALL, "--storage", f"sqlite:///{folder / 'tuner.db'}")
-    assert "pictures must be a writable folder" in line
+    assert "pictures must be a folder that can be written to" in line
     assert not (folder / "tuner.db").exists()

@@ -94,4 +94,24 @@ def test_a_place_that_cannot_be_written_is_refused(bench: Bench, refused: Refuse
     main(["report"])
     refused.capsys.readouterr()
     line = refused("report", "-o", "nowhere/report.html")
-    assert "cannot write nowhere/report.html: No such file or directory" in line
+    assert "cannot write nowhere/report.html: there is no folder nowhere" in line
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (["--csv", "nowhere/t.csv"], "cannot write nowhere/t.csv: there is no folder nowhere"),
+        (["--csv", "taken"], "taken is a file; the tables need a folder, or one file that ends in"),
+        (["--figures", "taken/figures"], "taken is a file; the figures need a folder"),
+        (["-o", "."], "cannot write .: it is a folder"),
+    ],
+)
+def test_where_one_place_cannot_be_written_nothing_is(
+    place: list[str], words: str, bench: Bench, folder: Path, refused: Refused
+) -> None:
+    main(["report"])  # opens the database once, so that the journal files exist
+    (folder / "report.html").unlink()
+    (folder / "taken").write_text("a file")
+    refused.capsys.readouterr()
+    beside = ["--csv", "tables", "--figures", "figures"]
+    assert words in refused("report", *beside, *place)

@@ -1,7 +1,7 @@
 """The numbers of a report as CSV files."""
 
 import csv
-from pathlib import Path
+import io
 
 import optuna
 import pytest
@@ -9,21 +9,20 @@ from optuna.trial import TrialState
 
 from tests.report.studies import goal_of
 from tuner.report.content import read_content
-from tuner.report.csv_tables import tables, write_csv
+from tuner.report.csv_tables import csv_text, tables
 from tuner.study.results import pareto_front, read_results
 
 
-def written(folder: Path, study: optuna.Study, name: str) -> list[dict[str, str]]:
-    """A table after it was written to a file and read from there."""
-    write_csv(folder / f"{name}.csv", tables([read_content(study)])[name])
-    with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def written(study: optuna.Study, name: str) -> list[dict[str, str]]:
+    """A table after it was written as CSV and read again."""
+    text = csv_text(tables([read_content(study)])[name])
+    return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
 def test_the_table_of_trials_has_the_figures_and_knobs_of_each(
-    study: optuna.Study, tmp_path: Path
+    study: optuna.Study,
 ) -> None:
-    rows = {int(row["trial"]): row for row in written(tmp_path, study, "trials")}
+    rows = {int(row["trial"]): row for row in written(study, "trials")}
     front = {r.trial for r in pareto_front(read_results(study), goal_of(study).limits)}
     assert {number for number, row in rows.items() if row["on_front"] == "True"} == front
     for trial in study.get_trials(states=[TrialState.COMPLETE]):
@@ -42,16 +41,14 @@ def test_the_table_of_trials_has_the_figures_and_knobs_of_each(
 
 
 def test_the_other_tables_name_the_best_setting_and_the_costs(
-    study: optuna.Study, tmp_path: Path
+    study: optuna.Study,
 ) -> None:
     best = goal_of(study).reached(read_results(study))
     assert best is not None
-    (row,) = written(tmp_path, study, "studies")
+    (row,) = written(study, "studies")
     assert (row["best"], row["verified"], row["cost_s"]) == (str(best.setting), "False", "12.0")
-    combinations = {row["combination"]: row for row in written(tmp_path, study, "combinations")}
+    combinations = {row["combination"]: row for row in written(study, "combinations")}
     assert combinations[best.setting.combination]["best"] == str(best.setting)
-    costs = {row["purpose"]: row["seconds"] for row in written(tmp_path, study, "costs")}
+    costs = {row["purpose"]: row["seconds"] for row in written(study, "costs")}
     assert costs == {"baseline": "2.0", "verification": "10.0"}
-    assert sum(float(row["speedup"]) for row in written(tmp_path, study, "importance")) == (
-        pytest.approx(1)
-    )
+    assert sum(float(row["speedup"]) for row in written(study, "importance")) == (pytest.approx(1))

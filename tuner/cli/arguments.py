@@ -48,7 +48,7 @@ def argument_parser() -> argparse.ArgumentParser:
     add_show_flags(_add_reader(subparsers, "show", SHOW_HELP))
     _add_export(subparsers)
     add_report(_add_reader(subparsers, "report", "write studies as one HTML page with figures"))
-    add_compare(_add_reader(subparsers, "compare", "draw trials side by side, below the baseline"))
+    add_compare(_add_reader(subparsers, "compare", "draw the pictures of trials side by side"))
     _add_dashboard(subparsers)
     add_doctor_flags(_add_reader(subparsers, "doctor", DOCTOR_HELP))
     add_completion(subparsers)
@@ -62,7 +62,8 @@ def _add_run(subparsers: Any) -> None:
         help="start a search or continue it",
         description="Search for the fastest accelerator settings of one or more studies; a study "
         "is a model with a scheduler and a number of steps. Running the same command again "
-        "continues where the last run stopped. Flags override the study file.",
+        "continues where the last run stopped. Flags override the study file. Results are stored "
+        "in the database (--storage), pictures in a folder (--pictures).",
     )
     run.add_argument(
         "study_file",
@@ -113,6 +114,12 @@ def _add_verify(subparsers: Any) -> None:
     verify.add_argument(
         "--num-samples", type=int, help="prompts per setting (default: as in the search)"
     )
+    verify.add_argument(
+        "--max-samples",
+        type=int,
+        help="maximum prompts per setting, used if --num-samples prompts are too few to be sure "
+        "whether it is within the limits (default: 4 times --num-samples)",
+    )
     verify.add_argument("--device", help=DEVICE_HELP)
     verify.add_argument("--scorer-device", help=SCORER_DEVICE_HELP)
     verify.add_argument("--prompts", help=f"{PROMPTS_HELP} (default: as in the search)")
@@ -126,6 +133,10 @@ def _add_verify(subparsers: Any) -> None:
 def _add_export(subparsers: Any) -> None:
     export = _add_reader(
         subparsers, "export", "write the best settings of each study to search_params.json"
+    )
+    export.description = (
+        "Write each study's best setting, the best of each combination of accelerators and the "
+        "whole front to search_params.json, which tuner.apply reads."
     )
     _add_study_names(export)
     export.add_argument(
@@ -147,11 +158,15 @@ def _add_export(subparsers: Any) -> None:
 
 def _add_dashboard(subparsers: Any) -> None:
     dashboard = _add_reader(
-        subparsers,
-        "dashboard",
-        "serve optuna-dashboard for the database, reachable from this machine only",
+        subparsers, "dashboard", "show studies and trials in a browser, with optuna-dashboard"
     )
-    dashboard.add_argument("--port", type=int, default=8080, help="its port (default: 8080)")
+    dashboard.description = (
+        "Serve optuna-dashboard for the studies of the database until Ctrl-C. The page is at "
+        "http://127.0.0.1:8080/ (see --port), and only this machine can reach it."
+    )
+    dashboard.add_argument(
+        "--port", type=int, default=8080, help="port of the page (default: 8080)"
+    )
     dashboard.set_defaults(command=commands.dashboard)
 
 

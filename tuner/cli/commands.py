@@ -17,7 +17,7 @@ from tuner.passwords import hidden
 if TYPE_CHECKING:
     from rich.console import Console
 
-VERIFY_KEYS = ("num_samples", "device", "scorer_device", "prompts", "model")
+VERIFY_KEYS = ("num_samples", "max_samples", "device", "scorer_device", "prompts", "model")
 
 
 def init(args: argparse.Namespace, console: "Console") -> None:

@@ -9,6 +9,7 @@ from tuner.dashboard.pictures import entries_of, trials_with_pictures
 from tuner.dashboard.sheets import PROMPTS, common_prompts, comparison
 from tuner.errors import UsageError
 from tuner.pictures.album import Entry
+from tuner.places import check_file
 from tuner.setting import Setting
 from tuner.storage.artifacts import ArtifactStore, artifact_store_of
 from tuner.storage.database import Storage
@@ -48,6 +49,7 @@ def compare(
     common = common_prompts(list(numbered.values()), PROMPTS)
     chosen = [drawn[prompt] for prompt in prompts] or common
     rows = {_title(study, trial): entries for trial, entries in numbered.items()}
+    check_file(output)
     sheet = comparison(rows, storage, f"{name}: same prompts and noise", chosen)
     try:
         output.write_bytes(sheet.png())

@@ -4,20 +4,31 @@ import argparse
 from pathlib import Path
 
 from tuner.cli import commands
+from tuner.cli.terminal_arguments import complete_studies
 
 COMPARISON = Path("comparison.png")
 
 
 def add_compare(parser: argparse.ArgumentParser) -> None:
     """Add them to the parser of the command."""
-    parser.add_argument("study", help="name of the study, such as SD1.5/DDIM/50")
+    parser.description = (
+        "Draw pictures of trials below the baseline's, of the same prompts and noise, as one PNG "
+        "file. They are those that `tuner run` kept: no model is loaded."
+    )
+    study = parser.add_argument("study", help="name of the study, such as SD1.5/DDIM/50")
+    complete_studies(study)
     parser.add_argument(
-        "--trials", type=_numbers, required=True, help="numbers of trials, such as 3,7"
+        "--trials",
+        type=_numbers,
+        required=True,
+        metavar="N,N",
+        help="numbers of trials, such as 3,7, from top to bottom",
     )
     parser.add_argument(
         "--prompts",
         type=_numbers,
         default=[],
+        metavar="N,N",
         help="numbers of prompts, such as 0,5,12, as the contact sheets show them (default: the "
         "eight whose score fell most)",
     )

@@ -19,6 +19,7 @@ from tuner.cli.tables import front_table, remarks
 from tuner.errors import TunerError, UnreachedError
 from tuner.formatting import seconds
 from tuner.outcome import Outcome
+from tuner.passwords import hidden
 from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer, Observers
 from tuner.search.runner.progress import is_done
@@ -45,6 +46,8 @@ def run_all(
         UnreachedError: after the last study, if one of them did not reach its goal.
     """
     session = Session(pictures)
+    places = dict.fromkeys(hidden(spec.storage) for spec in specs)
+    print_lines([f"results are stored in {', '.join(places)}, {_pictures_text(pictures)}"], console)
     unreached: list[str] = []
     for spec in specs:
         goal = Goal.of(spec)
@@ -64,6 +67,10 @@ def run_all(
             events.finished(reached, "; ".join(found))
     if unreached:
         raise UnreachedError("; ".join(unreached))
+
+
+def _pictures_text(pictures: Path | None) -> str:
+    return "pictures are not kept" if pictures is None else f"pictures in {pictures}/"
 
 
 def _run(session: Session, spec: StudySpec, console: Console, events: Events | None) -> Outcome:

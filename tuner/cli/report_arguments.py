@@ -11,6 +11,11 @@ REPORT = Path("report.html")
 
 def add_report(report: argparse.ArgumentParser) -> None:
     """Add them to the subcommand, which has those of every command that reads the database."""
+    report.description = (
+        "Write one HTML page that needs no other file and no network: the best setting, the front, "
+        "pictures, every trial, what it cost, and how to apply it. Several studies are compared "
+        "first."
+    )
     studies = report.add_argument(
         "study",
         nargs="*",
@@ -24,9 +29,9 @@ def add_report(report: argparse.ArgumentParser) -> None:
     report.add_argument(
         "--csv",
         type=Path,
-        metavar="PLACE",
-        help="also write the numbers: the table of all trials to a file that ends in .csv, or "
-        "every table to a folder",
+        metavar="FILE_OR_FOLDER",
+        help="also write the numbers as CSV: the table of all trials to a file that ends in .csv, "
+        "or every table to a folder",
     )
     report.add_argument(
         "--figures",

@@ -24,7 +24,7 @@ def add_show_flags(show: argparse.ArgumentParser) -> None:
         "--study",
         action="append",
         metavar="STUDY",
-        help="the same, as `tuner export` has it; can be given several times",
+        help="the same as STUDY, as for `tuner export`; can be given several times",
     )
     complete_studies(named)
     show.add_argument(
@@ -50,7 +50,7 @@ def add_doctor_flags(doctor: argparse.ArgumentParser) -> None:
         "is 0 if a search can run, and 1 if not."
     )
     doctor.add_argument(
-        "--pipe", help="the model to search, such as SDXL: its weights and scorer are needed then"
+        "--pipe", help="a model, such as SDXL: say also whether its weights and its scorer are here"
     )
     add_json(doctor, "print it as one JSON document")
     doctor.set_defaults(command=commands.doctor, is_plain=True)

@@ -46,7 +46,8 @@ def verify(
         best_only: re-measure only the picked setting of each study or, where none was picked, the
             best.
         changes: values that replace those of each study's spec, such as `device`,
-            `scorer_device`, `model` or `prompts`; those that are None are ignored.
+            `scorer_device`, `model` or `prompts`; those that are None are ignored. `num_samples`
+            prompts are measured, and up to `max_samples` where these are too few to be sure.
 
     Raises:
         UsageError: the file, or what it refers to, cannot be read; or the weights are different.
@@ -159,10 +160,17 @@ def verify_setting(
     report(
         f"{verdict}: {setting}: "
         f"{times(measured.speedup.value)} now, {times(points[0]['speedup'])} exported; "
-        f"{quality_text(measured)} over {measured.prompts} prompts; limits: "
+        f"{quality_text(measured)} over {_prompts_text(measured.prompts, spec)}; limits: "
         f"{limits.certainty(measured.score_loss, measured.fidelity)}{unsteady}"
     )
     return not reasons
+
+
+def _prompts_text(prompts: int, spec: StudySpec) -> str:
+    """How many prompts were measured, and why they are more than were asked for."""
+    few = spec.num_samples
+    because = f" ({few} were too few to be sure)" if prompts > few else ""
+    return f"{prompts} prompts{because}"
 
 
 def entry_of(measured: Measurement, baseline: Mapping[str, Any]) -> dict[str, Any]:

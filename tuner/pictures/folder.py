@@ -1,11 +1,10 @@
 """The folder of a study's pictures."""
 
 import hashlib
-import os
 import re
 from pathlib import Path
 
-from tuner.errors import UsageError
+from tuner import places
 
 MAX_BYTES = 255  # of a file's name
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.I)  # device names on Windows
@@ -33,11 +32,4 @@ def check_folder(root: Path | None) -> None:
     """Raise `UsageError` where pictures cannot be saved in the folder; writes nothing."""
     if root is None:
         return
-    nearest = next(place for place in (root, *root.absolute().parents) if place.exists())
-    if not nearest.is_dir():
-        raise UsageError(f"{nearest} is a file; pictures must be a folder, or 'none'")
-    read_only = os.statvfs(nearest).f_flag & os.ST_RDONLY
-    if read_only or not os.access(nearest, os.W_OK):
-        raise UsageError(
-            f"{nearest} cannot be written to; pictures must be a writable folder, or 'none'"
-        )
+    places.check_folder(root, "pictures must be a folder that can be written to, or 'none'")

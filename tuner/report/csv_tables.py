@@ -1,9 +1,9 @@
 """The numbers of the report as tables for other programs, one dictionary for each row."""
 
 import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 from tuner.measure.figures import Figures
@@ -31,13 +31,14 @@ def tables(contents: Sequence[StudyContent]) -> dict[str, list[Row]]:
     }
 
 
-def write_csv(file: Path, rows: Sequence[Row]) -> None:
-    """Write a table; what a row lacks, and what is infinite, is empty."""
+def csv_text(rows: Sequence[Row]) -> str:
+    """A table as CSV; what a row lacks, and what is infinite, is empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row)) or ["study"]
-    with file.open("w", encoding="utf-8", newline="") as opened:
-        writer = csv.DictWriter(opened, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def trial_rows(content: StudyContent) -> Iterator[Row]:

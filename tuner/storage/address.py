@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from tuner.errors import UsageError
 from tuner.passwords import HIDDEN, hidden
+from tuner.places import can_write
 from tuner.storage.tables import VERSION
 
 
@@ -77,17 +78,11 @@ def engine_options(url: str, create: bool) -> dict[str, Any]:
         raise UsageError(
             f"there is no folder {path.parent}; create it, or set storage to another file"
         )
-    if not _can_write(path.parent):
+    if not can_write(path.parent):
         raise UsageError(
             f"the folder {path.parent} cannot be written to; set storage to a file in another one"
         )
     return {"connect_args": {"timeout": 60}}
-
-
-def _can_write(folder: Path) -> bool:
-    if not os.access(folder, os.W_OK):
-        return False
-    return not os.statvfs(folder).f_flag & os.ST_RDONLY
 
 
 def _look_inside(path: Path, url: str) -> None:

@@ -1,0 +1,40 @@
+"""Whether files and folders can be written, found out before anything is."""
+
+import os
+from pathlib import Path
+
+from tuner.errors import UsageError
+
+
+def can_write(folder: Path) -> bool:
+    """Whether files can be written in a folder that exists."""
+    read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+    return not read_only and os.access(folder, os.W_OK)
+
+
+def check_folder(folder: Path, hint: str) -> None:
+    """Raise `UsageError` where a folder cannot be made or written in; `hint` says what would work.
+
+    Nothing is written.
+    """
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise UsageError(f"{nearest} is a file; {hint}")
+    if not can_write(nearest):
+        raise UsageError(f"{nearest} cannot be written to; {hint}")
+
+
+def check_file(file: Path) -> None:
+    """Raise `UsageError` where a file cannot be written or replaced; nothing is written."""
+    if file.is_dir():
+        raise UsageError(f"cannot write {file}: it is a folder; name a file")
+    if not file.parent.is_dir():
+        raise UsageError(
+            f"cannot write {file}: there is no folder {file.parent}; create it, or choose "
+            "another file"
+        )
+    if not can_write(file.parent):
+        raise UsageError(
+            f"cannot write {file}: the folder {file.parent} cannot be written to; choose another "
+            "file"
+        )
