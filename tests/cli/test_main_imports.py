@@ -97,7 +97,7 @@ def test_compare_does_not_import_the_libraries_of_models(folder: Path) -> None:
         ("--help", 0, "usage: tuner"),
         ("run --help", 0, "--search-targets"),
         ("export --help", 0, "--format"),
-        ("run --stpes 3", 2, "unrecognized arguments"),
+        ("run --stpes 3", 2, "unknown argument --stpes"),
     ],
 )
 def test_help_and_a_wrong_flag_import_no_library(

@@ -116,7 +116,7 @@ class TrialPage:
         if RESOLVES in stored:
             yield (
                 "re-measures",
-                f"trial {stored[RESOLVES]} of this setting was inconclusive: more prompts",
+                f"trial {stored[RESOLVES]} of the same setting, whose verdict was inconclusive",
             )
         if "reason" in stored:
             yield "what stopped it", stored["reason"]

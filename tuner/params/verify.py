@@ -160,7 +160,7 @@ def verify_setting(
     report(
         f"{verdict}: {setting}: "
         f"{times(measured.speedup.value)} now, {times(points[0]['speedup'])} exported; "
-        f"{quality_text(measured)} over {_prompts_text(measured.prompts, spec)}; limits: "
+        f"{quality_text(measured)} over {_prompts_text(measured.prompts, spec)}; verdict: "
         f"{limits.certainty(measured.score_loss, measured.fidelity)}{unsteady}"
     )
     return not reasons
