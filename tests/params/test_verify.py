@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tests.conftest import timed_by_work
 from tuner.cli.main import main
 from tuner.loading import load
 from tuner.measure.evaluation import Evaluation
@@ -118,6 +119,20 @@ def test_a_setting_that_holds_is_verified_with_other_prompts_and_noise(
     assert not {prompt for prompt, _ in used} & set(prompt_set("miniature").load(16))
     assert not {seed for _, seed in used} & {42, 43}  # of the search, and of its own verification
     assert list(file.parent.iterdir()) == [file]  # no database, no temporary file
+
+
+def test_more_prompts_than_asked_for_are_explained_and_can_be_forbidden(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    goal = study(file)["goal"]
+    changed(file, goal=goal | {"limits": {"ssim": 0.0001}})
+    assert main(["verify", "--num-samples", "4", "--max-samples", "4"]) == 0
+    assert " over 4 prompts; verdict: sure" in capsys.readouterr().out
+    ssim = study(file)["best"]["verified"]["fidelity"]["ssim"]["value"]
+    changed(file, goal=goal | {"limits": {"ssim": ssim - 1e-6}})  # which is within the interval
+    with timed_by_work():
+        main(["verify", "--num-samples", "4", "--max-samples", "8"])
+    assert " over 8 prompts (4 were too few to be sure); verdict: " in capsys.readouterr().out
 
 
 def test_a_best_setting_that_misses_a_limit_is_no_longer_the_best(

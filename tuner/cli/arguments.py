@@ -118,7 +118,7 @@ def _add_verify(subparsers: Any) -> None:
         "--max-samples",
         type=int,
         help="maximum prompts per setting, used if --num-samples prompts are too few to be sure "
-        "whether it is within the limits (default: 4 times --num-samples)",
+        "of the verdict (default: 4 times --num-samples)",
     )
     verify.add_argument("--device", help=DEVICE_HELP)
     verify.add_argument("--scorer-device", help=SCORER_DEVICE_HELP)
