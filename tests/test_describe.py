@@ -36,7 +36,7 @@ def verified(loss: float) -> Verification:
 
 
 def test_a_trial_is_described_by_speed_loss_verdict_and_intervals() -> None:
-    assert describe.trial(RESULT, LIMITS, baseline_s=1.0) == [
+    assert describe.trial(RESULT, GOAL, baseline_s=1.0) == [
         "Speedup 2.00× (2.00 … 2.00), 0.500 s per image instead of 1.000 s.",
         "Score loss 0.50% (-0.20 … 1.20%) over 4 prompts. (In parentheses: 95% intervals.)",
         "Verdict with score loss under 2%: under the limit (sure).",
@@ -45,7 +45,7 @@ def test_a_trial_is_described_by_speed_loss_verdict_and_intervals() -> None:
 
 def test_a_predicted_speedup_is_said_to_be_predicted() -> None:
     predicted = replace(RESULT, speedup_from="model")
-    assert describe.trial(predicted, LIMITS, baseline_s=1.0)[-1] == (
+    assert describe.trial(predicted, GOAL, baseline_s=1.0)[-1] == (
         "The speedup is predicted from timed steps, and confirmed by a pair of batches."
     )
 
@@ -73,7 +73,14 @@ def test_a_speedup_without_an_interval_is_said_to_have_none() -> None:
 def test_a_verification_is_described_by_whether_it_holds(
     changes: dict[str, object], sentence: str
 ) -> None:
-    assert describe.verification(replace(RESULT, **changes), LIMITS) == sentence  # type: ignore[arg-type]
+    assert describe.verification(replace(RESULT, **changes), GOAL) == sentence  # type: ignore[arg-type]
+
+
+def test_a_verification_that_is_slower_than_the_target_does_not_hold() -> None:
+    result = replace(RESULT, verified=verified(0.01))
+    fast_enough, too_slow = (Goal(limits=LIMITS, speedup=target) for target in (1.9, 2.1))
+    assert describe.verification(result, fast_enough).startswith("Verified: ")
+    assert describe.verification(result, too_slow).startswith("It does not hold: ")
 
 
 def test_the_best_setting_is_named_or_else_the_closest_with_what_it_misses() -> None:

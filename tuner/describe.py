@@ -100,24 +100,24 @@ def verdict(result: Result, limits: Limits) -> str:
     return f"Verdict with {limits}: {limits_text(result, limits)} ({result.certainty(limits)})."
 
 
-def verification(result: Result, limits: Limits) -> str:
+def verification(result: Result, goal: Goal) -> str:
     """What the second measurement found; '' where there is none."""
     if result.failed_again is not None:
         return f"Its verification failed: {result.failed_again}."
     if result.verified is None:
         return ""
-    holds = "It does not hold" if result.missed_again(limits) else "Verified"
+    holds = "Verified" if goal.holds(result) else "It does not hold"
     return f"{holds}: a second measurement gave {verified_text(result)}."
 
 
-def trial(result: Result, limits: Limits, baseline_s: float | None) -> list[str]:
+def trial(result: Result, goal: Goal, baseline_s: float | None) -> list[str]:
     """A complete trial in sentences."""
     lines = [
         f"Speedup {speed(result, baseline_s)}.",
         f"{sentence(quality(result))} (In parentheses: 95% intervals.)",
-        verdict(result, limits),
+        verdict(result, goal.limits),
     ]
-    second = verification(result, limits)
+    second = verification(result, goal)
     if second:
         lines.append(second)
     elif result.speedup_from is not None:
@@ -151,8 +151,7 @@ def answer(
     if best is not None:
         return [
             f"The fastest setting with {goal} is {_figures(best, baseline_s)}.",
-            verification(best, goal.limits)
-            or f"{UNVERIFIED} Running the same command again verifies it.",
+            verification(best, goal) or f"{UNVERIFIED} Running the same command again verifies it.",
         ]
     if closest is None:
         return [f"No setting was measured to the end yet; the goal is {goal}."]

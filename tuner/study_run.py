@@ -168,6 +168,7 @@ class StudyRun:
             if winner is not None or not self._goal.has_target or finished:
                 break
         self._measure_reference(deadline)
+        self._store_cost()  # before the study's note is written for the last time
 
     def _verify(self, failed: set[Setting], deadline: Deadline) -> Result | None:
         """The fastest result that holds on other prompts, verified where it was not."""

@@ -124,12 +124,11 @@ class Events(Observer):
     def verified(self, result: Result) -> None:
         """The result of a verification."""
         verified = result.verified
-        failed = result.failed_again is not None
         self._write(
             "verification",
             trial=result.trial,
             params=result.setting.params,
-            holds=not failed and self._goal.met_by(result),
+            holds=self._goal.holds(result),
             figures=None if verified is None else verified_entry(verified, verified.latency_s),
             reason=result.failed_again,
         )

@@ -38,7 +38,7 @@ class TrialLines(Observer):
         """Print the result of a verification."""
         verification = result.verified
         if verification is not None:
-            holds = "holds" if self._goal.met_by(result) else "does not hold"
+            holds = "holds" if self._goal.holds(result) else "does not hold"
             self._console.print(
                 f"verification on {verification.prompts} prompts: {result.setting} {holds}: "
                 f"{times(verification.speedup.value)}, {quality_text(verification)}",

@@ -178,7 +178,7 @@ class TrialPage:
             yield "when", f"{began:%Y-%m-%d %H:%M:%S}{took}"
 
     def _verification(self, result: Result) -> str:
-        second = describe.verification(result, self.goal.limits)
+        second = describe.verification(result, self.goal)
         return second or "none: only winners are verified"
 
     @property

@@ -7,7 +7,6 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner import describe
-from tuner.limits import Limits
 from tuner.search.goal import Goal
 from tuner.setting import Setting
 from tuner.storage.log import log_of
@@ -21,9 +20,9 @@ FRONT = "On the Pareto front."
 WINNER = "The fastest setting that meets the goal so far."
 
 
-def result_note(result: Result, limits: Limits, baseline_s: float | None, marks: list[str]) -> str:
+def result_note(result: Result, goal: Goal, baseline_s: float | None, marks: list[str]) -> str:
     """The note of a complete trial; `marks` are sentences about its place among the others."""
-    lines = [*marks, *describe.trial(result, limits, baseline_s)]
+    lines = [*marks, *describe.trial(result, goal, baseline_s)]
     return "\n\n".join([_setting(result.setting), *lines, _apply(result.setting)])
 
 

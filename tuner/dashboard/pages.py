@@ -169,7 +169,7 @@ class StudyPages(Observer):
         for result in results if self._every_trial else shown:
             marks = [notes.WINNER] if result is best else []
             marks += [notes.FRONT] if result.trial in marked else []
-            note = notes.result_note(result, self._goal.limits, stored.get("latency_s"), marks)
+            note = notes.result_note(result, self._goal, stored.get("latency_s"), marks)
             self._write(result.trial, note)
         self._write(None, notes.study_note(self._study, self._goal, results, study_attrs), best)
         now = time.monotonic()

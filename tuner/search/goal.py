@@ -77,6 +77,14 @@ class Goal:
         """Whether it meets the goal, or may meet it once timed under the current latency key."""
         return self._is_eligible(result) and not self._missed(result)
 
+    def holds(self, result: Result) -> bool:
+        """Whether the verification of a result meets the goal; False where it has none."""
+        verified = result.verified
+        if verified is None or result.failed_again is not None:
+            return False
+        too_slow = list(self._too_slow(verified)) if verified.current else []
+        return not too_slow and not list(self._over_limits(verified))
+
     def _is_eligible(self, result: Result) -> bool:
         """Whether it accelerates anything, by requested accelerators only."""
         return bool(result.setting.accelerators) and self.admits(result)
