@@ -229,9 +229,8 @@ class StudyRun:
         chosen, predicted = self.study.sampler, None
         if isinstance(chosen, FrontierSampler):
             predicted = chosen.prediction(self.study, setting)
-        kept = self._pages.picture_arguments
         measurements = self.evaluation.measure(
-            setting, self.storage, drawn=drawn, predicted=predicted, **kept
+            setting, self.storage, drawn=drawn, predicted=predicted, **self._pages.picture_arguments
         )
         return self._pages.watched(trial, measurements)
 
