@@ -43,8 +43,7 @@ def verify(
     Args:
         path: a `search_params.json`.
         report: called with a line for each study and each setting.
-        best_only: re-measure only the picked setting of each study or, where none was picked, the
-            best.
+        best_only: re-measure only each study's picked setting or, without one, its best.
         changes: values that replace those of each study's spec, such as `device`,
             `scorer_device`, `model` or `prompts`; those that are None are ignored. `num_samples`
             prompts are measured, and up to `max_samples` where these are too few to be sure.
