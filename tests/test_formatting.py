@@ -25,7 +25,7 @@ LOSS = Estimate(value=0.005, low=-0.002, high=0.012)
         (formatting.times(2.8, 5), " 2.80×"),
         (formatting.seconds(0.1284), "0.128 s"),
         (formatting.seconds(12.34), "12.3 s"),
-        (formatting.gib(1.067), "1.07 GiB"),
+        (formatting.with_unit(1.067, "GiB"), "1.07 GiB"),
         (formatting.duration(12.34), "12.3 s"),
         (formatting.duration(252), "4 min 12 s"),
         (formatting.count(1, "trial"), "1 trial"),

@@ -13,7 +13,6 @@ from tuner import registry
 from tuner.formatting import (
     count,
     duration,
-    gib,
     percent_with_interval,
     plain_with_interval,
     seconds,
@@ -25,6 +24,7 @@ from tuner.search.goal import Goal
 from tuner.setting import Setting
 from tuner.study.costs import StudyCosts
 from tuner.study.fewer_steps import fewer_steps_sentence
+from tuner.study.formatting import quantities_of
 from tuner.study.reference import ReferenceRow
 from tuner.study.results import Result
 from tuner.study.verdicts import ELSEWHERE, limits_text, verified_text
@@ -64,14 +64,9 @@ def figures_in_words(figures: Figures) -> dict[str, str]:
     }
 
 
-def memory_in_words(figures: Figures) -> dict[str, str]:
-    """The peak memory by its name, where it was measured."""
-    texts = {}
-    if figures.memory.device is not None:
-        texts["device memory"] = f"{gib(figures.memory.device)} at most, for one batch"
-    if figures.memory.host is not None:
-        texts["host memory"] = f"{gib(figures.memory.host)} at most, of the whole process"
-    return texts
+def quantities_in_words(figures: Figures) -> dict[str, str]:
+    """The other quantities that were measured, such as the peak memory, by their names."""
+    return {quantity.title: quantity.text_of(value) for quantity, value in quantities_of(figures)}
 
 
 def speed(result: Result, baseline_s: float | None) -> str:
@@ -117,6 +112,9 @@ def trial(result: Result, goal: Goal, baseline_s: float | None) -> list[str]:
         f"{sentence(quality(result))} (In parentheses: 95% intervals.)",
         verdict(result, goal.limits),
     ]
+    quantities = quantities_in_words(result).items()
+    if quantities:
+        lines.append(sentence(", ".join(f"{name} {text}" for name, text in quantities)))
     second = verification(result, goal)
     if second:
         lines.append(second)

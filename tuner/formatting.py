@@ -53,9 +53,12 @@ def seconds(latency_s: float) -> str:
     return f"{latency_s:.3f} s" if latency_s < 10 else f"{latency_s:.1f} s"
 
 
-def gib(memory: float) -> str:
-    """Memory: '1.07 GiB'."""
-    return f"{memory:.2f} GiB"
+def with_unit(value: float | Estimate, unit: str, digits: int = 2) -> str:
+    """A quantity, with its interval if it has one: '1.07 GiB', '12.3 J (11.9 … 12.7 J)'."""
+    if isinstance(value, int | float):
+        return f"{value:.{digits}f} {unit}"
+    interval = _interval(value, lambda end: f"{end:.{digits}f}")
+    return _with(with_unit(value.value, unit, digits), f"{interval} {unit}" if interval else "")
 
 
 def times_interval(speedup: Estimate) -> str:

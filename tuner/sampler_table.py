@@ -18,6 +18,7 @@ class SamplerRow:
     """
 
     name: str
+    summary: str  # what it is, for the help of `--sampler`
     make: str
     stops_early: bool = False  # it learns from trials that were stopped early as PRUNED
     warm_starts: bool = False  # it uses the trials of a source study
@@ -31,16 +32,44 @@ SAMPLERS = {
     for row in (
         SamplerRow(
             name="frontier",
+            summary="this project's",
             make=f"{_MAKERS}:make_frontier",
             stops_early=True,
             warm_starts=True,
         ),
-        SamplerRow(name="tpe", make=f"{_MAKERS}:make_tpe"),
-        SamplerRow(name="gp", make=f"{_MAKERS}:make_gp"),
-        SamplerRow(name="nsga2", make=f"{_MAKERS}:make_nsga2"),
-        SamplerRow(name="random", make=f"{_MAKERS}:make_random"),
-        SamplerRow(name="grid", make=f"{_MAKERS}:make_grid", sweeps=True),
-        SamplerRow(name="walk", make=f"{_MAKERS}:make_walk", sweeps=True),
+        SamplerRow(
+            name="tpe",
+            summary="Optuna's tree-structured Parzen estimator",
+            make=f"{_MAKERS}:make_tpe",
+        ),
+        SamplerRow(
+            name="gp",
+            summary="Optuna's Gaussian process",
+            make=f"{_MAKERS}:make_gp",
+        ),
+        SamplerRow(
+            name="nsga2",
+            summary="Optuna's genetic algorithm",
+            make=f"{_MAKERS}:make_nsga2",
+        ),
+        SamplerRow(
+            name="random",
+            summary="independent uniform draws",
+            make=f"{_MAKERS}:make_random",
+        ),
+        SamplerRow(
+            name="grid",
+            summary="measures every combination of values",
+            make=f"{_MAKERS}:make_grid",
+            sweeps=True,
+        ),
+        SamplerRow(
+            name="walk",
+            summary="goes through the nested loops of the earlier sweep script and skips settings "
+            "with no knob more aggressive than the best feasible one's",
+            make=f"{_MAKERS}:make_walk",
+            sweeps=True,
+        ),
     )
 }
 

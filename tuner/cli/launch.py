@@ -56,15 +56,15 @@ def run_all(
         events = None if lines is None else Events(lines, spec)
         with _errors_as_events(events):
             outcome = _run(session, spec, console, events)
-        found = answer(outcome.study, outcome.goal)
+        sentences = answer(outcome.study, outcome.goal)
         _print_outcome(outcome, console)
         if outcome.best is None:
-            unreached.append(f"{outcome.study.study_name}: {'; '.join(found)}")
+            unreached.append(f"{outcome.study.study_name}: {'; '.join(sentences)}")
         else:
-            print_lines(found, console)
+            print_lines(sentences, console)
         if events is not None:
             reached = "not reached" if outcome.best is None else "reached"
-            events.finished(reached, "; ".join(found))
+            events.finished(reached, "; ".join(sentences))
     if unreached:
         raise UnreachedError("; ".join(unreached))
 

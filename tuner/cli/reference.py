@@ -15,7 +15,7 @@ from tuner.formatting import (
 )
 from tuner.limits import Limits
 from tuner.study.fewer_steps import fewer_steps_sentence
-from tuner.study.formatting import TIMING_COLUMN, timing
+from tuner.study.formatting import TIMING_TITLE, timing
 from tuner.study.reference import ReferenceRow, read_reference
 from tuner.study.results import Result
 from tuner.study.verdicts import reference_verdict
@@ -52,7 +52,7 @@ def reference_table(rows: Sequence[ReferenceRow], limits: Limits, title: str) ->
     table.add_column("speedup (95%)", justify="right", no_wrap=True)
     timed = any(timing(row) for row in rows)
     if timed:
-        table.add_column(TIMING_COLUMN.title, no_wrap=True)
+        table.add_column(TIMING_TITLE, no_wrap=True)
     table.add_column("latency", justify="right")
     table.add_column("score loss (95%)", justify="right", no_wrap=True)
     metrics = list(dict.fromkeys(name for row in rows for name in row.fidelity))

@@ -7,6 +7,7 @@ from their help texts.
 import argparse
 
 from tuner.cli.choosing import add_no_reference
+from tuner.sampler_table import SAMPLERS
 
 STORAGE = "sqlite:///tuner.db"
 
@@ -119,15 +120,19 @@ def _add_stopping_flags(group: Group) -> None:
     group.add_argument("--timeout", type=float, help="maximum search time of each study in seconds")
 
 
+def _samplers(*, sweeps: bool) -> str:
+    """The samplers that are sweeps, or the others, each with what it is."""
+    rows = [row for row in SAMPLERS.values() if row.sweeps == sweeps]
+    return ", ".join(f"{row.name} ({row.summary})" for row in rows)
+
+
 def _add_sampler_flags(group: Group) -> None:
     """How the settings to measure are chosen."""
     group.add_argument(
         "--sampler",
-        help="how settings are chosen: frontier (this project's sampler); Optuna's tpe, gp, nsga2 "
-        "or random; or an exhaustive sweep, grid or walk, with every accelerator of "
-        "--search-targets switched on: grid measures every combination of values, walk goes "
-        "through the nested loops of the earlier sweep script and skips settings with no knob "
-        "more aggressive than the best feasible one's (default: frontier)",
+        help=f"how settings are chosen: {_samplers(sweeps=False)}; or an exhaustive sweep, with "
+        f"every accelerator of --search-targets switched on: {_samplers(sweeps=True)} "
+        "(default: frontier)",
     )
     group.add_argument(
         "--distinct",
@@ -139,8 +144,8 @@ def _add_sampler_flags(group: Group) -> None:
     group.add_argument(
         "--aim",
         help="with --sampler frontier: max searches for the fastest setting within the limits, "
-        "front for the smallest score loss at every speedup; tpe, gp, nsga2 and random always "
-        "search for the front (default: max)",
+        "front for the smallest score loss at every speedup; the other samplers always search "
+        "for the front (default: max)",
     )
     group.add_argument(
         "--no-transfer",

@@ -9,7 +9,7 @@ from tuner import registry
 from tuner.formatting import percent_with_interval, plain_with_interval, seconds, times
 from tuner.limits import Limits
 from tuner.setting import Setting
-from tuner.study.formatting import COLUMNS
+from tuner.study.formatting import TIMING_TITLE, known_quantities, timing
 from tuner.study.results import Result
 from tuner.study.verdicts import ELSEWHERE, verdict, verified_text
 
@@ -24,9 +24,10 @@ def front_table(front: list[Result], limits: Limits, title: str) -> Table:
     table.add_column("speedup", justify="right")
     table.add_column("latency", justify="right")
     table.add_column("score loss (95%)", justify="right", no_wrap=True)
-    columns = [column for column in COLUMNS if any(column.text(result) for result in front)]
-    for column in columns:
-        table.add_column(column.title, justify="right", no_wrap=True)
+    timed = any(timing(result) for result in front)
+    quantities = known_quantities(front)
+    for column in [*([TIMING_TITLE] if timed else []), *(q.title for q in quantities)]:
+        table.add_column(column, justify="right", no_wrap=True)
     metrics = list(dict.fromkeys(name for result in front for name in result.fidelity))
     for name in metrics:
         figure = registry.get("metrics", name).figure
@@ -42,7 +43,8 @@ def front_table(front: list[Result], limits: Limits, title: str) -> Table:
             times(result.speedup.value),
             seconds(result.latency_s),
             percent_with_interval(result.score_loss),
-            *(column.text(result) or "" for column in columns),
+            *([timing(result) or ""] if timed else []),
+            *(quantity.text(result) for quantity in quantities),
             *(plain_with_interval(result.fidelity[name]) for name in metrics),
             *([verified_text(result)] if verified else []),
             verdict(result, limits),

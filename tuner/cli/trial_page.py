@@ -24,6 +24,7 @@ from tuner.storage.retries import RESOLVES
 from tuner.storage.worker import WORKER, Worker
 from tuner.study.baseline import Baseline, attributes
 from tuner.study.costs import StudyCosts, read_costs
+from tuner.study.formatting import quantities_of
 from tuner.study.results import Result, pareto_front, read_result, read_results
 from tuner.study.schema import COST, PAIRED, SAME_AS, SETTING
 from tuner.study.verdicts import verdict
@@ -141,7 +142,8 @@ class TrialPage:
         if result.denoising is not None:
             yield "denoising alone", times_with_interval(result.denoising)
         yield from texts.items()
-        yield from describe.memory_in_words(result).items()
+        for quantity, value in quantities_of(result):
+            yield quantity.title, f"{quantity.text_of(value)} {quantity.explanation}".strip()
 
     def _timing_rows(self, result: Result) -> Iterator[tuple[str, str]]:
         paired = self.trial.user_attrs.get(PAIRED) or {}

@@ -3,17 +3,19 @@
 What only programs read (scores of each prompt, ratios of pairs, accounts) stays in the database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner import describe, registry
 from tuner.dashboard.notes import with_picture
+from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
 from tuner.setting import Setting
 from tuner.storage.view import AddedTrial, Looks, Shown
 from tuner.study.baseline import BASELINE, Baseline
+from tuner.study.formatting import Quantity, baseline_quantities, quantities_of
 from tuner.study.results import Result, counting, pareto_front, result_of
 from tuner.study.schema import SAME_AS, SETTING
 from tuner.study.sheets import sheet_name
@@ -139,13 +141,23 @@ def _further_figures(result: Result) -> dict[str, Any]:
         "seconds per image": round(result.latency_s, 4),
         "prompts": result.prompts,
     }
-    memory = {"device": result.memory.device, "host": result.memory.host}
-    figures |= {f"{k} memory, GiB": round(v, 2) for k, v in memory.items() if v is not None}
+    figures |= _quantities(quantities_of(result))
     if result.unsteady is not None:
         figures["unsteady timing"] = result.unsteady
     if result.note is not None:
         figures["remark"] = result.note
     return figures
+
+
+def _quantities(known: Sequence[tuple[Quantity, float | Estimate]]) -> dict[str, Any]:
+    """Quantities by their titles: numbers, which the dashboard sorts, or text with intervals."""
+    shown: dict[str, Any] = {}
+    for quantity, value in known:
+        if isinstance(value, Estimate):
+            shown[f"{quantity.title} (95%)"] = quantity.text_of(value)
+        else:
+            shown[f"{quantity.title}, {quantity.unit}"] = round(value, quantity.digits)
+    return shown
 
 
 def baseline_trial(study: Any, trials: list[FrozenTrial]) -> AddedTrial | None:
@@ -166,6 +178,7 @@ def baseline_trial(study: Any, trials: list[FrozenTrial]) -> AddedTrial | None:
             "score loss (95%)": "0%",
             "seconds per image": round(stored["latency_s"], 4),
             "prompts": stored["num_samples"],
+            **_quantities(baseline_quantities(stored)),
         },
         constraints=[BARELY] * len(limits.as_dict()),
     )

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from tuner.formatting import gib, seconds
+from tuner.formatting import seconds
 from tuner.report.content import StudyContent
+from tuner.study.formatting import baseline_quantities
 
 # What the study stores of its evaluation, and what it is called on the page.
 EVALUATION = {
@@ -41,8 +42,7 @@ def _stored(content: StudyContent) -> Iterator[tuple[str, object]]:
     latency, score = baseline.get("latency_s"), baseline.get("score")
     yield "baseline latency", None if latency is None else f"{seconds(latency)} per image"
     yield "baseline score", None if score is None else f"{score:.2f}"
-    for name, key in (("device memory", "memory_gib"), ("host memory", "host_memory_gib")):
-        memory = baseline.get(key)
-        yield f"baseline {name}", None if memory is None else gib(memory)
+    for quantity, value in baseline_quantities(baseline):
+        yield f"baseline {quantity.title}", quantity.text_of(value)
     versions = content.attributes.get("versions", {})
     yield "versions", ", ".join(f"{name} {number}" for name, number in versions.items())

@@ -11,6 +11,7 @@ from tuner.measure.statistics import Estimate
 from tuner.report.content import StudyContent
 from tuner.report.tried import Trial
 from tuner.setting import Setting
+from tuner.study.formatting import quantities_of
 
 Row = Mapping[str, Any]
 
@@ -73,8 +74,9 @@ def _trial_figures(trial: Trial) -> dict[str, Any]:
 def _figures(figures: Figures) -> dict[str, Any]:
     row: dict[str, Any] = {"prompts": figures.prompts}
     named = {"speedup": figures.speedup, "score_loss": figures.score_loss} | dict(figures.fidelity)
-    for name, estimate in named.items():
-        row |= _estimate(name, estimate)
+    quantities = {quantity.key: value for quantity, value in quantities_of(figures)}
+    for name, value in (named | quantities).items():
+        row |= _estimate(name, value) if isinstance(value, Estimate) else {name: value}
     return row
 
 

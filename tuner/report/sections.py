@@ -15,6 +15,7 @@ from tuner.report.figures.front import beyond, front_figure, qualities
 from tuner.report.figures.style import svg
 from tuner.report.figures.sweep import sweep_figure
 from tuner.report.pictures import SheetPicture, pictures_of
+from tuner.study.formatting import Quantity, baseline_quantities, known_quantities
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,17 @@ class StudySection:
         """The extra metrics of the front: their names, and what their figures are called."""
         names = dict.fromkeys(name for result in self.content.front for name in result.fidelity)
         return [(name, registry.get("metrics", name).figure) for name in names]
+
+    @property
+    def quantities(self) -> list[Quantity]:
+        """What else is known of the front, such as the memory."""
+        return known_quantities([*self.content.front, *self.content.references])
+
+    @property
+    def of_baseline(self) -> dict[str, str]:
+        """The quantities of the baseline by their titles, as text."""
+        known = baseline_quantities(self.content.baseline)
+        return {quantity.title: quantity.text_of(value) for quantity, value in known}
 
 
 @dataclass(frozen=True, kw_only=True)

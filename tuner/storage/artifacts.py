@@ -49,9 +49,9 @@ def artifact_store_of(study: optuna.Study) -> ArtifactStore | None:
     if location is None:
         return None
     folders = [Path(location["folder"])]
-    beside, database = location.get("from_database"), _database_folder(study)
-    if beside is not None and database is not None:
-        folders.append(database / beside)
+    relative, database = location.get("from_database"), _database_folder(study)
+    if relative is not None and database is not None:
+        folders.append(database / relative)
     folder = next((folder for folder in folders if folder.is_dir()), None)
     return None if folder is None else FileSystemArtifactStore(folder)
 

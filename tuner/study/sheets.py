@@ -34,7 +34,7 @@ def sheets_of(study: optuna.Study) -> Sheets:
     for trial, meta in artifacts_of(study):
         if meta.filename.startswith(SHEET):
             metas[trial].append(meta)
-    sheets = {trial: _contents(store, found) for trial, found in metas.items()}
+    sheets = {trial: _contents(store, of_trial) for trial, of_trial in metas.items()}
     return Sheets(
         baseline=sheets.get(None, []),
         trials={trial: pngs for trial, pngs in sheets.items() if trial is not None and pngs},
