@@ -65,8 +65,8 @@ REMOVALS = (
         bug=2,
         remedy="no tensor outlives a call: `_call`",
         file="applying/applied.py",
-        text="            finally:\n                for forget_one in forget:\n"
-        "                    forget_one()\n",
+        text="            finally:\n                for reset in resets:\n"
+        "                    reset()\n",
         instead="            finally:\n                pass\n",
         taken_out="state is deleted before a call only, so that tensors outlive it",
         tests=(

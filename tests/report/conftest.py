@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.simulated import Bench, measurement
 from tests.report.studies import HOSTILE, Page, opened, page_of, searched
+from tuner.storage.trial_log import storage_of
 
 
 @pytest.fixture(scope="session")
@@ -56,10 +57,10 @@ def page_of_sweep(sweep: list[optuna.Study], tmp_path_factory: pytest.TempPathFa
 def _copied(study: optuna.Study, name: str, changes: dict[str, object]) -> optuna.Study:
     optuna.copy_study(
         from_study_name=study.study_name,
-        from_storage=study._storage,
-        to_storage=study._storage,
+        from_storage=storage_of(study),
+        to_storage=storage_of(study),
         to_study_name=name,
     )
-    copy = optuna.load_study(study_name=name, storage=study._storage)
+    copy = optuna.load_study(study_name=name, storage=storage_of(study))
     copy.set_user_attr("request", study.user_attrs["request"] | changes)
     return copy

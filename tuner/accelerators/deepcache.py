@@ -97,11 +97,11 @@ class DeepCache(Accelerator):
         helper.set_params(cache_interval=self.cache_interval, cache_branch_id=self.cache_branch_id)
         helper.enable()
 
-        def forget() -> None:
+        def reset() -> None:
             helper.start_timestep = None
             helper.cached_output.clear()
 
-        return forget
+        return reset
 
 
 @cache

@@ -176,7 +176,7 @@ class TGate(Accelerator):
         denoiser = denoiser_of(pipeline)
         denoiser.register_forward_pre_hook(drop)
         attentions.wrap(denoiser)
-        return attentions.forget
+        return attentions.reset
 
 
 class _Attentions:
@@ -190,9 +190,9 @@ class _Attentions:
 
     def __init__(self) -> None:
         self._stored: dict[Any, Any] = {}
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Drop everything that an earlier generation left."""
         self.drop()
         self._self_mode = self._cross_mode = {"cache": False, "reuse": False}

@@ -33,7 +33,7 @@ from tuner.pipelines.generation import Call, Generation
 from tuner.pipelines.owner import exclusive_call, plain_class, take_over
 
 Generate = Callable[..., Any]
-Forget = Callable[[], None]
+Reset = Callable[[], None]
 Choose = Callable[[Any, dict[str, Any]], Sequence[Accelerator]]
 
 
@@ -133,9 +133,9 @@ def _call(
         denoiser = denoiser_of(pipeline)
         with _stand_in(pipeline, follow=has_callback(given)) as (stand_in, double):
             double.register_forward_pre_hook(counter.see_pass, with_kwargs=True)
-            call, forget = _patch(stand_in, ordered, generation)
-            for forget_one in forget:
-                forget_one()
+            call, resets = _patch(stand_in, ordered, generation)
+            for reset in resets:
+                reset()
             detach_callbacks(bound)
             try:
                 with routed_to(denoiser, double), counter.during(given, denoiser):
@@ -144,8 +144,8 @@ def _call(
                     # An accelerator's own loop may take the arguments in another order.
                     return call.function(**named(bound), **call.extra)
             finally:
-                for forget_one in forget:
-                    forget_one()
+                for reset in resets:
+                    reset()
 
 
 @contextmanager
@@ -169,7 +169,7 @@ def _stand_in(pipeline: Any, *, follow: bool = False) -> Iterator[tuple[Any, Any
 
 def _patch(
     stand_in: Any, ordered: Sequence[Accelerator], generation: Generation
-) -> tuple[Call, list[Forget]]:
+) -> tuple[Call, list[Reset]]:
     """Patch a double; returns how to call it, and functions that drop what a generation stored."""
     for accelerator in ordered:
         generation.full_steps |= accelerator.full_steps()

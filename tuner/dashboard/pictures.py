@@ -55,7 +55,7 @@ class PictureStore:
                 self.database.put(KIND, self._key(number, prompt), {}, {"webp": webp})
 
     def begin_trial(self) -> None:
-        """Forget the pictures of the trial before."""
+        """Discard the pictures of the trial before."""
         self.running.clear()
 
     def keep(self, numbers: range, pictures: list[Any]) -> None:

@@ -56,8 +56,8 @@ def hooked(
             return run(*args, **kwargs)
 
     denoiser.forward = forward
-    forget: Callable[[], None] = registry.reset_stateful_hooks
-    return forget
+    reset: Callable[[], None] = registry.reset_stateful_hooks
+    return reset
 
 
 def _with_controls(denoiser: Any, skips_blocks: str) -> Callable[..., Any]:
