@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -100,7 +99,7 @@ def opened(study: optuna.Study, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def page(opened: Any) -> Any:
-    """The report as it is on a screen of 1280 pixels in the light mode, with everything unfolded."""
+    """The report on a screen of 1280 pixels, in the light mode and with everything unfolded."""
     opened.emulate_media(media="screen", color_scheme="light")
     opened.set_viewport_size({"width": 1280, "height": 900})
     opened.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
