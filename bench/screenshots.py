@@ -25,6 +25,7 @@ from tuner.study.results import read_results
 
 HEIGHT = 1900  # pixels, so that a note and its contact sheet are on one picture
 REPORT = {"width": 1120, "height": 1000}  # pixels: the width of its text with narrow margins
+MARGIN = 16  # pixels above and below a part of the report
 FOLDER = Path(__file__).parent.parent / "docs" / "images"
 SETTLED_MS = 2500  # charts are drawn after the page was loaded
 
@@ -71,17 +72,20 @@ def _take_report(page: Any, study: optuna.Study, folder: Path) -> None:
         write_report([study], file)
         page.set_viewport_size(REPORT)
         page.goto(file.as_uri())
-        page.screenshot(path=folder / "report.png", full_page=True, clip=_to_end_of(page, "Front"))
-        pictures = page.locator("section", has=page.get_by_role("heading", name="Pictures"))
+        _clip(page, folder / "report.png", page.locator("body"), page.locator("figure").first)
+        heading = page.get_by_role("heading", name="Pictures")
+        pictures = page.locator("section", has=heading)
         if pictures.count():  # a run with `--pictures none` has none
-            pictures.screenshot(path=folder / "report-pictures.png")
+            _clip(page, folder / "report-pictures.png", heading, pictures)
 
 
-def _to_end_of(page: Any, heading: str) -> dict[str, float]:
-    """The part of a page from its top to the end of the section with this heading."""
-    section = page.locator("section", has=page.get_by_role("heading", name=heading, exact=True))
-    box = section.bounding_box()
-    return {"x": 0, "y": 0, "width": REPORT["width"], "height": box["y"] + box["height"]}
+def _clip(page: Any, file: Path, first: Any, last: Any) -> None:
+    """Write a part of a page: from the top of one element to the end of another."""
+    box = last.bounding_box()
+    top = max(0, first.bounding_box()["y"] - MARGIN)
+    height = box["y"] + box["height"] + MARGIN - top
+    clip = {"x": 0, "y": top, "width": REPORT["width"], "height": height}
+    page.screenshot(path=file, full_page=True, clip=clip)
 
 
 def _open(page: Any, address: str) -> None:
