@@ -1,4 +1,4 @@
-"""A headless browser for the dashboard's pages, where this machine has one."""
+"""A headless browser that looks at pages of the dashboard and of reports, where there is one."""
 
 import shutil
 from collections.abc import Iterator

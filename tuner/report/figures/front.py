@@ -14,6 +14,7 @@ from tuner.formatting import plain, short_percent
 from tuner.measure.figures import Figures
 from tuner.measure.statistics import Estimate
 from tuner.report.content import StudyContent
+from tuner.report.figures.labels import Label, draw_labels
 from tuner.report.figures.style import COLOURS, styled
 from tuner.study.reference import ReferenceRow
 from tuner.study.results import Result
@@ -24,7 +25,6 @@ FRONT = {  # of the front: the size of the points, and the colour that fills the
     "front, within the limits": (6, "accent"),
     "front, over a limit": (6, "paper"),
 }
-NUMBER = np.array([0.05, 0.045])  # width and height of a trial's number, as shares of the view
 ROOM = 1.5  # how far beyond its limit a figure is shown, where the front does not reach further
 
 
@@ -77,6 +77,7 @@ def front_figure(content: StudyContent, quality: Quality) -> Figure:
         axes.set_xlim(left, right)
         axes.set_ylim(bottom, top)
         _draw_limit(axes, quality, left)
+        draw_labels(axes, _labels(content, quality), _marks(content, quality))
         axes.set_xlabel("speedup")
         axes.set_ylabel(quality.title)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
@@ -139,25 +140,6 @@ def _draw_front(axes: Axes, content: StudyContent, quality: Quality) -> None:
     for kind, points in groups.items():
         size, fill = FRONT[kind]
         _draw_estimates(axes, points, label=kind, ms=size, mfc=COLOURS[fill], mec=COLOURS["accent"])
-    for result, figure in _apart(front, content, quality):
-        _label(axes, str(result.trial), result.speedup, figure, (6, 5))
-
-
-def _apart(
-    front: Sequence[tuple[Result, Estimate]], content: StudyContent, quality: Quality
-) -> list[tuple[Result, Estimate]]:
-    """The points whose numbers have room beside those of the others, the best setting's first."""
-    left, right, bottom, top = _view(content, quality)
-    size = NUMBER * np.array([right - left, top - bottom])
-    best = -1 if content.best is None else content.best.trial
-    apart: list[tuple[Result, Estimate]] = []
-    taken: list[np.ndarray] = []
-    for result, figure in sorted(front, key=lambda point: point[0].trial != best):
-        place = np.array([result.speedup.value, figure.value])
-        if all((np.abs(place - other) > size).any() for other in taken):
-            apart.append((result, figure))
-            taken.append(place)
-    return apart
 
 
 def _kind(result: Result, content: StudyContent) -> str:
@@ -189,8 +171,27 @@ def _draw_references(axes: Axes, content: StudyContent, quality: Quality) -> Non
     points = [(row.speedup, figure) for row, figure in rows]
     grey = COLOURS["muted"]
     _draw_estimates(axes, points, label="fewer steps", marker="^", ms=6, mfc=grey, mec=grey)
-    for row, figure in rows:
-        _label(axes, f"{row.steps} steps", row.speedup, figure, (-7, 4))
+
+
+def _labels(content: StudyContent, quality: Quality) -> list[Label]:
+    """The numbers of steps of the plain pipeline, and of trials, the best setting's first."""
+    best = -1 if content.best is None else content.best.trial
+    front = sorted(content.front, key=lambda result: result.trial != best)
+    rows = [(f"{row.steps} steps", row, True) for row in content.references]
+    named = [(str(result.trial), result, False) for result in front]
+    return [
+        Label(text=text, x=figures.speedup.value, y=figure.value, left=left)
+        for text, figures, left in (*named[:1], *rows, *named[1:])
+        if (figure := quality.of(figures)) is not None
+    ]
+
+
+def _marks(content: StudyContent, quality: Quality) -> list[tuple[float, float]]:
+    """The points that labels must not cover."""
+    second = content.best.verified if content.best is not None else None
+    verified = [] if second is None else [second]
+    shown = _points([*content.front, *content.references, *verified], quality)
+    return [*shown, (1.0, quality.equal)]
 
 
 def _draw_estimates(
@@ -228,21 +229,6 @@ def _lengths(estimates: Sequence[Estimate]) -> np.ndarray:
     values = np.array([[e.value - e.low, e.high - e.value] for e in estimates]).T
     lengths: np.ndarray = np.where(np.isfinite(values), np.maximum(values, 0), np.nan)
     return lengths
-
-
-def _label(
-    axes: Axes, text: str, speedup: Estimate, figure: Estimate, offset: tuple[int, int]
-) -> None:
-    """Write beside a point, on its left where the offset, in points, is negative."""
-    axes.annotate(
-        text,
-        (speedup.value, figure.value),
-        xytext=offset,
-        textcoords="offset points",
-        ha="right" if offset[0] < 0 else "left",
-        fontsize=8,
-        color=COLOURS["muted"],
-    )
 
 
 def _draw_limit(axes: Axes, quality: Quality, left: float) -> None:
