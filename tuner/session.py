@@ -7,7 +7,7 @@ from typing import Any
 from tuner import registry
 from tuner.canonical import canonical
 from tuner.errors import about
-from tuner.fitting import fitting
+from tuner.fitting import check_negative_prompt, fitting
 from tuner.loading import device_named, dtype_named, load, model_named
 from tuner.measure.account import Ledger, Purpose
 from tuner.measure.device import contention
@@ -17,7 +17,7 @@ from tuner.measure.lock import device_lock
 from tuner.measure.scorer_memory import memory_notice, scorer_bytes
 from tuner.outcome import Outcome
 from tuner.pictures.folder import check_folder
-from tuner.plans.plan import check_resolution, shape_of
+from tuner.plans.plan import check_sides, shape_of
 from tuner.prompts import prompt_set
 from tuner.sampler_table import sampler_row
 from tuner.schedulers import check_steps, set_scheduler
@@ -60,8 +60,10 @@ class Session:
         guidance_scale = spec.guidance_scale
         if guidance_scale is None:
             guidance_scale = model.guidance_scale
-        resolution = spec.resolution or model.resolution
-        check_resolution(pipeline, resolution)
+        size = spec.size(model.resolution)
+        check_sides(pipeline, dict(zip(spec.size_keys, size, strict=True)))
+        if spec.negative_prompt is not None:
+            check_negative_prompt(pipeline, guidance_scale)
         with about("search_targets"):
             fitting(spec, pipeline, guidance_scale)
         return Evaluation(
@@ -71,8 +73,9 @@ class Session:
             prompts=prompts[:count],
             more_prompts=prompts[count:],
             metric=self._metric(model.metric, scorer_device, device, model.metric_options),
-            resolution=resolution,
+            size=size,
             guidance_scale=guidance_scale,
+            negative_prompt=spec.negative_prompt,
             batch_size=spec.batch_size,
             seed=spec.seed,
             verifies=pool == "verify",
@@ -143,7 +146,7 @@ class Session:
         notice = memory_notice(scorer_bytes(evaluation.metric, extra, device), device)
         if notice is not None:
             observer.notice(notice)
-        shape = shape_of(evaluation.pipeline, evaluation.resolution)
+        shape = shape_of(evaluation.pipeline, *evaluation.size)
         space = Space.of(spec, partial(canonical, shape=shape, steps=spec.steps))
         space.check_something_to_try(spec.steps)
         verification = self.evaluation(spec.with_other_noise(1), pool="verify", more=True)

@@ -1,15 +1,22 @@
 """Known bugs of the package tomesd, and how ours differs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
+from typing import Any
+
 import numpy as np
 import pytest
 import tomesd
 import torch
+from diffusers.models.attention import BasicTransformerBlock
 from tomesd.merge import bipartite_soft_matching_random2d
 
 from tests.accelerators.upstream import MERGED, every_family, ours, raw_tome
 from tests.helpers.pipelines import PROMPTS, double, new, new_double, pictures, same, tiny
 from tuner.accelerators.tome import ToMe, averages
 from tuner.applying.applied import applied
+from tuner.plans.plan import plan_of, shape_of
 
 
 @pytest.mark.parametrize(("ratio", "max_downsample"), [(0.1, 2), (0.5, 1), (0.5, 2), (0.9, 4)])
@@ -115,3 +122,38 @@ def test_averages_merge_as_the_package_does(height: int, width: int, merged: int
     ours = averages(unmerge, tokens, height, width, merged)
     torch.testing.assert_close(ours(tokens), merge(tokens))
     assert not torch.equal(unmerge(ours(tokens)), tokens)
+
+
+@pytest.mark.parametrize(("height", "width"), [(13, 19), (9, 33), (26, 10)])
+def test_in_rectangles_the_layers_merge_that_the_plan_says(height: int, width: int) -> None:
+    pipeline = tiny("sd")
+    size = {"height": 2 * height, "width": 2 * width}
+    for max_downsample in (1, 2, 4, 8):
+        merging = ToMe(ratio=0.5, max_downsample=max_downsample)
+        blocks = [m for m in pipeline.unet.modules() if isinstance(m, BasicTransformerBlock)]
+        seen: list[int] = []
+        with applied(pipeline, (merging,)) as generate, counted_inputs(seen):
+            pictures(generate, num_inference_steps=1, **size)
+        plan = plan_of((merging,), shape_of(pipeline, 2 * height, 2 * width), 1)
+        layers = zip(plan.shape.layers, plan.merged, strict=True)
+        expected = [
+            ceil(height / layer.downsample) * ceil(width / layer.downsample) - merged
+            for layer, merged in layers
+        ]
+        assert len(blocks) == len(expected)
+        assert seen == expected
+
+
+@contextmanager
+def counted_inputs(seen: list[int]) -> Iterator[None]:
+    """Record how many tokens each self-attention computes."""
+    plain = torch.nn.functional.scaled_dot_product_attention
+
+    def counting(query: torch.Tensor, key: torch.Tensor, *args: Any, **options: Any) -> Any:
+        if query.shape[2] == key.shape[2]:
+            seen.append(query.shape[2])
+        return plain(query, key, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.nn.functional.scaled_dot_product_attention", counting)
+        yield

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import ceil
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Value, knob
@@ -11,6 +11,9 @@ from tuner.pipelines.denoiser import check_denoiser, denoiser_of, patch_of
 from tuner.pipelines.generation import Call, Generation
 from tuner.plain_code import PlainCode, Use
 from tuner.plans.plan import Plan
+
+# Pixels; multiples are halved without rounding down to the coarsest layers of Stable Diffusion.
+EXACT_SIDE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +94,11 @@ class ToMe(Accelerator):
                 f"{self.name}: the package tomesd chooses no tokens at random in a batch of odd "
                 "size, which calls without guidance may have"
             )
+        if use.size is not None and any(side % EXACT_SIDE for side in use.size):
+            raise UnfitError(
+                f"{self.name}: the package tomesd mistakes the layers of a U-Net for one another "
+                f"where a side of the picture is no multiple of {EXACT_SIDE} pixels"
+            )
         if "attention outputs" in use.occupied:
             raise UnfitError(
                 f"{self.name}: with the package tomesd, stored attention outputs stay merged"
@@ -134,6 +142,17 @@ class ToMe(Accelerator):
         return merging.restart
 
 
+def _downsampling(height: int, width: int, tokens: int) -> int:
+    """The factor between the finest grid of tokens and one that has this many.
+
+    A U-Net halves both sides and rounds them up, so that the factor is a power of 2.
+    """
+    factor = 1
+    while ceil(height / factor) * ceil(width / factor) > tokens:
+        factor *= 2
+    return factor
+
+
 class _Merging:
     """What all layers of a denoiser share: the knobs, the size of the token grid, the rng."""
 
@@ -161,7 +180,7 @@ class _Merging:
         from tomesd.merge import bipartite_soft_matching_random2d
 
         height, width = self.size
-        downsample = ceil(sqrt(height * width // tokens.shape[1]))
+        downsample = _downsampling(height, width, tokens.shape[1])
         merged = int(tokens.shape[1] * self.ratio)
         if downsample > self.max_downsample or merged == 0:
             return None

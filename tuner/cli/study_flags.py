@@ -59,7 +59,16 @@ def _add_study_flags(group: Group) -> None:
     group.add_argument(
         "--resolution",
         type=int,
-        help="height and width of the square images in pixels (default: the model's)",
+        help="height and width of square images in pixels (default: the model's)",
+    )
+    group.add_argument(
+        "--height", type=int, help="height of the images in pixels (default: that of --resolution)"
+    )
+    group.add_argument(
+        "--width", type=int, help="width of the images in pixels (default: that of --resolution)"
+    )
+    group.add_argument(
+        "--negative-prompt", help="what the images must not show, for all prompts (default: none)"
     )
     group.add_argument("--batch-size", type=int, help="images per batch (default: 4)")
 

@@ -21,6 +21,8 @@ from tuner.spec import (
     LISTS,
     NUMBERS,
     SEEDS,
+    SIDE_MULTIPLE,
+    SIDES,
     SWITCHES,
     WHOLE_NUMBERS,
     StudySpec,
@@ -44,6 +46,9 @@ EXAMPLES: dict[str, Any] = {  # of keys that have no default
     "dtype": "float16",
     "model": "./my-model",
     "prompts": "my_prompts.txt",
+    "height": 1216,
+    "width": 832,
+    "negative_prompt": "blurry, low quality",
     "metrics": ["lpips", "ssim"],
     "limits": {"lpips": 0.2},
 }
@@ -117,7 +122,10 @@ def _value(name: str) -> dict[str, Any]:
         return {"type": "boolean"}
     if name in WHOLE_NUMBERS:
         value: dict[str, Any] = {"type": "integer", "minimum": WHOLE_NUMBERS[name]}
-        value |= {"seed": {"maximum": SEEDS - 1}, "resolution": {"multipleOf": 8}}.get(name, {})
+        if name == "seed":
+            value["maximum"] = SEEDS - 1
+        elif name in SIDES:
+            value["multipleOf"] = SIDE_MULTIPLE
     elif name in NUMBERS:
         value = {"type": "number"} | _range(name)
     else:

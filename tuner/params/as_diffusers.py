@@ -9,9 +9,10 @@ from tuner.errors import UnfitError, UsageError
 from tuner.formatting import percent, times
 from tuner.loading import model_named, pipeline_options
 from tuner.params.pick import Point, chosen_point
-from tuner.plain_code import PlainCode, Use
+from tuner.plain_code import PlainCode, Source, Use
 from tuner.schedulers import SCHEDULERS, name_of
 from tuner.setting import Setting
+from tuner.size import Size
 
 WIDTH = 88  # of a line of the script
 
@@ -103,6 +104,7 @@ def _use(study: Mapping[str, Any], occupied: frozenset[str]) -> Use:
         batch=evaluation["batch"],
         seed=evaluation["seed"],
         occupied=occupied,
+        size=Size.of(evaluation),
     )
 
 
@@ -173,12 +175,20 @@ def _scheduler(study: Mapping[str, Any]) -> str:
 def _generate(study: Mapping[str, Any], codes: list[PlainCode]) -> str:
     """The function that a user calls."""
     evaluation = study["evaluation"]
-    arguments = {
+    arguments: dict[str, Any] = {
         "num_inference_steps": study["steps"],
         "guidance_scale": evaluation["guidance"],
-        "height": evaluation["resolution"],
-        "width": evaluation["resolution"],
     }
+    size = Size.of(evaluation)
+    if size is not None:
+        arguments |= {"height": size.height, "width": size.width}
+    if (
+        "negative_prompt" in evaluation
+    ):  # diffusers takes one text for one prompt, a list for several
+        text = json.dumps(evaluation["negative_prompt"])
+        arguments["negative_prompt"] = Source(
+            f"{text} if isinstance(prompt, str) else [{text}] * len(prompt)"
+        )
     if study["pipeline"].startswith("PixArt"):
         arguments["use_resolution_binning"] = False
     for code in codes:

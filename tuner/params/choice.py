@@ -12,11 +12,12 @@ from tuner.errors import UsageError
 from tuner.loading import DTYPES, fingerprint, weighed
 from tuner.params.machine import machine_changes
 from tuner.params.pick import chosen_point, point_picked_by
-from tuner.pipelines.arguments import guidance_of, size_of
+from tuner.pipelines.arguments import guidance_of, negative_prompt_of, size_of
 from tuner.pipelines.calls import steps_that_run
 from tuner.pipelines.denoiser import denoiser_of
 from tuner.schedulers import SCHEDULERS, name_of
 from tuner.setting import Setting
+from tuner.size import Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,8 @@ class Choices:
         """The accelerators of a call.
 
         The study with the nearest image size is used, and of those the one with the nearest
-        guidance; a warning is given if either is different.
+        guidance; a warning is given if either is different. Of several, it is the one with the
+        call's negative prompt.
         """
         choices = self.available(pipeline)
         if self.steps is None:
@@ -87,9 +89,12 @@ class Choices:
         size = size_of(pipeline, denoiser_of(pipeline), arguments)
         guidance = guidance_of(arguments)
 
-        def distance(choice: Choice) -> tuple[float, float]:
+        negative = negative_prompt_of(arguments)
+
+        def distance(choice: Choice) -> tuple[float, float, bool]:
             difference = _guidance(choice, guidance) - (guidance or 0)
-            return _size_distance(choice.evaluation, size), abs(difference)
+            other_negative = choice.evaluation.get("negative_prompt", "") != negative
+            return _size_distance(choice.evaluation, size), abs(difference), other_negative
 
         least = min(map(distance, choices))
         nearest = [choice for choice in choices if distance(choice) == least]
@@ -103,12 +108,12 @@ class Choices:
         return nearest[0].setting.accelerators
 
     def _warn_of_differences(
-        self, choice: Choice, size: tuple[int, int] | None, guidance: float | None
+        self, choice: Choice, size: Size | None, guidance: float | None
     ) -> None:
         differences = []
-        side = choice.evaluation.get("resolution")
+        measured_size = Size.of(choice.evaluation)
         if size is not None and _size_distance(choice.evaluation, size):
-            differences.append(f"{side}x{side} pixels, but this call has {size[1]}x{size[0]}")
+            differences.append(f"{measured_size} pixels, but this call has {size}")
         measured = _guidance(choice, guidance)
         if measured != (guidance or 0):
             differences.append(f"guidance {measured:g}, but this call has {guidance:g}")
@@ -266,15 +271,15 @@ def _cast(choice: Choice, dtype: str) -> str | None:
     return measured if measured != dtype and measured in DTYPES else None
 
 
-def _size_distance(evaluation: Mapping[str, Any], size: tuple[int, int] | None) -> float:
+def _size_distance(evaluation: Mapping[str, Any], size: Size | None) -> float:
     """How far a call's image size is from the measured one; 0 if either is unknown.
 
     It is the sum of the absolute logarithms of the ratios of both sides.
     """
-    side = evaluation.get("resolution")
-    if side is None or size is None:
+    measured = Size.of(evaluation)
+    if measured is None or size is None:
         return 0.0
-    return sum(abs(log(pixels / side)) for pixels in size)
+    return sum(abs(log(pixels / side)) for pixels, side in zip(size, measured, strict=True))
 
 
 def _guidance(choice: Choice, guidance: float | None) -> float:

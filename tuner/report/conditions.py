@@ -9,6 +9,7 @@ from tuner.report.content import StudyContent
 EVALUATION = {
     "guidance": "guidance scale",
     "resolution": "resolution",
+    "negative_prompt": "negative prompt",
     "dtype": "precision",
     "prompts": "prompts",
     "seed": "seed",
