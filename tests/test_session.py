@@ -67,7 +67,9 @@ def test_a_negative_prompt_changes_the_pictures_and_the_study(session: Session) 
 def test_a_negative_prompt_without_effect_is_refused() -> None:
     check_negative_prompt(tiny("sd"), 7.5)
     for family, guidance_scale in (("sd", 1.0), ("flux", 3.5)):
-        with pytest.raises(UsageError, match="^negative_prompt has no effect with .*leave it out$"):
+        with pytest.raises(
+            UsageError, match=r"^negative_prompt has no effect with .*leave it out$"
+        ):
             check_negative_prompt(tiny(family), guidance_scale)
 
 

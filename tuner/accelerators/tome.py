@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, sqrt
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Value, knob
@@ -11,9 +11,7 @@ from tuner.pipelines.denoiser import check_denoiser, denoiser_of, patch_of
 from tuner.pipelines.generation import Call, Generation
 from tuner.plain_code import PlainCode, Use
 from tuner.plans.plan import Plan
-
-# Pixels; multiples are halved without rounding down to the coarsest layers of Stable Diffusion.
-EXACT_SIDE = 64
+from tuner.size import Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +47,16 @@ class ToMe(Accelerator):
     )
 
     def plan(self, plan: Plan) -> None:
-        """How many tokens each layer merges: at least one of each 2x2 patch remains."""
+        """How many tokens each layer merges: at least one of each 2x2 patch remains.
+
+        A grid without such a patch, of one row or column, merges none.
+        """
         for index, layer in enumerate(plan.shape.layers):
             if layer.downsample <= self.max_downsample:
                 height = ceil(plan.shape.height / layer.downsample)
                 width = ceil(plan.shape.width / layer.downsample)
-                most = height * width - (height // 2) * (width // 2)
+                patches = (height // 2) * (width // 2)
+                most = height * width - patches if patches else 0
                 plan.merged[index] = min(int(height * width * self.ratio), most)
 
     @classmethod
@@ -94,14 +96,14 @@ class ToMe(Accelerator):
                 f"{self.name}: the package tomesd chooses no tokens at random in a batch of odd "
                 "size, which calls without guidance may have"
             )
-        if use.size is not None and any(side % EXACT_SIDE for side in use.size):
-            raise UnfitError(
-                f"{self.name}: the package tomesd mistakes the layers of a U-Net for one another "
-                f"where a side of the picture is no multiple of {EXACT_SIDE} pixels"
-            )
         if "attention outputs" in use.occupied:
             raise UnfitError(
                 f"{self.name}: with the package tomesd, stored attention outputs stay merged"
+            )
+        if use.size is not None and not _package_finds_layers(use.size, self.max_downsample):
+            raise UnfitError(
+                f"{self.name}: in pictures of {use.size} the package tomesd mistakes layers of the "
+                "U-Net for less downsampled ones"
             )
         generator = f"torch.Generator().manual_seed({use.seed})"
         return PlainCode(
@@ -153,6 +155,21 @@ def _downsampling(height: int, width: int, tokens: int) -> int:
     return factor
 
 
+def _package_finds_layers(size: Size, max_downsample: int) -> bool:
+    """Whether tomesd merges in the layers that it should, in Stable Diffusion's U-Nets.
+
+    It derives a layer's downsampling from the numbers of tokens, which may be wrong where a side of
+    the latent (an eighth of the picture's) cannot be halved without a rest.
+    """
+    height, width = size.height // 8, size.width // 8
+    for downsample in (1, 2, 4, 8):
+        tokens = ceil(height / downsample) * ceil(width / downsample)
+        derived = ceil(sqrt(height * width // tokens))
+        if derived != downsample and derived <= max_downsample:
+            return False
+    return True
+
+
 class _Merging:
     """What all layers of a denoiser share: the knobs, the size of the token grid, the rng."""
 
@@ -182,7 +199,8 @@ class _Merging:
         height, width = self.size
         downsample = _downsampling(height, width, tokens.shape[1])
         merged = int(tokens.shape[1] * self.ratio)
-        if downsample > self.max_downsample or merged == 0:
+        rows, columns = ceil(height / downsample), ceil(width / downsample)
+        if downsample > self.max_downsample or merged == 0 or min(rows, columns) < 2:
             return None
         rng = self.generation.rng
         if rng is None:
@@ -190,16 +208,15 @@ class _Merging:
             self.generation.rng = rng
         merge, unmerge = bipartite_soft_matching_random2d(
             tokens,
-            ceil(width / downsample),
-            ceil(height / downsample),
+            columns,
+            rows,
             2,
             2,
             merged,
             generator=rng,
         )
         if tokens.is_cuda:
-            grid = ceil(height / downsample), ceil(width / downsample)
-            merge = averages(unmerge, tokens, *grid, merged)
+            merge = averages(unmerge, tokens, rows, columns, merged)
         return merge, unmerge
 
 
