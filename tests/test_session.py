@@ -1,5 +1,6 @@
 """From a spec to an evaluation: the size of the pictures and the negative prompt."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tuner.session import Session
 from tuner.size import Size
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
-from tuner.study.identity import identity
+from tuner.study.identity import identity, study_of
 
 SMALL: dict[str, Any] = {"pipe": "miniature", "steps": 2, "num_samples": 2, "batch_size": 2}
 
@@ -74,10 +75,11 @@ def test_a_negative_prompt_without_effect_is_refused() -> None:
 
 
 def test_a_study_of_a_rectangle_is_exported_and_verified_under_its_own_conditions(
-    tmp_path: Path,
+    session: Session, tmp_path: Path
 ) -> None:
     spec = StudySpec(
         **SMALL,
+        sched="DPM++ 2M Karras",
         height=48,
         width=32,
         negative_prompt="blurry",
@@ -86,16 +88,18 @@ def test_a_study_of_a_rectangle_is_exported_and_verified_under_its_own_condition
         reference=False,
         storage=f"sqlite:///{tmp_path / 'tuner.db'}",
     )
-    session = Session()
     session.run(spec, Observer())
-    square = StudySpec(**SMALL, resolution=32, trials=1, reference=False, storage=spec.storage)
-    session.run(square, Observer())
     storage = Storage(spec.storage)
-    first, second = storage.study_names()
-    assert first == "miniature/DDIM/2"
-    assert "resolution=32" in second and "negative_prompt=none" in second
-    in_file = entry(storage.study(first))
+    assert storage.study_names() == ["miniature/DPM++ 2M Karras/2"]
+    square = replace(spec, height=None, width=None, negative_prompt=None, resolution=32)
+    other = study_of(square, session.evaluation(square), storage)
+    assert "resolution=32,negative_prompt=none" in other.study_name
+    in_file = entry(storage.study("miniature/DPM++ 2M Karras/2"))
     assert "resolution" not in in_file["evaluation"]
     assert (in_file["evaluation"]["height"], in_file["evaluation"]["width"]) == (48, 32)
+    assert in_file["evaluation"]["scheduler_options"] == {
+        "algorithm_type": "dpmsolver++",
+        "use_karras_sigmas": True,
+    }
     again = spec_of(in_file, {})
     assert (again.size(64), again.negative_prompt) == (Size(48, 32), "blurry")

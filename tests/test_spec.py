@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.specs import flags
 from tuner.errors import UsageError
-from tuner.schedulers import SCHEDULERS
+from tuner.scheduler_table import SCHEDULERS
 from tuner.spec import StudySpec
 from tuner.study_files import read_specs
 
@@ -55,7 +55,10 @@ def test_an_underscore_in_a_value_is_left_unchanged() -> None:
         ("dpm-solver++", "DPM-Solver++"),
         ("unipc", "UniPC"),
         ("UNIPC", "UniPC"),
-        *((kind, name) for name, kind in SCHEDULERS.items()),
+        *((row.kind, name) for name, row in SCHEDULERS.items() if not row.options),
+        *((name, name) for name in SCHEDULERS),
+        ("dpmpp_2m_karras", "DPM++ 2M Karras"),
+        ("euler_a", "Euler a"),
     ],
 )
 def test_names_are_read_regardless_of_case(typed: str, sched: str) -> None:

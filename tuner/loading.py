@@ -31,7 +31,8 @@ def load(
 
     Args:
         model: the name of a known model ('SDXL'), or a hub id or folder of any pipeline.
-        scheduler: 'DDIM', 'DPM-Solver++', 'UniPC' or 'FlowMatchEuler'; the model's own when None.
+        scheduler: 'DDIM', 'Euler a', 'DPM++ 2M Karras', … (an unknown name lists all of them); the
+            model's own when None.
         device: 'cpu', 'cuda', 'cuda:1', 'mps'; a GPU if there is one when None.
         dtype: 'float32', 'float16' or 'bfloat16'; the model's default for the device when None.
         source: a hub id or folder whose weights replace the known model's.

@@ -37,7 +37,8 @@ class Session:
         """`pictures`: the folder for pictures; none are kept when None."""
         self._pictures = pictures
         self._ledger = Ledger()  # of the study that runs
-        self._pipelines: dict[tuple[Any, ...], Any] = {}
+        # Each with the configuration of the scheduler with which its model comes.
+        self._pipelines: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         self._metrics: dict[tuple[Any, ...], Any] = {}
 
     def evaluation(
@@ -97,9 +98,10 @@ class Session:
             self._pipelines.clear()  # one model in memory at a time
             with self._ledger.spent(Purpose.LOADING), about("model"):
                 pipeline = load(spec.pipe, device=device, dtype=dtype, source=spec.model)
-            self._pipelines[key] = pipeline
-        pipeline = self._pipelines[key]
-        set_scheduler(pipeline, spec.sched)
+            self._pipelines[key] = pipeline, pipeline.scheduler.config
+        pipeline, config = self._pipelines[key]
+        with about("sched"):
+            set_scheduler(pipeline, spec.sched, config)
         check_steps(pipeline.scheduler, spec.steps)
         return pipeline
 

@@ -10,7 +10,7 @@ from tuner import registry
 from tuner.accelerators import Accelerator, Knob, Value
 from tuner.errors import UsageError, about
 from tuner.sampler_table import sampler_row, sweep_named
-from tuner.schedulers import name_of
+from tuner.scheduler_table import name_of
 from tuner.size import Size
 
 Aim = Literal["max", "front"]
@@ -49,7 +49,7 @@ class StudySpec:
     """
 
     pipe: str = "SD1.5"  # name of a known model
-    sched: str = "DDIM"  # 'DDIM', 'DPM-Solver++', 'UniPC' or 'FlowMatchEuler'
+    sched: str = "DDIM"  # a name in `tuner.scheduler_table`
     steps: int = 50
     search_targets: tuple[str, ...] = ()  # the model's defaults when empty
     num_samples: int = 32  # prompts of each setting

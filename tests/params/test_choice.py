@@ -77,6 +77,25 @@ def test_each_call_uses_the_study_of_the_current_scheduler(pipe: Any) -> None:
     assert same(with_unipc, expected(pipe, TOME))
 
 
+def test_schedulers_of_the_same_class_are_told_apart_by_their_options(pipe: Any) -> None:
+    plain = weights(pipe, scheduler_options={"use_karras_sigmas": False})
+    source = contents(
+        plain=study(8, DEEPCACHE, "DPM-Solver++", evaluation=plain),
+        karras=study(8, TOME, "DPM++ 2M Karras", evaluation=weights(pipe)),
+    )
+    set_scheduler(pipe, "DPM++ 2M Karras")
+    images = expected(pipe, TOME)
+    undo = tuner.apply(pipe, source)
+    assert same(pictures(pipe), images)
+    undo()
+    del source["studies"]["karras"]
+    with pytest.raises(
+        UsageError,
+        match=r"no feasible setting .* with DPMSolverMultistepScheduler, use_karras_sigmas=True; ",
+    ):
+        tuner.apply(pipe, source)
+
+
 def test_a_study_with_another_scheduler_or_without_a_feasible_setting_is_not_used(
     pipe: Any,
 ) -> None:

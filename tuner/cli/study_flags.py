@@ -43,8 +43,9 @@ def _add_study_flags(group: Group) -> None:
     )
     group.add_argument(
         "--sched",
-        help="scheduler: DDIM, DPM-Solver++, UniPC or FlowMatchEuler, or the name of its class in "
-        "diffusers; several are separated by commas (default: DDIM)",
+        help="scheduler: DDIM, DPM-Solver++, UniPC, Euler a, DPM++ 2M Karras, LCM, … (an unknown "
+        "name prints all of them), or the name of its class in diffusers; several are separated by "
+        "commas (default: DDIM)",
     )
     group.add_argument(
         "--steps",

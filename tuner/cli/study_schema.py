@@ -14,7 +14,7 @@ from tuner import registry
 from tuner.accelerators import Accelerator, Knob
 from tuner.cli.study_flags import study_flags
 from tuner.sampler_table import SAMPLERS
-from tuner.schedulers import SCHEDULERS
+from tuner.scheduler_table import SCHEDULERS
 from tuner.spec import (
     ABOVE_ZERO,
     AIMS,
@@ -158,12 +158,18 @@ def _names() -> dict[str, list[str]]:
     """The names that some keys choose among; the tuner reads them in any case."""
     return {
         "pipe": list(registry.components("models")),
-        "sched": [*SCHEDULERS, *SCHEDULERS.values()],
+        "sched": _schedulers(),
         "search_targets": list(registry.components("accelerators")),
         "metrics": _extra_metrics(),
         "sampler": list(SAMPLERS),
         "aim": list(AIMS),
     }
+
+
+def _schedulers() -> list[str]:
+    """All names of the schedulers, and their classes in diffusers."""
+    usual = [name for key, row in SCHEDULERS.items() for name in (key, *row.also)]
+    return [*usual, *dict.fromkeys(row.kind for row in SCHEDULERS.values())]
 
 
 def _extra_metrics() -> list[str]:

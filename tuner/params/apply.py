@@ -8,7 +8,7 @@ from typing import Any
 from tuner.accelerators import Accelerator
 from tuner.applying.applied import Choose, Generate, started
 from tuner.errors import UsageError
-from tuner.params.choice import Choices
+from tuner.params.choices import Choices
 from tuner.params.read import check_contents, read
 from tuner.setting import Setting
 

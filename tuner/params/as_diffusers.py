@@ -10,7 +10,7 @@ from tuner.formatting import percent, times
 from tuner.loading import model_named, pipeline_options
 from tuner.params.pick import Point, chosen_point
 from tuner.plain_code import PlainCode, Source, Use
-from tuner.schedulers import SCHEDULERS, name_of
+from tuner.scheduler_table import SCHEDULERS, Row, name_of
 from tuner.setting import Setting
 from tuner.size import Size
 
@@ -128,7 +128,7 @@ def _about(name: str, chosen: Point, study: Mapping[str, Any]) -> str:
 
 def _imports(study: Mapping[str, Any], codes: Iterable[PlainCode]) -> str:
     """One line for each module."""
-    from_diffusers = f"from diffusers import {_scheduler(study)}, {study['pipeline']}"
+    from_diffusers = f"from diffusers import {_scheduler(study).kind}, {study['pipeline']}"
     lines = {"import torch", from_diffusers, *(line for code in codes for line in code.imports)}
     names: dict[str, set[str]] = defaultdict(set)  # by module
     for line in lines:
@@ -154,6 +154,8 @@ def _loading(study: Mapping[str, Any]) -> str:
     device = '"cuda" if torch.cuda.is_available() else "cpu"'
     if "device_type" in evaluation:
         device = json.dumps(evaluation["device_type"])
+    scheduler = _scheduler(study)
+    chosen = "".join(f", {name}={value!r}" for name, value in scheduler.options.items())
     options = [f"    {name}={value!r}," for name, value in pipeline_options(kind).items()]
     lines = [
         f"pipe = {kind}.from_pretrained(",
@@ -162,13 +164,13 @@ def _loading(study: Mapping[str, Any]) -> str:
         *options,
         ")",
         f"pipe.to({device})",
-        f"pipe.scheduler = {_scheduler(study)}.from_config(pipe.scheduler.config)",
+        f"pipe.scheduler = {scheduler.kind}.from_config(pipe.scheduler.config{chosen})",
     ]
     return "\n".join(lines)
 
 
-def _scheduler(study: Mapping[str, Any]) -> str:
-    """The class of the study's scheduler in diffusers."""
+def _scheduler(study: Mapping[str, Any]) -> Row:
+    """The study's scheduler: its class in diffusers with its options."""
     return SCHEDULERS[name_of(study["sched"])]
 
 

@@ -15,6 +15,7 @@ from tuner.limits import Limits
 from tuner.measure.figures import Figures
 from tuner.params import schema
 from tuner.picking import checked, names_a_trial
+from tuner.scheduler_table import options_of
 from tuner.search.goal import Goal
 from tuner.size import Size
 from tuner.study.baseline import BASELINE, PARTS, attributes
@@ -142,7 +143,15 @@ def _evaluation(stored: Mapping[str, Any]) -> dict[str, Any]:
     if size is not None:
         del evaluation["resolution"]
         evaluation |= size.in_file()
+    options = _scheduler_options(stored["request"]["sched"], parts.get("scheduler", {}))
+    if options:
+        evaluation["scheduler_options"] = options
     return evaluation | {name: parts[name] for name in ("device_type",) if name in parts}
+
+
+def _scheduler_options(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """How a scheduler was configured, as far as several schedulers are of its class."""
+    return {option: config[option] for option in options_of(name) if option in config}
 
 
 def _picked(
