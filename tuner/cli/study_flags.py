@@ -16,7 +16,10 @@ SCORER_DEVICE_HELP = (
     "device on which the score and the extra metrics are computed: with cpu, a GPU's memory is the "
     "pipeline's alone, and scoring takes longer (default: the device of the pipeline)"
 )
-PROMPTS_HELP = "prompt set: coco, miniature, or a text file with one prompt per line"
+PROMPTS_HELP = (
+    "prompts: the set coco, PartiPrompts, DrawBench or miniature; a text file with one prompt per "
+    "line; a column of a CSV or JSONL file, captions.csv:caption; or of a data set, ID:SPLIT:COLUMN"
+)
 
 Group = argparse._ArgumentGroup
 
