@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.specs import flags
 from tuner.errors import UsageError
+from tuner.models import miniature
 from tuner.scheduler_table import SCHEDULERS
 from tuner.spec import StudySpec
 from tuner.study_files import read_specs
@@ -87,11 +88,13 @@ def test_several_values_give_a_study_for_each_combination() -> None:
     ]
 
 
+MODEL = miniature.component.source  # a folder
+EIGHTS = st.integers(1, 128).map(lambda eights: 8 * eights)
 VALUES = st.fixed_dictionaries(
     {},
     optional={
         "pipe": st.lists(st.sampled_from(["SD1.5", "SD2.1", "SDXL", "miniature"]), min_size=1),
-        "sched": st.lists(st.sampled_from(["DDIM", "DPM-Solver++", "UniPC"]), min_size=1),
+        "sched": st.lists(st.sampled_from(["DDIM", "DPM++ 2M Karras", "UniPC"]), min_size=1),
         "steps": st.lists(st.integers(1, 100), min_size=1, max_size=3),
         "search_targets": st.lists(st.sampled_from(["deepcache", "tome", "tgate"]), min_size=1),
         "num_samples": st.integers(2, 5000),
@@ -109,9 +112,12 @@ VALUES = st.fixed_dictionaries(
         "scorer_device": st.sampled_from(["cpu", "cuda:1"]),
         "dtype": st.sampled_from(["float32", "bfloat16"]),
         "prompts": st.sampled_from(["coco", "./my_prompts.txt"]),
-        "model": st.sampled_from(["someone/some_model", "./folder"]),
+        "model": st.sampled_from([MODEL]),
         "guidance_scale": st.floats(0, 20),
-        "resolution": st.integers(1, 128).map(lambda eights: 8 * eights),
+        "negative_prompt": st.sampled_from(["blurry", "blurry, low quality"]),
+        "resolution": EIGHTS,
+        "height": EIGHTS,
+        "width": EIGHTS,
     },
 )
 

@@ -8,7 +8,7 @@ from tuner import registry
 from tuner.canonical import canonical
 from tuner.errors import about
 from tuner.fitting import check_negative_prompt, fitting
-from tuner.loading import device_named, dtype_named, load, model_named
+from tuner.loading import device_named, dtype_named, load
 from tuner.measure.account import Ledger, Purpose
 from tuner.measure.device import contention
 from tuner.measure.evaluation import Evaluation
@@ -51,7 +51,7 @@ class Session:
 
         Raises `UsageError` if something cannot be loaded or does not fit. Nothing is written.
         """
-        model = model_named(spec.pipe)
+        model = spec.family
         device = device_named(spec.device)
         scorer_device = _scorer_device(spec, device)
         count, maximum = spec.num_samples, spec.max_samples if more else None
@@ -61,12 +61,12 @@ class Session:
         guidance_scale = spec.guidance_scale
         if guidance_scale is None:
             guidance_scale = model.guidance_scale
-        size = spec.size(model.resolution)
-        check_sides(pipeline, dict(zip(spec.size_keys, size, strict=True)))
         if spec.negative_prompt is not None:
             check_negative_prompt(pipeline, guidance_scale)
         with about("search_targets"):
             fitting(spec, pipeline, guidance_scale)
+        size = spec.size(model.resolution)
+        check_sides(pipeline, dict(zip(spec.size_keys, size, strict=True)))
         return Evaluation(
             pipeline=pipeline,
             device=device,
@@ -92,12 +92,14 @@ class Session:
 
     def _pipeline(self, spec: StudySpec, device: str) -> Any:
         """A spec's pipeline with its scheduler; the last one stays loaded for the next study."""
-        dtype = dtype_named(spec.dtype or model_named(spec.pipe).dtype[device.split(":")[0]])
+        dtype = dtype_named(spec.dtype or spec.family.dtype[device.split(":")[0]])
         key = (spec.pipe, spec.model, device, dtype)
         if key not in self._pipelines:
             self._pipelines.clear()  # one model in memory at a time
             with self._ledger.spent(Purpose.LOADING), about("model"):
-                pipeline = load(spec.pipe, device=device, dtype=dtype, source=spec.model)
+                pipeline = load(spec.family.name, device=device, dtype=dtype, source=spec.model)
+            if getattr(pipeline, "safety_checker", None) is not None:
+                pipeline.safety_checker = None  # it is neither timed nor in the pictures
             self._pipelines[key] = pipeline, pipeline.scheduler.config
         pipeline, config = self._pipelines[key]
         with about("sched"):

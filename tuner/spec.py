@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args
 from tuner import registry
 from tuner.accelerators import Accelerator, Knob, Value
 from tuner.errors import UsageError, about
+from tuner.family import family_of
+from tuner.models import Model
 from tuner.sampler_table import sampler_row, sweep_named
 from tuner.scheduler_table import name_of
 from tuner.size import Size
@@ -20,8 +22,8 @@ SEEDS = 2**32  # seeds are from 0 to this, exclusive; samplers take no greater o
 DEFAULT_TRIALS = 100  # of a search
 SWITCHES = ("distinct", "transfer", "reference")
 LISTS = ("search_targets", "metrics")
-OPTIONAL = ("device", "scorer_device", "dtype", "prompts", "model", "negative_prompt")
-TEXTS = ("pipe", "sched", "sampler", "aim", "storage", *OPTIONAL)
+OPTIONAL = ("pipe", "device", "scorer_device", "dtype", "prompts", "model", "negative_prompt")
+TEXTS = ("sched", "sampler", "aim", "storage", *OPTIONAL)
 ABOVE_ZERO = ("req_time", "req_speedup", "timeout")
 TABLES = {"knobs": "accelerators with their knobs", "limits": "metrics with their limits"}
 NUMBERS = (*ABOVE_ZERO, "req_score_loss", "guidance_scale")
@@ -48,7 +50,7 @@ class StudySpec:
     ``--help`` describes them. A wrong value raises a `UsageError`.
     """
 
-    pipe: str = "SD1.5"  # name of a known model
+    pipe: str | None = None  # the model's family; told from `model`, or SD1.5, when None
     sched: str = "DDIM"  # a name in `tuner.scheduler_table`
     steps: int = 50
     search_targets: tuple[str, ...] = ()  # the model's defaults when empty
@@ -135,7 +137,9 @@ class StudySpec:
     def _name_components(self) -> None:
         """Replace the names as typed by those of the components, and set default accelerators."""
         with about("pipe"):
-            model = registry.get("models", self.pipe)
+            model = self.family
+        if self.pipe is None and self.model is not None and self.resolution is None:
+            self._set(resolution=model.resolution)  # of these weights, whatever their family's is
         with about("sched"):
             self._set(pipe=model.name, sched=name_of(self.sched))
         with about("aim"):
@@ -194,9 +198,14 @@ class StudySpec:
     def _extra(self, name: str) -> str:
         """The component's name of an extra metric, which must not be the score's."""
         extra: str = registry.get("metrics", name).name
-        if extra == registry.get("models", self.pipe).metric:
+        if extra == self.family.metric:
             raise UsageError(f"{extra} is the score itself; req_score_loss is its limit")
         return extra
+
+    @property
+    def family(self) -> Model:
+        """The family of the model, with the defaults of its studies."""
+        return family_of(self.pipe, self.model)
 
     @property
     def triple(self) -> str:

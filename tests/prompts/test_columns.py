@@ -123,5 +123,5 @@ def test_the_benchmarks_are_read_from_files_like_theirs(
 def test_a_hub_id_without_a_split_says_how_a_data_set_is_named() -> None:
     prompts = prompt_set("someone/prompts")
     assert isinstance(prompts, PromptFile)
-    with pytest.raises(UsageError, match="a data set is named ID:SPLIT:COLUMN$"):
+    with pytest.raises(UsageError, match=r"a data set is named ID:SPLIT:COLUMN$"):
         prompts.load(1)

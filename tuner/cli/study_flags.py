@@ -42,7 +42,7 @@ def _add_study_flags(group: Group) -> None:
     group.add_argument(
         "--pipe",
         help="model: SD1.5, SDXL, PixArt-Sigma, miniature, … (an unknown name prints "
-        "all of them); several are separated by commas (default: SD1.5)",
+        "all of them); several are separated by commas (default: the family of --model, or SD1.5)",
     )
     group.add_argument(
         "--sched",
@@ -180,5 +180,7 @@ def _add_environment_flags(group: Group) -> None:
         "device)",
     )
     group.add_argument(
-        "--model", help="hub id or folder of weights that replace those of the model in --pipe"
+        "--model",
+        help="hub id or folder of a pipeline whose weights are used; without --pipe its family is "
+        "told from its model_index.json",
     )

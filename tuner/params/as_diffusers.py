@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tuner import registry
 from tuner.errors import UnfitError, UsageError
 from tuner.formatting import percent, times
 from tuner.loading import model_named, pipeline_options
@@ -34,6 +35,11 @@ def script(name: str, study: Mapping[str, Any]) -> str:
             accelerators that need `tuner.apply`, and why.
     """
     chosen = chosen_point(study)
+    if study["pipeline"] not in {m.pipeline for m in registry.components("models").values()}:
+        raise UnfitError(
+            f"plain diffusers code is written for the pipelines of known models only, and not for "
+            f"{study['pipeline']}; apply the file with tuner.apply"
+        )
     if chosen is None:
         raise UsageError(f"{name} has no feasible setting")
     setting = Setting.of(chosen["params"])
