@@ -161,7 +161,12 @@ def _downloaded(place: str, file: str) -> Path | None:
         reason: Exception = error
     except EntryNotFoundError:
         return None
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+    except HFValidationError as error:
+        raise UsageError(
+            f"there is no folder {place!r}, and it is no hub id; set model to one of them",
+            key=("model",),
+        ) from error
+    except (HfHubHTTPError, OSError, ValueError) as error:
         reason = error
     line = (str(reason).strip().splitlines() or [type(reason).__name__])[0]
     raise UsageError(

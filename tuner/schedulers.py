@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuner.errors import UsageError
-from tuner.scheduler_table import SCHEDULERS, Row, name_of
+from tuner.scheduler_table import SCHEDULERS, name_of
 
 
 def set_scheduler(pipeline: Any, name: str, config: Mapping[str, Any] | None = None) -> None:
@@ -24,14 +24,7 @@ def set_scheduler(pipeline: Any, name: str, config: Mapping[str, Any] | None = N
 
     name = name_of(name)
     row = SCHEDULERS[name]
-    _check_training(pipeline, name)
-    if row.is_random and not hasattr(pipeline, "prepare_extra_step_kwargs"):
-        raise UsageError(
-            f"the steps of {name} add noise, which {type(pipeline).__name__} draws without the "
-            "generator of each prompt, so that no picture could be drawn again; use "
-            f"{_listed(_of_training(_training_of(pipeline.scheduler), is_random=False))}",
-            key=("sched",),
-        )
+    _check_fit(pipeline, name)
     source = pipeline.scheduler.config if config is None else config
     pipeline.scheduler = getattr(diffusers, row.kind).from_config(source, **row.options)
 
@@ -41,15 +34,27 @@ def has_options(scheduler: Any, options: Mapping[str, Any]) -> bool:
     return all(scheduler.config.get(name) == value for name, value in options.items())
 
 
-def _check_training(pipeline: Any, name: str) -> None:
-    """Raise `UsageError` if a model was trained for another kind of scheduler."""
+def _check_fit(pipeline: Any, name: str) -> None:
+    """Raise `UsageError` if a scheduler does not fit how the model was trained, or the pipeline."""
     trained = _training_of(pipeline.scheduler)
-    fitting = _of_training(trained)
+    of_training = [
+        key for key, row in SCHEDULERS.items() if _training_of_class(row.kind) == trained
+    ]
+    # Such pipelines give the generators of a call to each step of the scheduler.
+    draws_noise = hasattr(pipeline, "prepare_extra_step_kwargs")
+    fitting = [key for key in of_training if draws_noise or not SCHEDULERS[key].is_random]
     if not fitting:
         raise UsageError(
             f"{name} does not fit this {type(pipeline).__name__}, whose "
             f"{type(pipeline.scheduler).__name__} has a noise schedule of its own, and no other "
             "scheduler can replace it",
+            key=("sched",),
+        )
+    if name in of_training and name not in fitting:
+        raise UsageError(
+            f"the steps of {name} add noise, which {type(pipeline).__name__} draws without the "
+            "generator of each prompt, so that no picture could be drawn again; use "
+            f"{_listed(fitting)}",
             key=("sched",),
         )
     if name not in fitting:
@@ -74,16 +79,6 @@ def _training_of_class(kind: str) -> str:
     if kind.startswith("FlowMatch"):
         return "flow"
     return "EDM" if kind.startswith("EDM") else "betas"
-
-
-def _of_training(trained: str, is_random: bool | None = None) -> list[str]:
-    """The names of the schedulers for models that were trained so."""
-
-    def fits(row: Row) -> bool:
-        is_wanted = is_random is None or row.is_random == is_random
-        return is_wanted and _training_of_class(row.kind) == trained
-
-    return [name for name, row in SCHEDULERS.items() if fits(row)]
 
 
 def _listed(names: list[str]) -> str:
