@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.helpers.specs import flags
 from tuner.errors import UsageError
-from tuner.schedulers import SCHEDULERS
+from tuner.models import miniature
+from tuner.scheduler_table import SCHEDULERS
 from tuner.spec import StudySpec
 from tuner.study_files import read_specs
 
@@ -55,7 +56,10 @@ def test_an_underscore_in_a_value_is_left_unchanged() -> None:
         ("dpm-solver++", "DPM-Solver++"),
         ("unipc", "UniPC"),
         ("UNIPC", "UniPC"),
-        *((kind, name) for name, kind in SCHEDULERS.items()),
+        *((row.kind, name) for name, row in SCHEDULERS.items() if not row.options),
+        *((name, name) for name in SCHEDULERS),
+        ("dpmpp_2m_karras", "DPM++ 2M Karras"),
+        ("euler_a", "Euler a"),
     ],
 )
 def test_names_are_read_regardless_of_case(typed: str, sched: str) -> None:
@@ -84,11 +88,13 @@ def test_several_values_give_a_study_for_each_combination() -> None:
     ]
 
 
+MODEL = miniature.component.source  # a folder
+EIGHTS = st.integers(1, 128).map(lambda eights: 8 * eights)
 VALUES = st.fixed_dictionaries(
     {},
     optional={
         "pipe": st.lists(st.sampled_from(["SD1.5", "SD2.1", "SDXL", "miniature"]), min_size=1),
-        "sched": st.lists(st.sampled_from(["DDIM", "DPM-Solver++", "UniPC"]), min_size=1),
+        "sched": st.lists(st.sampled_from(["DDIM", "DPM++ 2M Karras", "UniPC"]), min_size=1),
         "steps": st.lists(st.integers(1, 100), min_size=1, max_size=3),
         "search_targets": st.lists(st.sampled_from(["deepcache", "tome", "tgate"]), min_size=1),
         "num_samples": st.integers(2, 5000),
@@ -106,9 +112,12 @@ VALUES = st.fixed_dictionaries(
         "scorer_device": st.sampled_from(["cpu", "cuda:1"]),
         "dtype": st.sampled_from(["float32", "bfloat16"]),
         "prompts": st.sampled_from(["coco", "./my_prompts.txt"]),
-        "model": st.sampled_from(["someone/some_model", "./folder"]),
+        "model": st.sampled_from([MODEL]),
         "guidance_scale": st.floats(0, 20),
-        "resolution": st.integers(1, 128).map(lambda eights: 8 * eights),
+        "negative_prompt": st.sampled_from(["blurry", "blurry, low quality"]),
+        "resolution": EIGHTS,
+        "height": EIGHTS,
+        "width": EIGHTS,
     },
 )
 
@@ -195,6 +204,11 @@ def test_knobs_in_a_file_narrow_the_search_space(tmp_path: Path) -> None:
         ('req_speedup = "fast"', "req_speedup"),
         ("timeout = 0", "timeout must be above 0"),
         ("resolution = 65", "resolution"),
+        ("height = 1217", "height must be a multiple of 8, not 1217"),
+        ("width = 4", "width must be a whole number of at least 8, not 4"),
+        ("negative_prompt = 3", "negative_prompt must be a string, not 3"),
+        ('sched = "Heun"', "Heun makes several passes through the denoiser at a step"),
+        ('model = "./no/folder"', "there is no folder './no/folder', and it is no hub id"),
         ("pipe = 3", "pipe"),
         ("sampler = 3", "sampler"),
         ("aim = 3", "aim must be a string"),

@@ -5,7 +5,8 @@ from typing import Any
 
 from tuner.accelerators import Accelerator
 from tuner.applying.applied import applied
-from tuner.errors import UnfitError
+from tuner.errors import UnfitError, UsageError
+from tuner.pipelines.calls import is_guided, values_of
 from tuner.spec import StudySpec
 
 
@@ -31,6 +32,23 @@ def fitting(spec: StudySpec, pipeline: Any, guidance_scale: float) -> tuple[Stud
     if reasons:
         spec = replace(spec, search_targets=tuple(fits))
     return spec, [f"left out: {reason}" for reason in reasons]
+
+
+def check_negative_prompt(pipeline: Any, guidance_scale: float) -> None:
+    """Check that a negative prompt has an effect.
+
+    Raises:
+        UsageError: the pipeline takes none, or makes no pass for it.
+    """
+    key, name = ("negative_prompt",), type(pipeline).__name__
+    if "negative_prompt" not in values_of(pipeline, {}):
+        raise UsageError(f"{name} takes no negative_prompt; leave it out", key=key)
+    if not is_guided(pipeline, {"guidance_scale": guidance_scale}):
+        raise UsageError(
+            f"negative_prompt has no effect with {name} at guidance_scale {guidance_scale:g}, "
+            "where no second pass is made for it; leave it out",
+            key=key,
+        )
 
 
 def check_fit(

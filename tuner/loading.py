@@ -30,8 +30,10 @@ def load(
     """Load a diffusers pipeline, ready to generate.
 
     Args:
-        model: the name of a known model ('SDXL'), or a hub id or folder of any pipeline.
-        scheduler: 'DDIM', 'DPM-Solver++', 'UniPC' or 'FlowMatchEuler'; the model's own when None.
+        model: the name of a known model ('SDXL'), or a hub id or folder of any pipeline; with
+            `source`, any name of its family.
+        scheduler: 'DDIM', 'Euler a', 'DPM++ 2M Karras', … (an unknown name lists all of them); the
+            model's own when None.
         device: 'cpu', 'cuda', 'cuda:1', 'mps'; a GPU if there is one when None.
         dtype: 'float32', 'float16' or 'bfloat16'; the model's default for the device when None.
         source: a hub id or folder whose weights replace the known model's.
@@ -46,7 +48,7 @@ def load(
     named = next(
         (m for m in known.values() if registry.plain(m.name) == registry.plain(model)), None
     )
-    if named is None and "/" not in model and not Path(model).is_dir():
+    if named is None and source is None and "/" not in model and not Path(model).is_dir():
         named = model_named(model)  # raises an error that lists the known names
     place = source or (named.source if named else model)  # a hub id or a folder
     dtypes = (named or next(iter(known.values()))).dtype

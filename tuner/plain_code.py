@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tuner.size import Size
+
 _REGISTRY = "HookRegistry.check_if_exists_or_initialize(pipe.{denoiser})"
 
 
@@ -19,6 +21,7 @@ class Use:
     batch: int  # pictures
     seed: int  # of the accelerators' random choices
     occupied: frozenset[str]  # parts of the model that the setting's other accelerators occupy
+    size: Size | None = None  # of the pictures; None if unknown
 
     @property
     def denoiser(self) -> str:

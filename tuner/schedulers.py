@@ -1,52 +1,88 @@
-"""The schedulers under the names that people type."""
+"""Giving a pipeline a scheduler, and whether a scheduler can do what is asked of it."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from tuner import registry
 from tuner.errors import UsageError
-
-SCHEDULERS = {
-    "DDIM": "DDIMScheduler",
-    "DPM-Solver++": "DPMSolverMultistepScheduler",
-    "UniPC": "UniPCMultistepScheduler",
-    "FlowMatchEuler": "FlowMatchEulerDiscreteScheduler",
-}
+from tuner.scheduler_table import SCHEDULERS, name_of
 
 
-def name_of(text: str) -> str:
-    """The name in `SCHEDULERS` of a scheduler, from that name or from its diffusers class.
-
-    Case and punctuation do not matter.
-
-    Raises:
-        UsageError: the scheduler is unknown; the message lists the names.
-    """
-    by_class = {registry.plain(kind): name for name, kind in SCHEDULERS.items()}
-    usual = by_class.get(registry.plain(text), text)
-    name: str = registry.pick("scheduler", usual, {name: name for name in SCHEDULERS})
-    return name
-
-
-def set_scheduler(pipeline: Any, name: str) -> None:
+def set_scheduler(pipeline: Any, name: str, config: Mapping[str, Any] | None = None) -> None:
     """Give the pipeline this scheduler, with the noise schedule that its model was trained on.
 
+    Args:
+        pipeline: a diffusers pipeline.
+        name: any usual name of the scheduler, or its class in diffusers.
+        config: the configuration of the scheduler with which the model came; that of the current
+            scheduler when None. Options such as `use_karras_sigmas` are taken over from it.
+
     Raises:
-        UsageError: the scheduler is unknown, or the model is a flow-matching model and the
-            scheduler is not one for flow matching, or the reverse.
+        UsageError: the scheduler is unknown or does not fit the model; or its steps add noise, and
+            the pipeline does not draw that from the call's generators.
     """
     import diffusers
 
     name = name_of(name)
-    is_flow = type(pipeline.scheduler).__name__.startswith("FlowMatch")
-    fitting = [key for key, kind in SCHEDULERS.items() if kind.startswith("FlowMatch") == is_flow]
-    if name not in fitting:
+    row = SCHEDULERS[name]
+    _check_fit(pipeline, name)
+    source = pipeline.scheduler.config if config is None else config
+    pipeline.scheduler = getattr(diffusers, row.kind).from_config(source, **row.options)
+
+
+def has_options(scheduler: Any, options: Mapping[str, Any]) -> bool:
+    """Whether a scheduler is configured with these options."""
+    return all(scheduler.config.get(name) == value for name, value in options.items())
+
+
+def _check_fit(pipeline: Any, name: str) -> None:
+    """Raise `UsageError` if a scheduler does not fit how the model was trained, or the pipeline."""
+    trained = _training_of(pipeline.scheduler)
+    of_training = [
+        key for key, row in SCHEDULERS.items() if _training_of_class(row.kind) == trained
+    ]
+    # Such pipelines give the generators of a call to each step of the scheduler.
+    draws_noise = hasattr(pipeline, "prepare_extra_step_kwargs")
+    fitting = [key for key in of_training if draws_noise or not SCHEDULERS[key].is_random]
+    if not fitting:
         raise UsageError(
-            f"{name} does not fit this {type(pipeline).__name__}, which was "
-            f"{'' if is_flow else 'not '}trained by flow matching; use {' or '.join(fitting)}",
+            f"{name} does not fit this {type(pipeline).__name__}, whose "
+            f"{type(pipeline.scheduler).__name__} has a noise schedule of its own, and no other "
+            "scheduler can replace it",
             key=("sched",),
         )
-    kind = getattr(diffusers, SCHEDULERS[name])
-    pipeline.scheduler = kind.from_config(pipeline.scheduler.config)
+    if name in of_training and name not in fitting:
+        raise UsageError(
+            f"the steps of {name} add noise, which {type(pipeline).__name__} draws without the "
+            "generator of each prompt, so that no picture could be drawn again; use "
+            f"{_listed(fitting)}",
+            key=("sched",),
+        )
+    if name not in fitting:
+        ways = {"flow": "by flow matching", "EDM": "as an EDM"}
+        way = ways.get(trained, "with a noise schedule of betas")
+        raise UsageError(
+            f"{name} does not fit this {type(pipeline).__name__}, which was trained {way}; use "
+            f"{_listed(fitting)}",
+            key=("sched",),
+        )
+
+
+def _training_of(scheduler: Any) -> str:
+    """How the model of a scheduler was trained: 'flow', 'EDM', 'betas' or 'unknown'."""
+    trained = _training_of_class(type(scheduler).__name__)
+    if trained == "betas" and "beta_schedule" not in scheduler.config:
+        return "unknown"
+    return trained
+
+
+def _training_of_class(kind: str) -> str:
+    if kind.startswith("FlowMatch"):
+        return "flow"
+    return "EDM" if kind.startswith("EDM") else "betas"
+
+
+def _listed(names: list[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def check_steps(scheduler: Any, steps: int) -> None:
@@ -83,7 +119,8 @@ def _runs(scheduler: Any, steps: int) -> bool:
         trial.set_timesteps(steps)
         for timestep in trial.timesteps:
             noise = torch.full_like(sample, 0.1)
+            trial.scale_model_input(sample, timestep)  # some count their steps from here
             sample = trial.step(noise, timestep, sample, return_dict=False)[0]
-    except (ValueError, IndexError, AssertionError):
+    except (ValueError, IndexError, AssertionError, TypeError):
         return False
     return len(trial.timesteps) == steps and bool(torch.isfinite(sample).all())

@@ -7,8 +7,8 @@ from typing import Any
 from tuner import registry
 from tuner.canonical import canonical
 from tuner.errors import about
-from tuner.fitting import fitting
-from tuner.loading import device_named, dtype_named, load, model_named
+from tuner.fitting import check_negative_prompt, fitting
+from tuner.loading import device_named, dtype_named, load
 from tuner.measure.account import Ledger, Purpose
 from tuner.measure.device import contention
 from tuner.measure.evaluation import Evaluation
@@ -17,7 +17,7 @@ from tuner.measure.lock import device_lock
 from tuner.measure.scorer_memory import memory_notice, scorer_bytes
 from tuner.outcome import Outcome
 from tuner.pictures.folder import check_folder
-from tuner.plans.plan import check_resolution, shape_of
+from tuner.plans.plan import check_sides, shape_of
 from tuner.prompts import prompt_set
 from tuner.sampler_table import sampler_row
 from tuner.schedulers import check_steps, set_scheduler
@@ -37,7 +37,8 @@ class Session:
         """`pictures`: the folder for pictures; none are kept when None."""
         self._pictures = pictures
         self._ledger = Ledger()  # of the study that runs
-        self._pipelines: dict[tuple[Any, ...], Any] = {}
+        # Each with the configuration of the scheduler with which its model comes.
+        self._pipelines: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         self._metrics: dict[tuple[Any, ...], Any] = {}
 
     def evaluation(
@@ -50,7 +51,7 @@ class Session:
 
         Raises `UsageError` if something cannot be loaded or does not fit. Nothing is written.
         """
-        model = model_named(spec.pipe)
+        model = spec.family
         device = device_named(spec.device)
         scorer_device = _scorer_device(spec, device)
         count, maximum = spec.num_samples, spec.max_samples if more else None
@@ -60,10 +61,12 @@ class Session:
         guidance_scale = spec.guidance_scale
         if guidance_scale is None:
             guidance_scale = model.guidance_scale
-        resolution = spec.resolution or model.resolution
-        check_resolution(pipeline, resolution)
+        if spec.negative_prompt is not None:
+            check_negative_prompt(pipeline, guidance_scale)
         with about("search_targets"):
             fitting(spec, pipeline, guidance_scale)
+        size = spec.size(model.resolution)
+        check_sides(pipeline, dict(zip(spec.size_keys, size, strict=True)))
         return Evaluation(
             pipeline=pipeline,
             device=device,
@@ -71,8 +74,9 @@ class Session:
             prompts=prompts[:count],
             more_prompts=prompts[count:],
             metric=self._metric(model.metric, scorer_device, device, model.metric_options),
-            resolution=resolution,
+            size=size,
             guidance_scale=guidance_scale,
+            negative_prompt=spec.negative_prompt,
             batch_size=spec.batch_size,
             seed=spec.seed,
             verifies=pool == "verify",
@@ -88,15 +92,18 @@ class Session:
 
     def _pipeline(self, spec: StudySpec, device: str) -> Any:
         """A spec's pipeline with its scheduler; the last one stays loaded for the next study."""
-        dtype = dtype_named(spec.dtype or model_named(spec.pipe).dtype[device.split(":")[0]])
+        dtype = dtype_named(spec.dtype or spec.family.dtype[device.split(":")[0]])
         key = (spec.pipe, spec.model, device, dtype)
         if key not in self._pipelines:
             self._pipelines.clear()  # one model in memory at a time
             with self._ledger.spent(Purpose.LOADING), about("model"):
-                pipeline = load(spec.pipe, device=device, dtype=dtype, source=spec.model)
-            self._pipelines[key] = pipeline
-        pipeline = self._pipelines[key]
-        set_scheduler(pipeline, spec.sched)
+                pipeline = load(spec.family.name, device=device, dtype=dtype, source=spec.model)
+            if getattr(pipeline, "safety_checker", None) is not None:
+                pipeline.safety_checker = None  # it is neither timed nor in the pictures
+            self._pipelines[key] = pipeline, pipeline.scheduler.config
+        pipeline, config = self._pipelines[key]
+        with about("sched"):
+            set_scheduler(pipeline, spec.sched, config)
         check_steps(pipeline.scheduler, spec.steps)
         return pipeline
 
@@ -143,7 +150,7 @@ class Session:
         notice = memory_notice(scorer_bytes(evaluation.metric, extra, device), device)
         if notice is not None:
             observer.notice(notice)
-        shape = shape_of(evaluation.pipeline, evaluation.resolution)
+        shape = shape_of(evaluation.pipeline, *evaluation.size)
         space = Space.of(spec, partial(canonical, shape=shape, steps=spec.steps))
         space.check_something_to_try(spec.steps)
         verification = self.evaluation(spec.with_other_noise(1), pool="verify", more=True)

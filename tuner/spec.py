@@ -9,8 +9,11 @@ from typing import Any, Literal, get_args
 from tuner import registry
 from tuner.accelerators import Accelerator, Knob, Value
 from tuner.errors import UsageError, about
+from tuner.family import family_of
+from tuner.models import Model
 from tuner.sampler_table import sampler_row, sweep_named
-from tuner.schedulers import name_of
+from tuner.scheduler_table import name_of
+from tuner.size import Size
 
 Aim = Literal["max", "front"]
 
@@ -19,11 +22,12 @@ SEEDS = 2**32  # seeds are from 0 to this, exclusive; samplers take no greater o
 DEFAULT_TRIALS = 100  # of a search
 SWITCHES = ("distinct", "transfer", "reference")
 LISTS = ("search_targets", "metrics")
-OPTIONAL = ("device", "scorer_device", "dtype", "prompts", "model")
-TEXTS = ("pipe", "sched", "sampler", "aim", "storage", *OPTIONAL)
+OPTIONAL = ("pipe", "device", "scorer_device", "dtype", "prompts", "model", "negative_prompt")
+TEXTS = ("sched", "sampler", "aim", "storage", *OPTIONAL)
 ABOVE_ZERO = ("req_time", "req_speedup", "timeout")
 TABLES = {"knobs": "accelerators with their knobs", "limits": "metrics with their limits"}
 NUMBERS = (*ABOVE_ZERO, "req_score_loss", "guidance_scale")
+SIDE_MULTIPLE = 8  # of every model; some need more, which is checked once it is loaded
 WHOLE_NUMBERS = {  # with the least value of each
     "steps": 1,
     "num_samples": 2,
@@ -31,8 +35,11 @@ WHOLE_NUMBERS = {  # with the least value of each
     "batch_size": 1,
     "trials": 1,
     "seed": 0,
-    "resolution": 8,
+    "resolution": SIDE_MULTIPLE,
+    "height": SIDE_MULTIPLE,
+    "width": SIDE_MULTIPLE,
 }
+SIDES = ("resolution", "height", "width")  # in pixels, multiples of SIDE_MULTIPLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +50,8 @@ class StudySpec:
     ``--help`` describes them. A wrong value raises a `UsageError`.
     """
 
-    pipe: str = "SD1.5"  # name of a known model
-    sched: str = "DDIM"  # 'DDIM', 'DPM-Solver++', 'UniPC' or 'FlowMatchEuler'
+    pipe: str | None = None  # the model's family; told from `model`, or SD1.5, when None
+    sched: str = "DDIM"  # a name in `tuner.scheduler_table`
     steps: int = 50
     search_targets: tuple[str, ...] = ()  # the model's defaults when empty
     num_samples: int = 32  # prompts of each setting
@@ -70,7 +77,10 @@ class StudySpec:
     prompts: str | None = None  # a known set or a text file; the model's default when None
     model: str | None = None  # a hub id or folder that replaces the known model's weights
     guidance_scale: float | None = None  # the model's default when None
+    negative_prompt: str | None = None  # of all prompts
     resolution: int | None = None  # pixels, both sides; the model's default when None
+    height: int | None = None  # pixels; that of `resolution` when None
+    width: int | None = None
     # Accelerator -> knob -> the values to try; for other knobs the accelerator's own values.
     knobs: Mapping[str, Mapping[str, tuple[Value, ...]]] = field(default_factory=dict)
     # Not a key of study files. True: search_targets are the model's defaults, of which those that
@@ -127,7 +137,9 @@ class StudySpec:
     def _name_components(self) -> None:
         """Replace the names as typed by those of the components, and set default accelerators."""
         with about("pipe"):
-            model = registry.get("models", self.pipe)
+            model = self.family
+        if self.pipe is None and self.model is not None and self.resolution is None:
+            self._set(resolution=model.resolution)  # of these weights, whatever their family's is
         with about("sched"):
             self._set(pipe=model.name, sched=name_of(self.sched))
         with about("aim"):
@@ -169,8 +181,10 @@ class StudySpec:
     def _check_ranges(self) -> None:
         if self.seed >= SEEDS:
             raise _wrong("seed", f"must be less than 2**32, not {self.seed}")
-        if self.resolution is not None and self.resolution % 8:
-            raise _wrong("resolution", f"must be a multiple of 8, not {self.resolution}")
+        for name in SIDES:
+            if (getattr(self, name) or 0) % SIDE_MULTIPLE:
+                value = getattr(self, name)
+                raise _wrong(name, f"must be a multiple of {SIDE_MULTIPLE}, not {value}")
         loss, guidance = self.req_score_loss, self.guidance_scale
         if not 0 < loss < 1:
             raise _wrong("req_score_loss", f"must lie between 0 and 1 (0.02 is 2%), not {loss}")
@@ -184,9 +198,14 @@ class StudySpec:
     def _extra(self, name: str) -> str:
         """The component's name of an extra metric, which must not be the score's."""
         extra: str = registry.get("metrics", name).name
-        if extra == registry.get("models", self.pipe).metric:
+        if extra == self.family.metric:
             raise UsageError(f"{extra} is the score itself; req_score_loss is its limit")
         return extra
+
+    @property
+    def family(self) -> Model:
+        """The family of the model, with the defaults of its studies."""
+        return family_of(self.pipe, self.model)
 
     @property
     def triple(self) -> str:
@@ -202,6 +221,17 @@ class StudySpec:
     def accelerators(self) -> list[type[Accelerator]]:
         """The accelerators that may be on, in their order; in a sweep all of them are on."""
         return [registry.get("accelerators", name) for name in self.search_targets]
+
+    def size(self, default: int) -> Size:
+        """The size of the pictures; `default` is the model's side in pixels."""
+        side = self.resolution or default
+        return Size(self.height or side, self.width or side)
+
+    @property
+    def size_keys(self) -> tuple[str, str]:
+        """The keys that give the height and the width: 'resolution' where a side is not set."""
+        height, width = (name if getattr(self, name) else "resolution" for name in SIDES[1:])
+        return height, width
 
     def with_other_noise(self, number: int) -> "StudySpec":
         """The same study with a seed greater by `number`, modulo `SEEDS`."""

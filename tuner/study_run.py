@@ -264,7 +264,7 @@ class StudyRun:
         evaluation, spec = self.evaluation, self.spec
         return Problem(
             space=self.space,
-            shape=shape_of(evaluation.pipeline, evaluation.resolution),
+            shape=shape_of(evaluation.pipeline, *evaluation.size),
             steps=spec.steps,
             limits=self._goal.limits,
             timed=lambda settings: timed_steps(settings, evaluation, self.storage),

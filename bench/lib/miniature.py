@@ -11,6 +11,7 @@ from tuner.loading import load, model_named
 from tuner.measure.device import describe, versions
 from tuner.measure.evaluation import Evaluation
 from tuner.prompts.miniature import component as prompts
+from tuner.size import Size
 
 MODEL = model_named("miniature")
 
@@ -64,7 +65,7 @@ def evaluation_of(
         steps=steps,
         prompts=captions(pool, count),
         metric=scorer(device),
-        resolution=MODEL.resolution,
+        size=Size(MODEL.resolution, MODEL.resolution),
         guidance_scale=MODEL.guidance_scale,
         **others,
     )

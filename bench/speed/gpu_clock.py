@@ -22,6 +22,7 @@ from tuner.measure.device import describe
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.interleave import interleaved, one_by_one
 from tuner.setting import Setting
+from tuner.size import Size
 
 SETTINGS = (
     Setting(),
@@ -75,7 +76,7 @@ def main() -> None:
                 steps=args.steps,
                 prompts=captions("search", size),
                 metric=NoScore(),
-                resolution=SIDES[model],
+                size=Size(SIDES[model], SIDES[model]),
                 guidance_scale=7.5,
                 batch_size=size,
             )

@@ -268,3 +268,20 @@ def test_any_two_settings_in_turn_do_not_affect_each_other(
         pictures(generate, PROMPTS[2:])
         assert same(pictures(generate), expected)
     assert same(pictures(pipeline), baseline(family))
+
+
+@pytest.mark.slow
+@every_fitting
+def test_in_rectangles_a_neutral_setting_changes_nothing_and_neighbours_neither(
+    names: Names, family: str
+) -> None:
+    pipeline = tiny(family)
+    size = {"height": 32, "width": 24}  # a U-Net rounds the width of its coarsest layers
+    with applied(pipeline, neutral(names).accelerators) as generate:
+        drawn = pictures(generate, **size)
+    assert same(drawn, pictures(pipeline, **size))
+    exact = double(family)
+    with applied(exact, setting(names).accelerators) as generate:
+        together = pictures(generate, **size)
+        alone = pictures(generate, PROMPTS[1:2], first=1, **size)
+    assert np.allclose(together[1:], alone, atol=1e-6)

@@ -13,7 +13,7 @@ from tuner.applying.applied import applied
 from tuner.canonical import canonical
 from tuner.errors import UsageError
 from tuner.pipelines.denoiser import denoiser_of
-from tuner.plans.plan import check_resolution, plan_of, shape_of
+from tuner.plans.plan import check_sides, plan_of, shape_of
 from tuner.setting import Setting
 
 both = pytest.mark.parametrize("family", ["pixart", "sigma"])
@@ -91,8 +91,10 @@ def test_settings_of_tome_are_distinguished_by_their_ratio_alone() -> None:
     }
 
 
-def test_a_resolution_that_does_not_divide_into_patches_is_refused() -> None:
-    check_resolution(tiny("pixart"), 16)
-    check_resolution(tiny("sd"), 18)
-    with pytest.raises(UsageError, match="multiple of 4 for PixArtAlphaPipeline, not 18"):
-        check_resolution(tiny("pixart"), 18)
+def test_sides_that_do_not_divide_into_patches_are_refused() -> None:
+    check_sides(tiny("pixart"), {"resolution": 16})
+    check_sides(tiny("sd"), {"height": 18, "width": 20})
+    with pytest.raises(UsageError, match=r"^height must be a multiple of 4 for Pix.*, not 18$"):
+        check_sides(tiny("pixart"), {"height": 18, "width": 16})
+    with pytest.raises(UsageError, match=r"^resolution must be a multiple of 4 for Pix.*not 18$"):
+        check_sides(tiny("pixart"), {"resolution": 18})

@@ -1,15 +1,22 @@
 """Known bugs of the package tomesd, and how ours differs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
+from typing import Any
+
 import numpy as np
 import pytest
 import tomesd
 import torch
+from diffusers.models.attention import BasicTransformerBlock
 from tomesd.merge import bipartite_soft_matching_random2d
 
 from tests.accelerators.upstream import MERGED, every_family, ours, raw_tome
 from tests.helpers.pipelines import PROMPTS, double, new, new_double, pictures, same, tiny
 from tuner.accelerators.tome import ToMe, averages
 from tuner.applying.applied import applied
+from tuner.plans.plan import plan_of, shape_of
 
 
 @pytest.mark.parametrize(("ratio", "max_downsample"), [(0.1, 2), (0.5, 1), (0.5, 2), (0.9, 4)])
@@ -115,3 +122,36 @@ def test_averages_merge_as_the_package_does(height: int, width: int, merged: int
     ours = averages(unmerge, tokens, height, width, merged)
     torch.testing.assert_close(ours(tokens), merge(tokens))
     assert not torch.equal(unmerge(ours(tokens)), tokens)
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 12), (12, 28), (4, 36)])
+def test_in_rectangles_each_layer_merges_as_many_tokens_as_the_plan_says(
+    height: int, width: int
+) -> None:
+    pipeline = tiny("sd")
+    shape = shape_of(pipeline, 2 * height, 2 * width)
+    for max_downsample in (1, 2, 4, 8):
+        merging = ToMe(ratio=0.5, max_downsample=max_downsample)
+        with applied(pipeline, (merging,)) as generate, computed_tokens(pipeline) as computed:
+            pictures(generate, num_inference_steps=1, height=2 * height, width=2 * width)
+        plan = plan_of((merging,), shape, 1)
+        assert computed == [
+            ceil(height / layer.downsample) * ceil(width / layer.downsample) - merged
+            for layer, merged in zip(plan.shape.layers, plan.merged, strict=True)
+        ]
+
+
+@contextmanager
+def computed_tokens(pipeline: Any) -> Iterator[list[int]]:
+    """The number of tokens that each self-attention computes."""
+    tokens: list[int] = []
+    handles = [
+        block.attn1.to_q.register_forward_hook(lambda _, __, out: tokens.append(out.shape[1]))
+        for block in pipeline.unet.modules()
+        if isinstance(block, BasicTransformerBlock)
+    ]
+    try:
+        yield tokens
+    finally:
+        for handle in handles:
+            handle.remove()

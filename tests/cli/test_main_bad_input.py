@@ -45,7 +45,7 @@ ROOT = Path(__file__).parent.parent.parent
             "--num-samples 2000",
             "the miniature's search pool has 1024 prompts, but num_samples is 2000",
         ),
-        ("--prompts nowhere", "unknown prompt set 'nowhere'; known: coco, miniature, or a text"),
+        ("--prompts nowhere", "unknown prompt set 'nowhere'; known: coco, DrawBench, miniature"),
         ("--prompts nowhere.txt", "cannot read the prompt file nowhere.txt"),
         ("--prompts .", "cannot read the prompt file ."),
         ("--model .", ". is not a diffusers pipeline: it has no model_index.json"),

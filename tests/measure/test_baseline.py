@@ -16,6 +16,7 @@ from tuner.measure.cache_keys import changes, key_of
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.pictures import checked
 from tuner.setting import Setting
+from tuner.size import Size
 from tuner.storage.database import Storage
 
 pytestmark = pytest.mark.usefixtures("ticking")  # a busy machine would change the latencies
@@ -33,7 +34,8 @@ def test_a_baseline_is_stored_under_everything_that_changes_it(evaluation: Evalu
         ({"prompts": ["a red ring", "a blue ring"]}, False, True),
         ({"steps": 5}, False, False),
         ({"guidance_scale": 2.0}, False, False),
-        ({"resolution": 128}, False, False),
+        ({"size": Size(128, 64)}, False, False),
+        ({"negative_prompt": "blurry"}, False, False),
     ):
         new_scores, new_latency = keys(replace(evaluation, **change))
         assert (new_scores == scores, new_latency == latency) == (same_scores, same_latency), change

@@ -15,6 +15,7 @@ from tuner.measure.evaluation import Evaluation
 from tuner.measure.out_of_memory import memory_errors
 from tuner.session import Session
 from tuner.setting import Setting
+from tuner.size import Size
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
 from tuner.timed_steps import timed_steps
@@ -54,7 +55,7 @@ def full(pipeline: Any) -> Iterator[list[weakref.ref[Any]]]:
 def test_a_resolution_too_large_for_any_machine_is_refused_in_one_line(
     evaluation: Evaluation, store: Storage
 ) -> None:
-    huge = replace(evaluation, resolution=8 * 10**8, batch_size=1)
+    huge = replace(evaluation, size=Size(8 * 10**8, 8 * 10**8), batch_size=1)
     with pytest.raises(UsageError, match=r"measuring the baseline; use a lower resolution"):
         huge.baseline(store)
 

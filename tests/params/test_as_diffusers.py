@@ -107,6 +107,28 @@ def test_a_script_needs_no_tuner_and_has_the_form_of_the_stored_example() -> Non
     assert text == (ROOT / "tests" / "data" / "accelerated.txt").read_text(encoding="utf-8")
 
 
+def test_a_script_names_the_schedulers_options_the_size_and_the_negative_prompt() -> None:
+    evaluation = ON_CPU | {"height": 1216, "width": 832, "negative_prompt": "blurry"}
+    text = script("x", study(8, DEEPCACHE, "DPM++ 2M Karras", evaluation=evaluation))
+    assert (
+        "DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, use_karras_sigmas=True)"
+        in text
+    )
+    assert '"height": 1216' in text
+    assert '"width": 832' in text
+    line = '"negative_prompt": "blurry" if isinstance(prompt, str) else ["blurry"] * len(prompt)'
+    assert line in text
+
+
+def test_tome_is_not_written_where_the_package_mistakes_its_layers() -> None:
+    coarse = {"tome": {"ratio": 0.5, "max_downsample": 3}}
+    exact = study(8, coarse, evaluation=ON_CPU | {"height": 1216, "width": 832})
+    assert "tomesd.apply_patch" in script("x", exact)
+    odd = study(8, coarse, evaluation=ON_CPU | {"height": 72, "width": 72})
+    with pytest.raises(UnfitError, match="in pictures of 72x72 the package tomesd mistakes layers"):
+        script("x", odd)
+
+
 def test_a_script_of_an_old_file_chooses_its_device_itself() -> None:
     text = script("SD1.5/DDIM/8", study(8, DEEPCACHE, evaluation={}))
     assert 'to("cuda" if torch.cuda.is_available() else "cpu")' in text

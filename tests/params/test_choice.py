@@ -77,6 +77,25 @@ def test_each_call_uses_the_study_of_the_current_scheduler(pipe: Any) -> None:
     assert same(with_unipc, expected(pipe, TOME))
 
 
+def test_schedulers_of_the_same_class_are_told_apart_by_their_options(pipe: Any) -> None:
+    plain = weights(pipe, scheduler_options={"use_karras_sigmas": False})
+    source = contents(
+        plain=study(8, DEEPCACHE, "DPM-Solver++", evaluation=plain),
+        karras=study(8, TOME, "DPM++ 2M Karras", evaluation=weights(pipe)),
+    )
+    set_scheduler(pipe, "DPM++ 2M Karras")
+    images = expected(pipe, TOME)
+    undo = tuner.apply(pipe, source)
+    assert same(pictures(pipe), images)
+    undo()
+    del source["studies"]["karras"]
+    with pytest.raises(
+        UsageError,
+        match=r"no feasible setting .* with DPMSolverMultistepScheduler, use_karras_sigmas=True; ",
+    ):
+        tuner.apply(pipe, source)
+
+
 def test_a_study_with_another_scheduler_or_without_a_feasible_setting_is_not_used(
     pipe: Any,
 ) -> None:
@@ -174,6 +193,38 @@ def test_each_call_uses_the_study_with_its_resolution_and_guidance(pipe: Any) ->
     ]
     with warnings.catch_warnings(), tuner.applied(pipe, source) as generate:
         warnings.simplefilter("error")
+        for images, arguments in wanted:
+            assert same(pictures(generate, **arguments), images)
+
+
+def test_a_call_of_a_rectangle_uses_the_study_of_that_rectangle(pipe: Any) -> None:
+    source = contents(
+        square=study(8, DEEPCACHE, evaluation=weights(pipe, resolution=24)),
+        portrait=study(8, TOME, evaluation=weights(pipe, height=32, width=16)),
+        landscape=study(8, TGATE, evaluation=weights(pipe, height=16, width=32)),
+    )
+    portrait, landscape = {"height": 32, "width": 16}, {"height": 16, "width": 32}
+    wanted = [
+        (expected(pipe, TOME, **portrait), portrait),
+        (expected(pipe, TGATE, **landscape), landscape),
+    ]
+    with tuner.applied(pipe, source) as generate:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for images, arguments in wanted:
+                assert same(pictures(generate, **arguments), images)
+        with pytest.warns(UserWarning, match="portrait was measured at 16x32 pixels, .* has 16x40"):
+            pictures(generate, height=40, width=16)
+
+
+def test_of_studies_that_fit_the_one_with_the_calls_negative_prompt_is_used(pipe: Any) -> None:
+    source = contents(
+        plain=study(8, DEEPCACHE, evaluation=weights(pipe)),
+        negative=study(8, TOME, evaluation=weights(pipe, negative_prompt="blurry")),
+    )
+    blurry = {"negative_prompt": ["blurry"] * 2}
+    wanted = [(expected(pipe, TOME, **blurry), blurry), (expected(pipe, DEEPCACHE), {})]
+    with tuner.applied(pipe, source) as generate:
         for images, arguments in wanted:
             assert same(pictures(generate, **arguments), images)
 

@@ -71,7 +71,9 @@ def test_a_name_is_a_known_set_or_a_file(tmp_path: Path) -> None:
     assert prompt_set("miniature").name == "miniature"
     path = tmp_path / "coco.txt"
     assert prompt_set(str(path)).name == str(path)
-    with pytest.raises(UsageError, match="known: coco, miniature, or a text file"):
+    with pytest.raises(
+        UsageError, match="known: coco, DrawBench, miniature, PartiPrompts; or a text"
+    ):
         prompt_set("cocoo")
 
 

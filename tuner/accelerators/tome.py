@@ -6,11 +6,13 @@ from math import ceil, sqrt
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Value, knob
+from tuner.accelerators._averages import averages
 from tuner.errors import UnfitError
 from tuner.pipelines.denoiser import check_denoiser, denoiser_of, patch_of
 from tuner.pipelines.generation import Call, Generation
 from tuner.plain_code import PlainCode, Use
 from tuner.plans.plan import Plan
+from tuner.size import Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +48,16 @@ class ToMe(Accelerator):
     )
 
     def plan(self, plan: Plan) -> None:
-        """How many tokens each layer merges: at least one of each 2x2 patch remains."""
+        """How many tokens each layer merges: at least one of each 2x2 patch remains.
+
+        A grid without such a patch, of one row or column, merges none.
+        """
         for index, layer in enumerate(plan.shape.layers):
             if layer.downsample <= self.max_downsample:
                 height = ceil(plan.shape.height / layer.downsample)
                 width = ceil(plan.shape.width / layer.downsample)
-                most = height * width - (height // 2) * (width // 2)
+                patches = (height // 2) * (width // 2)
+                most = height * width - patches if patches else 0
                 plan.merged[index] = min(int(height * width * self.ratio), most)
 
     @classmethod
@@ -95,6 +101,11 @@ class ToMe(Accelerator):
             raise UnfitError(
                 f"{self.name}: with the package tomesd, stored attention outputs stay merged"
             )
+        if use.size is not None and not _package_finds_layers(use.size, self.max_downsample):
+            raise UnfitError(
+                f"{self.name}: in pictures of {use.size} the package tomesd mistakes layers of the "
+                "U-Net for less downsampled ones"
+            )
         generator = f"torch.Generator().manual_seed({use.seed})"
         return PlainCode(
             imports=("import tomesd",),
@@ -134,6 +145,32 @@ class ToMe(Accelerator):
         return merging.restart
 
 
+def _downsampling(height: int, width: int, tokens: int) -> int:
+    """The factor between the finest grid of tokens and one that has this many.
+
+    A U-Net halves both sides and rounds them up, so that the factor is a power of 2.
+    """
+    factor = 1
+    while ceil(height / factor) * ceil(width / factor) > tokens:
+        factor *= 2
+    return factor
+
+
+def _package_finds_layers(size: Size, max_downsample: int) -> bool:
+    """Whether tomesd merges in the layers that it should, in Stable Diffusion's U-Nets.
+
+    It derives a layer's downsampling from the numbers of tokens, which may be wrong where a side of
+    the latent (an eighth of the picture's) cannot be halved without a rest.
+    """
+    height, width = size.height // 8, size.width // 8
+    for downsample in (1, 2, 4, 8):
+        tokens = ceil(height / downsample) * ceil(width / downsample)
+        derived = ceil(sqrt(height * width // tokens))
+        if derived != downsample and derived <= max_downsample:
+            return False
+    return True
+
+
 class _Merging:
     """What all layers of a denoiser share: the knobs, the size of the token grid, the rng."""
 
@@ -161,9 +198,10 @@ class _Merging:
         from tomesd.merge import bipartite_soft_matching_random2d
 
         height, width = self.size
-        downsample = ceil(sqrt(height * width // tokens.shape[1]))
+        downsample = _downsampling(height, width, tokens.shape[1])
         merged = int(tokens.shape[1] * self.ratio)
-        if downsample > self.max_downsample or merged == 0:
+        rows, columns = ceil(height / downsample), ceil(width / downsample)
+        if downsample > self.max_downsample or merged == 0 or min(rows, columns) < 2:
             return None
         rng = self.generation.rng
         if rng is None:
@@ -171,61 +209,16 @@ class _Merging:
             self.generation.rng = rng
         merge, unmerge = bipartite_soft_matching_random2d(
             tokens,
-            ceil(width / downsample),
-            ceil(height / downsample),
+            columns,
+            rows,
             2,
             2,
             merged,
             generator=rng,
         )
         if tokens.is_cuda:
-            grid = ceil(height / downsample), ceil(width / downsample)
-            merge = averages(unmerge, tokens, *grid, merged)
+            merge = averages(unmerge, tokens, rows, columns, merged)
         return merge, unmerge
-
-
-def averages(
-    unmerge: Callable[[Any], Any], tokens: Any, height: int, width: int, merged: int
-) -> Callable[[Any], Any]:
-    """A function that merges tokens as tomesd does, but is deterministic on a GPU.
-
-    tomesd adds tokens up with `scatter_reduce`, whose order of additions on a GPU varies from call
-    to call. Here the averages are a product with a matrix of weights.
-
-    Args:
-        unmerge: tomesd's function, which determines which tokens are merged with which.
-        tokens: of shape (batch, height · width, channels).
-        height: of the token grid.
-        width: of the token grid.
-        merged: how many tokens are to be merged; at least one of each 2x2 patch remains.
-
-    Returns:
-        A function from tokens of the same number to fewer: first those that are not merged, then
-        the averages.
-    """
-    import torch
-
-    batch, count, _ = tokens.shape
-    targets = (height // 2) * (width // 2)  # tokens that others are merged into; the last places
-    alone = count - min(merged, count - targets) - targets
-    places = torch.arange(alone + targets, device=tokens.device)
-    place = unmerge(places.expand(batch, -1).unsqueeze(-1)).squeeze(-1)  # of each token
-    # The token at each place; arbitrary where several are merged, because it is not read there.
-    of_place = torch.zeros_like(places).repeat(batch, 1)
-    of_place.scatter_(1, place, torch.arange(count, device=tokens.device).repeat(batch, 1))
-    unmerged = of_place[:, :alone].unsqueeze(-1)
-    row = (place - alone + 1).clamp(min=0)  # row 0 collects the tokens that are not merged
-    weights = torch.zeros(batch, targets + 1, count, dtype=tokens.dtype, device=tokens.device)
-    sizes = torch.zeros(batch, targets + 1, device=tokens.device)  # whole numbers: sums are exact
-    sizes.scatter_add_(1, row, torch.ones_like(row, dtype=sizes.dtype))
-    weight = (1 / sizes).gather(1, row).to(tokens.dtype)
-    weights = weights.scatter_(1, row.unsqueeze(1), weight.unsqueeze(1))[:, 1:]
-
-    def merge(x: Any) -> Any:
-        rest = x.gather(1, unmerged.expand(-1, -1, x.shape[-1]))
-        return torch.cat([rest, weights.to(x.dtype) @ x], dim=1)
-
-    return merge
 
 
 class _Layer:

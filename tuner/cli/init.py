@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tuner import registry
 from tuner.cli.study_schema import EXAMPLES, PATH, TABLES, descriptions, flag_groups
 from tuner.errors import UsageError
 from tuner.spec import StudySpec
@@ -92,7 +91,7 @@ def _in_use(name: str, specs: list[StudySpec]) -> Any:
         return values[0] if len(values) == 1 else values
     value = getattr(specs[0], name)
     if value is None and name in MODEL_KEYS:
-        return getattr(registry.get("models", specs[0].pipe), name)
+        return getattr(specs[0].family, name)
     return value
 
 

@@ -17,7 +17,10 @@ SCORER_DEVICE_HELP = (
     "device on which the score and the extra metrics are computed: with cpu, a GPU's memory is the "
     "pipeline's alone, and scoring takes longer (default: the device of the pipeline)"
 )
-PROMPTS_HELP = "prompt set: coco, miniature, or a text file with one prompt per line"
+PROMPTS_HELP = (
+    "prompts: the set coco, PartiPrompts, DrawBench or miniature; a text file with one prompt per "
+    "line; a column of a CSV or JSONL file, captions.csv:caption; or of a data set, ID:SPLIT:COLUMN"
+)
 
 Group = argparse._ArgumentGroup
 
@@ -40,12 +43,13 @@ def _add_study_flags(group: Group) -> None:
     group.add_argument(
         "--pipe",
         help="model: SD1.5, SDXL, PixArt-Sigma, miniature, … (an unknown name prints "
-        "all of them); several are separated by commas (default: SD1.5)",
+        "all of them); several are separated by commas (default: the family of --model, or SD1.5)",
     )
     group.add_argument(
         "--sched",
-        help="scheduler: DDIM, DPM-Solver++, UniPC or FlowMatchEuler, or the name of its class in "
-        "diffusers; several are separated by commas (default: DDIM)",
+        help="scheduler: DDIM, DPM-Solver++, UniPC, Euler a, DPM++ 2M Karras, LCM, … (an unknown "
+        "name prints all of them), or the name of its class in diffusers; several are separated by "
+        "commas (default: DDIM)",
     )
     group.add_argument(
         "--steps",
@@ -60,7 +64,16 @@ def _add_study_flags(group: Group) -> None:
     group.add_argument(
         "--resolution",
         type=int,
-        help="height and width of the square images in pixels (default: the model's)",
+        help="height and width of square images in pixels (default: the model's)",
+    )
+    group.add_argument(
+        "--height", type=int, help="height of the images in pixels (default: that of --resolution)"
+    )
+    group.add_argument(
+        "--width", type=int, help="width of the images in pixels (default: that of --resolution)"
+    )
+    group.add_argument(
+        "--negative-prompt", help="what the images must not show, for all prompts (default: none)"
     )
     group.add_argument("--batch-size", type=int, help="images per batch (default: 4)")
 
@@ -172,5 +185,7 @@ def _add_environment_flags(group: Group) -> None:
         "device)",
     )
     group.add_argument(
-        "--model", help="hub id or folder of weights that replace those of the model in --pipe"
+        "--model",
+        help="hub id or folder of a pipeline whose weights are used; without --pipe its family is "
+        "told from its model_index.json",
     )

@@ -14,13 +14,15 @@ from tuner import registry
 from tuner.accelerators import Accelerator, Knob
 from tuner.cli.study_flags import study_flags
 from tuner.sampler_table import SAMPLERS
-from tuner.schedulers import SCHEDULERS
+from tuner.scheduler_table import SCHEDULERS
 from tuner.spec import (
     ABOVE_ZERO,
     AIMS,
     LISTS,
     NUMBERS,
     SEEDS,
+    SIDE_MULTIPLE,
+    SIDES,
     SWITCHES,
     WHOLE_NUMBERS,
     StudySpec,
@@ -44,6 +46,9 @@ EXAMPLES: dict[str, Any] = {  # of keys that have no default
     "dtype": "float16",
     "model": "./my-model",
     "prompts": "my_prompts.txt",
+    "height": 1216,
+    "width": 832,
+    "negative_prompt": "blurry, low quality",
     "metrics": ["lpips", "ssim"],
     "limits": {"lpips": 0.2},
 }
@@ -117,7 +122,10 @@ def _value(name: str) -> dict[str, Any]:
         return {"type": "boolean"}
     if name in WHOLE_NUMBERS:
         value: dict[str, Any] = {"type": "integer", "minimum": WHOLE_NUMBERS[name]}
-        value |= {"seed": {"maximum": SEEDS - 1}, "resolution": {"multipleOf": 8}}.get(name, {})
+        if name == "seed":
+            value["maximum"] = SEEDS - 1
+        elif name in SIDES:
+            value["multipleOf"] = SIDE_MULTIPLE
     elif name in NUMBERS:
         value = {"type": "number"} | _range(name)
     else:
@@ -150,12 +158,18 @@ def _names() -> dict[str, list[str]]:
     """The names that some keys choose among; the tuner reads them in any case."""
     return {
         "pipe": list(registry.components("models")),
-        "sched": [*SCHEDULERS, *SCHEDULERS.values()],
+        "sched": _schedulers(),
         "search_targets": list(registry.components("accelerators")),
         "metrics": _extra_metrics(),
         "sampler": list(SAMPLERS),
         "aim": list(AIMS),
     }
+
+
+def _schedulers() -> list[str]:
+    """All names of the schedulers, and their classes in diffusers."""
+    usual = [name for key, row in SCHEDULERS.items() for name in (key, *row.also)]
+    return [*usual, *dict.fromkeys(row.kind for row in SCHEDULERS.values())]
 
 
 def _extra_metrics() -> list[str]:

@@ -28,6 +28,7 @@ BARELY = -1e-12  # a constraint that is met
 CONDITIONS = {
     "resolution": "resolution",
     "guidance": "guidance scale",
+    "negative_prompt": "negative prompt",
     "dtype": "dtype",
     "device": "device",
     "batch": "batch size",

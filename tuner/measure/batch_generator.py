@@ -13,6 +13,7 @@ from tuner.measure.interleave import YieldControl
 from tuner.measure.stopwatch import Seconds, Stopwatch
 from tuner.pipelines.denoiser import denoiser_of
 from tuner.setting import Setting
+from tuner.size import Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,9 @@ class BatchGenerator:
     device: str
     steps: int
     prompts: list[str]  # every setting is measured on these
-    resolution: int  # pixels of each side
+    size: Size  # of the pictures
     guidance_scale: float
+    negative_prompt: str | None = None  # of all prompts
     batch_size: int = 4
     seed: int = 42
     more_prompts: list[str] = field(default_factory=list)  # for inconclusive settings
@@ -61,7 +63,7 @@ class BatchGenerator:
         `steps` are this generator's unless another number is given.
 
         Returns:
-            The pictures, a tensor of shape (batch, 3, resolution, resolution) with values in
+            The pictures, a tensor of shape (batch, 3, height, width) with values in
             [0, 1], and the seconds that the call took.
         """
         import torch
@@ -70,7 +72,9 @@ class BatchGenerator:
         generators = [
             torch.Generator().manual_seed(prompt_seed(self.seed, number)) for number in numbers
         ]
-        options = {}
+        options: dict[str, Any] = {}
+        if self.negative_prompt is not None:
+            options["negative_prompt"] = [self.negative_prompt] * len(numbers)
         if "use_resolution_binning" in inspect.signature(call).parameters:
             # PixArt would generate at the nearest size that it was trained on, and resize.
             options["use_resolution_binning"] = False
@@ -80,8 +84,8 @@ class BatchGenerator:
                 self.texts(numbers),
                 num_inference_steps=steps or self.steps,
                 guidance_scale=self.guidance_scale,
-                height=self.resolution,
-                width=self.resolution,
+                height=self.size.height,
+                width=self.size.width,
                 generator=generators,
                 output_type="pt",
                 **options,

@@ -12,6 +12,7 @@ from typing import Any
 from tuner.loading import fingerprint
 from tuner.measure import device as machine
 from tuner.pipelines.denoiser import denoiser_of
+from tuner.size import Size
 
 SCORE_ONLY = ("seed", "prompts", "metric")  # parts that change scores but not the latency
 
@@ -27,19 +28,20 @@ def score_parts(
     device: str,
     steps: int,
     guidance_scale: float,
-    resolution: int,
+    size: Size,
     prompts: list[str],
     seed: int,
     metric: str,
+    negative_prompt: str | None = None,
 ) -> dict[str, Any]:
     """Everything that changes pictures and scores; `metric` is the metric's identity."""
-    return {
+    parts = {
         "weights": fingerprint(pipeline),
         "pipeline": type(pipeline).__name__,
         "scheduler": scheduler_parts(pipeline.scheduler),
         "steps": steps,
         "guidance_scale": guidance_scale,
-        "resolution": resolution,
+        "resolution": size.resolution,
         "dtype": str(denoiser_of(pipeline).dtype).removeprefix("torch."),
         "device_type": device.split(":")[0],
         "prompts": prompts_part(prompts),
@@ -47,6 +49,8 @@ def score_parts(
         "metric": metric,
         "versions": machine.versions(),
     }
+    # Without one, the keys are those from before there was this part.
+    return parts if negative_prompt is None else parts | {"negative_prompt": negative_prompt}
 
 
 def scheduler_parts(scheduler: Any) -> dict[str, Any]:

@@ -53,7 +53,8 @@ class Evaluation(BatchGenerator):
             device=self.device,
             steps=self.steps,
             guidance_scale=self.guidance_scale,
-            resolution=self.resolution,
+            size=self.size,
+            negative_prompt=self.negative_prompt,
             prompts=self.prompts,
             seed=self.seed,
             metric=self.metric.identity,
@@ -94,7 +95,7 @@ class Evaluation(BatchGenerator):
         return WarmUps(
             pipeline=self.pipeline,
             device=self.device,
-            resolution=self.resolution,
+            size=self.size,
             steps=self.steps,
         )
 

@@ -8,6 +8,7 @@ import numpy as np
 from tuner.plans.features import step_rows
 from tuner.plans.plan import plan_of, shape_of
 from tuner.setting import Setting
+from tuner.size import Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class WarmUps:
 
     pipeline: Any
     device: str
-    resolution: int
+    size: Size
     steps: int
     seen: set[Any] = field(default_factory=set)
 
@@ -35,7 +36,7 @@ class WarmUps:
 
     def _kinds(self, setting: Setting) -> set[Any]:
         """What the steps of a setting compute; the setting itself where its pictures decide."""
-        shape = shape_of(self.pipeline, self.resolution)
+        shape = shape_of(self.pipeline, *self.size)
         plan = plan_of(setting.accelerators, shape, self.steps)
         kinds: set[Any] = {tuple(row) for row in np.round(step_rows(plan), 6).tolist()}
         return kinds | {setting} if plan.data_dependent else kinds

@@ -15,6 +15,8 @@ class Model:
     prompts: str  # name of the prompt set
     metric: str  # name of the metric that gives the score
     accelerators: tuple[str, ...] = ("deepcache", "tome", "tgate")
+    # Width of the prompt's embedding, which tells the models of one pipeline class apart.
+    cross_attention_dim: int | None = None
     metric_options: dict[str, str] = field(default_factory=dict)
     dtype: dict[str, str] = field(  # by type of device
         default_factory=lambda: {"cpu": "float32", "cuda": "float16", "mps": "float16"}

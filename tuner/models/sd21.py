@@ -10,4 +10,5 @@ component = Model(
     guidance_scale=7.5,
     prompts="coco",
     metric="clip",
+    cross_attention_dim=1024,
 )

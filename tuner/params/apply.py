@@ -8,7 +8,7 @@ from typing import Any
 from tuner.accelerators import Accelerator
 from tuner.applying.applied import Choose, Generate, started
 from tuner.errors import UsageError
-from tuner.params.choice import Choices
+from tuner.params.choices import Choices
 from tuner.params.read import check_contents, read
 from tuner.setting import Setting
 
@@ -34,7 +34,7 @@ def applied(
         source: a setting, as accelerator → knob → value; or a `search_params.json`, as its path or
             its contents. Only the file's studies of the pipeline's class and weights are
             considered, and each call uses the study that has its scheduler, number of steps,
-            resolution and guidance. If no study has the call's resolution or guidance, the nearest
+            image size and guidance. If no study has the call's size or guidance, the nearest
             study is used, with a warning.
         steps: use the study with this number of steps, whatever number a call runs.
         pick: which setting of a file's study is used: 'fastest', 'knee', a bound such as

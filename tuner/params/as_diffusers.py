@@ -5,13 +5,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tuner import registry
 from tuner.errors import UnfitError, UsageError
 from tuner.formatting import percent, times
 from tuner.loading import model_named, pipeline_options
 from tuner.params.pick import Point, chosen_point
-from tuner.plain_code import PlainCode, Use
-from tuner.schedulers import SCHEDULERS, name_of
+from tuner.plain_code import PlainCode, Source, Use
+from tuner.scheduler_table import SCHEDULERS, Row, name_of
 from tuner.setting import Setting
+from tuner.size import Size
 
 WIDTH = 88  # of a line of the script
 
@@ -33,6 +35,11 @@ def script(name: str, study: Mapping[str, Any]) -> str:
             accelerators that need `tuner.apply`, and why.
     """
     chosen = chosen_point(study)
+    if study["pipeline"] not in {m.pipeline for m in registry.components("models").values()}:
+        raise UnfitError(
+            f"plain diffusers code is written for the pipelines of known models only, and not for "
+            f"{study['pipeline']}; apply the file with tuner.apply"
+        )
     if chosen is None:
         raise UsageError(f"{name} has no feasible setting")
     setting = Setting.of(chosen["params"])
@@ -103,6 +110,7 @@ def _use(study: Mapping[str, Any], occupied: frozenset[str]) -> Use:
         batch=evaluation["batch"],
         seed=evaluation["seed"],
         occupied=occupied,
+        size=Size.of(evaluation),
     )
 
 
@@ -126,7 +134,7 @@ def _about(name: str, chosen: Point, study: Mapping[str, Any]) -> str:
 
 def _imports(study: Mapping[str, Any], codes: Iterable[PlainCode]) -> str:
     """One line for each module."""
-    from_diffusers = f"from diffusers import {_scheduler(study)}, {study['pipeline']}"
+    from_diffusers = f"from diffusers import {_scheduler(study).kind}, {study['pipeline']}"
     lines = {"import torch", from_diffusers, *(line for code in codes for line in code.imports)}
     names: dict[str, set[str]] = defaultdict(set)  # by module
     for line in lines:
@@ -152,6 +160,8 @@ def _loading(study: Mapping[str, Any]) -> str:
     device = '"cuda" if torch.cuda.is_available() else "cpu"'
     if "device_type" in evaluation:
         device = json.dumps(evaluation["device_type"])
+    scheduler = _scheduler(study)
+    chosen = "".join(f", {name}={value!r}" for name, value in scheduler.options.items())
     options = [f"    {name}={value!r}," for name, value in pipeline_options(kind).items()]
     lines = [
         f"pipe = {kind}.from_pretrained(",
@@ -160,25 +170,33 @@ def _loading(study: Mapping[str, Any]) -> str:
         *options,
         ")",
         f"pipe.to({device})",
-        f"pipe.scheduler = {_scheduler(study)}.from_config(pipe.scheduler.config)",
+        f"pipe.scheduler = {scheduler.kind}.from_config(pipe.scheduler.config{chosen})",
     ]
     return "\n".join(lines)
 
 
-def _scheduler(study: Mapping[str, Any]) -> str:
-    """The class of the study's scheduler in diffusers."""
+def _scheduler(study: Mapping[str, Any]) -> Row:
+    """The study's scheduler: its class in diffusers with its options."""
     return SCHEDULERS[name_of(study["sched"])]
 
 
 def _generate(study: Mapping[str, Any], codes: list[PlainCode]) -> str:
     """The function that a user calls."""
     evaluation = study["evaluation"]
-    arguments = {
+    arguments: dict[str, Any] = {
         "num_inference_steps": study["steps"],
         "guidance_scale": evaluation["guidance"],
-        "height": evaluation["resolution"],
-        "width": evaluation["resolution"],
     }
+    size = Size.of(evaluation)
+    if size is not None:
+        arguments |= {"height": size.height, "width": size.width}
+    if (
+        "negative_prompt" in evaluation
+    ):  # diffusers takes one text for one prompt, a list for several
+        text = json.dumps(evaluation["negative_prompt"])
+        arguments["negative_prompt"] = Source(
+            f"{text} if isinstance(prompt, str) else [{text}] * len(prompt)"
+        )
     if study["pipeline"].startswith("PixArt"):
         arguments["use_resolution_binning"] = False
     for code in codes:

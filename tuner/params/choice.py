@@ -1,22 +1,16 @@
-"""Which study of a `search_params.json` a pipeline's call uses."""
+"""One study of a `search_params.json`: the setting that is applied, and for which calls."""
 
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import log
 from typing import Any
-from weakref import ref
 
-from tuner.accelerators import Accelerator
 from tuner.errors import UsageError
-from tuner.loading import DTYPES, fingerprint, weighed
-from tuner.params.machine import machine_changes
+from tuner.loading import DTYPES
 from tuner.params.pick import chosen_point, point_picked_by
-from tuner.pipelines.arguments import guidance_of, size_of
-from tuner.pipelines.calls import steps_that_run
-from tuner.pipelines.denoiser import denoiser_of
-from tuner.schedulers import SCHEDULERS, name_of
+from tuner.scheduler_table import SCHEDULERS, name_of
 from tuner.setting import Setting
+from tuner.size import Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +19,7 @@ class Choice:
 
     name: str
     scheduler: str  # the class in diffusers
+    scheduler_options: Mapping[str, Any]  # its configuration, as far as it tells studies apart
     steps: int
     setting: Setting
     evaluation: Mapping[str, Any]  # empty if the file has none
@@ -41,187 +36,31 @@ class Choice:
         """Precision of the measured weights; the default if the file does not name it."""
         return str(self.evaluation.get("dtype", default))
 
+    def cast(self, dtype: str) -> str | None:
+        """The precision to which weights are cast before their fingerprint is compared, or None.
 
-@dataclass(kw_only=True)
-class Choices:
-    """The studies of a file that were made with a pipeline's class and weights.
-
-    A warning is given once, however often it applies.
-    """
-
-    contents: Mapping[str, Any]
-    steps: int | None = None  # use the study with this number of steps for every call
-    pick: str | None = None  # a rule that picks each study's setting
-    _matching: list[Choice] = field(default_factory=list)
-    _unpicked: list[UsageError] = field(default_factory=list)  # studies in which it picks nothing
-    _denoiser: Any = None  # a weak reference to the denoiser that `_matching` was made for
-    _warnings: set[str] = field(default_factory=set)
-
-    def available(self, pipeline: Any) -> list[Choice]:
-        """The studies for the pipeline and its scheduler; a `UsageError` if there is none."""
-        denoiser = denoiser_of(pipeline)
-        if self._denoiser is None or self._denoiser() is not denoiser:
-            self._matching = self._with_same_weights(pipeline)
-            self._denoiser = ref(denoiser)
-        scheduler = type(pipeline.scheduler).__name__
-        choices = [choice for choice in self._matching if choice.scheduler == scheduler]
-        if not choices:
-            raise UsageError(
-                f"the file has no feasible setting for {type(pipeline).__name__} with {scheduler}; "
-                f"its studies: {_listed(self.contents)}{self._reasons}"
-            )
-        if self.steps is not None:
-            choices = self._with_steps(choices, self.steps)
-        self._warn_of_machine(choices, pipeline)
-        return choices
-
-    def __call__(self, pipeline: Any, arguments: Mapping[str, Any]) -> Sequence[Accelerator]:
-        """The accelerators of a call.
-
-        The study with the nearest image size is used, and of those the one with the nearest
-        guidance; a warning is given if either is different.
+        `dtype` is the precision that they have.
         """
-        choices = self.available(pipeline)
-        if self.steps is None:
-            choices = self._with_steps(choices, steps_that_run(pipeline, arguments))
-        size = size_of(pipeline, denoiser_of(pipeline), arguments)
-        guidance = guidance_of(arguments)
+        measured = self.dtype(dtype)
+        return measured if measured != dtype and measured in DTYPES else None
 
-        def distance(choice: Choice) -> tuple[float, float]:
-            difference = _guidance(choice, guidance) - (guidance or 0)
-            return _size_distance(choice.evaluation, size), abs(difference)
+    def size_distance(self, size: Size | None) -> float:
+        """How far a call's image size is from the measured one; 0 if either is unknown.
 
-        least = min(map(distance, choices))
-        nearest = [choice for choice in choices if distance(choice) == least]
-        if len({str(choice.setting) for choice in nearest}) > 1:
-            names = " and ".join(choice.name for choice in nearest)
-            raise UsageError(
-                f"the studies {names} fit this call equally well; export only one of them"
-            )
-        self._warn_of_differences(nearest[0], size, guidance)
-        self._warn_if_unverified(nearest[0])
-        return nearest[0].setting.accelerators
-
-    def _warn_of_differences(
-        self, choice: Choice, size: tuple[int, int] | None, guidance: float | None
-    ) -> None:
-        differences = []
-        side = choice.evaluation.get("resolution")
-        if size is not None and _size_distance(choice.evaluation, size):
-            differences.append(f"{side}x{side} pixels, but this call has {size[1]}x{size[0]}")
-        measured = _guidance(choice, guidance)
-        if measured != (guidance or 0):
-            differences.append(f"guidance {measured:g}, but this call has {guidance:g}")
-        if differences:
-            self._warn(f"{choice.name} was measured at {'; at '.join(differences)}")
-
-    def _warn_of_machine(self, choices: list[Choice], pipeline: Any) -> None:
-        """Warn if the device or packages are not those of a study, once for equal differences."""
-        names: dict[str, str] = {}
-        for choice in choices:
-            changed = machine_changes(
-                choice.evaluation, choice.versions, choice.setting.accelerators, pipeline
-            )
-            names.setdefault(", ".join(changed), choice.name)
-        for text, name in names.items():
-            if text:
-                self._warn(
-                    f"{name} was measured with another device or other packages ({text}): its "
-                    "speed and quality figures may not hold here; `tuner verify` re-measures them"
-                )
-
-    def _with_steps(self, choices: list[Choice], steps: int) -> list[Choice]:
-        fitting = [choice for choice in choices if choice.steps == steps]
-        if not fitting:
-            known = ", ".join(map(str, sorted({choice.steps for choice in choices})))
-            raise UsageError(
-                f"the file has no study with {steps} steps; its studies have {known} steps"
-                f"{self._reasons}"
-            )
-        return fitting
-
-    @property
-    def _reasons(self) -> str:
-        """Why studies were left out, for the end of a message."""
-        return "".join(f"; {error}" for error in self._unpicked)
-
-    def _warn_if_unverified(self, choice: Choice) -> None:
-        if choice.picked is not None and not choice.verified:
-            self._warn(
-                f"the setting of {choice.name} that was picked by {choice.picked!r} "
-                f"({choice.setting}) was never verified; `tuner verify` does that"
-            )
-
-    def _warn(self, line: str) -> None:
-        if line not in self._warnings:
-            self._warnings.add(line)
-            warnings.warn(line, stacklevel=2)
-
-    def _with_same_weights(self, pipeline: Any) -> list[Choice]:
-        """The feasible studies for the pipeline's class and weights.
-
-        A study without a fingerprint counts as one of the same weights. Weights are cast to the
-        precision of a study before they are compared. That is impossible if they were rounded to
-        another precision before: such a study is used, with a warning, if no other fits.
+        It is the sum of the absolute logarithms of the ratios of both sides.
         """
-        dtype = str(denoiser_of(pipeline).dtype).removeprefix("torch.")
-        fingerprints: dict[str | None, str] = {}
-        same, unknown, different = [], [], []
-        choices, self._unpicked = _of_class(self.contents, type(pipeline).__name__, self.pick)
-        if self._unpicked and not choices:
-            raise self._unpicked[0]
-        for choice in choices:
-            cast = _cast(choice, dtype)
-            if cast not in fingerprints and choice.weights is not None:
-                fingerprints[cast] = fingerprint(pipeline, cast)
-            if choice.weights is None or fingerprints[cast] == choice.weights:
-                same.append(choice)
-            elif cast is not None and dtype != "float32":
-                unknown.append(choice)  # the pipeline's weights were rounded already
-            else:
-                different.append(choice)
-        if same or not (unknown or different):
-            return same
-        return self._match_with_warning(pipeline, dtype, unknown, different)
+        measured = Size.of(self.evaluation)
+        if measured is None or size is None:
+            return 0.0
+        return sum(abs(log(pixels / side)) for pixels, side in zip(size, measured, strict=True))
 
-    def _match_with_warning(
-        self, pipeline: Any, dtype: str, unknown: list[Choice], different: list[Choice]
-    ) -> list[Choice]:
-        """The studies to use with a warning where none has the same fingerprint.
-
-        Raises `UsageError` if no study can be of the pipeline's weights.
-        """
-        extended = [
-            choice
-            for choice in (*unknown, *different)
-            if fingerprint(pipeline, _cast(choice, dtype), ip_adapter=False) == choice.weights
-        ]
-        if extended:
-            self._warn(
-                f"{extended[0].name} was measured with these weights, but without this pipeline's "
-                "IP-Adapter or image_encoder: its speed and quality figures are valid for calls "
-                "without ip_adapter_image only"
-            )
-            return extended
-        if len({choice.weights for choice in unknown}) == 1:
-            self._warn(
-                f"{unknown[0].name} was measured in {unknown[0].dtype(dtype)}, but this pipeline "
-                f"is in {dtype}: it is unknown whether the weights are the same"
-            )
-            return unknown
-        others = "; ".join(
-            f"{choice.name} has {choice.weights} in {choice.evaluation.get('dtype')}"
-            for choice in (*unknown, *different)
-        )
-        raise UsageError(
-            "the file has no study of this pipeline's weights "
-            f"({', '.join(weighed(pipeline))} together have the fingerprint "
-            f"{fingerprint(pipeline)} in {dtype}): {others}; load all of these parts as they were "
-            "measured, or apply a setting directly, as accelerator → knob → value"
-        )
+    def guidance(self, called: float | None) -> float:
+        """The measured guidance; that of the call if either is unknown."""
+        measured = self.evaluation.get("guidance")
+        return (called or 0.0) if measured is None or called is None else float(measured)
 
 
-def _of_class(
+def choices_of_class(
     contents: Mapping[str, Any], pipeline_class: str, pick: str | None
 ) -> tuple[list[Choice], list[UsageError]]:
     """The chosen settings of a pipeline class's studies.
@@ -248,47 +87,16 @@ def _choice(name: str, study: Mapping[str, Any], pick: str | None) -> Choice | N
     if point is None:
         return None
     in_file = study["picked"]["rule"] if "picked" in study else None
+    scheduler = SCHEDULERS[name_of(study["sched"])]
+    evaluation = study.get("evaluation", {})
     return Choice(
         name=name,
-        scheduler=SCHEDULERS[name_of(study["sched"])],
+        scheduler=scheduler.kind,
+        scheduler_options=evaluation.get("scheduler_options", scheduler.options),
         steps=int(study["steps"]),
         setting=Setting.of(point["params"]),
-        evaluation=study.get("evaluation", {}),
+        evaluation=evaluation,
         versions=study.get("versions", {}),
         picked=in_file if pick is None else pick,
         verified=bool(point.get("verified")),
-    )
-
-
-def _cast(choice: Choice, dtype: str) -> str | None:
-    """The precision to which weights are cast before their fingerprint is compared, or None."""
-    measured = choice.dtype(dtype)
-    return measured if measured != dtype and measured in DTYPES else None
-
-
-def _size_distance(evaluation: Mapping[str, Any], size: tuple[int, int] | None) -> float:
-    """How far a call's image size is from the measured one; 0 if either is unknown.
-
-    It is the sum of the absolute logarithms of the ratios of both sides.
-    """
-    side = evaluation.get("resolution")
-    if side is None or size is None:
-        return 0.0
-    return sum(abs(log(pixels / side)) for pixels in size)
-
-
-def _guidance(choice: Choice, guidance: float | None) -> float:
-    """The measured guidance; that of the call if either is unknown."""
-    measured = choice.evaluation.get("guidance")
-    return (guidance or 0.0) if measured is None or guidance is None else float(measured)
-
-
-def _listed(contents: Mapping[str, Any]) -> str:
-    return (
-        ", ".join(
-            f"{name} ({study['pipeline']}, {study['sched']}, {study['steps']} steps"
-            f"{'' if study['best'] else ', nothing feasible'})"
-            for name, study in contents["studies"].items()
-        )
-        or "none"
     )

@@ -11,7 +11,7 @@ from jsonschema.exceptions import best_match
 from tuner.errors import UsageError
 from tuner.params import schema
 from tuner.params.pick import all_points
-from tuner.schedulers import name_of
+from tuner.scheduler_table import name_of
 
 
 def read(path: Path) -> dict[str, Any]:

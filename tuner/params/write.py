@@ -15,7 +15,9 @@ from tuner.limits import Limits
 from tuner.measure.figures import Figures
 from tuner.params import schema
 from tuner.picking import checked, names_a_trial
+from tuner.scheduler_table import options_of
 from tuner.search.goal import Goal
+from tuner.size import Size
 from tuner.study.baseline import BASELINE, PARTS, attributes
 from tuner.study.picked import picked_result
 from tuner.study.reference import ReferenceRow, read_reference
@@ -109,7 +111,7 @@ def entry(study: optuna.Study, pick: str | None = None) -> dict[str, Any]:
         "sched": request["sched"],
         "steps": request["steps"],
         "pipeline": stored["pipeline"],
-        "evaluation": stored["evaluation"] | _device_type(stored),
+        "evaluation": _evaluation(stored),
         "versions": stored["versions"],
         **{name: request[name] for name in ("prompts", "model") if request.get(name)},
         "baseline": {
@@ -131,10 +133,25 @@ def entry(study: optuna.Study, pick: str | None = None) -> dict[str, Any]:
     }
 
 
-def _device_type(stored: Mapping[str, Any]) -> dict[str, str]:
-    """'cpu', 'cuda' or 'mps' as `device_type`; nothing in a study of an old version."""
-    parts = stored.get(PARTS, {})
-    return {name: parts[name] for name in ("device_type",) if name in parts}
+def _evaluation(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A study's conditions in the file.
+
+    'cpu', 'cuda' or 'mps' is added as `device_type`, except in a study of an old version.
+    """
+    evaluation, parts = dict(stored["evaluation"]), stored.get(PARTS, {})
+    size = Size.of(evaluation)
+    if size is not None:
+        del evaluation["resolution"]
+        evaluation |= size.in_file()
+    options = _scheduler_options(stored["request"]["sched"], parts.get("scheduler", {}))
+    if options:
+        evaluation["scheduler_options"] = options
+    return evaluation | {name: parts[name] for name in ("device_type",) if name in parts}
+
+
+def _scheduler_options(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """How a scheduler was configured, as far as several schedulers are of its class."""
+    return {option: config[option] for option in options_of(name) if option in config}
 
 
 def _picked(

@@ -7,6 +7,7 @@ from typing import Any
 
 from tuner.errors import UsageError
 from tuner.pipelines.gate import detached
+from tuner.size import Size
 
 _CALLBACKS = ("callback", "callback_on_step_end")
 
@@ -47,8 +48,15 @@ def guidance_of(arguments: Mapping[str, Any]) -> float | None:
     return None if scale is None else float(scale)
 
 
-def size_of(pipeline: Any, denoiser: Any, arguments: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Height and width of a call's pictures in pixels; None if they cannot be known beforehand.
+def negative_prompt_of(arguments: Mapping[str, Any]) -> str | None:
+    """The negative prompt of all of a call's prompts: '' if none; None if they have several."""
+    value = arguments.get("negative_prompt") or ""
+    texts = [value] if isinstance(value, str) else list(dict.fromkeys(value))
+    return texts[0] if len(texts) == 1 else None
+
+
+def size_of(pipeline: Any, denoiser: Any, arguments: Mapping[str, Any]) -> Size | None:
+    """The size of a call's pictures; None if it cannot be known beforehand.
 
     The default of height and width is the size that the denoiser was trained on, as in diffusers.
 
@@ -70,7 +78,7 @@ def size_of(pipeline: Any, denoiser: Any, arguments: Mapping[str, Any]) -> tuple
                 return None
             pixels = default * scale
         size.append(int(pixels))
-    return size[0], size[1]
+    return Size(*size)
 
 
 def has_callback(arguments: Mapping[str, Any]) -> bool:

@@ -4,12 +4,13 @@ Two settings with the same plan are the same computation, and from the plan foll
 costs. Every accelerator enters its own part (`Accelerator.plan`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tuner.errors import UsageError
 from tuner.pipelines.denoiser import denoiser_of, patch_of
+from tuner.size import Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,32 +114,41 @@ def baseline_plan(shape: Shape, steps: int, full_steps: frozenset[int]) -> Plan:
     )
 
 
-def check_resolution(pipeline: Any, resolution: int) -> None:
-    """Check that a resolution in pixels is a whole number of the denoiser's tokens.
+def check_sides(pipeline: Any, sides: Mapping[str, int]) -> None:
+    """Check that sides of pictures are a whole number of the denoiser's tokens.
+
+    Args:
+        pipeline: a diffusers pipeline.
+        sides: pixels by the name of the study's key: 'height', 'width' or 'resolution'.
 
     Raises:
-        UsageError: it is not.
+        UsageError: one is not.
     """
     multiple = pipeline.vae_scale_factor * patch_of(denoiser_of(pipeline))
-    if resolution % multiple:
-        raise UsageError(
-            f"resolution must be a multiple of {multiple} for {type(pipeline).__name__}, "
-            f"not {resolution}",
-            key=("resolution",),
-        )
+    for name, pixels in sides.items():
+        if pixels % multiple:
+            raise UsageError(
+                f"{name} must be a multiple of {multiple} for {type(pipeline).__name__}, "
+                f"not {pixels}",
+                key=(name,),
+            )
 
 
-def shape_of(pipeline: Any, resolution: int) -> Shape:
-    """The shape of a pipeline's denoiser, for square pictures with this side in pixels."""
-    latent = resolution // pipeline.vae_scale_factor
+def shape_of(pipeline: Any, height: int, width: int | None = None) -> Shape:
+    """The shape of a pipeline's denoiser, for pictures of this size in pixels.
+
+    The width is the height if None.
+    """
+    scale = pipeline.vae_scale_factor
+    latent = Size(height // scale, (height if width is None else width) // scale)
     if getattr(pipeline, "unet", None) is not None:
         return _shape_of_unet(pipeline.unet, latent)
     return _shape_of_transformer(pipeline.transformer, latent)
 
 
-def _shape_of_transformer(transformer: Any, latent: int) -> Shape:
+def _shape_of_transformer(transformer: Any, latent: Size) -> Shape:
     """The shape of a transformer, whose blocks all have the same resolution and always run."""
-    side = latent // patch_of(transformer)
+    patch = patch_of(transformer)
     blocks = [
         *transformer.transformer_blocks,
         *getattr(transformer, "single_transformer_blocks", ()),
@@ -147,11 +157,12 @@ def _shape_of_transformer(transformer: Any, latent: int) -> Shape:
         Layer(downsample=1, branch=0, up=True, cross=getattr(block, "attn2", None) is not None)
         for block in blocks
     )
-    return Shape(height=side, width=side, branches=0, layers=layers)
+    height, width = latent.height // patch, latent.width // patch
+    return Shape(height=height, width=width, branches=0, layers=layers)
 
 
-def _shape_of_unet(unet: Any, latent: int) -> Shape:
-    """The shape of a U-Net whose latent has this side."""
+def _shape_of_unet(unet: Any, latent: Size) -> Shape:
+    """The shape of a U-Net whose latent has this size."""
     blocks = len(unet.down_blocks)
     layers: list[Layer] = []
 
@@ -176,4 +187,6 @@ def _shape_of_unet(unet: Any, latent: int) -> Shape:
         )
     for index, block in enumerate(unet.up_blocks):
         add(block, blocks - index - 1, False, blocks - index - 1)
-    return Shape(height=latent, width=latent, branches=3 * blocks, layers=tuple(layers))
+    return Shape(
+        height=latent.height, width=latent.width, branches=3 * blocks, layers=tuple(layers)
+    )

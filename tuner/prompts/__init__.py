@@ -8,9 +8,11 @@ from typing import Protocol
 
 from tuner import registry
 from tuner.errors import UsageError
-from tuner.prompts._file import PromptFile, enough
+from tuner.prompts._data_set import PromptData
+from tuner.prompts._file import TABLES, PromptFile
+from tuner.prompts._pools import enough
 
-__all__ = ["PromptFile", "PromptSet", "enough", "prompt_set"]
+__all__ = ["PromptData", "PromptFile", "PromptSet", "enough", "prompt_set"]
 
 
 class PromptSet(Protocol):
@@ -32,18 +34,32 @@ class PromptSet(Protocol):
 
 
 def prompt_set(name: str) -> PromptSet:
-    """A prompt set by its name, or else the text file of this path.
+    """The prompts of this name.
 
-    Case and punctuation of a name do not matter.
+    Args:
+        name: of a known set, whose case and punctuation do not matter; or a text file; or a CSV,
+            TSV or JSONL file and its column, 'captions.csv:caption'; or a data set of the hub or of
+            a folder with its split and column, 'ID:SPLIT:COLUMN', or 'ID:CONFIG:SPLIT:COLUMN'.
 
     Raises:
-        UsageError: `name` is neither a known set nor looks like a path; the message lists the sets.
+        UsageError: `name` is none of these; the message lists the sets.
     """
     known = registry.components("prompts")
     for key, component in known.items():
         if registry.plain(key) == registry.plain(name):
             chosen: PromptSet = component
             return chosen
-    if not Path(name).exists() and "/" not in name and "." not in name:
-        raise UsageError(f"unknown prompt set {name!r}; known: {', '.join(known)}, or a text file")
+    if Path(name).is_file():
+        return PromptFile(Path(name))
+    file, _, column = name.rpartition(":")
+    if Path(file).suffix.lower() in TABLES and column:
+        return PromptFile(Path(file), column)
+    parts = name.split(":")
+    if len(parts) in (3, 4) and all(parts):
+        return PromptData(parts[0], *parts[-2:], config=parts[1] if len(parts) == 4 else None)
+    if "/" not in name and "." not in name:
+        raise UsageError(
+            f"unknown prompt set {name!r}; known: {', '.join(known)}; or a text file, "
+            "FILE.csv:COLUMN, FILE.jsonl:COLUMN, or a data set as ID:SPLIT:COLUMN"
+        )
     return PromptFile(Path(name))

@@ -1,55 +1,59 @@
-"""Prompts from a user's text file, and the check that a source has enough of them."""
+"""Prompts from a user's file."""
 
 from pathlib import Path
 
 from tuner.errors import UsageError
+from tuner.prompts._columns import Read, csv_prompts, jsonl_prompts, tsv_prompts
+from tuner.prompts._pools import enough, pool_of
+
+# Files with columns, by the end of their names.
+TABLES: dict[str, Read] = {
+    ".csv": csv_prompts,
+    ".tsv": tsv_prompts,
+    ".jsonl": jsonl_prompts,
+    ".ndjson": jsonl_prompts,
+}
 
 
 class PromptFile:
-    """A text file with one prompt a line; empty lines are skipped.
+    """A text file with one prompt a line, or a column of a CSV, TSV or JSONL file.
 
-    Lines end with a line feed, with or without a carriage return before it. Other Unicode line
-    breaks are part of their prompt.
+    Lines of a text file end with a line feed, with or without a carriage return before it. Other
+    Unicode line breaks are part of their prompt. Empty prompts are skipped.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, column: str | None = None) -> None:
+        """`column`: that of the prompts, in a file with several; None for a text file."""
         self.path = path
-        self.name = str(path)
+        self.column = column
+        self.name = str(path) if column is None else f"{path}:{column}"
 
     def load(self, count: int, pool: str = "search", most: int | None = None) -> list[str]:
         """At least `count` and up to `most` prompts; see `PromptSet.load`.
 
-        The pool 'search' has the first, third, fifth, … prompt of the file and the pool 'verify'
-        has the others, if half of the file has `count` prompts; otherwise both pools are the whole
-        file. Lines that are added at the end thus move no prompt to the other pool.
+        The pools are those of `pool_of`.
         """
+        prompts = [prompt.strip() for prompt in self._prompts() if prompt.strip()]
+        if not prompts:
+            raise UsageError(f"the prompt file {self.path} is empty; write one prompt a line")
+        return enough(pool_of(prompts, count, pool), count, f"the prompt file {self.path}", most)
+
+    def _prompts(self) -> list[str]:
+        text = self._text()
+        read = TABLES.get(self.path.suffix.lower())
+        if read is None:
+            return text.split("\n")
+        return read(text, self.column, str(self.path))
+
+    def _text(self) -> str:
         try:
-            lines = self.path.read_bytes().decode("utf-8-sig").split("\n")
+            return self.path.read_bytes().decode("utf-8-sig")
         except OSError as error:
+            hint = "; a data set is named ID:SPLIT:COLUMN" if "/" in str(self.path) else ""
             raise UsageError(
-                f"cannot read the prompt file {self.path}: {error.strerror}"
+                f"cannot read the prompt file {self.path}: {error.strerror}{hint}"
             ) from error
         except UnicodeDecodeError as error:
             raise UsageError(f"the prompt file {self.path} is not UTF-8 text") from error
         except ValueError as error:  # a path that no file can have, such as one with a NUL byte
             raise UsageError(f"cannot read the prompt file {str(self.path)!r}: {error}") from error
-        prompts = [line.strip() for line in lines if line.strip()]
-        if not prompts:
-            raise UsageError(f"the prompt file {self.path} is empty; write one prompt a line")
-        if len(prompts) // 2 >= count:
-            prompts = prompts[0 if pool == "search" else 1 :: 2]
-        return enough(prompts, count, f"the prompt file {self.path}", most)
-
-
-def enough(prompts: list[str], count: int, source: str, most: int | None = None) -> list[str]:
-    """The first of the prompts: at least `count`, and up to `most` where there are more.
-
-    Raises:
-        UsageError: there are fewer than `count`; the message names `source` and their number.
-    """
-    if len(prompts) < count:
-        raise UsageError(
-            f"{source} has {len(prompts)} prompts, but num_samples is {count}; lower num_samples",
-            key=("num_samples",),
-        )
-    return prompts[: max(count, most or 0)]

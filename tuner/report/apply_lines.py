@@ -5,6 +5,7 @@ import shlex
 from typing import Any
 
 from tuner.report.content import StudyContent
+from tuner.size import Size
 from tuner.study.results import Result
 
 PROMPT = "a lighthouse at dusk"
@@ -51,8 +52,11 @@ def _arguments(content: StudyContent, indent: str) -> str:
     arguments: dict[str, Any] = {"num_inference_steps": content.request["steps"]}
     if evaluation.get("guidance") is not None:
         arguments["guidance_scale"] = evaluation["guidance"]
-    if evaluation.get("resolution") is not None:
-        arguments |= dict.fromkeys(("height", "width"), evaluation["resolution"])
+    size = Size.of(evaluation)
+    if size is not None:
+        arguments |= {"height": size.height, "width": size.width}
+    if "negative_prompt" in evaluation:
+        arguments["negative_prompt"] = evaluation["negative_prompt"]
     lines = [_literal(PROMPT), *(f"{name}={_literal(v)}" for name, v in arguments.items())]
     return "".join(f"\n{indent}    {line}," for line in lines) + f"\n{indent}"
 

@@ -10,6 +10,7 @@ from tuner.study.formatting import baseline_quantities
 EVALUATION = {
     "guidance": "guidance scale",
     "resolution": "resolution",
+    "negative_prompt": "negative prompt",
     "dtype": "precision",
     "prompts": "prompts",
     "seed": "seed",

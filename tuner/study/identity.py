@@ -43,7 +43,9 @@ def identity(evaluation: Evaluation) -> dict[str, Any]:
         "metric": scores["metric"],
         "device": latency["device"],
         "batch": latency["batch_size"],
-    } | ({"beside": extra} if extra else {})
+        **({"beside": extra} if extra else {}),
+        **{name: scores[name] for name in ("negative_prompt",) if name in scores},
+    }
 
 
 def request(spec: StudySpec) -> dict[str, Any]:

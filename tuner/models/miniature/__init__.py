@@ -21,6 +21,7 @@ component = Model(
     guidance_scale=3.0,
     prompts="miniature",
     metric="clip",
+    cross_attention_dim=64,
     metric_options={"model": f"local-dir:{_WEIGHTS / 'scorer'}", "pretrained": ""},
     dtype={"cpu": "float32", "cuda": "float32", "mps": "float32"},
 )

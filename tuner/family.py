@@ -1,0 +1,180 @@
+"""Which family a model is of: one that the tuner knows by name, or that of its pipeline's class."""
+
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tuner import registry
+from tuner.errors import UsageError
+from tuner.models import Model
+
+DEFAULT = "SD1.5"
+INDEX = "model_index.json"
+# What a measurement passes to a pipeline's call.
+ARGUMENTS = (
+    *("prompt", "height", "width", "num_inference_steps", "guidance_scale", "generator"),
+    "output_type",
+)
+
+
+def family_of(pipe: str | None, place: str | None) -> Model:
+    """The family of a study's model.
+
+    Args:
+        pipe: the family's name; when None it is told from the model, or is that of SD1.5.
+        place: hub id or folder of the model; when None, the family's own.
+
+    Raises:
+        UsageError: the name is unknown, or the family cannot be told.
+    """
+    names = {registry.plain(name) for name in registry.components("models")}
+    if place is not None and (pipe is None or registry.plain(pipe) not in names):
+        told = told_by(place)
+        if pipe is None or registry.plain(told.name) == registry.plain(pipe):
+            return told
+    model: Model = registry.get("models", pipe or DEFAULT)
+    return model
+
+
+@cache
+def told_by(place: str) -> Model:
+    """The family of a model, told from the files that describe it.
+
+    A known model of the same pipeline class and, of several, with the same width of the prompt's
+    embedding; otherwise a family that is named after the class. The resolution is that of the
+    model itself.
+
+    Args:
+        place: hub id or folder.
+
+    Raises:
+        UsageError: there is no such model, or its pipeline does not draw pictures from prompts.
+    """
+    index = _described(place, INDEX)
+    if index is None:
+        raise UsageError(
+            f"{place} is not a diffusers pipeline: it has no {INDEX}; set model to the hub id or "
+            "the folder that has one",
+            key=("model",),
+        )
+    class_name = str(index.get("_class_name"))
+    part = "unet" if "unet" in index else "transformer"
+    config = _described(place, f"{part}/config.json") or {}
+    family = _known(class_name, config.get("cross_attention_dim")) or _of_class(class_name, place)
+    side = _side(config, _described(place, "vae/config.json") or {})
+    return family if side is None else replace(family, resolution=side)
+
+
+def _known(class_name: str, width: Any) -> Model | None:
+    """The known model of a class; of several, that with this width of the prompt's embedding."""
+    same = [m for m in registry.components("models").values() if m.pipeline == class_name]
+    if len(same) > 1:
+        same = [model for model in same if model.cross_attention_dim == width]
+    return same[0] if same else None
+
+
+def _of_class(class_name: str, place: str) -> Model:
+    """A family for a class of diffusers that has no known model, or none like this."""
+    import diffusers
+
+    kind = getattr(diffusers, class_name, None)
+    if kind is None:
+        raise UsageError(
+            f"the pipeline of {place} is {class_name}, which is none of diffusers' classes; set "
+            f"pipe to the family whose class it can be loaded as: {_names()}",
+            key=("model",),
+        )
+    parameters = inspect.signature(kind.__call__).parameters
+    missing = [name for name in ARGUMENTS if name not in parameters]
+    needed = [
+        name
+        for name, parameter in parameters.items()
+        if name not in ("self", "prompt")
+        and parameter.default is parameter.empty
+        and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    ]
+    if missing or needed or "num_frames" in parameters:
+        raise UsageError(
+            f"the pipeline of {place} is {class_name}, which does not draw pictures from prompts "
+            "alone; a study needs one that does",
+            key=("model",),
+        )
+    return Model(
+        name=class_name.removesuffix("Pipeline"),
+        source=place,
+        pipeline=class_name,
+        resolution=1024,
+        guidance_scale=float(parameters["guidance_scale"].default),
+        prompts="coco",
+        metric="clip",
+        accelerators=tuple(registry.components("accelerators")),
+    )
+
+
+def _side(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> int | None:
+    """The side in pixels of the pictures that a model was trained on; None if it is not said."""
+    size, blocks = denoiser.get("sample_size"), vae.get("block_out_channels")
+    if not isinstance(size, int) or not isinstance(blocks, list):
+        return None
+    return int(size * 2 ** (len(blocks) - 1))
+
+
+def _described(place: str, file: str) -> dict[str, Any] | None:
+    """The contents of a file of a model; None if it has no such file.
+
+    Raises:
+        UsageError: the model cannot be reached, or the file cannot be read.
+    """
+    path = Path(place) / file
+    if not Path(place).is_dir():
+        downloaded = _downloaded(place, file)
+        if downloaded is None:
+            return None
+        path = downloaded
+    if not path.is_file():
+        return None
+    try:
+        contents: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {error}", key=("model",)) from error
+    return contents
+
+
+def _downloaded(place: str, file: str) -> Path | None:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
+
+    try:
+        return Path(hf_hub_download(place, file))
+    except (
+        LocalEntryNotFoundError
+    ) as error:  # a kind of EntryNotFoundError: the hub is out of reach
+        reason: Exception = error
+    except EntryNotFoundError:
+        return None
+    except HFValidationError as error:
+        raise UsageError(
+            f"there is no folder {place!r}, and it is no hub id; set model to one of them",
+            key=("model",),
+        ) from error
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = error
+    line = (str(reason).strip().splitlines() or [type(reason).__name__])[0]
+    raise UsageError(
+        f"cannot tell the family of {place!r}: {line}; set model to a folder with the pipeline, "
+        f"connect to the hub, or set pipe to the family: {_names()}",
+        key=("model",),
+    ) from reason
+
+
+def _names() -> str:
+    return ", ".join(registry.components("models"))
