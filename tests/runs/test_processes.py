@@ -60,9 +60,10 @@ def test_a_run_waits_for_another_on_the_same_device(folder: Path) -> None:
     with device_lock("cpu", pytest.fail):
         process = started(folder, "--trials", "3", "--device", "cpu")
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(2)]
-        assert lines[0].startswith(TRIPLE)
-        assert lines[1].startswith(f"waiting for cpu: process {os.getpid()} (")
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert lines[0].startswith("results are stored in sqlite:///tuner.db")
+        assert lines[1].startswith(TRIPLE)
+        assert lines[2].startswith(f"waiting for cpu: process {os.getpid()} (")
         assert process.poll() is None
     printed, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
@@ -90,6 +91,7 @@ def test_an_interrupted_run_prints_what_is_known_and_how_to_continue_and_continu
     assert baselines(folder) == stored
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_stops_at_once_and_leaves_no_running_trial(folder: Path) -> None:
     process = started(folder, "--trials", "50", program=("-c", HELD))
     assert process.stdout is not None

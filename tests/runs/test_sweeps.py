@@ -32,10 +32,11 @@ def names(folder: Path) -> list[str]:
     [
         ('search_targets = "deepcache"\n[knobs.deepcache]\ncache_interval = [2, 3]\n', 8),
         # Ratios 0.8 and 0.9 merge the same tokens, and no layer has a downsampling of 3.
-        (
+        pytest.param(
             'search_targets = "tome"\ndistinct = true\n'
             "[knobs.tome]\nratio = [0.1, 0.2, 0.3, 0.5, 0.8, 0.9]\nmax_downsample = [2, 3]\n",
             5,
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["grid", "distinct"],
