@@ -155,9 +155,8 @@ def _downloaded(place: str, file: str) -> Path | None:
 
     try:
         return Path(hf_hub_download(place, file))
-    except (
-        LocalEntryNotFoundError
-    ) as error:  # a kind of EntryNotFoundError: the hub is out of reach
+    except LocalEntryNotFoundError as error:
+        # A kind of EntryNotFoundError: the hub is out of reach.
         reason: Exception = error
     except EntryNotFoundError:
         return None

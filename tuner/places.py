@@ -12,12 +12,17 @@ def can_write(folder: Path) -> bool:
     return not read_only and os.access(folder, os.W_OK)
 
 
+def nearest_existing(place: Path) -> Path:
+    """The place itself, or the nearest folder above it that exists."""
+    return next(above for above in (place, *place.absolute().parents) if above.exists())
+
+
 def check_folder(folder: Path, hint: str) -> None:
     """Raise `UsageError` where a folder cannot be made or written in; `hint` says what would work.
 
     Nothing is written.
     """
-    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    nearest = nearest_existing(folder)
     if not nearest.is_dir():
         raise UsageError(f"{nearest} is a file; {hint}")
     if not can_write(nearest):

@@ -214,10 +214,12 @@ def early_stopping(truth: TruthTable, seed: int) -> list[tuple[int, bool]]:
 def print_predicted(truth: TruthTable, seeds: int) -> None:
     """Errors of the speed model for every setting, after timed steps and the first trials."""
     errors, ranks = [], []
+    firsts: list[tuple[float, float]] = []
     for seed in range(seeds):
         model = SpeedModel(truth.context.work)
         search, first = TableSearch(truth, seed), known(truth)
         timed = probes(truth, search, first)
+        firsts += first_error(truth, seed)
         model.fit(
             timed,
             [
@@ -234,6 +236,24 @@ def print_predicted(truth: TruthTable, seeds: int) -> None:
         f"predicted speedups: median error {middle:.1%}, 90% under {most:.1%}, rank correlation "
         f"{np.median(ranks):.3f} (least {min(ranks):.3f})"
     )
+    if firsts:
+        error, spread = np.median(firsts, axis=0)
+        print(f"the first trial's: off by {error:+.0%}, with a stated spread of {spread:.0%}")
+
+
+def first_error(truth: TruthTable, seed: int) -> list[tuple[float, float]]:
+    """How far off the speedup of a search's first setting is predicted, and the stated spread.
+
+    Empty where a search times no steps before it.
+    """
+    setting = max(known(truth), key=lambda setting: len(setting.accelerators))
+    timed = probes(truth, TableSearch(truth, seed), [setting])
+    if not timed:
+        return []
+    model = SpeedModel(truth.context.work)
+    model.fit(timed, [])
+    predicted = model.prediction(setting, [])
+    return [(predicted.speedup / truth.speedups[truth.row[setting]] - 1, predicted.spread)]
 
 
 def print_curse(truth: TruthTable, searches: int) -> None:

@@ -10,8 +10,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner.cli.printing import print_lines
 from tuner.cli.quiet import quiet, quiet_models
 from tuner.errors import UsageError
+from tuner.formatting import count
 from tuner.passwords import hidden
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def init(args: argparse.Namespace, console: "Console") -> None:
     from tuner.cli.init import write_study_file
 
     name = write_study_file(args.file, _study_flags(args))
-    print_line(f"wrote {args.file} ({name}); edit it, then run: tuner run {args.file}", console)
+    print_lines([f"wrote {args.file} ({name}); edit it, then run: tuner run {args.file}"], console)
 
 
 def run(args: argparse.Namespace, console: "Console") -> None:
@@ -71,7 +73,7 @@ def show(args: argparse.Namespace, console: "Console") -> None:
     from tuner.cli.show import request_of, show_json, show_text
 
     quiet()
-    request = request_of(args, lambda line: print_line(line, console))
+    request = request_of(args, lambda line: print_lines([line], console))
     if args.json:
         print_json(show_json(request))
     else:
@@ -119,10 +121,8 @@ def export(args: argparse.Namespace, console: "Console") -> None:
         write_text(output, *(script(name, study) for name, study in studies.items()))
     else:
         write(output, contents)
-    for line in picked_lines(contents, output):
-        print_line(line, console)
-    count = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
-    console.print(f"wrote {output} ({count})", highlight=False)
+    written = f"wrote {output} ({count(len(studies), 'study', 'studies')})"
+    print_lines([*picked_lines(contents, output), written], console)
 
 
 def report(args: argparse.Namespace, console: "Console") -> None:
@@ -131,9 +131,8 @@ def report(args: argparse.Namespace, console: "Console") -> None:
 
     studies = _studies(args, console)
     written = write_report(studies, args.output, csv=args.csv, figures=args.figures)
-    count = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
     places = ", ".join(str(place) for place in written)
-    print_line(f"wrote {places} ({count})", console)
+    print_lines([f"wrote {places} ({count(len(studies), 'study', 'studies')})"], console)
 
 
 def compare(args: argparse.Namespace, console: "Console") -> None:
@@ -144,7 +143,7 @@ def compare(args: argparse.Namespace, console: "Console") -> None:
 
     storage = Storage(args.storage, create=False)
     write_comparison(storage, args.study, args.trials, args.prompts, args.output)
-    console.print(f"wrote {args.output}", highlight=False)
+    print_lines([f"wrote {args.output}"], console)
 
 
 def dashboard(args: argparse.Namespace, console: "Console") -> None:
@@ -158,11 +157,6 @@ def dashboard(args: argparse.Namespace, console: "Console") -> None:
         f"serving {hidden(args.storage)} on http://127.0.0.1:{args.port}/; press Ctrl-C to stop"
     )
     serve(storage, args.port)
-
-
-def print_line(line: str, console: "Console") -> None:
-    """Print a line without wrapping it and without reading markup in it."""
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -179,16 +173,15 @@ def _study_flags(args: argparse.Namespace) -> dict[str, Any]:
 
 def _studies(args: argparse.Namespace, console: "Console") -> list[Any]:
     """The studies named by `--study`, or else all of the database that have a baseline."""
+    from tuner.cli.studies import names_of_studies
     from tuner.params.write import studies_with_baseline
     from tuner.storage.database import Storage
 
     quiet()
     storage = Storage(args.storage, create=False)
-    names = args.study or storage.study_names()
-    if not names:
-        raise UsageError(f"{hidden(args.storage)} contains no study; `tuner run` creates one")
+    names = args.study or names_of_studies(storage, args.storage)
     return studies_with_baseline(
         [storage.study(name) for name in names],
-        lambda line: print_line(line, console),
+        lambda line: print_lines([line], console),
         required=bool(args.study),
     )

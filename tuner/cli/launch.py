@@ -12,9 +12,9 @@ from tuner.cli.answer import answer
 from tuner.cli.events import Events, JsonLines
 from tuner.cli.lines import TrialLines
 from tuner.cli.live import STOPPING, live_view
+from tuner.cli.printing import print_lines
 from tuner.cli.reference import print_reference
 from tuner.cli.run_state import RunState
-from tuner.cli.show import print_lines
 from tuner.cli.tables import front_table, remarks
 from tuner.errors import TunerError, UnreachedError
 from tuner.formatting import seconds

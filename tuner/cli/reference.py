@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tuner import registry
+from tuner.cli.printing import print_lines
 from tuner.formatting import (
     percent_with_interval,
     plain_with_interval,
@@ -38,11 +39,11 @@ def print_reference(
     title = f"{study.study_name}: the plain pipeline with fewer steps"
     console.print(reference_table(rows, limits, title))
     if any(row.is_predicted for row in rows):
-        console.print(PREDICTED, style="dim", highlight=False, markup=False, soft_wrap=True)
+        print_lines([PREDICTED], console, style="dim")
     steps = study.user_attrs["request"]["steps"]
     sentence = fewer_steps_sentence(results, rows, limits, steps)
     if sentence is not None:
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        print_lines([sentence], console)
 
 
 def reference_table(rows: Sequence[ReferenceRow], limits: Limits, title: str) -> Table:

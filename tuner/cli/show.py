@@ -10,13 +10,13 @@ from rich.console import Console
 
 from tuner.cli.answer import answer
 from tuner.cli.cost import costs_as_json, show_costs
+from tuner.cli.printing import print_lines
 from tuner.cli.reference import print_reference
-from tuner.cli.studies import studies_table, summary_of
+from tuner.cli.studies import names_of_studies, studies_table, summary_of
 from tuner.cli.tables import front_table, remarks
 from tuner.cli.trial_page import TrialPage
 from tuner.errors import UsageError
 from tuner.params.write import document, studies_with_baseline
-from tuner.passwords import hidden
 from tuner.search.goal import Goal
 from tuner.storage.database import Storage
 from tuner.study.results import pareto_front, read_results
@@ -43,9 +43,7 @@ def request_of(args: argparse.Namespace, report: Callable[[str], None]) -> Reque
         UsageError: there is no database or study, or no such study or trial.
     """
     storage = Storage(args.storage, create=False)
-    known = storage.study_names()
-    if not known:
-        raise UsageError(f"{hidden(args.storage)} contains no study; `tuner run` creates one")
+    known = names_of_studies(storage, args.storage)
     names = list(dict.fromkeys([*args.studies, *(args.study or [])]))
     studies = [storage.study(name) for name in names or known]
     if args.trial is not None:
@@ -97,9 +95,3 @@ def _show_fronts(studies: list[optuna.Study], console: Console) -> None:
         print_lines(remarks(results), console, style="dim")
         print_reference(study, results, goal.limits, console)
         print_lines(answer(study, goal), console)
-
-
-def print_lines(lines: list[str], console: Console, style: str | None = None) -> None:
-    """Print lines without wrapping them and without reading markup in them."""
-    for line in lines:
-        console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)

@@ -8,9 +8,12 @@ import optuna
 from optuna.trial import TrialState
 from rich.table import Table
 
+from tuner.errors import UsageError
 from tuner.formatting import times
 from tuner.params.write import has_baseline, point
+from tuner.passwords import hidden
 from tuner.search.goal import Goal
+from tuner.storage.database import Storage
 from tuner.storage.log import log_of
 from tuner.study.formatting import quality_text
 from tuner.study.results import Result, read_results
@@ -56,6 +59,17 @@ class StudySummary:
             "verified": self.best is not None and self.best.verified_now,
             "last_change": None if change is None else change.astimezone().isoformat(),
         }
+
+
+def names_of_studies(storage: Storage, address: str) -> list[str]:
+    """The names of a database's studies.
+
+    Raises `UsageError` where it has none; the message has the `address` as it was given.
+    """
+    names = storage.study_names()
+    if not names:
+        raise UsageError(f"{hidden(address)} contains no study; `tuner run` creates one")
+    return names
 
 
 def summary_of(study: optuna.Study) -> StudySummary:

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.dashboard import notes
 from tuner.dashboard.pictures import PictureStore, entries_of
 from tuner.dashboard.sheets import baseline_sheet, common_prompts, comparison, trial_sheet
+from tuner.formatting import times
 from tuner.measure.baseline import OnPictures
 from tuner.measure.baseline_store import Store
 from tuner.measure.evaluation import Evaluation
@@ -154,8 +155,8 @@ class StudyPages(Observer):
         """A verification may change the best setting and the front."""
         self.update()
 
-    def update(self) -> None:
-        """Bring notes and sheets up to date."""
+    def update(self) -> list[Result]:
+        """Bring notes and sheets up to date; returns the front."""
         begun = time.monotonic()
         study_attrs = attributes(self._study)
         results = self._goal.admitted(read_results(self._study, study_attrs))
@@ -174,17 +175,16 @@ class StudyPages(Observer):
         self._write(None, notes.study_note(self._study, self._goal, results, study_attrs), best)
         now = time.monotonic()
         self._next_update = now + SHARE * (now - begun)
+        return front
 
     def end(self) -> None:
         """Bring everything up to date, and compare the settings of the front in one sheet."""
-        self.update()
+        front = self.update()
         if self._pictures is None or self._folder is None:
             return
-        results = self._goal.admitted(read_results(self._study))
-        front = pareto_front(results, self._goal.limits)
         accelerated = [result for result in front if result.setting.accelerators]
         trials = {
-            f"trial {result.trial}, {result.setting}, {result.speedup.value:.2f}x": entries
+            f"trial {result.trial}, {result.setting}, {times(result.speedup.value)}": entries
             for result in accelerated
             if (entries := entries_of(self._study, self._pictures.store, result.trial))
         }

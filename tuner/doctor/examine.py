@@ -8,6 +8,7 @@ from tuner.doctor.finding import Finding, Status
 from tuner.doctor.machine import disk, machine
 from tuner.doctor.packages import packages
 from tuner.errors import UsageError
+from tuner.formatting import count
 from tuner.passwords import hidden
 
 
@@ -73,10 +74,9 @@ def _hub(pipe: str | None) -> Iterator[Finding]:
 
 def _database(storage: str) -> Iterator[Finding]:
     """The database, and the disk that it is on."""
-    from tuner.storage import address
+    from tuner.storage.address import file_of
 
-    url = address.full(storage)
-    file = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    file = file_of(storage)
     try:
         yield Finding(name="database", status=Status.OK, text=_contents(storage, file))
     except UsageError as error:
@@ -98,5 +98,5 @@ def _contents(storage: str, file: Path | None) -> str:
     check_address(storage)
     if file is not None and not file.exists():
         return f"there is none at {file} yet; `tuner run` creates it"
-    count = len(Storage(storage, create=False).study_names())
-    return f"{hidden(storage)} has {count} stud{'y' if count == 1 else 'ies'}"
+    names = Storage(storage, create=False).study_names()
+    return f"{hidden(storage)} has {count(len(names), 'study', 'studies')}"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tuner.doctor.finding import Finding, Status
+from tuner.places import nearest_existing
 
 LEAST_FREE_GB = 0.5  # of disk space, for a database and pictures
 
@@ -39,8 +40,7 @@ def machine() -> Iterator[Finding]:
 
 def disk(name: str, folder: Path, *, needed: bool) -> Finding:
     """The free space where a folder is, or will be."""
-    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    free_gb = shutil.disk_usage(existing).free / 1e9
+    free_gb = shutil.disk_usage(nearest_existing(folder)).free / 1e9
     is_low = needed and free_gb < LEAST_FREE_GB
     return Finding(
         name=name,

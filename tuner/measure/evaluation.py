@@ -172,32 +172,37 @@ class Evaluation(BatchGenerator):
         baseline = self._baseline_procedure(store, on_baseline)
         scores, latency = self._baseline_or_latency(baseline)
         with self._memory_errors(), self._account(setting) as account:
-            procedure = SettingProcedure(
-                setting=setting,
-                generator=self,
-                baseline=baseline,
-                account=account,
-                latency=latency,
-                scores=scores,
-                predicted=predicted,
-                **self._timing,
-            )
+            procedure = self._procedure(setting, baseline, scores, latency, account, predicted)
             yield from procedure.measurements(on_pictures, drawn=drawn)
+
+    def _procedure(
+        self,
+        setting: Setting,
+        baseline: BaselineProcedure,
+        scores: BaselineScores | None,
+        latency: BaselineLatency,
+        account: TrialAccount,
+        predicted: Prediction | None,
+    ) -> SettingProcedure:
+        """How a setting is measured; the arguments are those of `SettingProcedure`."""
+        return SettingProcedure(
+            setting=setting,
+            generator=self,
+            baseline=baseline,
+            pairs=self.pairs,
+            warm_ups=self.warm_ups,
+            account=account,
+            latency=latency,
+            scores=scores,
+            least_pairs=self.timing_pairs,
+            predicted=predicted,
+        )
 
     def _check(self, setting: Setting) -> None:
         """Raise an error where the pipeline cannot run a setting."""
         if isinstance(setting, FewerSteps):
             check_steps(self.pipeline.scheduler, setting.steps)
         check(self.pipeline, setting.accelerators)
-
-    @property
-    def _timing(self) -> dict[str, Any]:
-        """How a setting is timed, as arguments of `SettingProcedure`."""
-        return {
-            "pairs": self.pairs,
-            "warm_ups": self.warm_ups,
-            "least_pairs": self.timing_pairs,
-        }
 
     def _account(self, setting: Setting) -> AbstractContextManager[TrialAccount]:
         """Where to enter what a setting costs."""

@@ -9,8 +9,8 @@ from tuner.setting import Setting
 class FewerSteps(Setting):
     """No accelerator, and a smaller number of steps than the baseline's.
 
-    Fewer steps are faster in proportion, apart from what is computed once for a picture, and lose
-    more than good accelerators do: they are what acceleration is compared with.
+    Fewer steps are faster in proportion, apart from what is computed once for a picture: they are
+    what acceleration is compared with.
     """
 
     steps: int

@@ -190,9 +190,8 @@ def _generate(study: Mapping[str, Any], codes: list[PlainCode]) -> str:
     size = Size.of(evaluation)
     if size is not None:
         arguments |= {"height": size.height, "width": size.width}
-    if (
-        "negative_prompt" in evaluation
-    ):  # diffusers takes one text for one prompt, a list for several
+    if "negative_prompt" in evaluation:
+        # diffusers takes one text for one prompt, and a list for several.
         text = json.dumps(evaluation["negative_prompt"])
         arguments["negative_prompt"] = Source(
             f"{text} if isinstance(prompt, str) else [{text}] * len(prompt)"

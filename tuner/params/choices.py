@@ -71,7 +71,6 @@ class Choices:
             choices = self._with_steps(choices, steps_that_run(pipeline, arguments))
         size = size_of(pipeline, denoiser_of(pipeline), arguments)
         guidance = guidance_of(arguments)
-
         negative = negative_prompt_of(arguments)
 
         def distance(choice: Choice) -> tuple[float, float, bool]:

@@ -25,12 +25,18 @@ def full(url: str) -> str:
     return url if "://" in url else f"sqlite:///{url}"
 
 
-def folder_of(url: str) -> Path | None:
-    """The folder of the database's file; None for a database that is on a server."""
+def file_of(url: str) -> Path | None:
+    """The file of a database; None for one that is on a server."""
     parsed = make_url(full(url))
     if not parsed.drivername.startswith("sqlite") or not parsed.database:
         return None
-    return Path(parsed.database).absolute().parent
+    return Path(parsed.database)
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder of the database's file; None for a database that is on a server."""
+    file = file_of(url)
+    return None if file is None else file.absolute().parent
 
 
 def unusable(url: str, error: Exception) -> UsageError:
