@@ -46,7 +46,7 @@ def test_a_trial_is_described_by_speed_loss_verdict_and_intervals() -> None:
 def test_a_predicted_speedup_is_said_to_be_predicted() -> None:
     predicted = replace(RESULT, speedup_from="model")
     assert describe.trial(predicted, GOAL, baseline_s=1.0)[-1] == (
-        "The speedup is predicted from timed steps, and confirmed by a pair of batches."
+        "The speedup is predicted from timed steps; no timed pair of batches contradicts it."
     )
 
 
@@ -95,7 +95,7 @@ def test_the_best_setting_is_named_or_else_the_closest_with_what_it_misses() -> 
     assert closest.startswith("No setting has met the goal (score loss under 2%). The closest is")
     assert closest.endswith("What it misses: score loss 3.00% instead of under 2%.")
     assert describe.answer(GOAL, None, None, 1.0) == [
-        "No setting was measured to the end yet; the goal is score loss under 2%."
+        "No trial is complete yet; the goal is score loss under 2%."
     ]
 
 
@@ -103,7 +103,9 @@ def test_costs_are_in_seconds_pictures_and_baselines_and_absent_where_none_were_
     account = Account()
     account.add(Purpose.SCORED, 90.0, 1200)
     costs = StudyCosts(trials={0: account}, baseline_s=30.0, prompts=32)
-    assert describe.cost(costs).startswith("It has cost 1 min 30 s and 1,200 pictures: 3.0 times")
+    assert describe.cost(costs).startswith(
+        "The study has cost 1,200 pictures and 1 min 30 s, 3.0 times"
+    )
     assert describe.cost(StudyCosts()) == ""
 
 

@@ -32,7 +32,7 @@ from tuner.study.verdicts import ELSEWHERE, limits_text, verified_text
 # How the speedup of a setting is known, by `Figures.speedup_from`.
 HOW_TIMED = {
     None: "timed in pairs of batches, with and without the setting",
-    "model": "predicted from timed steps, and confirmed by a pair of batches",
+    "model": "predicted from timed steps; no timed pair of batches contradicts it",
     "few pairs": "timed in a few pairs of batches, which contradict the prediction; known to 5%",
 }
 UNVERIFIED = "Not verified: it was measured once, by the search that chose it."
@@ -152,7 +152,7 @@ def answer(
             verification(best, goal) or f"{UNVERIFIED} Running the same command again verifies it.",
         ]
     if closest is None:
-        return [f"No setting was measured to the end yet; the goal is {goal}."]
+        return [f"No trial is complete yet; the goal is {goal}."]
     misses = " and ".join(miss.text for miss in goal.misses(closest))
     return [
         f"No setting has met the goal ({goal}). The closest is {_figures(closest, baseline_s)}. "
@@ -191,17 +191,17 @@ def cost(costs: StudyCosts) -> str:
     if not total.seconds:
         return ""
     pictures = count(sum(total.pictures.values()), "picture")
-    text = f"It has cost {duration(total.total_s)} and {pictures}"
+    text = f"The study has cost {pictures} and {duration(total.total_s)}"
     units = in_baselines(total.total_s, costs)
-    return f"{text}: {units}." if units else f"{text}."
+    return f"{text}, {units}." if units else f"{text}."
 
 
 def in_baselines(total_s: float, costs: StudyCosts) -> str:
     """A duration in units of the baseline over the prompts of a trial; '' where that is unknown."""
     if not costs.baseline_s:
         return ""
-    units = total_s / costs.baseline_s
-    return f"{units:.1f} times what the baseline takes for the {costs.prompts} prompts of a trial"
+    times_as_long = f"{total_s / costs.baseline_s:.1f} times as long"
+    return f"{times_as_long} as the baseline takes for the {costs.prompts} prompts of a trial"
 
 
 def application(setting: Setting) -> str:

@@ -59,7 +59,7 @@ def test_the_view_shows_the_running_trial_the_best_the_front_and_the_cost(bench:
     shown = lines(state)
     assert "trial 7 2 of 2 prompts 1.30×, loss 0.60%, ssim 0.97, lpips 0.06 deepcache 3/0" in shown
     # A baseline of 2 prompts takes 2 s.
-    assert "cost 30 s = 15.0 B (B: the baseline of a trial's prompts)" in shown
+    assert "cost 30 s, 15.0 times the baseline of a trial's prompts" in shown
     best = "best so far 1.50×, loss 1.00%, ssim 0.95, lpips 0.1, not verified yet"
     assert any(line.startswith(f"{best} deepcache 5/0 (trial ") for line in shown)
     front = [line for line in shown if "loss" in line][2:]

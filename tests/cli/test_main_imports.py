@@ -74,7 +74,7 @@ def imported_by(arguments: str, folder: Path, code: int, words: str) -> set[str]
     ("arguments", "words"),
     [
         ("show", "Pareto front"),
-        ("show --cost", "kept no account"),
+        ("show --cost", "did not record costs"),
         ("export", "wrote search_params.json (1 study)"),
         ("export --format diffusers", "wrote accelerated.py (1 study)"),
         ("dashboard --port 8917", "serving sqlite:///tuner.db"),

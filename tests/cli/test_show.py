@@ -1,6 +1,7 @@
 """`tuner show`: the list of studies, a front, a trial; also as JSON."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ class Shown:
         """The lines of a trial's page: name -> text."""
         lines = self(*arguments).splitlines()[1:]
         named = [line for line in lines if line[:2].strip()]
-        return {line[:17].strip(): line[17:].strip() for line in named}
+        pairs = (re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in named)
+        return {name: "".join(text) for name, *text in pairs}
 
     def json(self, *arguments: str) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self(*arguments, "--json"))
@@ -114,7 +116,7 @@ def test_a_trial_in_plain_words(folder: Path, shown: Shown) -> None:
     assert rows["ssim"] == "0.97 (0.964 … 0.976)"
     assert rows["verdict"] == "under the limit, sure"
     assert rows["on the front"] == "yes"
-    assert rows["verification"] == "none: only winners are verified"
+    assert rows["verification"] == "none: only settings that may be the best are verified"
     assert "pictures" not in rows
     assert rows["when"].startswith("20")
 
@@ -143,7 +145,7 @@ def test_a_stopped_trial_says_what_stopped_it(folder: Path, shown: Shown) -> Non
     with_stopped_trials(folder)
     rows = shown.rows("--trial", "0")
     assert rows["state"] == "stopped early"
-    assert "certain to miss a limit" in rows["what stopped it"]
+    assert "certain to miss a limit" in rows["reason"]
     assert rows["misses"].startswith("score loss 1.40% instead of under 0.1%")
     assert "verdict" not in rows
 
@@ -155,7 +157,7 @@ def test_a_failed_trial_says_why_with_its_traceback(folder: Path, shown: Shown) 
     again.search()
     rows = shown.rows(NAME, "--trial", "3")
     assert rows["state"] == "failed"
-    assert rows["what stopped it"] == "an illegal access [/tmp/x]"
+    assert rows["reason"] == "an illegal access [/tmp/x]"
     assert rows["traceback"].startswith("Traceback")
     assert shown.json(NAME, "--trial", "3")["result"] is None
 

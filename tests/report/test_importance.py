@@ -46,7 +46,8 @@ def test_with_few_settings_a_line_says_how_many_it_needs() -> None:
     results = [result(*point) for point in GRID[: FEWEST - 1]]
     importance = importance_of([*results, *results])  # measured twice: no further settings
     assert importance == Importance(
-        settings=FEWEST - 1, missing="It needs at least 8 settings that were measured; there are 7."
+        settings=FEWEST - 1,
+        missing="The importance is computed from at least 8 settings, and 7 were measured.",
     )
 
 
@@ -60,4 +61,4 @@ def test_figures_that_optuna_cannot_compute_with_give_a_line() -> None:
     importance = importance_of([result(*point, loss=float("nan")) for point in GRID])
     assert not importance.shares
     assert importance.missing is not None
-    assert importance.missing.startswith("Optuna could not compute it: ")
+    assert importance.missing.startswith("Optuna could not compute the importance: ")

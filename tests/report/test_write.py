@@ -83,7 +83,9 @@ def test_the_cost_is_that_of_the_database(page_of_one: Page) -> None:
     assert rows["baseline"] == ["2.0", "17%", "2"]
     assert rows["verification"] == ["10.0", "83%", "8"]
     assert rows["in all"] == ["12.0", "", "10"]
-    assert "6.0 times what the baseline takes for the 2 prompts of a trial" in page_of_one.text
+    assert (
+        "6.0 times as long as the baseline takes for the 2 prompts of a trial" in page_of_one.text
+    )
 
 
 def test_an_unverified_best_setting_is_said_to_be_unverified(
@@ -177,16 +179,16 @@ def test_a_sweep_compares_its_studies_and_leads_to_each(
 
 def test_a_study_whose_trials_have_not_begun_has_a_page(tmp_path: Path) -> None:
     page = page_of([finished(Bench(tmp_path))], tmp_path)
-    assert "No setting was measured to the end yet; the goal is score loss under 2%." in page.text
+    assert "No trial is complete yet; the goal is score loss under 2%." in page.text
     assert "The front is empty" in page.text
-    assert "It needs at least 8 settings that were measured; there are 0." in page.text
+    assert "The importance is computed from at least 8 settings, and 0 were measured." in page.text
 
 
 def test_the_database_of_an_old_version_has_a_page(tmp_path: Path) -> None:
     (tmp_path / "tuner.db").write_bytes(OLD.read_bytes())
     storage = Storage(f"sqlite:///{tmp_path / 'tuner.db'}", create=False)
     study = storage.study(storage.study_names()[0])
-    assert "A version that kept no account of its costs" in page_of([study], tmp_path).text
+    assert "a version of the tuner that did not record costs" in page_of([study], tmp_path).text
 
 
 def test_a_page_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path) -> None:

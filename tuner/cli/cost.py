@@ -11,7 +11,17 @@ from tuner.formatting import percent
 from tuner.measure.account import Account, Purpose
 from tuner.study.costs import StudyCosts, read_costs
 
-NONE = "was measured by a version that kept no account of its costs"
+NONE = "was measured by a version of the tuner that did not record costs"
+
+COLUMNS = (  # of the table of trials
+    "trial",
+    "seconds\nin all",
+    "pictures\nscored",
+    "pictures\nfor timing",
+    "pictures\nfor warm-up",
+    "seconds\nof scoring",
+    "seconds\nof the rest",
+)
 
 
 def show_costs(studies: list[optuna.Study], console: Console) -> None:
@@ -50,25 +60,25 @@ def summary(costs: StudyCosts) -> list[str]:
     total, lines = costs.total, []
     if costs.baseline_s:
         units = in_baselines(total.total_s, costs)
-        lines.append(f"in all {units} ({costs.baseline_s:.1f} s)")
+        lines.append(f"in all, {units} ({costs.baseline_s:.1f} s)")
     if costs.scored_share is not None:
         scored = percent(costs.scored_share, 0)
         lines.append(f"of the pictures generated after the baseline, {scored} were scored")
     if costs.outside_share is not None:
         outside = percent(costs.outside_share, 0)
-        lines.append(f"of the time after loading, {outside} passed outside the pipeline")
+        lines.append(f"of the time after loading, {outside} was spent outside the pipeline")
     return lines
 
 
 def trials_table(name: str, costs: StudyCosts) -> Table:
-    """Seconds and pictures of each trial."""
+    """Seconds and pictures of each trial, and in the row `none` those that belong to no trial."""
     table = Table(title=f"{name}: cost by trial")
-    for title in ("trial", "seconds", "scored", "timing only", "warm-up", "scoring, s", "rest, s"):
+    for title in COLUMNS:
         table.add_column(title, justify="right", no_wrap=True)
     for number, account in costs.trials.items():
         table.add_row(str(number), *_row(account))
     table.add_section()
-    table.add_row("others", *_row(costs.others))
+    table.add_row("none", *_row(costs.others))
     return table
 
 

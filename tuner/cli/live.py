@@ -102,7 +102,7 @@ def _cost_text(state: RunState) -> str:
     scope = "" if state.spec.sweep is None else " in this run"
     if in_baselines is None:
         return f"{_brief(cost_s)}{scope}"
-    return f"{_brief(cost_s)}{scope} = {in_baselines:.1f} B (B: the baseline of a trial's prompts)"
+    return f"{_brief(cost_s)}{scope}, {in_baselines:.1f} times the baseline of a trial's prompts"
 
 
 def _brief(seconds: float) -> str:

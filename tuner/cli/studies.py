@@ -93,7 +93,7 @@ def studies_table(summaries: list[StudySummary]) -> Table:
     table = Table(header_style="bold")
     table.add_column("study", no_wrap=True)
     table.add_column("trials", justify="right", no_wrap=True)
-    table.add_column("best setting within its goal")
+    table.add_column("best setting that meets the goal")
     table.add_column("verified", no_wrap=True)
     table.add_column("last trial", no_wrap=True)
     for summary in summaries:

@@ -120,7 +120,7 @@ class TrialPage:
                 f"trial {stored[RESOLVES]} of the same setting, whose verdict was inconclusive",
             )
         if "reason" in stored:
-            yield "what stopped it", stored["reason"]
+            yield "reason", stored["reason"]
         if self.result is not None:
             yield from self._figure_rows(self.result)
             yield from self._timing_rows(self.result)
@@ -181,7 +181,7 @@ class TrialPage:
 
     def _verification(self, result: Result) -> str:
         second = describe.verification(result, self.goal)
-        return second or "none: only winners are verified"
+        return second or "none: only settings that may be the best are verified"
 
     @property
     def _is_on_front(self) -> bool:
@@ -200,7 +200,7 @@ def cost_text(account: Account, costs: StudyCosts) -> str:
     """Seconds, also in units of the baseline, and pictures by purpose."""
     units = describe.in_baselines(account.total_s, costs)
     pictures = ", ".join(
-        f"{account.pictures[purpose]} {purpose.value.removesuffix(' pictures')}"
+        f"{purpose.value.removesuffix(' pictures')} {account.pictures[purpose]}"
         for purpose in Purpose
         if account.pictures.get(purpose)
     )

@@ -20,9 +20,9 @@ class Figures:
     speedup: Estimate  # the baseline's latency over the setting's
     score_loss: Estimate  # a share of the baseline's score
     score: float  # baseline score · (1 − loss): of the study's first prompts, whatever these are
-    # "model" where the speedup is predicted by the search's model of latencies and confirmed by few
-    # pairs of batches; "few pairs" where these contradict the model, and it is known to 5% only;
-    # None where it was timed in pairs to the end.
+    # "model" where the speedup is predicted by the search's model of latencies, and no timed pair
+    # of batches contradicts it; "few pairs" where pairs contradict the model, and it is known to
+    # 5% only; None where enough pairs were timed to know it to 2%.
     speedup_from: str | None = None
     denoising: Estimate | None = None  # the speedup of denoising alone
     fidelity: Mapping[str, Estimate] = field(default_factory=dict)  # of extra metrics, by name

@@ -55,14 +55,16 @@ def importance_of(results: Sequence[Result]) -> Importance:
     if len(tried) < FEWEST:
         return Importance(
             settings=len(tried),
-            missing=f"It needs at least {FEWEST} settings that were measured; there are "
-            f"{len(tried)}.",
+            missing=f"The importance is computed from at least {FEWEST} settings, and {len(tried)} "
+            f"{'was' if len(tried) == 1 else 'were'} measured.",
         )
     chosen = tried[:: -(-len(tried) // MOST)]
     try:
         return Importance(settings=len(chosen), shares=_shares(chosen))
     except (ValueError, RuntimeError) as error:
-        return Importance(settings=len(chosen), missing=f"Optuna could not compute it: {error}")
+        return Importance(
+            settings=len(chosen), missing=f"Optuna could not compute the importance: {error}"
+        )
 
 
 def _shares(results: Sequence[Result]) -> dict[str, dict[str, float]]:

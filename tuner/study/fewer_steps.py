@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot
 
-from tuner.formatting import percent_with_interval, times
+from tuner.formatting import count, percent_with_interval, times
 from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
 from tuner.study.reference import ReferenceRow
@@ -32,18 +32,20 @@ class Comparison:
     fewer_steps: Estimate  # their score loss at that speedup
     acceleration: Estimate  # the result's score loss
     difference: Estimate  # the loss of fewer steps, less that of the result
-    predicted: bool  # whether the speedup of fewer steps was not timed to the end
+    predicted: bool  # whether the speedup of fewer steps is predicted
 
     def __str__(self) -> str:
         """In one sentence."""
         few, many = self.steps
-        number = f"{few}" if few == many else f"{few} to {many}"
+        steps = count(few, "step") if few == many else f"{few} to {many} steps"
+        lose = "loses" if few == many == 1 else "lose"
         verified = " when verified" if self.result.verified is not None else ""
-        predicted = "; the speedup of fewer steps is predicted" if self.predicted else ""
+        predicted = " at a predicted speedup" if self.predicted else ""
         return (
             f"at the same speed, {times(self.result.speedup.value)}, {self.result.setting} loses "
-            f"{percent_with_interval(self.acceleration)}{verified}, and {number} steps without an "
-            f"accelerator {percent_with_interval(self.fewer_steps)}: {self._verdict}{predicted}"
+            f"{percent_with_interval(self.acceleration)}{verified}, and {steps} without an "
+            f"accelerator {lose} {percent_with_interval(self.fewer_steps)}{predicted}; "
+            f"{self._verdict}"
         )
 
     @property
@@ -52,17 +54,14 @@ class Comparison:
         gain = self.difference  # of acceleration over fewer steps
         if gain.value < 0:
             gain = Estimate(value=-gain.value, low=-gain.high, high=-gain.low)
-        by = f"{100 * gain.value:.2f} percentage points"
-        span = f"{100 * gain.low:.2f} … {100 * gain.high:.2f}"
-        better = "acceleration" if self.difference.value >= 0 else "fewer steps"
-        if gain.low > 0 and self.difference.value > 0:
-            return f"acceleration loses {by} less ({span})"
-        if gain.low > 0:
-            return f"fewer steps are better, they lose {by} less ({span})"
-        return (
-            f"no difference is certain ({by} in favour of {better}, {span}), so that fewer steps "
-            "may be as good"
+        better = "acceleration loses" if self.difference.value >= 0 else "fewer steps lose"
+        text = (
+            f"{better} {100 * gain.value:.2f} percentage points less "
+            f"({100 * gain.low:.2f} … {100 * gain.high:.2f})"
         )
+        if gain.low > 0:
+            return text
+        return f"{text}, but this is not certain: either may be better"
 
 
 def comparison(result: Result, rows: Sequence[ReferenceRow], steps: int) -> Comparison | None:
@@ -118,8 +117,9 @@ def fewer_steps_sentence(
         return str(compared)
     fastest = max(current, key=lambda row: row.speedup.value)
     return (
-        f"fewer steps were measured up to {times(fastest.speedup.value)} ({fastest.steps} steps), "
-        f"so that nothing is known of them at the {times(best.speedup.value)} of {best.setting}"
+        f"the plain pipeline was measured with {count(fastest.steps, 'step')} "
+        f"({times(fastest.speedup.value)}) and more, so that it cannot be compared with "
+        f"{best.setting} at {times(best.speedup.value)}"
     )
 
 
