@@ -16,6 +16,7 @@ from tuner.formatting import (
     percent_with_interval,
     plain_with_interval,
     seconds,
+    sentence,
     times_with_interval,
 )
 from tuner.limits import Limits
@@ -208,11 +209,6 @@ def application(setting: Setting) -> str:
     """The Python that applies a setting to a pipeline, a line for each accelerator."""
     parts = [f'    "{name}": {json.dumps(values)},' for name, values in setting.params.items()]
     return "\n".join(["undo = tuner.apply(pipe, {", *parts, "})"])
-
-
-def sentence(text: str) -> str:
-    """A text with a capital letter and a full stop."""
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _figures(result: Result, baseline_s: float | None) -> str:

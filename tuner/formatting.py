@@ -113,6 +113,11 @@ def count(number: int, singular: str, plural: str | None = None) -> str:
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
 
 
+def sentence(text: str) -> str:
+    """A text with a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
 def _interval(figure: Estimate, text: Callable[[float], str]) -> str:
     if not isfinite(figure.low) and not isfinite(figure.high):
         return ""

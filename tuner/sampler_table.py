@@ -66,7 +66,7 @@ SAMPLERS = {
         SamplerRow(
             name="walk",
             summary="goes through the nested loops of the earlier sweep script and skips settings "
-            "with no knob more aggressive than the best feasible one's",
+            "with no knob more aggressive than the best feasible setting's",
             make=f"{_MAKERS}:make_walk",
             sweeps=True,
         ),

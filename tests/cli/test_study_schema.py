@@ -99,4 +99,6 @@ def test_the_schema_and_the_reader_refuse_the_same_mistakes(text: str, tmp_path:
 def test_a_flag_that_switches_off_is_a_key_that_is_false() -> None:
     (flag,) = (action for action in study_flags()._actions if action.dest == "transfer")
     assert isinstance(flag, argparse.Action)
-    assert schema()["properties"]["transfer"]["description"].startswith("Set it to false to disab")
+    assert schema()["properties"]["transfer"]["description"].startswith(
+        "Set `transfer` to false to disab"
+    )

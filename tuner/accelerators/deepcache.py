@@ -35,14 +35,18 @@ class DeepCache(Accelerator):
     neutral: ClassVar[dict[str, Value]] = {"cache_interval": 1, "cache_branch_id": 0}
 
     cache_interval: int = knob(
-        (2, 3, 4, 5), low=1, high=1000, off=1, help="interval in steps of full passes"
+        (2, 3, 4, 5),
+        low=1,
+        high=1000,
+        off=1,
+        help="the whole U-Net is computed once in this many steps",
     )
     cache_branch_id: int = knob(
         (0, 1, 2, 3),
         low=0,
         high=11,
         gentler_when_higher=True,
-        help="skip branch whose cached output is reused; 0 is the shallowest",
+        help="number of the skip branch whose cached output is reused; 0 is the shallowest",
     )
 
     def plan(self, plan: Plan) -> None:

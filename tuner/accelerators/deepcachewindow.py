@@ -33,7 +33,10 @@ class DeepCacheWindow(DeepCache):
         help="first step that may reuse features",
     )
     end: int = knob(
-        tuple(range(10, 51, 5)), low=0, high=1000, help="first step that may no longer reuse them"
+        tuple(range(10, 51, 5)),
+        low=0,
+        high=1000,
+        help="first step that may no longer reuse features",
     )
 
     def must_be_full(self, step: int) -> bool:

@@ -57,20 +57,21 @@ class FasterCache(Accelerator):
         low=1,
         high=1000,
         off=1,
-        help="interval in steps of the pass without the prompt",
+        help="the pass without the prompt is computed once in this many steps",
     )
     attention_interval: int = knob(
         (1, 2, 3),
         low=1,
         high=1000,
-        help="interval in steps of self-attention while that pass is skipped",
+        help="while the pass without the prompt is skipped, self-attention is computed once in "
+        "this many steps",
     )
     warmup: int = knob(
         (1, 2, 4, 8),
         low=1,
         high=1000,
         gentler_when_higher=True,
-        help="first steps at which nothing is skipped",
+        help="number of steps at the start that skip nothing",
     )
 
     def plan(self, plan: Plan) -> None:

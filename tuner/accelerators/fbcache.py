@@ -40,7 +40,8 @@ class FirstBlockCache(Accelerator):
         low=0.0,
         high=10.0,
         off=0.0,
-        help="relative change of the first block's residual below which the others are reused",
+        help="the other blocks are reused while the first block's residual changes by less than "
+        "this share",
     )
 
     def plan(self, plan: Plan) -> None:

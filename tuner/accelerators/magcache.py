@@ -37,20 +37,25 @@ class MagCache(Accelerator):
     neutral: ClassVar[dict[str, Value]] = {"max_skip_steps": 0, "threshold": 0.0, "retention": 1.0}
 
     max_skip_steps: int = knob(
-        (1, 2, 3, 4, 5), low=0, high=1000, off=0, help="maximum number of steps skipped in a row"
+        (1, 2, 3, 4, 5),
+        low=0,
+        high=1000,
+        off=0,
+        help="maximum number of steps that are skipped in a row",
     )
     threshold: float = knob(
         (0.03, 0.06, 0.09, 0.12, 0.15, 0.18, 0.21, 0.24),
         low=0.0,
         high=10.0,
-        help="accumulated change of the residual's magnitude below which a step is skipped",
+        help="a step is skipped while the accumulated change of the residual's magnitude is below "
+        "this",
     )
     retention: float = knob(
         (0.1, 0.2, 0.3),
         low=0.0,
         high=1.0,
         gentler_when_higher=True,
-        help="share of the steps, from the first on, that are always computed",
+        help="share of the steps, at the start, that are always computed",
     )
 
     def plan(self, plan: Plan) -> None:

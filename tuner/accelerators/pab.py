@@ -32,17 +32,21 @@ class PyramidAttentionBroadcast(Accelerator):
     neutral: ClassVar[dict[str, Value]] = {"cross_interval": 1, "self_interval": 1, "warmup": 0}
 
     cross_interval: int = knob(
-        (2, 3, 4, 5, 6), low=1, high=1000, off=1, help="interval in steps of cross-attention"
+        (2, 3, 4, 5, 6),
+        low=1,
+        high=1000,
+        off=1,
+        help="cross-attention is computed once in this many steps",
     )
     self_interval: int = knob(
-        (1, 2, 3, 4), low=1, high=1000, help="interval in steps of self-attention"
+        (1, 2, 3, 4), low=1, high=1000, help="self-attention is computed once in this many steps"
     )
     warmup: int = knob(
         (1, 2, 4, 8),
         low=0,
         high=1000,
         gentler_when_higher=True,
-        help="first steps at which nothing is reused",
+        help="number of steps at the start that reuse nothing",
     )
 
     def plan(self, plan: Plan) -> None:

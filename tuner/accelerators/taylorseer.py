@@ -36,17 +36,25 @@ class TaylorSeer(Accelerator):
     neutral: ClassVar[dict[str, Value]] = {"cache_interval": 1, "warmup": 1, "max_order": 0}
 
     cache_interval: int = knob(
-        (2, 3, 4, 5, 6), low=1, high=1000, off=1, help="interval in steps of computed attention"
+        (2, 3, 4, 5, 6),
+        low=1,
+        high=1000,
+        off=1,
+        help="attention is computed once in this many steps",
     )
     warmup: int = knob(
         (1, 2, 3, 5),
         low=1,
         high=1000,
         gentler_when_higher=True,
-        help="first steps at which nothing is extrapolated",
+        help="number of steps at the start that extrapolate nothing",
     )
     max_order: int = knob(
-        (0, 1, 2), low=0, high=4, gentler_when_higher=True, help="highest derivative of the series"
+        (0, 1, 2),
+        low=0,
+        high=4,
+        gentler_when_higher=True,
+        help="order of the Taylor series: its highest derivative",
     )
 
     def plan(self, plan: Plan) -> None:

@@ -63,20 +63,20 @@ class TGate(Accelerator):
         tuple(range(2, 10)),
         low=1,
         high=1000,
-        help="interval in steps of self-attention before the gate",
+        help="before gate_step, self-attention is computed once in this many steps",
     )
     fi_interval: int = knob(
         tuple(range(1, 6)),
         low=1,
         high=1000,
-        help="interval in steps of self-attention after the gate",
+        help="from gate_step on, self-attention is computed once in this many steps",
     )
     warmup: int = knob(
         (1, 2, 3),
         low=0,
         high=1000,
         gentler_when_higher=True,
-        help="first steps at which self-attention is not reused",
+        help="number of steps at the start that reuse no self-attention",
     )
 
     def plan(self, plan: Plan) -> None:

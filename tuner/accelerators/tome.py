@@ -41,10 +41,13 @@ class ToMe(Accelerator):
         low=0.0,
         high=1.0,
         off=0.0,
-        help="share of tokens to merge; at most 0.75 are merged",
+        help="share of the tokens to merge; more than 0.75 merge as many as 0.75",
     )
     max_downsample: int = knob(
-        (1, 2, 3, 4), low=1, high=8, help="largest downsampling of the layers that merge"
+        (1, 2, 3, 4),
+        low=1,
+        high=8,
+        help="tokens are merged in layers that are downsampled by at most this factor",
     )
 
     def plan(self, plan: Plan) -> None:

@@ -38,6 +38,7 @@ def argument_parser() -> argparse.ArgumentParser:
         prog="tuner",
         description="Find the accelerator settings that make a diffusion model fastest while its "
         "image quality stays within the limits that you set.",
+        epilog="`tuner COMMAND --help` describes a command and lists its options.",
     )
     parser.set_defaults(is_plain=False)  # whether a command prints without the console
     parser.add_argument("--debug", action="store_true", help="show a traceback for errors")
@@ -76,7 +77,7 @@ def _add_run(subparsers: Any) -> None:
         default="pictures",
         help="folder for pictures and contact sheets; 'none' keeps no pictures (default: pictures)",
     )
-    add_json(run, "write what happens to standard output as events, one JSON object a line")
+    add_json(run, "write what happens to standard output as events, one JSON object per line")
     run.set_defaults(command=commands.run)
 
 

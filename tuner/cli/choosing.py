@@ -22,6 +22,6 @@ def add_no_reference(run: argparse._ActionsContainer) -> None:
         dest="reference",
         action="store_const",
         const=False,
-        help="leave out the plain pipeline with fewer steps, which a search measures at its end "
-        "for comparison with the settings (a sweep never does)",
+        help="leave out measuring the plain pipeline with fewer steps, which a search does at its "
+        "end, for comparison with the settings (a sweep never does)",
     )

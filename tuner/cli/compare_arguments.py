@@ -12,8 +12,8 @@ COMPARISON = Path("comparison.png")
 def add_compare(parser: argparse.ArgumentParser) -> None:
     """Add them to the parser of the command."""
     parser.description = (
-        "Draw pictures of trials below the baseline's, of the same prompts and noise, as one PNG "
-        "file. They are those that `tuner run` kept: no model is loaded."
+        "Draw pictures of trials below the baseline's pictures of the same prompts and noise, in "
+        "one PNG file. No model is loaded: the pictures are those that `tuner run` kept."
     )
     study = parser.add_argument("study", help="name of the study, such as SD1.5/DDIM/50")
     complete_studies(study)
@@ -29,8 +29,8 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         type=_numbers,
         default=[],
         metavar="N,N",
-        help="numbers of prompts, such as 0,5,12, as the contact sheets show them (default: the "
-        "eight whose score fell most)",
+        help="numbers of prompts, such as 0,5,12, which stand under the pictures of a contact "
+        "sheet (default: the eight prompts whose score fell most)",
     )
     parser.add_argument(
         "-o",

@@ -9,6 +9,7 @@ from typing import Any
 
 from tuner.cli.study_schema import EXAMPLES, PATH, TABLES, descriptions, flag_groups
 from tuner.errors import UsageError
+from tuner.formatting import sentence
 from tuner.spec import StudySpec
 from tuner.study_files import PRODUCT_KEYS, read_specs
 
@@ -61,11 +62,18 @@ def study_text(path: Path, specs: list[StudySpec], chosen: set[str]) -> str:
     limits = specs[0].limits if "limits" in chosen else EXAMPLES["limits"]
     lines += ["", "# --- tables; they stand below all other keys ---"]
     lines += ["", *_comment(meanings["limits"])]
-    lines += _table("limits", limits.items(), "limits" in chosen)
+    lines += _table("limits", limits, "limits" in chosen)
     lines += ["", *_comment(meanings["knobs"])]
-    for accelerator in specs[0].accelerators:
-        values = [(knob.name, list(knob.values)) for knob in accelerator.knobs()]
-        lines += _table(f"knobs.{accelerator.name}", values, False)
+    for number, accelerator in enumerate(specs[0].accelerators):
+        lines += [""] * (number > 0)
+        knobs = accelerator.knobs()
+        values = {knob.name: list(knob.values) for knob in knobs}
+        lines += _table(
+            f"knobs.{accelerator.name}",
+            values,
+            False,
+            {knob.name: sentence(knob.help) for knob in knobs},
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -95,9 +103,16 @@ def _in_use(name: str, specs: list[StudySpec]) -> Any:
     return value
 
 
-def _table(name: str, values: Any, is_set: bool) -> list[str]:
+def _table(
+    name: str, values: Mapping[str, Any], is_set: bool, meanings: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """The lines of a table: its name, and its keys with what they mean where that is given."""
     mark = "" if is_set else "#"
-    return [f"{mark}[{name}]", *(f"{mark}{key} = {_toml(value)}" for key, value in values)]
+    yield f"{mark}[{name}]"
+    for key, value in values.items():
+        if meanings is not None:
+            yield from _comment(meanings[key])
+        yield f"{mark}{key} = {_toml(value)}"
 
 
 def _toml(value: Any) -> str:

@@ -13,8 +13,8 @@ def add_report(report: argparse.ArgumentParser) -> None:
     """Add them to the subcommand, which has those of every command that reads the database."""
     report.description = (
         "Write one HTML page that needs no other file and no network: the best setting, the front, "
-        "pictures, every trial, what it cost, and how to apply it. Several studies are compared "
-        "first."
+        "pictures, every trial, the cost of the search, and how to apply a setting. A page of "
+        "several studies begins with a comparison."
     )
     studies = report.add_argument(
         "study",

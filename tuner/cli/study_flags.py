@@ -43,7 +43,7 @@ def _add_study_flags(group: Group) -> None:
     group.add_argument(
         "--pipe",
         help="model: SD1.5, SDXL, PixArt-Sigma, miniature, … (an unknown name prints "
-        "all of them); several are separated by commas (default: the family of --model, or SD1.5)",
+        "all of them); several are separated by commas (default: the kind of --model, or SD1.5)",
     )
     group.add_argument(
         "--sched",
@@ -85,8 +85,9 @@ def _add_quality_flags(group: Group) -> None:
         "--max-samples",
         type=int,
         help="maximum prompts per setting, used if --num-samples prompts are too few to tell "
-        "whether a setting is within the limits; up to twice --num-samples of them are the pool "
-        "that the sampler frontier draws prompts from (default: 4 times --num-samples)",
+        "whether a setting is within the limits; the sampler frontier draws the prompts of each "
+        "trial from twice --num-samples, if --max-samples allows it (default: 4 times "
+        "--num-samples)",
     )
     group.add_argument("--prompts", help=f"{PROMPTS_HELP} (default: the model's)")
     group.add_argument(
@@ -98,7 +99,7 @@ def _add_quality_flags(group: Group) -> None:
     group.add_argument(
         "--metrics",
         help="extra metrics to measure, separated by commas, such as lpips,ssim; they do not "
-        "exclude a setting unless --limit sets a limit for them",
+        "exclude a setting unless --limit sets a limit for them (default: none)",
     )
     group.add_argument(
         "--limit",
@@ -107,7 +108,7 @@ def _add_quality_flags(group: Group) -> None:
         metavar="METRIC=NUMBER",
         help="limit of an extra metric: an upper limit for distances (lpips=0.2) and for drops of "
         "a reward score (pickscore=0.3), a lower limit for similarities (ssim=0.9); can be given "
-        "several times",
+        "several times (default: none)",
     )
 
 
@@ -116,13 +117,14 @@ def _add_stopping_flags(group: Group) -> None:
     group.add_argument(
         "--req-time",
         type=float,
-        help="stop when a setting within the limits takes at most this many seconds per image",
+        help="stop when a setting within the limits takes at most this many seconds per image "
+        "(default: none)",
     )
     group.add_argument(
         "--req-speedup",
         type=float,
         help="stop when a setting within the limits is at least this many times as fast as the "
-        "baseline",
+        "baseline (default: none)",
     )
     group.add_argument(
         "--trials",
@@ -130,7 +132,9 @@ def _add_stopping_flags(group: Group) -> None:
         help="total number of trials of the study, those of earlier runs included (default: 100; "
         "with grid and walk: all points of the sweep)",
     )
-    group.add_argument("--timeout", type=float, help="maximum search time of each study in seconds")
+    group.add_argument(
+        "--timeout", type=float, help="maximum search time of each study in seconds (default: none)"
+    )
 
 
 def _samplers(*, sweeps: bool) -> str:
@@ -186,6 +190,6 @@ def _add_environment_flags(group: Group) -> None:
     )
     group.add_argument(
         "--model",
-        help="hub id or folder of a pipeline whose weights are used; without --pipe its family is "
-        "told from its model_index.json",
+        help="hub id or folder of a pipeline whose weights are used; its model_index.json says "
+        "which kind of model it is, unless --pipe does",
     )

@@ -13,6 +13,7 @@ from typing import Any
 from tuner import registry
 from tuner.accelerators import Accelerator, Knob
 from tuner.cli.study_flags import study_flags
+from tuner.formatting import sentence
 from tuner.sampler_table import SAMPLERS
 from tuner.scheduler_table import SCHEDULERS
 from tuner.spec import (
@@ -83,12 +84,12 @@ def flag_groups() -> dict[str, list[argparse.Action]]:
 def _in_a_file(flag: argparse.Action) -> str:
     """A flag's help with the keys and the lists of study files."""
     text = str(flag.help).replace("%%", "%")
-    text = re.sub(r"--[a-z-]*[a-z]", lambda found: _key(found[0]), text)
+    text = re.sub(r"--[a-z-]*[a-z]", lambda found: f"`{_key(found[0])}`", text)
     text = text.replace("are separated by commas", "are given as a list")
     text = text.replace("separated by commas", "as a list")
     text = re.sub(r"such as (\w+(?:,\w+)+)", lambda found: f"such as {_list(found[1])}", text)
-    text = f"set it to false to {text}" if flag.const is False else text
-    return f"{text[0].upper()}{text[1:]}."
+    text = f"set `{flag.dest}` to false to {text}" if flag.const is False else text
+    return sentence(text)
 
 
 def _key(flag: str) -> str:
@@ -191,7 +192,7 @@ def _knob(knob: Knob) -> dict[str, Any]:
         "maximum": knob.high,
     }
     several = {"type": "array", "items": value, "minItems": 1}
-    return _one_or(several) | {"description": knob.help, "default": list(knob.values)}
+    return _one_or(several) | {"description": sentence(knob.help), "default": list(knob.values)}
 
 
 def _table(properties: dict[str, Any]) -> dict[str, Any]:

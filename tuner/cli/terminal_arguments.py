@@ -24,7 +24,7 @@ def add_show_flags(show: argparse.ArgumentParser) -> None:
         "--study",
         action="append",
         metavar="STUDY",
-        help="the same as STUDY, as for `tuner export`; can be given several times",
+        help="another way to name a study, as in `tuner export`; can be given several times",
     )
     complete_studies(named)
     show.add_argument(
@@ -36,9 +36,9 @@ def add_show_flags(show: argparse.ArgumentParser) -> None:
     show.add_argument(
         "--cost",
         action="store_true",
-        help="print what each study has cost instead: seconds and pictures, by purpose",
+        help="print only what each study has cost: seconds and pictures, by purpose",
     )
-    add_json(show, "print it as one JSON document")
+    add_json(show, "print the same as one JSON document")
     show.set_defaults(command=commands.show)
 
 
@@ -46,13 +46,14 @@ def add_doctor_flags(doctor: argparse.ArgumentParser) -> None:
     """The arguments of `tuner doctor`."""
     doctor.description = (
         "Say what this machine has for a search (device, memory, package versions, models, "
-        "scorers, database) and what is missing, with the command that brings it. The exit code "
+        "scorers, database) and what is missing, with the command that gets it. The exit code "
         "is 0 if a search can run, and 1 if not."
     )
     doctor.add_argument(
-        "--pipe", help="a model, such as SDXL: say also whether its weights and its scorer are here"
+        "--pipe",
+        help="a model, such as SDXL: say whether its weights, its scorer and its prompts are here",
     )
-    add_json(doctor, "print it as one JSON document")
+    add_json(doctor, "print the same as one JSON document")
     doctor.set_defaults(command=commands.doctor, is_plain=True)
 
 
