@@ -96,7 +96,7 @@ def test_a_known_class_with_another_width_is_a_family_of_its_own(tmp_path: Path)
     [
         (
             "MyPipeline",
-            "is MyPipeline, which is none of diffusers' classes; set pipe to the family",
+            "is MyPipeline, which is none of diffusers' classes; set pipe to a known model",
         ),
         ("StableDiffusionUpscalePipeline", "does not draw pictures from prompts alone"),
         ("WanPipeline", "does not draw pictures from prompts alone"),
@@ -114,7 +114,10 @@ def test_a_model_that_is_not_there_is_refused_in_one_line(tmp_path: Path) -> Non
     with pytest.raises(UsageError, match=r"is not a diffusers pipeline: it has no model_index"):
         StudySpec(model=str(tmp_path))
     for place, words in (
-        ("someone/unknown", r"^cannot tell the family of 'someone/unknown': .* pipe to .*SDXL"),
+        (
+            "someone/unknown",
+            r"^cannot tell what kind of model 'someone/unknown' is: .* pipe to .*SDXL",
+        ),
         ("./no/folder", r"^there is no folder './no/folder', and it is no hub id; set model to"),
     ):
         with pytest.raises(UsageError, match=words) as caught:

@@ -22,14 +22,14 @@ ARGUMENTS = (
 
 
 def family_of(pipe: str | None, place: str | None) -> Model:
-    """The family of a study's model.
+    """The family (the kind) of a study's model.
 
     Args:
-        pipe: the family's name; when None it is told from the model, or is that of SD1.5.
+        pipe: the family's name; when None it is read from the model's files, or is SD1.5.
         place: hub id or folder of the model; when None, the family's own.
 
     Raises:
-        UsageError: the name is unknown, or the family cannot be told.
+        UsageError: the name is unknown, or the family is not known.
     """
     names = {registry.plain(name) for name in registry.components("models")}
     if place is not None and (pipe is None or registry.plain(pipe) not in names):
@@ -42,7 +42,7 @@ def family_of(pipe: str | None, place: str | None) -> Model:
 
 @cache
 def told_by(place: str) -> Model:
-    """The family of a model, told from the files that describe it.
+    """The family of a model, according to the files that describe it.
 
     A known model of the same pipeline class and, of several, with the same width of the prompt's
     embedding; otherwise a family that is named after the class. The resolution is that of the
@@ -85,7 +85,7 @@ def _of_class(class_name: str, place: str) -> Model:
     if kind is None:
         raise UsageError(
             f"the pipeline of {place} is {class_name}, which is none of diffusers' classes; set "
-            f"pipe to the family whose class it can be loaded as: {_names()}",
+            f"pipe to a known model whose class can load it: {_names()}",
             key=("model",),
         )
     parameters = inspect.signature(kind.__call__).parameters
@@ -169,8 +169,8 @@ def _downloaded(place: str, file: str) -> Path | None:
         reason = error
     line = (str(reason).strip().splitlines() or [type(reason).__name__])[0]
     raise UsageError(
-        f"cannot tell the family of {place!r}: {line}; set model to a folder with the pipeline, "
-        f"connect to the hub, or set pipe to the family: {_names()}",
+        f"cannot tell what kind of model {place!r} is: {line}; set model to a folder with the "
+        f"pipeline, connect to the hub, or set pipe to a known model of its kind: {_names()}",
         key=("model",),
     ) from reason
 

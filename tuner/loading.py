@@ -31,7 +31,7 @@ def load(
 
     Args:
         model: the name of a known model ('SDXL'), or a hub id or folder of any pipeline; with
-            `source`, any name of its family.
+            `source`, a known model of the same pipeline class.
         scheduler: 'DDIM', 'Euler a', 'DPM++ 2M Karras', … (an unknown name lists all of them); the
             model's own when None.
         device: 'cpu', 'cuda', 'cuda:1', 'mps'; a GPU if there is one when None.

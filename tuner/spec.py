@@ -50,7 +50,7 @@ class StudySpec:
     ``--help`` describes them. A wrong value raises a `UsageError`.
     """
 
-    pipe: str | None = None  # the model's family; told from `model`, or SD1.5, when None
+    pipe: str | None = None  # the kind of model; that of `model`, or SD1.5, when None
     sched: str = "DDIM"  # a name in `tuner.scheduler_table`
     steps: int = 50
     search_targets: tuple[str, ...] = ()  # the model's defaults when empty

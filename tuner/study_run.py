@@ -240,8 +240,8 @@ class StudyRun:
             self.observer.notice(self._estimate(chosen))
         if self.verification.prompts == self.evaluation.prompts:  # as lists: captions may repeat
             self.observer.notice(
-                f"{self.spec.prompts} has fewer than {2 * self.spec.num_samples} prompts: winners "
-                "are verified on the prompts of the search, with other noise"
+                f"{self.spec.prompts} has fewer than {2 * self.spec.num_samples} prompts, so that "
+                "the best setting is verified on the prompts of the search, with other noise"
             )
 
     def _estimate(self, sweep: Exhaustive) -> str:

@@ -94,14 +94,14 @@ def test_the_estimate_of_a_sweep_is_printed_before_it_starts(
     (line,) = observer.lines
     assert line.startswith("2 points, 2 left: about 0 min")
     # A warm-up of 2, 4 prompts, and 2 of the baseline, interleaved.
-    assert "s per image and 8 images a trial, less" in line
-    assert line.endswith(
-        "less where settings are faster and more for scoring; 0.1 MB in the database"
-    )
+    assert " s and 0.1 MB of the database, at the baseline's " in line
+    assert "s per image and 8 images per trial; faster" in line
     observer = Count()
     session.run(spec(folder, **TWO), observer)
     (line,) = observer.lines
-    assert re.match(r"2 points, 0 left: about 0 min 0 s at [\d.]+ s per trial so far;", line)
+    assert re.match(
+        r"2 points, 0 left: about 0 min 0 s and 0.1 MB of the database, at [\d.]+ s per", line
+    )
 
 
 def test_a_sweep_is_shown_and_exported_like_a_search(

@@ -110,7 +110,7 @@ class Events(Observer):
         self._write("resolve", trial=result.trial, params=result.setting.params)
 
     def timing_began(self, setting: Setting) -> None:
-        """A setting of the front is timed to the end."""
+        """A setting of the front is timed in pairs of batches."""
         self._write("timing", params=setting.params)
 
     def verification_began(self, setting: Setting) -> None:

@@ -129,7 +129,7 @@ class RunState(Observer):
         self.activity = Activity(title="timing the front", setting=setting)
 
     def verification_began(self, setting: Setting) -> None:
-        """A winner is verified; an earlier timing may have changed the front."""
+        """The best setting is verified; an earlier timing may have changed the front."""
         self._read_results()
         self.activity = Activity(title="verification", setting=setting, of=self._prompts)
 

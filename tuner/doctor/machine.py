@@ -3,8 +3,10 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tuner.doctor.finding import Finding, Status
+from tuner.formatting import count
 from tuner.places import nearest_existing
 
 LEAST_FREE_GB = 0.5  # of disk space, for a database and pictures
@@ -20,7 +22,7 @@ def machine() -> Iterator[Finding]:
 
     device = device_named(None)
     parts = describe(device)
-    text = f"{device}: {', '.join(f'{_label(name)}{value}' for name, value in parts.items())}"
+    text = f"{device}: {', '.join(_part(name, value) for name, value in parts.items())}"
     if device.startswith("cuda"):
         free, total = torch.cuda.mem_get_info(device)
         text += f"; {total / 2**30:.1f} GiB, {free / 2**30:.1f} free"
@@ -50,8 +52,11 @@ def disk(name: str, folder: Path, *, needed: bool) -> Finding:
     )
 
 
-def _label(name: str) -> str:
-    return "" if name == "device" else f"{name} "
+def _part(name: str, value: Any) -> str:
+    """A part of the device's description: 'AMD EPYC', '2 threads', 'cuda 13.0'."""
+    if name == "threads":
+        return count(value, "thread")
+    return str(value) if name == "device" else f"{name} {value}"
 
 
 def _unused_gpu() -> Finding:

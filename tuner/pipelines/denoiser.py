@@ -42,5 +42,5 @@ def check_denoiser(name: str, pipeline: Any, kinds: tuple[str, ...]) -> None:
     if not isinstance(denoiser, tuple(getattr(diffusers, kind) for kind in kinds)):
         raise UnfitError(
             f"{name} does not fit {type(pipeline).__name__} with its {type(denoiser).__name__}; "
-            f"it fits {' and '.join(kinds)}"
+            f"it fits {', '.join(kinds)}"
         )

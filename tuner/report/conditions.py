@@ -12,13 +12,13 @@ EVALUATION = {
     "resolution": "resolution",
     "negative_prompt": "negative prompt",
     "dtype": "precision",
-    "prompts": "prompts",
+    "prompts": "prompts (number, digest)",
     "seed": "seed",
-    "metric": "score",
+    "metric": "score (metric, digest)",
     "beside": "extra metrics",
     "device": "device",
     "batch": "images per batch",
-    "weights": "weights",
+    "weights": "weights (digest)",
 }
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from matplotlib.figure import Figure
 
 from tuner import registry
+from tuner.formatting import count
 from tuner.pictures.folder import folder_name
 from tuner.report.conditions import conditions
 from tuner.report.content import StudyContent
@@ -113,9 +114,9 @@ def _section(
         importance = Drawn(
             id=f"{id}-importance",
             file=f"{file}-importance",
-            caption="How much of the differences in speedup and in score loss each knob explains: "
-            f"a random forest over {content.importance.settings} settings, within the limits and "
-            "over them; stopped ones with the figures that they had.",
+            caption="How much of the differences in speedup and in score loss each knob explains, "
+            f"by a random forest that was fitted to {content.importance.settings} settings, also "
+            "those over a limit; of stopped trials, to the figures that they had.",
             figure=importance_figure(content.importance),
         )
     if draws_cost and content.costs.total.seconds:
@@ -139,11 +140,12 @@ def _fronts(content: StudyContent, id: str, file: str) -> Iterator[Drawn]:
     for number, quality in enumerate(qualities(content)):
         caption = (
             f"Speedup and {quality.title} of each setting that was tried; lines through a point "
-            "are its 95% intervals, and numbers are trials."
+            "are its 95% intervals, and numbers are those of trials."
         )
         outside = beyond(content, quality)
         if outside:
-            caption += f" {outside} more {'lies' if outside == 1 else 'lie'} outside the figure."
+            more = count(outside, "more setting")
+            caption += f" {more} {'lies' if outside == 1 else 'lie'} outside the figure."
         metric = f"-{quality.title.replace(' ', '-')}" if number else ""
         yield Drawn(
             id=f"{id}-front-{number}",

@@ -91,7 +91,7 @@ def test_the_front_is_bracketed_on_the_prompts_of_the_baseline(tmp_path: Path) -
 def test_only_what_is_missing_is_measured(tmp_path: Path) -> None:
     bench = Searched(tmp_path)
     assert bench.measure_reference(Deadline.after(0.0)) == 0
-    assert "the time is up" in bench.notices[-1]
+    assert "the timeout has passed" in bench.notices[-1]
     bench.errors[41] = KeyboardInterrupt()  # type: ignore[assignment]
     with pytest.raises(KeyboardInterrupt):
         bench.measure_reference()

@@ -23,13 +23,13 @@ WHOLE = {"image_s": 0.5, "images": 48, "prompts": 32}
 def test_a_grid_is_estimated_from_the_baselines_latency_until_there_are_trials() -> None:
     reach = Reach(passed=36_800, points=1_036_800)
     assert str(SweepEstimate(reach=reach, **WHOLE)) == (
-        "1,036,800 points, 1,000,000 left: about 277 days 18 h at the baseline's 0.5 s per image "
-        "and 48 images a trial, less where settings are faster and more for scoring; "
-        "3.3 GB in the database"
+        "1,036,800 points, 1,000,000 left: about 277 days 18 h and 3.3 GB of the database, at the "
+        "baseline's 0.5 s per image and 48 images per trial; faster settings take less, and "
+        "scoring adds to it"
     )
     assert str(SweepEstimate(reach=reach, trial_s=10, **WHOLE)) == (
-        "1,036,800 points, 1,000,000 left: about 115 days 17 h at 10 s per trial so far; "
-        "3.3 GB in the database"
+        "1,036,800 points, 1,000,000 left: about 115 days 17 h and 3.3 GB of the database, "
+        "at 10 s per trial, as so far"
     )
 
 
@@ -37,10 +37,10 @@ def test_a_sweep_that_skips_points_says_so() -> None:
     reach = Reach(passed=0, points=1000)
     half = str(SweepEstimate(reach=reach, trial_s=1, share=0.5, **WHOLE))
     assert half.startswith("1,000 points, 1,000 left, about 500 trials: ")
-    assert "about 8 min 20 s at 1 s per trial so far; 1.6 MB" in half
+    assert "about 8 min 20 s and 1.6 MB of the database, at 1 s per trial" in half
     walk = str(SweepEstimate(reach=reach, trial_s=1, share=None, **WHOLE))
     assert "1,000 left, of which those that cannot be faster are skipped: " in walk
-    assert "at most 16 min 40 s at 1 s per trial so far; 3.3 MB" in walk
+    assert "at most 16 min 40 s and 3.3 MB of the database, at 1 s per trial" in walk
 
 
 def test_what_share_of_the_points_gets_a_trial(tmp_path: Path) -> None:

@@ -53,7 +53,9 @@ def measure_reference(
         if number is None:
             break
         if deadline.passed:
-            notice("the time is up: the next run measures the plain pipeline with fewer steps")
+            notice(
+                "the timeout has passed: the next run measures the plain pipeline with fewer steps"
+            )
             break
         if not tried:
             notice("measuring the plain pipeline with fewer steps, for comparison")

@@ -30,16 +30,16 @@ class SweepEstimate:
         if self.trial_s is None:
             each = self.images * self.image_s
             basis = (
-                f"the baseline's {self.image_s:.3g} s per image and {self.images} images a trial, "
-                "less where settings are faster and more for scoring"
+                f"at the baseline's {self.image_s:.3g} s per image and {self.images} images per "
+                "trial; faster settings take less, and scoring adds to it"
             )
         else:
-            each, basis = self.trial_s, f"{self.trial_s:.3g} s per trial so far"
+            each, basis = self.trial_s, f"at {self.trial_s:.3g} s per trial, as so far"
         duration = f"{'at most' if self.share is None else 'about'} {span(trials * each)}"
         size = _size(trials * (TRIAL_BYTES + PROMPT_BYTES * self.prompts))
         return (
             f"{self.reach.points:,} points, {self.reach.left:,} left{self._share_text(trials)}: "
-            f"{duration} at {basis}; {size} in the database"
+            f"{duration} and {size} of the database, {basis}"
         )
 
     def _share_text(self, trials: float) -> str:
