@@ -28,7 +28,7 @@ def fitting(spec: StudySpec, pipeline: Any, guidance_scale: float) -> tuple[Stud
                 raise
             reasons.append(str(error))
     if not fits:
-        raise UnfitError(f"no accelerator fits: {'; '.join(reasons)}")
+        raise UnfitError(f"no accelerator fits: {'; '.join(reasons)}; set search_targets to others")
     if reasons:
         spec = replace(spec, search_targets=tuple(fits))
     return spec, [f"left out: {reason}" for reason in reasons]

@@ -88,7 +88,7 @@ def name_of(text: str) -> str:
         if plain in (registry.plain(name), registry.plain(kind)):
             raise UsageError(
                 f"{text} makes several passes through the denoiser at a step, and accelerators "
-                f"need one; known: {', '.join(SCHEDULERS)}"
+                f"need one; use one of {', '.join(SCHEDULERS)}"
             )
     raise UsageError(f"unknown scheduler {text!r}; known: {', '.join(SCHEDULERS)}")
 

@@ -75,7 +75,7 @@ def test_an_inconclusive_trial_says_that_it_goes_on(bench: Bench) -> None:
     object.__setattr__(more, "prompts", 6)
     state.trial_went_on(9, more)
     (line,) = (line for line in lines(state) if line.startswith("trial 9"))
-    assert line.startswith("trial 9 (re-measu… 6 prompts, until the verdict is certain 1.30×")
+    assert line.startswith("trial 9 (re-measu… 6 prompts, until the verdict is sure 1.30×")
 
 
 def _results(bench: Bench) -> list[object]:

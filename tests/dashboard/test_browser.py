@@ -70,7 +70,7 @@ def test_the_page_of_a_trial_shows_its_note_its_sheet_and_no_machine_data(
 
 def test_the_page_of_the_baseline_says_that_it_is_no_trial(page: Any) -> None:
     page.goto(f"{page.study}/trials?numbers=-1")
-    page.get_by_text("no sampler and no count of trials knows it").wait_for()
+    page.get_by_text("samplers and counts of trials leave it out").wait_for()
     page.get_by_alt_text("contact sheet", exact=True).wait_for()
 
 

@@ -51,7 +51,12 @@ def test_verifying_uses_other_rows_than_searching(tmp_path: Path) -> None:
         ("a.csv", "", ":text", r"a.csv is empty"),
         ("a.jsonl", JSONL, "", r"a.jsonl:1 has several columns: id, caption; name one"),
         ("a.jsonl", JSONL, ":text", r"a.jsonl:1 has no column 'text'; its columns: id, caption"),
-        ("a.jsonl", JSONL, ":id", r"a.jsonl:1: the column 'id' has no text but 1; name another"),
+        (
+            "a.jsonl",
+            JSONL,
+            ":id",
+            r"a.jsonl:1: the column 'id' has 1, which is no text; name another",
+        ),
         ("a.jsonl", '{"p": "a"}\n{"p', ":p", r"a.jsonl:2: this is not JSON"),
         ("a.jsonl", '"a cat"\n', "", r"a.jsonl:1: this is no JSON object"),
     ],
@@ -91,7 +96,7 @@ def test_a_data_set_is_named_with_its_split_and_column(tmp_path: Path) -> None:
     ("place", "count", "words"),
     [
         ("train:caption", 1, r"has no column 'caption'; its columns: text, list, id$"),
-        ("train:id", 1, r"the column 'id' has no text but 0; name another column$"),
+        ("train:id", 1, r"the column 'id' has 0, which is no text; name another column$"),
         ("train:text", 13, r"has 12 prompts, but num_samples is 13; lower num_samples$"),
         ("validation:text", 1, r"^cannot read the data set .*; set prompts to ID:SPLIT:COLUMN"),
     ],

@@ -86,15 +86,15 @@ class DeepCache(Accelerator):
         """Wrap the U-Net and its blocks with the package's helper."""
         blocks = len(pipeline.unet.down_blocks)
         layers = len(pipeline.unet.down_blocks[0].resnets) + 1
-        if layers != 3 or self.cache_branch_id >= 3 * blocks:
-            known = (
-                f"it has 0 … {3 * blocks - 1}"
-                if layers == 3
-                else "deepcache needs two ResNets a block"
+        if layers != 3:
+            raise UnfitError(
+                f"{self.name} needs a U-Net with 2 ResNets in each block, and this one has "
+                f"{layers - 1}; leave {self.name} out"
             )
+        if self.cache_branch_id >= 3 * blocks:
             raise UnfitError(
                 f"{self.name}.cache_branch_id = {self.cache_branch_id} does not exist in this "
-                f"U-Net; {known}"
+                f"U-Net; it has 0 … {3 * blocks - 1}"
             )
 
         helper = _helper()(pipeline, generation, self.must_be_full)

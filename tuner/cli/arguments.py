@@ -70,7 +70,8 @@ def _add_run(subparsers: Any) -> None:
         "study_file",
         nargs="?",
         type=Path,
-        help="study file in TOML; `tuner init` writes one, and studies/ has some",
+        help="study file in TOML; `tuner init` writes one, and the project's folder studies/ has "
+        "examples",
     )
     run.add_argument(
         "--pictures",

@@ -37,7 +37,7 @@ def compare(
     if store is None:
         raise UsageError(
             f"{name} has no pictures here: it ran with --pictures none, or its folder of pictures "
-            "was moved away from the database"
+            "is no longer beside the database; run again with --pictures, or move the folder back"
         )
     numbered = {trial: _entries(study, store, trial) for trial in trials}
     drawn = {entry.number: entry for entries in numbered.values() for entry in entries}

@@ -115,7 +115,7 @@ def _activity(activity: Activity) -> tuple[str, int, int | None, str]:
     if activity.of is not None:
         words.append(f"{activity.done} of {activity.of} {activity.unit}")
     elif activity.done:
-        words.append(f"{activity.done} {activity.unit}, until the verdict is certain")
+        words.append(f"{activity.done} {activity.unit}, until the verdict is sure")
     if activity.figures is not None:
         words.append(f"{times(activity.figures.speedup.value)}, {quality_text(activity.figures)}")
     if activity.setting is not None:

@@ -195,8 +195,8 @@ def baseline_note(study: Any, artifacts: Mapping[str, str]) -> str:
         return ""
     note = (
         f"**The baseline**: the pipeline without accelerators. {describe.baseline(stored)}\n\n"
-        "It is shown among the trials for comparison. It is not one of them: no sampler and no "
-        "count of trials knows it."
+        "It is shown among the trials for comparison, but is not one of them: samplers and counts "
+        "of trials leave it out."
     )
     path = artifacts.get(sheet_name(None))
     return note if path is None else with_picture(note, path)

@@ -77,7 +77,9 @@ def _checkpoint(name: str, file: str) -> Finding:
     try:
         from torch.hub import get_dir
     except ImportError:
-        return Finding(name=name, status=Status.NOTE, text=f"{file} is kept by torch")
+        return Finding(
+            name=name, status=Status.NOTE, text="unknown, because torch is not installed"
+        )
     folder = Path(get_dir()) / "checkpoints"
     if (folder / file).is_file():
         return _here(name, f"{file} is in {folder}")

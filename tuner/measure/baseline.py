@@ -208,5 +208,5 @@ def _check_positive(scores: list[float]) -> None:
     if sum(scores) <= 0:
         raise UsageError(
             f"the baseline's mean score is {sum(scores) / len(scores):.2f}: the score loss is a "
-            "share of it, so it must be above zero; check model, prompts and metric"
+            "share of it, so it must be above zero; check model and prompts"
         )

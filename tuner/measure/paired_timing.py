@@ -77,7 +77,7 @@ class PairedTimings:
 
     @property
     def source(self) -> str | None:
-        """What the speedup is from, unless it was timed to the end: see `Figures.speedup_from`."""
+        """What the speedup is from, unless enough pairs were timed: see `Figures.speedup_from`."""
         if self.expected is not None:
             return "model"
         to_the_end = self.predicted is None or _half_width(self.speedup) <= PRECISE

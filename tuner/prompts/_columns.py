@@ -95,6 +95,7 @@ def text_in(row: Mapping[str, Any], column: str, source: str) -> str:
         value = value[0]
     if value is not None and not isinstance(value, str):
         raise UsageError(
-            f"{source}: the column {column!r} has no text but {value!r:.60}; name another column"
+            f"{source}: the column {column!r} has {value!r:.60}, which is no text; name another "
+            "column"
         )
     return value or ""

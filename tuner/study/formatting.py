@@ -9,7 +9,7 @@ from tuner.formatting import percent, plain, with_unit
 from tuner.measure.figures import Figures
 from tuner.measure.statistics import Estimate
 
-# How a speedup is known where it was not timed to the end, by `Figures.speedup_from`.
+# How a speedup is known where it was not timed in enough pairs, by `Figures.speedup_from`.
 TIMING = {"model": "predicted", "few pairs": "few pairs"}
 
 
@@ -76,7 +76,7 @@ def baseline_quantities(stored: Mapping[str, Any]) -> list[tuple[Quantity, float
 
 
 def timing(figures: Figures) -> str | None:
-    """How the speedup is known, in a word or two; None where it was timed to the end."""
+    """How the speedup is known, in a word or two; None where it was timed in enough pairs."""
     source = figures.speedup_from
     return None if source is None else TIMING.get(source, source)
 

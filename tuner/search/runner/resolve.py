@@ -3,7 +3,7 @@
 During a search every trial has the same number of prompts: an inconclusive trial trains the
 sampler's models just as well, and most inconclusive settings are not on the front in the end. After
 the search, each setting of the front that meets the limits, but not for certain, gets a further
-trial that goes on until the verdict is certain.
+trial that goes on until the verdict is sure.
 """
 
 from collections.abc import Callable, Iterator, Sequence

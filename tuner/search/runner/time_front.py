@@ -47,7 +47,7 @@ def time_front(
 
 
 def is_to_be_timed(result: Result, goal: Goal) -> bool:
-    """Whether a user may choose a result of the front, whose speedup is not timed to the end."""
+    """Whether a user may choose a result of the front that was timed in too few pairs."""
     faster = bool(result.setting.accelerators) and result.speedup.value > 1
     return (
         faster
