@@ -84,10 +84,10 @@ def flag_groups() -> dict[str, list[argparse.Action]]:
 def _in_a_file(flag: argparse.Action) -> str:
     """A flag's help with the keys and the lists of study files."""
     text = str(flag.help).replace("%%", "%")
-    text = re.sub(r"--[a-z-]*[a-z]", lambda found: f"`{_key(found[0])}`", text)
+    text = re.sub(r"--[a-z-]*[a-z]", lambda match: f"`{_key(match[0])}`", text)
     text = text.replace("are separated by commas", "are given as a list")
     text = text.replace("separated by commas", "as a list")
-    text = re.sub(r"such as (\w+(?:,\w+)+)", lambda found: f"such as {_list(found[1])}", text)
+    text = re.sub(r"such as (\w+(?:,\w+)+)", lambda match: f"such as {_list(match[1])}", text)
     text = f"set `{flag.dest}` to false to {text}" if flag.const is False else text
     return sentence(text)
 

@@ -149,7 +149,7 @@ class TrialPage:
         paired = self.trial.user_attrs.get(PAIRED) or {}
         how = describe.how_timed(result)
         if result.speedup_from == "model" and paired.get("speedup"):
-            how += f": {times(paired['speedup'])} in {count(paired['count'], 'pair')}"
+            how += f"; {times(paired['speedup'])} in {count(paired['count'], 'pair')}"
         yield "how timed", how
         if result.unsteady is not None:
             yield "unsteady timing", result.unsteady
