@@ -82,7 +82,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"bundled study files: {bundled}"
         ) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"the study file {path} is not UTF-8 text") from error
+        raise UsageError(f"the study file {path} is not UTF-8 text; save it as UTF-8") from error
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

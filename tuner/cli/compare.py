@@ -37,7 +37,7 @@ def compare(
     if store is None:
         raise UsageError(
             f"{name} has no pictures here: it ran with --pictures none, or its folder of pictures "
-            "is no longer beside the database; run again with --pictures, or move the folder back"
+            "is no longer beside the database; move it back, or search with --pictures FOLDER"
         )
     numbered = {trial: _entries(study, store, trial) for trial in trials}
     drawn = {entry.number: entry for entries in numbered.values() for entry in entries}
@@ -54,7 +54,7 @@ def compare(
     try:
         output.write_bytes(sheet.png())
     except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}") from error
+        raise UsageError(f"cannot write {output}: {error.strerror}; choose another file") from error
 
 
 def _entries(study: optuna.Study, store: ArtifactStore, trial: int) -> list[Entry]:

@@ -41,7 +41,7 @@ def write_study_file(path: Path, flags: Mapping[str, Any]) -> str:
             f"{path} exists and is not overwritten; name another file: tuner init FILE"
         ) from error
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+        raise UsageError(f"cannot write {path}: {error.strerror}; choose another file") from error
     return specs[0].triple if len(specs) == 1 else f"{len(specs)} studies"
 
 

@@ -85,7 +85,10 @@ def _chosen(
         source = _setting(source)
     if isinstance(source, Setting):
         if pick is not None:
-            raise UsageError(f"pick = {pick!r} chooses a setting of a file, but this is a setting")
+            raise UsageError(
+                f"pick = {pick!r} chooses a setting of a file, but this is a setting; leave out "
+                "pick"
+            )
         accelerators = source.accelerators
         return lambda *_: accelerators, [accelerators]
     choices = Choices(contents=source, steps=steps, pick=pick)

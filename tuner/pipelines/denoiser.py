@@ -15,7 +15,9 @@ def named_denoiser(pipeline: Any) -> str:
     for name in ("unet", "transformer"):
         if getattr(pipeline, name, None) is not None:
             return name
-    raise UnfitError(f"{type(pipeline).__name__} has neither a U-Net nor a transformer")
+    raise UnfitError(
+        f"{type(pipeline).__name__} has neither a U-Net nor a transformer, which accelerators need"
+    )
 
 
 def patch_of(denoiser: Any) -> int:

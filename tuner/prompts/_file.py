@@ -54,6 +54,8 @@ class PromptFile:
                 f"cannot read the prompt file {self.path}: {error.strerror}{hint}"
             ) from error
         except UnicodeDecodeError as error:
-            raise UsageError(f"the prompt file {self.path} is not UTF-8 text") from error
+            raise UsageError(
+                f"the prompt file {self.path} is not UTF-8 text; save it as UTF-8"
+            ) from error
         except ValueError as error:  # a path that no file can have, such as one with a NUL byte
             raise UsageError(f"cannot read the prompt file {str(self.path)!r}: {error}") from error

@@ -115,8 +115,8 @@ def _section(
             id=f"{id}-importance",
             file=f"{file}-importance",
             caption="How much of the differences in speedup and in score loss each knob explains, "
-            f"by a random forest that was fitted to {content.importance.settings} settings, also "
-            "those over a limit; of stopped trials, to the figures that they had.",
+            f"by a random forest that was fitted to {content.importance.settings} settings. Those "
+            "over a limit are included, and stopped trials with the figures that they had.",
             figure=importance_figure(content.importance),
         )
     if draws_cost and content.costs.total.seconds:

@@ -109,8 +109,11 @@ def test_steps_that_cannot_be_measured_give_a_line_and_others_are_measured(
     bench = Searched(tmp_path)
     bench.errors = {21: UsageError("cannot run exactly 21 steps"), 41: TrialError("out of memory")}
     bench.measure_reference()
-    assert "21 steps were not measured: cannot run exactly 21 steps" in bench.notices
-    assert "41 steps were not measured: out of memory" in bench.notices
+    assert (
+        "the plain pipeline with 21 steps was not measured: cannot run exactly 21 steps"
+        in bench.notices
+    )
+    assert "the plain pipeline with 41 steps was not measured: out of memory" in bench.notices
     assert set(bench.rows()) == {20, 23, 30, 40}
     assert unmeasurable_steps(bench.study) == {21: "cannot run exactly 21 steps"}
     bench.steps.clear()

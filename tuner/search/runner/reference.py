@@ -6,6 +6,7 @@ from functools import partial
 import optuna
 
 from tuner.errors import BadPictureError, UsageError, in_words
+from tuner.formatting import count
 from tuner.measure.measurement import Measurement
 from tuner.measure.prediction import Prediction
 from tuner.search.deadline import Deadline
@@ -64,7 +65,8 @@ def measure_reference(
         measured = _measured(partial(measure, number, predicted), samples)
         if isinstance(measured, Failure):
             failed.add(number)
-            notice(f"{number} steps were not measured: {measured.reason}")
+            steps_text = count(number, "step")
+            notice(f"the plain pipeline with {steps_text} was not measured: {measured.reason}")
         store_reference(study, number, measured)
     return tried
 
