@@ -41,7 +41,7 @@ class ToMe(Accelerator):
         low=0.0,
         high=1.0,
         off=0.0,
-        help="share of the tokens to merge; more than 0.75 merge as many as 0.75",
+        help="share of the tokens to merge, at most 0.75; higher values merge as many",
     )
     max_downsample: int = knob(
         (1, 2, 3, 4),

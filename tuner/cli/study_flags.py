@@ -86,7 +86,7 @@ def _add_quality_flags(group: Group) -> None:
         type=int,
         help="maximum prompts per setting, used if --num-samples prompts are too few to tell "
         "whether a setting is within the limits; the sampler frontier draws the prompts of each "
-        "trial from twice --num-samples, if --max-samples allows it (default: 4 times "
+        "trial from twice as many as --num-samples, if --max-samples allows it (default: 4 times "
         "--num-samples)",
     )
     group.add_argument("--prompts", help=f"{PROMPTS_HELP} (default: the model's)")
