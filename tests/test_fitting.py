@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.pipelines import tiny
+from tests.helpers.pipelines import new, tiny
 from tuner.errors import UnfitError
 from tuner.fitting import fitting
 from tuner.spec import StudySpec
@@ -65,3 +65,13 @@ def test_a_value_for_a_part_that_the_model_lacks_is_an_error() -> None:
     with pytest.raises(UnfitError, match="cache_branch_id = 11 does not exist in this U-Net"):
         fitting(StudySpec(knobs=knobs), pipeline, 5.0)
     assert not any("forward" in vars(module) for module in pipeline.unet.modules())
+
+
+def test_deepcache_refuses_a_u_net_whose_blocks_have_another_number_of_resnets() -> None:
+    pipeline = new("sd")
+    pipeline.unet.down_blocks[0].resnets.append(pipeline.unet.down_blocks[0].resnets[0])
+    spec = StudySpec(search_targets=("deepcache",))
+    with pytest.raises(
+        UnfitError, match=r"^deepcache needs a U-Net with 2 ResNets .* has 3; leave"
+    ):
+        fitting(spec, pipeline, 7.5)

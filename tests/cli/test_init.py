@@ -14,6 +14,7 @@ from tuner import registry
 from tuner.cli.init import study_text
 from tuner.cli.main import main
 from tuner.cli.study_schema import schema
+from tuner.formatting import sentence
 from tuner.study_files import KEYS, read_specs
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -54,6 +55,15 @@ def test_a_file_with_any_keys_set_gives_their_studies(values: dict[str, object])
     # A value that is given twice stands in the file once.
     studies = {spec.triple: spec for spec in specs}
     assert {spec.triple: spec for spec in read_specs(Path("study.toml"), {})} == studies
+
+
+def test_the_file_says_what_each_knob_means() -> None:
+    targets = ("deepcache", "magcache", "fastercache")
+    assert main(["init", "--search-targets", ",".join(targets)]) == 0
+    text = " ".join(Path("study.toml").read_text().replace("\n# ", " ").split())
+    for name in targets:
+        for knob in registry.get("accelerators", name).knobs():
+            assert f"{sentence(knob.help)} #{knob.name} = " in text
 
 
 @pytest.mark.parametrize("name", registry.components("models"))
