@@ -154,7 +154,7 @@ def test_a_class_without_a_known_model_is_loaded_and_its_accelerators_are_found(
     assert type(pipeline).__name__ not in CLASSES
     loaded = load(spec.family.name, source=spec.model, device="cpu")
     assert type(loaded) is type(pipeline)
-    fitted, left_out = fitting(spec, loaded, spec.family.guidance_scale)
+    fitted, left_out = fitting(spec, loaded, {"guidance_scale": spec.family.guidance_scale})
     assert {"deepcache", "tome"} <= set(fitted.search_targets)
     assert any(line.startswith("left out: fbcache") for line in left_out)
     assert pictures(loaded, num_inference_steps=4).shape == (2, 16, 16, 3)

@@ -103,3 +103,24 @@ def test_whatever_a_file_holds_the_only_error_is_one_line(values: dict[str, Any]
     except UsageError as error:
         assert "\n" not in str(error)
         assert error.key, error
+
+
+def test_a_pipeline_and_the_table_of_its_call_are_found_from_the_study_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(
+        'pipeline = "production.py:make_pipeline"\n'
+        '[call]\nheight = 24\nnegative_prompt = "blurry"\n'
+        'image = ["a.png", "b.png"]\n'
+    )
+    (spec,) = read_specs(path, {"steps": "20"})
+    assert spec.pipeline == f"{tmp_path / 'production.py'}:make_pipeline"
+    assert spec.call == {
+        "height": 24,
+        "negative_prompt": "blurry",
+        "image": [str(tmp_path / "a.png"), str(tmp_path / "b.png")],
+    }
+    assert spec.arguments == {"num_inference_steps": 20}
+    (by_flag,) = read_specs(path, {"call": "calls.py:make_call"})
+    assert by_flag.call == "calls.py:make_call"  # which is found from the working folder

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tuner.session import run
     from tuner.setting import Setting
     from tuner.spec import StudySpec
+    from tuner.tuning import tune
 
 __all__ = [
     "BadPictureError",
@@ -39,6 +40,7 @@ __all__ = [
     "apply",
     "load",
     "run",
+    "tune",
 ]
 __version__ = "0.1.0"
 
@@ -57,6 +59,7 @@ _MODULES = {
     "apply": "tuner.params.apply",
     "load": "tuner.loading",
     "run": "tuner.session",
+    "tune": "tuner.tuning",
 }
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from tuner import registry
 from tuner.errors import UsageError
 from tuner.models import Model
+from tuner.pipelines.denoiser import denoiser_of
+from tuner.pipelines.owner import plain_class
 
 DEFAULT = "SD1.5"
 INDEX = "model_index.json"
@@ -38,6 +40,41 @@ def family_of(pipe: str | None, place: str | None) -> Model:
             return told
     model: Model = registry.get("models", pipe or DEFAULT)
     return model
+
+
+@cache
+def own_family() -> Model:
+    """What is known of a pipeline of the user's before it is loaded: any accelerator may fit."""
+    return Model(
+        name="pipeline",
+        source="",
+        pipeline="DiffusionPipeline",
+        resolution=512,
+        guidance_scale=7.5,
+        prompts="coco",
+        metric="clip",
+        accelerators=tuple(registry.components("accelerators")),
+    )
+
+
+def family_like(pipeline: Any) -> Model:
+    """The known model whose defaults suit a pipeline; `own_family` if there is none.
+
+    Its class name begins the name of the pipeline's class, as "StableDiffusion" begins
+    "StableDiffusionImg2ImgPipeline". Of several, it is the one with the longest name, and of these
+    the one with the same width of the prompt's embedding. If none has that width, the defaults are
+    those of `own_family` with the accelerators of these models.
+    """
+    name = plain_class(pipeline).__name__
+    models = registry.components("models").values()
+    near = [m for m in models if name.startswith(m.pipeline.removesuffix("Pipeline"))]
+    longest = max((model.pipeline for model in near), key=len, default="")
+    near = [model for model in near if model.pipeline == longest]
+    width = denoiser_of(pipeline).config.get("cross_attention_dim")
+    same = [model for model in near if len(near) == 1 or model.cross_attention_dim == width]
+    if not same and near:
+        return replace(own_family(), accelerators=near[0].accelerators)
+    return same[0] if same else own_family()
 
 
 @cache

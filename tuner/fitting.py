@@ -1,5 +1,6 @@
 """Which of a study's accelerators fit its pipeline and its calls."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,15 @@ from tuner.pipelines.calls import is_guided, values_of
 from tuner.spec import StudySpec
 
 
-def fitting(spec: StudySpec, pipeline: Any, guidance_scale: float) -> tuple[StudySpec, list[str]]:
+def fitting(
+    spec: StudySpec, pipeline: Any, arguments: Mapping[str, Any]
+) -> tuple[StudySpec, list[str]]:
     """The spec with the accelerators that fit, and a line for each accelerator that was removed.
+
+    Args:
+        spec: the study.
+        pipeline: a diffusers pipeline.
+        arguments: of its calls, as far as all of them have the same.
 
     Raises:
         UnfitError: an accelerator does not fit that the user named, or whose knobs the user set; or
@@ -21,7 +29,7 @@ def fitting(spec: StudySpec, pipeline: Any, guidance_scale: float) -> tuple[Stud
     reasons: list[str] = []  # why the others do not fit
     for accelerator in spec.accelerators:
         try:
-            check_fit(accelerator, spec, pipeline, guidance_scale)
+            check_fit(accelerator, spec, pipeline, arguments)
             fits.append(accelerator.name)
         except UnfitError as error:
             if not spec.targets_are_defaults or accelerator.name in spec.knobs:
@@ -52,16 +60,16 @@ def check_negative_prompt(pipeline: Any, guidance_scale: float) -> None:
 
 
 def check_fit(
-    accelerator: type[Accelerator], spec: StudySpec, pipeline: Any, guidance_scale: float
+    accelerator: type[Accelerator], spec: StudySpec, pipeline: Any, arguments: Mapping[str, Any]
 ) -> None:
     """Check that an accelerator fits, with each knob's smallest and largest value in the study.
 
     Raises:
-        UnfitError: it does not fit the pipeline, the guidance scale, or with a value of a knob.
+        UnfitError: it does not fit the pipeline, the call, or with a value of a knob.
     """
     accelerator.check(pipeline)
     neutral = dict(accelerator.neutral)
-    accelerator.from_values(neutral).check_call(pipeline, {"guidance_scale": guidance_scale})
+    accelerator.from_values(neutral).check_call(pipeline, dict(arguments))
     for knob, values in spec.values(accelerator).items():
         for value in {min(values), max(values)}:
             with applied(pipeline, (accelerator.from_values(neutral | {knob: value}),)):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner import registry
+from tuner.adapters import adapters_digest
 from tuner.errors import UsageError
 from tuner.models import Model
 from tuner.schedulers import set_scheduler
@@ -120,14 +121,15 @@ def weighed(pipeline: Any) -> dict[str, Any]:
 def fingerprint(pipeline: Any, dtype: str | None = None, *, ip_adapter: bool = True) -> str:
     """A digest of a pipeline's weights, the same on every device.
 
-    It reads a sample of about 32 values of every tensor.
+    It reads a sample of about 32 values of every tensor. What adapters do with the weights (scales,
+    which are active) is part of it; without adapters the digest is of the weights alone.
 
     Args:
         pipeline: a pipeline, or anything with modules as `components`.
         dtype: compute the digest that the weights would have if they had been loaded in this
             precision, which must not be higher than their own.
-        ip_adapter: whether to include the weights of an IP-Adapter: its image encoder and its
-            layers in the denoiser.
+        ip_adapter: whether to include an IP-Adapter: its image encoder, its layers in the
+            denoiser, and their scales.
 
     Raises:
         UsageError: the weights are offloaded and cannot be read.
@@ -157,6 +159,7 @@ def fingerprint(pipeline: Any, dtype: str | None = None, *, ip_adapter: bool = T
                 sample = sample.to(getattr(torch, dtype))
             digest.update(f"{name}.{key}{tuple(tensor.shape)}".encode())
             digest.update(sample.float().cpu().numpy().tobytes())
+    digest.update(adapters_digest(weighed(pipeline), ip_adapter=ip_adapter).encode())
     return digest.hexdigest()[:16]
 
 

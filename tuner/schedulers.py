@@ -1,5 +1,6 @@
 """Giving a pipeline a scheduler, and whether a scheduler can do what is asked of it."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,14 +35,57 @@ def has_options(scheduler: Any, options: Mapping[str, Any]) -> bool:
     return all(scheduler.config.get(name) == value for name, value in options.items())
 
 
+def name_of_scheduler(scheduler: Any) -> str:
+    """The name in the table of a pipeline's scheduler: that of its class and options.
+
+    Raises:
+        UsageError: the table has no such class.
+    """
+    return _name_in_table(scheduler) or name_of(type(scheduler).__name__)
+
+
+def keep_scheduler(pipeline: Any, scheduler: Any, name: str) -> bool:
+    """Give the pipeline a copy of its own scheduler if that has this name; whether it has.
+
+    Raises:
+        UsageError: its steps add noise that the pipeline does not draw from the call's generators.
+    """
+    if _name_in_table(scheduler) != name:
+        return False
+    if SCHEDULERS[name].is_random and not _draws_noise(pipeline):
+        raise UsageError(f"{_without_generators(pipeline, name)}; name another one", key=("sched",))
+    pipeline.scheduler = copy.deepcopy(scheduler)
+    return True
+
+
+def _name_in_table(scheduler: Any) -> str | None:
+    rows = [
+        (len(row.options), name)
+        for name, row in SCHEDULERS.items()
+        if row.kind == type(scheduler).__name__ and has_options(scheduler, row.options)
+    ]
+    return max(rows)[1] if rows else None
+
+
+def _draws_noise(pipeline: Any) -> bool:
+    """Whether the pipeline gives the generators of a call to each step of the scheduler."""
+    return hasattr(pipeline, "prepare_extra_step_kwargs")
+
+
+def _without_generators(pipeline: Any, name: str) -> str:
+    return (
+        f"the steps of {name} add noise, which {type(pipeline).__name__} draws without the "
+        "generator of each prompt, so that no picture could be drawn again"
+    )
+
+
 def _check_fit(pipeline: Any, name: str) -> None:
     """Raise `UsageError` if a scheduler does not fit how the model was trained, or the pipeline."""
     trained = _training_of(pipeline.scheduler)
     of_training = [
         key for key, row in SCHEDULERS.items() if _training_of_class(row.kind) == trained
     ]
-    # Such pipelines give the generators of a call to each step of the scheduler.
-    draws_noise = hasattr(pipeline, "prepare_extra_step_kwargs")
+    draws_noise = _draws_noise(pipeline)
     fitting = [key for key in of_training if draws_noise or not SCHEDULERS[key].is_random]
     if not fitting:
         raise UsageError(
@@ -52,9 +96,7 @@ def _check_fit(pipeline: Any, name: str) -> None:
         )
     if name in of_training and name not in fitting:
         raise UsageError(
-            f"the steps of {name} add noise, which {type(pipeline).__name__} draws without the "
-            "generator of each prompt, so that no picture could be drawn again; use "
-            f"{_listed(fitting)}",
+            f"{_without_generators(pipeline, name)}; use {_listed(fitting)}",
             key=("sched",),
         )
     if name not in fitting:

@@ -7,8 +7,8 @@ from typing import Any
 from tuner import registry
 from tuner.canonical import canonical
 from tuner.errors import about
-from tuner.fitting import check_negative_prompt, fitting
-from tuner.loading import device_named, dtype_named, load
+from tuner.fitting import fitting
+from tuner.loading import device_named
 from tuner.measure.account import Ledger, Purpose
 from tuner.measure.device import contention
 from tuner.measure.evaluation import Evaluation
@@ -17,10 +17,9 @@ from tuner.measure.lock import device_lock
 from tuner.measure.scorer_memory import memory_notice, scorer_bytes
 from tuner.outcome import Outcome
 from tuner.pictures.folder import check_folder
-from tuner.plans.plan import check_sides, shape_of
-from tuner.prompts import prompt_set
+from tuner.plans.plan import shape_of
+from tuner.prompts import listed, prompt_set
 from tuner.sampler_table import sampler_row
-from tuner.schedulers import check_steps, set_scheduler
 from tuner.search.runner.observer import Observer
 from tuner.search.space import Space
 from tuner.spec import StudySpec
@@ -28,6 +27,7 @@ from tuner.storage.address import check_address
 from tuner.storage.database import Storage
 from tuner.study.identity import study_of
 from tuner.study_run import StudyRun
+from tuner.workloads import Workloads, device_of
 
 
 class Session:
@@ -37,8 +37,7 @@ class Session:
         """`pictures`: the folder for pictures; none are kept when None."""
         self._pictures = pictures
         self._ledger = Ledger()  # of the study that runs
-        # Each with the configuration of the scheduler with which its model comes.
-        self._pipelines: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+        self._workloads = Workloads()
         self._metrics: dict[tuple[Any, ...], Any] = {}
 
     def evaluation(
@@ -51,32 +50,29 @@ class Session:
 
         Raises `UsageError` if something cannot be loaded or does not fit. Nothing is written.
         """
-        model = spec.family
-        device = device_named(spec.device)
+        device = _device(spec)
         scorer_device = _scorer_device(spec, device)
+        with self._ledger.spent(Purpose.LOADING):
+            workload = self._workloads.of(spec, device)
+        model, call = workload.model, workload.call
         count, maximum = spec.num_samples, spec.max_samples if more else None
         with about("prompts"):
-            prompts = prompt_set(spec.prompts or model.prompts).load(count, pool, maximum)
-        pipeline = self._pipeline(spec, device)
-        guidance_scale = spec.guidance_scale
-        if guidance_scale is None:
-            guidance_scale = model.guidance_scale
-        if spec.negative_prompt is not None:
-            check_negative_prompt(pipeline, guidance_scale)
+            source = prompt_set(spec.prompts or model.prompts)
+            prompts = source.load(count, pool, maximum)
+            of_list = listed(source)
+        if of_list is not None:
+            call = call.chosen(of_list.places(count, pool, maximum))
         with about("search_targets"):
-            fitting(spec, pipeline, guidance_scale)
-        size = spec.size(model.resolution)
-        check_sides(pipeline, dict(zip(spec.size_keys, size, strict=True)))
+            fitting(spec, workload.pipeline, call.common)
         return Evaluation(
-            pipeline=pipeline,
+            pipeline=workload.pipeline,
             device=device,
-            steps=spec.steps,
+            steps=workload.steps,
             prompts=prompts[:count],
             more_prompts=prompts[count:],
             metric=self._metric(model.metric, scorer_device, device, model.metric_options),
-            size=size,
-            guidance_scale=guidance_scale,
-            negative_prompt=spec.negative_prompt,
+            size=workload.size,
+            call=call,
             batch_size=spec.batch_size,
             seed=spec.seed,
             verifies=pool == "verify",
@@ -89,23 +85,6 @@ class Session:
                 for name in spec.metrics
             ),
         )
-
-    def _pipeline(self, spec: StudySpec, device: str) -> Any:
-        """A spec's pipeline with its scheduler; the last one stays loaded for the next study."""
-        dtype = dtype_named(spec.dtype or spec.family.dtype[device.split(":")[0]])
-        key = (spec.pipe, spec.model, device, dtype)
-        if key not in self._pipelines:
-            self._pipelines.clear()  # one model in memory at a time
-            with self._ledger.spent(Purpose.LOADING), about("model"):
-                pipeline = load(spec.family.name, device=device, dtype=dtype, source=spec.model)
-            if getattr(pipeline, "safety_checker", None) is not None:
-                pipeline.safety_checker = None  # it is neither timed nor in the pictures
-            self._pipelines[key] = pipeline, pipeline.scheduler.config
-        pipeline, config = self._pipelines[key]
-        with about("sched"):
-            set_scheduler(pipeline, spec.sched, config)
-        check_steps(pipeline.scheduler, spec.steps)
-        return pipeline
 
     def _metric(self, name: str, device: str, pictures_from: str, options: dict[str, str]) -> Any:
         """A metric, loaded once for each device and each device that generates the pictures."""
@@ -132,7 +111,7 @@ class Session:
         check_folder(self._pictures)
         sampler_row(spec.sampler)
         # Locked before the model is loaded, so that a waiting run uses no memory of the device.
-        device = device_named(spec.device)
+        device = _device(spec)
         _scorer_device(spec, device)  # a wrong one is an error before the run waits for the lock
         with device_lock(device, observer.notice):
             self._ledger = Ledger()  # waiting for the device costs nothing
@@ -142,8 +121,10 @@ class Session:
             return self._run(spec, observer)
 
     def _run(self, spec: StudySpec, observer: Observer) -> Outcome:
+        with self._ledger.spent(Purpose.LOADING):
+            spec = self._workloads.named(spec, _device(spec))
         evaluation = self.evaluation(spec, more=True)
-        spec, left_out = fitting(spec, evaluation.pipeline, evaluation.guidance_scale)
+        spec, left_out = fitting(spec, evaluation.pipeline, evaluation.call.common)
         for line in left_out:
             observer.notice(line)
         device, extra = evaluation.device, evaluation.extra_metrics
@@ -151,8 +132,8 @@ class Session:
         if notice is not None:
             observer.notice(notice)
         shape = shape_of(evaluation.pipeline, *evaluation.size)
-        space = Space.of(spec, partial(canonical, shape=shape, steps=spec.steps))
-        space.check_something_to_try(spec.steps)
+        space = Space.of(spec, partial(canonical, shape=shape, steps=evaluation.steps))
+        space.check_something_to_try(evaluation.steps)
         verification = self.evaluation(spec.with_other_noise(1), pool="verify", more=True)
         storage = Storage(spec.storage)  # opened last, so that an invalid request writes nothing
         return StudyRun(
@@ -165,6 +146,13 @@ class Session:
             observer=observer,
             pictures=self._pictures,
         ).run()
+
+
+def _device(spec: StudySpec) -> str:
+    """The device of a study: the one that it names, or that of the user's pipeline."""
+    if spec.device is None and not isinstance(spec.pipeline, str | None):
+        return device_of(spec.pipeline)
+    return device_named(spec.device)
 
 
 def _scorer_device(spec: StudySpec, device: str) -> str:

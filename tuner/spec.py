@@ -1,19 +1,21 @@
 """The specification of a study: what is searched, how, and its limits."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Literal, get_args
 
 from tuner import registry
-from tuner.accelerators import Accelerator, Knob, Value
+from tuner.accelerators import Accelerator, Value
 from tuner.errors import UsageError, about
-from tuner.family import family_of
+from tuner.family import family_of, own_family
 from tuner.models import Model
 from tuner.sampler_table import sampler_row, sweep_named
 from tuner.scheduler_table import name_of
 from tuner.size import Size
+from tuner.values import checked_knobs, checked_limit, is_number, is_whole, wrong
 
 Aim = Literal["max", "front"]
 
@@ -22,8 +24,10 @@ SEEDS = 2**32  # seeds are from 0 to this, exclusive; samplers take no greater o
 DEFAULT_TRIALS = 100  # of a search
 SWITCHES = ("distinct", "transfer", "reference")
 LISTS = ("search_targets", "metrics")
-OPTIONAL = ("pipe", "device", "scorer_device", "dtype", "prompts", "model", "negative_prompt")
-TEXTS = ("sched", "sampler", "aim", "storage", *OPTIONAL)
+DEFAULT_SCHEDULER = "DDIM"  # of a known model
+DEFAULT_STEPS = 50
+OPTIONAL = ("pipe", "sched", "device", "scorer_device", "dtype", "model", "negative_prompt")
+TEXTS = ("sampler", "aim", "storage", *OPTIONAL)
 ABOVE_ZERO = ("req_time", "req_speedup", "timeout")
 TABLES = {"knobs": "accelerators with their knobs", "limits": "metrics with their limits"}
 NUMBERS = (*ABOVE_ZERO, "req_score_loss", "guidance_scale")
@@ -40,6 +44,7 @@ WHOLE_NUMBERS = {  # with the least value of each
     "width": SIDE_MULTIPLE,
 }
 SIDES = ("resolution", "height", "width")  # in pixels, multiples of SIDE_MULTIPLE
+CODE = re.compile(r".+\.py:\w+")  # a function in a file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +55,13 @@ class StudySpec:
     ``--help`` describes them. A wrong value raises a `UsageError`.
     """
 
-    pipe: str | None = None  # the kind of model; that of `model`, or SD1.5, when None
-    sched: str = "DDIM"  # a name in `tuner.scheduler_table`
-    steps: int = 50
+    # The kind of model; that of `model`, or SD1.5, when None. With `pipeline` it only names the
+    # study, which is named after the pipeline's class when None.
+    pipe: str | None = None
+    sched: str | None = None  # a name in `tuner.scheduler_table`; DDIM, or `pipeline`'s, when None
+    steps: int | None = None  # 50, or as `pipeline` is called, when None
+    pipeline: Any = None  # a diffusers pipeline, or 'FILE.py:FUNCTION', which returns one
+    call: Mapping[str, Any] | str | None = None  # its arguments, or 'FILE.py:FUNCTION'
     search_targets: tuple[str, ...] = ()  # the model's defaults when empty
     num_samples: int = 32  # prompts of each setting
     max_samples: int | None = None  # maximum prompts of a setting; 4 * num_samples when None
@@ -74,7 +83,8 @@ class StudySpec:
     device: str | None = None  # as in `tuner.load`
     scorer_device: str | None = None  # of the score and the extra metrics; `device` when None
     dtype: str | None = None  # as in `tuner.load`
-    prompts: str | None = None  # a known set or a text file; the model's default when None
+    # A known set, a text file or the prompts themselves; the model's default when None.
+    prompts: str | Sequence[str] | None = None
     model: str | None = None  # a hub id or folder that replaces the known model's weights
     guidance_scale: float | None = None  # the model's default when None
     negative_prompt: str | None = None  # of all prompts
@@ -98,11 +108,11 @@ class StudySpec:
         self._set(max_samples=self.max_samples or 4 * self.num_samples)
         self._check_samples()
         self._check_ranges()
-        self._set(knobs=_checked_knobs(self.knobs))
+        self._set(knobs=checked_knobs(self.knobs))
         limits, metrics = {}, set()
         for name, value in self.limits.items():
             with about("limits", name):
-                limits[self._extra(name)] = _limit(name, value)
+                limits[self._extra(name)] = checked_limit(name, value)
         for index, name in enumerate(self.metrics):
             with about("metrics", index):
                 metrics.add(self._extra(name))
@@ -117,31 +127,66 @@ class StudySpec:
         for name in TEXTS:
             value = getattr(self, name)
             if not isinstance(value, str) and not (value is None and name in OPTIONAL):
-                raise _wrong(name, f"must be a string, not {value!r}")
+                raise wrong(name, f"must be a string, not {value!r}")
             if value == "":
-                raise _wrong(name, "is empty; leave it out for the default")
+                raise wrong(name, "is empty; leave it out for the default")
+        self._check_prompts()
+        self._check_pipeline()
         for name in NUMBERS:
             value = getattr(self, name)
             if value is not None and not is_number(value):
-                raise _wrong(name, f"must be a number, not {value!r}")
+                raise wrong(name, f"must be a number, not {value!r}")
         for name in LISTS:
             if any(not isinstance(item, str) for item in getattr(self, name)):
-                raise _wrong(name, f"must be a list of names, not {list(getattr(self, name))}")
+                raise wrong(name, f"must be a list of names, not {list(getattr(self, name))}")
         for name in SWITCHES:
             if not isinstance(getattr(self, name), bool):
-                raise _wrong(name, f"must be true or false, not {getattr(self, name)!r}")
+                raise wrong(name, f"must be true or false, not {getattr(self, name)!r}")
         for name, content in TABLES.items():
             if not isinstance(getattr(self, name), Mapping):
-                raise _wrong(name, f"must be a table of {content}, not {getattr(self, name)!r}")
+                raise wrong(name, f"must be a table of {content}, not {getattr(self, name)!r}")
+
+    def _check_prompts(self) -> None:
+        """Prompts are named by a text, or are a list of texts, which becomes a tuple."""
+        if isinstance(self.prompts, str) or self.prompts is None:
+            if self.prompts == "":
+                raise wrong("prompts", "is empty; leave it out for the default")
+            return
+        if not isinstance(self.prompts, Sequence) or not all(
+            isinstance(prompt, str) and prompt.strip() for prompt in self.prompts
+        ):
+            raise wrong("prompts", "must be a name or a list of texts, none of them empty")
+        self._set(prompts=tuple(self.prompts))
+
+    def _check_pipeline(self) -> None:
+        """A pipeline and its call are objects, or name a function; the model is then not named."""
+        for name in ("pipeline", "call"):
+            value = getattr(self, name)
+            if isinstance(value, str) and not CODE.fullmatch(value):
+                what = "a function in a Python file, such as production.py:make_pipeline"
+                raise wrong(name, f"must name {what}, not {value!r}")
+        if self.call is not None and not isinstance(self.call, str | Mapping):
+            raise wrong("call", f"must be a table of arguments, not {self.call!r}")
+        if self.pipeline is None:
+            if self.call is not None:
+                raise wrong("call", "is of a pipeline of your own; set pipeline too")
+            return
+        for name in ("model", "dtype"):
+            if getattr(self, name) is not None:
+                raise wrong(name, "is that of the pipeline; leave it out beside pipeline")
 
     def _name_components(self) -> None:
         """Replace the names as typed by those of the components, and set default accelerators."""
         with about("pipe"):
             model = self.family
-        if self.pipe is None and self.model is not None and self.resolution is None:
-            self._set(resolution=model.resolution)  # of these weights, whatever their family's is
-        with about("sched"):
-            self._set(pipe=model.name, sched=name_of(self.sched))
+        if self.pipeline is None:
+            if self.pipe is None and self.model is not None and self.resolution is None:
+                self._set(resolution=model.resolution)  # of these weights, not their family's
+            self._set(pipe=model.name, sched=self.sched or DEFAULT_SCHEDULER)
+            self._set(steps=DEFAULT_STEPS if self.steps is None else self.steps)
+        if self.sched is not None:
+            with about("sched"):
+                self._set(sched=name_of(self.sched))
         with about("aim"):
             self._set(aim=registry.pick("aim", self.aim, {aim: aim for aim in AIMS}))
         with about("sampler"):
@@ -152,19 +197,20 @@ class StudySpec:
                 targets.append(registry.get("accelerators", name))
         targets.sort(key=lambda target: target.order)
         names = tuple(dict.fromkeys(target.name for target in targets))
-        defaults = self.targets_are_defaults and set(names) == set(model.accelerators)
+        of_family = self.pipeline is not None or set(names) == set(model.accelerators)
+        defaults = self.targets_are_defaults and of_family
         self._set(targets_are_defaults=defaults or not self.search_targets, search_targets=names)
 
     def _check_whole_numbers(self) -> None:
         for name, least in WHOLE_NUMBERS.items():
             value = getattr(self, name)
             if value is not None and (not is_whole(value) or value < least):
-                raise _wrong(name, f"must be a whole number of at least {least}, not {value!r}")
+                raise wrong(name, f"must be a whole number of at least {least}, not {value!r}")
 
     def _check_sweep(self) -> None:
         """A sweep has all its accelerators on; only a grid can leave out equal computations."""
         if self.distinct and self.sweep != "grid":
-            raise _wrong("distinct", f"works with the sampler grid only, not with {self.sampler}")
+            raise wrong("distinct", f"works with the sampler grid only, not with {self.sampler}")
         for first, second in combinations(self.accelerators if self.sweep else (), 2):
             if first.occupies & second.occupies:
                 raise UsageError(
@@ -176,24 +222,24 @@ class StudySpec:
     def _check_samples(self) -> None:
         if self.max_samples is not None and self.max_samples < self.num_samples:
             least = f"num_samples ({self.num_samples})"
-            raise _wrong("max_samples", f"must be at least {least}, not {self.max_samples}")
+            raise wrong("max_samples", f"must be at least {least}, not {self.max_samples}")
 
     def _check_ranges(self) -> None:
         if self.seed >= SEEDS:
-            raise _wrong("seed", f"must be less than 2**32, not {self.seed}")
+            raise wrong("seed", f"must be less than 2**32, not {self.seed}")
         for name in SIDES:
             if (getattr(self, name) or 0) % SIDE_MULTIPLE:
                 value = getattr(self, name)
-                raise _wrong(name, f"must be a multiple of {SIDE_MULTIPLE}, not {value}")
+                raise wrong(name, f"must be a multiple of {SIDE_MULTIPLE}, not {value}")
         loss, guidance = self.req_score_loss, self.guidance_scale
         if not 0 < loss < 1:
-            raise _wrong("req_score_loss", f"must lie between 0 and 1 (0.02 is 2%), not {loss}")
+            raise wrong("req_score_loss", f"must lie between 0 and 1 (0.02 is 2%), not {loss}")
         for name in ABOVE_ZERO:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise _wrong(name, f"must be above 0 and finite, not {value}")
+                raise wrong(name, f"must be above 0 and finite, not {value}")
         if guidance is not None and not 0 <= guidance < math.inf:
-            raise _wrong("guidance_scale", f"must be at least 0 and finite, not {guidance}")
+            raise wrong("guidance_scale", f"must be at least 0 and finite, not {guidance}")
 
     def _extra(self, name: str) -> str:
         """The component's name of an extra metric, which must not be the score's."""
@@ -205,12 +251,23 @@ class StudySpec:
     @property
     def family(self) -> Model:
         """The family of the model, with the defaults of its studies."""
-        return family_of(self.pipe, self.model)
+        return family_of(self.pipe, self.model) if self.pipeline is None else own_family()
 
     @property
     def triple(self) -> str:
-        """The study's name: 'SD1.5/DDIM/50'."""
-        return f"{self.pipe}/{self.sched}/{self.steps}"
+        """The study's name, 'SD1.5/DDIM/50'; of a pipeline of the user's, what is known of it."""
+        code = self.pipeline if isinstance(self.pipeline, str) else type(self.pipeline).__name__
+        parts = (self.pipe or code, self.sched, self.steps)
+        return "/".join(str(part) for part in parts if part is not None)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the call that have keys of their own, if they are set."""
+        keys = ("guidance_scale", "negative_prompt", "height", "width")
+        values = {name: getattr(self, name) for name in keys} | {"num_inference_steps": self.steps}
+        for name in SIDES[1:]:
+            values[name] = values[name] or self.resolution
+        return {name: value for name, value in values.items() if value is not None}
 
     @property
     def sweep(self) -> str | None:
@@ -243,57 +300,3 @@ class StudySpec:
         return {
             knob.name: tuple(chosen.get(knob.name, knob.values)) for knob in accelerator.knobs()
         }
-
-
-def is_whole(value: Any) -> bool:
-    """Whether it is an integer; booleans are not."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is an integer or a float; booleans are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _limit(name: str, value: Any) -> float:
-    if not is_number(value) or not math.isfinite(value):
-        raise UsageError(f"limits.{name} must be a number, not {value!r}")
-    return float(value)
-
-
-def _wrong(name: str, text: str) -> UsageError:
-    """The error of a wrong value; its message is `text` after the key's name."""
-    return UsageError(f"{name} {text}", key=(name,))
-
-
-def _checked_knobs(knobs: Mapping[str, Any]) -> dict[str, dict[str, tuple[Value, ...]]]:
-    """Accelerator -> knob -> its allowed values in ascending order, each of them checked."""
-    checked: dict[str, dict[str, tuple[Value, ...]]] = {}
-    for name, chosen in knobs.items():
-        with about("knobs", name):
-            accelerator = registry.get("accelerators", name)
-            by_name = {knob.name: knob for knob in accelerator.knobs()}
-            if not isinstance(chosen, Mapping):
-                raise UsageError(f"knobs.{name} must be a table of knobs: {', '.join(by_name)}")
-        for knob_name, values in chosen.items():
-            with about("knobs", name, knob_name):
-                if knob_name not in by_name:
-                    known = ", ".join(by_name)
-                    raise UsageError(f"unknown knob {name}.{knob_name}; known: {known}")
-                listed = tuple(values) if isinstance(values, list | tuple) else (values,)
-                if not listed:
-                    raise UsageError(
-                        f"{name}.{knob_name} has no values; list at least one, or leave it out"
-                    )
-            for index, value in enumerate(listed):
-                with about("knobs", name, knob_name, index):
-                    _check_knob_value(f"{name}.{knob_name}", by_name[knob_name], value)
-            checked.setdefault(accelerator.name, {})[knob_name] = tuple(sorted(set(listed)))
-    return checked
-
-
-def _check_knob_value(name: str, knob: Knob, value: Any) -> None:
-    if not is_number(value) or not knob.low <= value <= knob.high:
-        raise UsageError(f"{name} = {value!r} is outside {knob.low} … {knob.high}")
-    if all(isinstance(v, int) for v in knob.values) and not isinstance(value, int):
-        raise UsageError(f"{name} takes whole numbers, not {value!r}")

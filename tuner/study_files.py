@@ -12,8 +12,10 @@ from typing import Any
 
 from tuner import registry
 from tuner.errors import UsageError
-from tuner.spec import LISTS, StudySpec, is_whole
+from tuner.pipelines.call_arguments import is_picture
+from tuner.spec import LISTS, StudySpec
 from tuner.toml_lines import line_of
+from tuner.values import is_whole
 
 PRODUCT_KEYS = ("pipe", "sched", "steps")  # several values of these make several studies
 KEYS = {field.name for field in fields(StudySpec)} - {"targets_are_defaults"}
@@ -37,6 +39,8 @@ def read_specs(path: Path | None, flags: Mapping[str, Any]) -> list[StudySpec]:
     values: dict[str, Any] = {} if path is None else _read(path)
     with locating(path, flags):
         _check_keys(values)
+        if path is not None:
+            values |= _found_from(path.parent, values)
         values |= {name: value for name, value in flags.items() if value is not None}
         values |= {name: tuple(_listed(values[name])) for name in LISTS if name in values}
         if values.get("search_targets") == ():
@@ -106,12 +110,32 @@ def _check_keys(values: Mapping[str, Any]) -> None:
             near = difflib.get_close_matches(name, KEYS, 1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(KEYS))}"
             raise UsageError(f"unknown key {name!r}; {hint}", key=(name,))
-        for path in _paths_of_keys((name,), value):
+        for path in () if name == "call" else _paths_of_keys((name,), value):
             table = ".".join(path[:-1])
             raise UsageError(
                 f"{path[-1]} stands in the table [{table}]; move it above the file's first table",
                 key=path,
             )
+
+
+def _found_from(folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The pipeline and the call of a study file, with the files that they name found from it."""
+    found = {name: values[name] for name in ("pipeline", "call") if name in values}
+    for name, value in found.items():
+        if isinstance(value, str):
+            found[name] = str(folder / value)
+    if isinstance(found.get("call"), Mapping):
+        found["call"] = {
+            name: _pictures_from(folder, value) if is_picture(name) else value
+            for name, value in found["call"].items()
+        }
+    return found
+
+
+def _pictures_from(folder: Path, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_pictures_from(folder, item) for item in value]
+    return str(folder / value) if isinstance(value, str) else value
 
 
 def _paths_of_keys(path: tuple[str, ...], value: Any) -> Iterator[tuple[str, ...]]:

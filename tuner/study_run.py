@@ -74,7 +74,7 @@ class StudyRun:
 
     def _run(self) -> Outcome:
         self.observer.study_began(self.study, self._spent_s())
-        self.study.set_user_attr("request", request(self.spec))
+        self.study.set_user_attr("request", request(self.spec, self.evaluation.steps))
         self.study.set_user_attr("pipeline", type(self.evaluation.pipeline).__name__)
         self.study.set_user_attr("versions", versions())
         self._measure_baseline()
@@ -205,13 +205,14 @@ class StudyRun:
         return self.evaluation.time(setting, self.storage)
 
     def _measure_reference(self, deadline: Deadline) -> None:
-        """Measure the plain pipeline with fewer steps, unless it is a sweep."""
-        if not self.spec.reference or self.spec.sweep is not None:
+        """Measure the plain pipeline with fewer steps, unless its call lists its steps."""
+        spec = self.spec
+        if not spec.reference or spec.sweep is not None or self.evaluation.call.lists_steps:
             return
         measure_reference(
             self.study,
             self._goal,
-            self.spec.steps,
+            self.evaluation.steps,
             self.spec.num_samples,
             lambda steps, predicted: self.evaluation.measure(
                 FewerSteps(steps=steps), self.storage, predicted=predicted
@@ -238,9 +239,11 @@ class StudyRun:
         """Print what a sweep will need, and whether there are prompts for verifying."""
         if isinstance(chosen, Exhaustive):
             self.observer.notice(self._estimate(chosen))
+        named = self.spec.prompts
+        prompts = named if isinstance(named, str) else "the list of prompts"
         if self.verification.prompts == self.evaluation.prompts:  # as lists: captions may repeat
             self.observer.notice(
-                f"{self.spec.prompts} has fewer than {2 * self.spec.num_samples} prompts, so that "
+                f"{prompts} has fewer than {2 * self.spec.num_samples} prompts, so that "
                 "the best setting is verified on the prompts of the search, with other noise"
             )
 
@@ -265,7 +268,7 @@ class StudyRun:
         return Problem(
             space=self.space,
             shape=shape_of(evaluation.pipeline, *evaluation.size),
-            steps=spec.steps,
+            steps=evaluation.steps,
             limits=self._goal.limits,
             timed=lambda settings: timed_steps(settings, evaluation, self.storage),
             distinct=spec.distinct,

@@ -10,10 +10,12 @@ from tuner import registry
 from tuner.loading import load, model_named
 from tuner.measure.device import describe, versions
 from tuner.measure.evaluation import Evaluation
+from tuner.pipelines.call_arguments import text_to_image
 from tuner.prompts.miniature import component as prompts
 from tuner.size import Size
 
 MODEL = model_named("miniature")
+SIZE = Size(MODEL.resolution, MODEL.resolution)
 
 
 def quiet() -> None:
@@ -65,7 +67,7 @@ def evaluation_of(
         steps=steps,
         prompts=captions(pool, count),
         metric=scorer(device),
-        size=Size(MODEL.resolution, MODEL.resolution),
-        guidance_scale=MODEL.guidance_scale,
+        size=SIZE,
+        call=text_to_image(steps=steps, guidance_scale=MODEL.guidance_scale, size=SIZE),
         **others,
     )

@@ -60,7 +60,8 @@ from tuner.storage.log import log_of
 from tuner.storage.optuna_names import POINT
 from tuner.study.results import read_results
 
-SPEC = StudySpec(pipe="SD1.5", sampler="grid")
+STEPS = 50
+SPEC = StudySpec(pipe="SD1.5", sampler="grid", steps=STEPS)
 SPACE = Space.of(SPEC)
 POINTS = Points(SPACE.offered())
 TEMPLATES = 50  # trials that the runner ran, to be copied
@@ -105,7 +106,7 @@ class Filled:
         self.study.sampler = self.sampler = Grid(SPACE, POINTS, SPEC.seed)
         shape = shape_of(pipeline("DDIM"), MODEL.resolution)
         self.distinct = DistinctGrid(
-            SPACE, POINTS, SPEC.seed, lambda setting: computation_of(setting, shape, SPEC.steps)
+            SPACE, POINTS, SPEC.seed, lambda setting: computation_of(setting, shape, STEPS)
         )
         self.run(TEMPLATES)
         self.templates = self.study.get_trials(deepcopy=False)

@@ -24,6 +24,8 @@ from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.spec import StudySpec
 
+STEPS = 20
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -32,11 +34,11 @@ def main() -> None:
     args = parser.parse_args()
     quiet()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    spec = StudySpec(pipe="miniature", sched="DDIM", steps=20)
+    spec = StudySpec(pipe="miniature", sched="DDIM", steps=STEPS)
     problem = Problem(
         space=Space.of(spec),
         shape=shape_of(pipeline("DDIM"), MODEL.resolution),
-        steps=spec.steps,
+        steps=STEPS,
         limits=Goal.of(spec).limits,
         timed=lambda settings: [timed(problem, setting) for setting in settings],
     )

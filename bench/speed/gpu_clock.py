@@ -21,6 +21,7 @@ from bench.lib.miniature import captions, conditions, quiet
 from tuner.measure.device import describe
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.interleave import interleaved, one_by_one
+from tuner.pipelines.call_arguments import text_to_image
 from tuner.setting import Setting
 from tuner.size import Size
 
@@ -69,6 +70,7 @@ def main() -> None:
     print(f"| {' | '.join(TITLES)} |\n|{'---|' * len(TITLES)}", flush=True)
     for model in args.models.split(","):
         pipeline = build(model, dtype=torch.float16, device="cuda:0")
+        square = Size(SIDES[model], SIDES[model])
         for size in map(int, args.batches.split(",")):
             evaluation = Evaluation(
                 pipeline=pipeline,
@@ -76,8 +78,8 @@ def main() -> None:
                 steps=args.steps,
                 prompts=captions("search", size),
                 metric=NoScore(),
-                size=Size(SIDES[model], SIDES[model]),
-                guidance_scale=7.5,
+                size=square,
+                call=text_to_image(steps=args.steps, guidance_scale=7.5, size=square),
                 batch_size=size,
             )
             for setting in SETTINGS:

@@ -28,6 +28,10 @@ ROOT = Path(__file__).parent.parent.parent
             "deepcache and deepcache-window change the same part of the model, and a grid has all "
             "its accelerators on; name only one in search_targets",
         ),
+        ("--pipeline no.py:make_pipeline", "pipeline: there is no file no.py"),
+        ("--pipeline production.py", "pipeline must name a function in a Python file, such as"),
+        ("--call production.py:make_call", "call is of a pipeline of your own; set pipeline too"),
+        ("--pipeline a.py:b --model x", "model is that of the pipeline; leave it out beside"),
         ("--device cuda:99", "unknown device 'cuda:99'; available: "),
         ("--device gpu", "unknown device 'gpu'; available: "),
         ("--scorer-device cuda:99", "unknown scorer_device 'cuda:99'; available: "),

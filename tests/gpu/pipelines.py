@@ -13,8 +13,11 @@ from bench.lib.full_size import build
 from tests.helpers.pipelines import new
 from tuner.applying.applied import applied
 from tuner.measure.evaluation import Evaluation
+from tuner.pipelines.call_arguments import text_to_image
 from tuner.setting import Setting
+from tuner.size import Size
 
+SIZE = Size(512, 512)
 DEVICE = "cuda:0"
 HALF = torch.float16
 NARROW = 1  # full size
@@ -50,8 +53,8 @@ def evaluation_of(family: str = "SD1.5", **changes: Any) -> Evaluation:
         "steps": 6,
         "prompts": PROMPTS,
         "metric": Brightness(),
-        "resolution": 512,
-        "guidance_scale": 7.5,
+        "size": SIZE,
+        "call": text_to_image(steps=6, guidance_scale=7.5, size=SIZE),
         "batch_size": 1,
         "most_pairs": 3,
     }

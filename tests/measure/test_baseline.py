@@ -26,6 +26,7 @@ def test_a_baseline_is_stored_under_everything_that_changes_it(evaluation: Evalu
     def keys(changed: Evaluation) -> tuple[str, str]:
         return key_of(changed.score_parts), key_of(changed.latency_parts)
 
+    call = evaluation.call
     scores, latency = keys(evaluation)
     assert keys(replace(evaluation)) == (scores, latency)
     for change, same_scores, same_latency in (
@@ -33,9 +34,11 @@ def test_a_baseline_is_stored_under_everything_that_changes_it(evaluation: Evalu
         ({"seed": 7}, False, True),
         ({"prompts": ["a red ring", "a blue ring"]}, False, True),
         ({"steps": 5}, False, False),
-        ({"guidance_scale": 2.0}, False, False),
+        ({"call": call.changed(guidance_scale=2.0)}, False, False),
         ({"size": Size(128, 64)}, False, False),
-        ({"negative_prompt": "blurry"}, False, False),
+        ({"call": call.changed(negative_prompt="blurry")}, False, False),
+        ({"call": call.changed(eta=0.5)}, False, False),
+        ({"call": replace(call, each={"negative_prompt": ["a", "b", "c", "d"]})}, False, True),
     ):
         new_scores, new_latency = keys(replace(evaluation, **change))
         assert (new_scores == scores, new_latency == latency) == (same_scores, same_latency), change

@@ -1,11 +1,13 @@
 """Keys and payloads of stored baselines never change, byte for byte: old databases stay valid."""
 
 import json
+from typing import Any
 
 from tests.helpers.pipelines import tiny
 from tuner.measure.baseline_store import BaselineLatency, BaselineScores, payload_of
 from tuner.measure.batch_generator import prompt_seed
 from tuner.measure.cache_keys import key_of, prompts_part, score_parts, timed_parts
+from tuner.pipelines.call_arguments import CallArguments, text_to_image
 from tuner.size import Size
 
 PARTS = {
@@ -28,24 +30,34 @@ def test_the_part_of_given_prompts_and_their_seeds_never_change() -> None:
     assert prompt_seed(42, 3) == 4660589121953230
 
 
-def test_a_square_size_is_one_number_and_a_negative_prompt_a_part_only_if_given() -> None:
-    evaluation = {
-        "device": "cpu",
-        "steps": 4,
-        "guidance_scale": 7.5,
-        "prompts": ["a red ring"],
-        "seed": 42,
-        "metric": "clip",
-    }
-    square = score_parts(tiny("sd"), size=Size(512, 512), **evaluation)
-    assert square["resolution"] == 512
-    assert "negative_prompt" not in square
-    tall = score_parts(tiny("sd"), size=Size(1216, 832), negative_prompt="blurry", **evaluation)
-    assert {name for name in tall if square.get(name) != tall[name]} == {
-        "resolution",
-        "negative_prompt",
-    }
-    assert (tall["resolution"], tall["negative_prompt"]) == ("832x1216", "blurry")
+def test_further_parts_stand_for_what_only_some_studies_have() -> None:
+    plain = parts_of(text_to_image(steps=4, guidance_scale=7.5, size=Size(16, 16)))
+    assert plain["resolution"] == 16
+    assert not {"negative_prompt", "call", "call_of_each"} & set(plain)
+    negative = text_to_image(
+        steps=4, guidance_scale=7.5, size=Size(24, 16), negative_prompt="blurry"
+    )
+    tall = parts_of(negative, Size(24, 16))
+    assert tall == plain | {"resolution": "16x24", "negative_prompt": "blurry"}
+    own = CallArguments.of({"eta": 0.5, "negative_prompt": ["blurry"]}, 1)
+    parts = parts_of(own)
+    assert parts["call"] == {"eta": 0.5}
+    assert parts["call_of_each"].startswith("negative_prompt ")
+    assert "call_of_each" not in timed_parts(parts)
+    assert timed_parts(parts)["call"] == {"eta": 0.5}
+
+
+def parts_of(call: CallArguments, size: Size = Size(16, 16)) -> dict[str, Any]:  # noqa: B008
+    return score_parts(
+        tiny("sd"),
+        size=size,
+        call=call,
+        device="cpu",
+        steps=4,
+        prompts=["a red ring"],
+        seed=42,
+        metric="clip",
+    )
 
 
 def test_payloads_never_change() -> None:

@@ -23,12 +23,16 @@ def last(evaluation: Evaluation, store: Storage, steps: int) -> Measurement:
     return list(evaluation.measure(FewerSteps(steps=steps), store))[-1]
 
 
+def of_two_steps(evaluation: Evaluation) -> Evaluation:
+    return replace(evaluation, steps=2, call=evaluation.call.changed(num_inference_steps=2))
+
+
 def test_its_pictures_are_those_of_the_pipeline_with_that_number_of_steps(
     evaluation: Evaluation,
 ) -> None:
     numbers = range(2)
     images, _ = evaluation.generate_with(FewerSteps(steps=2), numbers)
-    shorter, _ = replace(evaluation, steps=2).generate_with(Setting(), numbers)
+    shorter, _ = of_two_steps(evaluation).generate_with(Setting(), numbers)
     whole, _ = evaluation.generate_with(Setting(), numbers)
     assert torch.equal(images, shorter)
     assert not torch.equal(images, whole)
@@ -39,7 +43,7 @@ def test_its_loss_is_against_the_baseline_of_the_same_prompts(
 ) -> None:
     before, _ = evaluation.baseline(store)
     measured = last(replace(evaluation, more_prompts=[]), store, 2)
-    shorter, _ = replace(evaluation, steps=2).baseline(store)
+    shorter, _ = of_two_steps(evaluation).baseline(store)
     assert measured.scores == pytest.approx(shorter.scores)
     assert measured.score_loss == statistics.score_loss(before.scores, measured.scores)
     assert measured.prompts == 4

@@ -55,7 +55,9 @@ def full(pipeline: Any) -> Iterator[list[weakref.ref[Any]]]:
 def test_a_resolution_too_large_for_any_machine_is_refused_in_one_line(
     evaluation: Evaluation, store: Storage
 ) -> None:
-    huge = replace(evaluation, size=Size(8 * 10**8, 8 * 10**8), batch_size=1)
+    side = 8 * 10**8
+    call = evaluation.call.changed(height=side, width=side)
+    huge = replace(evaluation, size=Size(side, side), call=call, batch_size=1)
     with pytest.raises(UsageError, match=r"measuring the baseline; use a lower resolution"):
         huge.baseline(store)
 

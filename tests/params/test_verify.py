@@ -39,7 +39,7 @@ def quick() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "evaluation", of_three_pairs)
-        patch.setattr("tuner.session.load", cache(load))
+        patch.setattr("tuner.workloads.load", cache(load))
         patch.setattr(ClipScore, "score", lambda *args: [100 + value for value in score(*args)])
         yield
 

@@ -31,7 +31,7 @@ def quick_and_steady() -> Iterator[None]:
 
     with timed_by_work(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "evaluation", of_one_pair)
-        patch.setattr("tuner.session.load", cache(load))
+        patch.setattr("tuner.workloads.load", cache(load))
         patch.setattr(ClipScore, "score", lambda *args: [100 + value for value in score(*args)])
         patch.setattr(PairedTimings, "is_precise", lambda timings, precision: True)
         patch.setattr("tuner.session.contention", lambda device: None)

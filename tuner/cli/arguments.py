@@ -10,7 +10,9 @@ from tuner.cli.compare_arguments import add_compare
 from tuner.cli.parser import Parser
 from tuner.cli.report_arguments import add_report
 from tuner.cli.study_flags import (
+    CALL_HELP,
     DEVICE_HELP,
+    PIPELINE_HELP,
     PROMPTS_HELP,
     SCORER_DEVICE_HELP,
     STORAGE,
@@ -129,6 +131,8 @@ def _add_verify(subparsers: Any) -> None:
         "--model",
         help="hub id or folder of the weights that the search used, if they have moved",
     )
+    verify.add_argument("--pipeline", help=f"{PIPELINE_HELP} (default: as in the search)")
+    verify.add_argument("--call", help=f"{CALL_HELP} (default: as in the search)")
     verify.set_defaults(command=commands.verify)
 
 

@@ -19,7 +19,10 @@ from tuner.passwords import hidden
 if TYPE_CHECKING:
     from rich.console import Console
 
-VERIFY_KEYS = ("num_samples", "max_samples", "device", "scorer_device", "prompts", "model")
+VERIFY_KEYS = (
+    *("num_samples", "max_samples", "device", "scorer_device", "prompts", "model"),
+    *("pipeline", "call"),
+)
 
 
 def init(args: argparse.Namespace, console: "Console") -> None:

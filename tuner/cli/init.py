@@ -15,6 +15,7 @@ from tuner.study_files import PRODUCT_KEYS, read_specs
 
 WIDTH = 100  # columns of the file
 MODEL_KEYS = ("guidance_scale", "resolution", "prompts")  # their defaults are the model's
+CALL = {"num_inference_steps": 30, "strength": 0.6, "image": "sketch.png"}  # an example
 HEAD = """\
 A study file of diffusion-tuner: `tuner run {file}` runs it, and flags override its keys.
 A line such as `#steps = 50` shows the default, or an example where it says so; to set a key,
@@ -57,10 +58,13 @@ def study_text(path: Path, specs: list[StudySpec], chosen: set[str]) -> str:
     meanings = descriptions()
     for title, flags in flag_groups().items():
         lines += ["", f"# --- {title} ---"]
-        for name in (flag.dest for flag in flags if flag.dest not in TABLES):
+        names = [flag.dest for flag in flags if flag.dest not in TABLES]
+        for name in (name for name in names if name != "call" or "call" in chosen):
             lines += ["", *_comment(meanings[name]), *_pair(name, specs, name in chosen)]
     limits = specs[0].limits if "limits" in chosen else EXAMPLES["limits"]
     lines += ["", "# --- tables; they stand below all other keys ---"]
+    if "call" not in chosen:
+        lines += ["", *_comment(meanings["call"]), *_table("call", CALL.items(), False)]
     lines += ["", *_comment(meanings["limits"])]
     lines += _table("limits", limits, "limits" in chosen)
     lines += ["", *_comment(meanings["knobs"])]

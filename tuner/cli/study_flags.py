@@ -17,6 +17,14 @@ SCORER_DEVICE_HELP = (
     "device on which the score and the extra metrics are computed: with cpu, a GPU's memory is the "
     "pipeline's alone, and scoring takes longer (default: the device of the pipeline)"
 )
+PIPELINE_HELP = (
+    "a pipeline of your own: a function of a Python file that returns it, such as "
+    "production.py:make_pipeline"
+)
+CALL_HELP = (
+    "with --pipeline: the arguments of its call: a function of a Python file that returns them as "
+    "a dict, such as production.py:make_call"
+)
 PROMPTS_HELP = (
     "prompts: the set coco, PartiPrompts, DrawBench or miniature; a text file with one prompt per "
     "line; a column of a CSV or JSONL file, captions.csv:caption; or of a data set, ID:SPLIT:COLUMN"
@@ -43,17 +51,25 @@ def _add_study_flags(group: Group) -> None:
     group.add_argument(
         "--pipe",
         help="model: SD1.5, SDXL, PixArt-Sigma, miniature, … (an unknown name prints "
-        "all of them); several are separated by commas (default: the kind of --model, or SD1.5)",
+        "all of them); several are separated by commas (default: the kind of --model, or SD1.5); "
+        "with --pipeline: the first part of the study's name (default: the pipeline's class)",
     )
     group.add_argument(
         "--sched",
         help="scheduler: DDIM, DPM-Solver++, UniPC, Euler a, DPM++ 2M Karras, LCM, … (an unknown "
         "name prints all of them), or the name of its class in diffusers; several are separated by "
-        "commas (default: DDIM)",
+        "commas (default: DDIM; with --pipeline: its own)",
     )
     group.add_argument(
         "--steps",
-        help="number of denoising steps; several are separated by commas (default: 50)",
+        help="number of denoising steps; several are separated by commas (default: 50; with "
+        "--pipeline: as it is called)",
+    )
+    group.add_argument("--pipeline", help=f"{PIPELINE_HELP} (default: a model is loaded)")
+    group.add_argument(
+        "--call",
+        help=f"{CALL_HELP}; in a study file also a table of arguments (default: the pipeline's "
+        "defaults)",
     )
     group.add_argument(
         "--search-targets",

@@ -19,6 +19,9 @@ from tuner.scheduler_table import SCHEDULERS
 from tuner.spec import (
     ABOVE_ZERO,
     AIMS,
+    CODE,
+    DEFAULT_SCHEDULER,
+    DEFAULT_STEPS,
     LISTS,
     NUMBERS,
     SEEDS,
@@ -46,6 +49,8 @@ EXAMPLES: dict[str, Any] = {  # of keys that have no default
     "scorer_device": "cpu",
     "dtype": "float16",
     "model": "./my-model",
+    "pipeline": "production.py:make_pipeline",
+    "call": "production.py:make_call",
     "prompts": "my_prompts.txt",
     "height": 1216,
     "width": 832,
@@ -53,6 +58,8 @@ EXAMPLES: dict[str, Any] = {  # of keys that have no default
     "metrics": ["lpips", "ssim"],
     "limits": {"lpips": 0.2},
 }
+
+DEFAULTS = {"sched": DEFAULT_SCHEDULER, "steps": DEFAULT_STEPS}  # of a known model
 
 
 def schema() -> dict[str, Any]:
@@ -106,6 +113,7 @@ def _notes(name: str) -> dict[str, Any]:
     """The description, default and example of a key."""
     notes: dict[str, Any] = {"description": descriptions()[name]}
     default = next(field.default for field in fields(StudySpec) if field.name == name)
+    default = DEFAULTS.get(name, default)
     if default not in (None, MISSING, ()):
         notes["default"] = default
     if name in EXAMPLES:
@@ -121,6 +129,12 @@ def _value(name: str) -> dict[str, Any]:
         return _table({metric: {"type": "number"} for metric in _extra_metrics()})
     if name in SWITCHES:
         return {"type": "boolean"}
+    if name in ("pipeline", "call"):
+        code = {"type": "string", "pattern": f"^{CODE.pattern}$"}
+        return code if name == "pipeline" else {"anyOf": [code, {"type": "object"}]}
+    if name == "prompts":
+        text = {"type": "string", "minLength": 1}
+        return {"anyOf": [text, {"type": "array", "items": text}]}
     if name in WHOLE_NUMBERS:
         value: dict[str, Any] = {"type": "integer", "minimum": WHOLE_NUMBERS[name]}
         if name == "seed":

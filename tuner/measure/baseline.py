@@ -155,6 +155,8 @@ class BaselineProcedure:
         """What the key of one batch's scores is made of, and the batch's reference."""
         prompts = prompts_part(self.generator.texts(numbers))
         parts = self.score_parts | {"prompts": f"{prompts} from {numbers.start}"}
+        if "call_of_each" in parts:
+            parts["call_of_each"] = self.generator.call.described_each(numbers)
         return parts, Reference(self.extra_metrics, parts, self.store, numbers.start)
 
     def _scored(self, images: list[Any], prompts: list[str]) -> list[float]:

@@ -11,6 +11,8 @@ from tuner.measure.batches import split
 from tuner.measure.fewer_steps import FewerSteps
 from tuner.measure.interleave import YieldControl
 from tuner.measure.stopwatch import Seconds, Stopwatch
+from tuner.pipelines.call_arguments import CallArguments
+from tuner.pipelines.calls import steps_to_request
 from tuner.pipelines.denoiser import denoiser_of
 from tuner.setting import Setting
 from tuner.size import Size
@@ -25,11 +27,10 @@ class BatchGenerator:
 
     pipeline: Any
     device: str
-    steps: int
+    steps: int  # passes of the denoiser, which may be fewer than the call's num_inference_steps
     prompts: list[str]  # every setting is measured on these
     size: Size  # of the pictures
-    guidance_scale: float
-    negative_prompt: str | None = None  # of all prompts
+    call: CallArguments  # those of `prompts` and `more_prompts`
     batch_size: int = 4
     seed: int = 42
     more_prompts: list[str] = field(default_factory=list)  # for inconclusive settings
@@ -50,6 +51,13 @@ class BatchGenerator:
         first = len(self.prompts)
         return [self.prompts[n] if n < first else self.more_prompts[n - first] for n in numbers]
 
+    def requested_steps(self, steps: int) -> int:
+        """The `num_inference_steps` with which the call runs this number of steps.
+
+        Raises `UsageError` if there is none.
+        """
+        return steps_to_request(self.pipeline, self.call.common, steps)
+
     def generate(
         self,
         call: Generate,
@@ -60,7 +68,7 @@ class BatchGenerator:
     ) -> tuple[Any, Seconds]:
         """Generate one batch by calling a pipeline; its seconds are entered for the purpose.
 
-        `steps` are this generator's unless another number is given.
+        `steps` is the number of passes: this generator's unless another is given.
 
         Returns:
             The pictures, a tensor of shape (batch, 3, height, width) with values in
@@ -72,24 +80,16 @@ class BatchGenerator:
         generators = [
             torch.Generator().manual_seed(prompt_seed(self.seed, number)) for number in numbers
         ]
-        options: dict[str, Any] = {}
-        if self.negative_prompt is not None:
-            options["negative_prompt"] = [self.negative_prompt] * len(numbers)
+        call_arguments = self.call
+        if steps is not None and steps != self.steps:
+            call_arguments = self.call.changed(num_inference_steps=self.requested_steps(steps))
+        arguments = call_arguments.of_batch(numbers)
         if "use_resolution_binning" in inspect.signature(call).parameters:
             # PixArt would generate at the nearest size that it was trained on, and resize.
-            options["use_resolution_binning"] = False
+            arguments["use_resolution_binning"] = False
         stopwatch = stopwatch or Stopwatch(denoiser_of(self.pipeline), self.device)
         with stopwatch.timed() as seconds:
-            output = call(
-                self.texts(numbers),
-                num_inference_steps=steps or self.steps,
-                guidance_scale=self.guidance_scale,
-                height=self.size.height,
-                width=self.size.width,
-                generator=generators,
-                output_type="pt",
-                **options,
-            )
+            output = call(self.texts(numbers), generator=generators, output_type="pt", **arguments)
         elapsed = seconds()
         if self.verifies and purpose in (Purpose.SCORED, Purpose.BASELINE):
             purpose = Purpose.VERIFICATION

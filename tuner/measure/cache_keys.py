@@ -11,10 +11,17 @@ from typing import Any
 
 from tuner.loading import fingerprint
 from tuner.measure import device as machine
+from tuner.pipelines.call_arguments import CallArguments
+from tuner.pipelines.calls import values_of
 from tuner.pipelines.denoiser import denoiser_of
 from tuner.size import Size
 
-SCORE_ONLY = ("seed", "prompts", "metric")  # parts that change scores but not the latency
+SCORE_ONLY = (
+    "seed",
+    "prompts",
+    "metric",
+    "call_of_each",
+)  # parts that change scores but not the latency
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
@@ -27,20 +34,19 @@ def score_parts(
     *,
     device: str,
     steps: int,
-    guidance_scale: float,
+    call: CallArguments,
     size: Size,
     prompts: list[str],
     seed: int,
     metric: str,
-    negative_prompt: str | None = None,
 ) -> dict[str, Any]:
     """Everything that changes pictures and scores; `metric` is the metric's identity."""
-    parts = {
+    parts: dict[str, Any] = {
         "weights": fingerprint(pipeline),
         "pipeline": type(pipeline).__name__,
         "scheduler": scheduler_parts(pipeline.scheduler),
         "steps": steps,
-        "guidance_scale": guidance_scale,
+        "guidance_scale": values_of(pipeline, call.common).get("guidance_scale"),
         "resolution": size.resolution,
         "dtype": str(denoiser_of(pipeline).dtype).removeprefix("torch."),
         "device_type": device.split(":")[0],
@@ -49,8 +55,13 @@ def score_parts(
         "metric": metric,
         "versions": machine.versions(),
     }
-    # Without one, the keys are those from before there was this part.
-    return parts if negative_prompt is None else parts | {"negative_prompt": negative_prompt}
+    # Without such a part, the keys are those from before there was one.
+    further = {
+        "negative_prompt": call.common.get("negative_prompt"),
+        "call": call.described(steps) or None,
+        "call_of_each": call.described_each(range(len(prompts))),
+    }
+    return parts | {name: part for name, part in further.items() if part is not None}
 
 
 def scheduler_parts(scheduler: Any) -> dict[str, Any]:

@@ -52,9 +52,8 @@ class Evaluation(BatchGenerator):
             self.pipeline,
             device=self.device,
             steps=self.steps,
-            guidance_scale=self.guidance_scale,
+            call=self.call,
             size=self.size,
-            negative_prompt=self.negative_prompt,
             prompts=self.prompts,
             seed=self.seed,
             metric=self.metric.identity,
@@ -201,7 +200,7 @@ class Evaluation(BatchGenerator):
     def _check(self, setting: Setting) -> None:
         """Raise an error where the pipeline cannot run a setting."""
         if isinstance(setting, FewerSteps):
-            check_steps(self.pipeline.scheduler, setting.steps)
+            check_steps(self.pipeline.scheduler, self.requested_steps(setting.steps))
         check(self.pipeline, setting.accelerators)
 
     def _account(self, setting: Setting) -> AbstractContextManager[TrialAccount]:

@@ -35,10 +35,11 @@ def script(name: str, study: Mapping[str, Any]) -> str:
             accelerators that need `tuner.apply`, and why.
     """
     chosen = chosen_point(study)
-    if study["pipeline"] not in {m.pipeline for m in registry.components("models").values()}:
+    known = {model.pipeline for model in registry.components("models").values()}
+    if "own" in study or study["pipeline"] not in known:
         raise UnfitError(
-            f"plain diffusers code is written for the pipelines of known models only, and not for "
-            f"{study['pipeline']}; apply the file with tuner.apply"
+            "plain diffusers code is written for known models only, and not for a "
+            f"{study['pipeline']} of your own; apply the file with tuner.apply"
         )
     if chosen is None:
         raise UsageError(f"{name} has no feasible setting")

@@ -8,6 +8,7 @@ from typing import Any
 from tuner.errors import UsageError
 from tuner.loading import DTYPES
 from tuner.params.pick import chosen_point, point_picked_by
+from tuner.pipelines.call_arguments import in_json, is_picture
 from tuner.scheduler_table import SCHEDULERS, name_of
 from tuner.setting import Setting
 from tuner.size import Size
@@ -53,6 +54,27 @@ class Choice:
         if measured is None or size is None:
             return 0.0
         return sum(abs(log(pixels / side)) for pixels, side in zip(size, measured, strict=True))
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the study is of a pipeline that its user made, with its own call."""
+        return "scheduler" in self.evaluation
+
+    def other_arguments(self, called: Mapping[str, Any]) -> list[str]:
+        """The names of plain arguments whose measured value is not that of a call.
+
+        Pictures are not compared: each call has its own. Neither is the number of steps.
+
+        Args:
+            called: the call's arguments by name, with the defaults.
+        """
+        return [
+            name
+            for name, value in self.evaluation.get("call", {}).items()
+            if name != "num_inference_steps"
+            and not is_picture(name)
+            and _in_json(name, called.get(name)) != value
+        ]
 
     def guidance(self, called: float | None) -> float:
         """The measured guidance; that of the call if either is unknown."""
@@ -100,3 +122,11 @@ def _choice(name: str, study: Mapping[str, Any], pick: str | None) -> Choice | N
         picked=in_file if pick is None else pick,
         verified=bool(point.get("verified")),
     )
+
+
+def _in_json(name: str, value: Any) -> Any:
+    """A call's argument as a study stores it; None if no study can have it."""
+    try:
+        return in_json(name, value)
+    except UsageError:
+        return None

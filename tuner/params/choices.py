@@ -7,6 +7,7 @@ from typing import Any
 from weakref import ref
 
 from tuner.accelerators import Accelerator
+from tuner.adapters import adapters_digest
 from tuner.errors import UsageError
 from tuner.loading import fingerprint, weighed
 from tuner.params.choice import Choice, choices_of_class
@@ -31,14 +32,16 @@ class Choices:
     _matching: list[Choice] = field(default_factory=list)
     _unpicked: list[UsageError] = field(default_factory=list)  # studies in which it picks nothing
     _denoiser: Any = None  # a weak reference to the denoiser that `_matching` was made for
+    _adapters: str = ""  # how the adapters were set then
     _warnings: set[str] = field(default_factory=set)
 
     def available(self, pipeline: Any) -> list[Choice]:
         """The studies for the pipeline and its scheduler; a `UsageError` if there is none."""
-        denoiser = denoiser_of(pipeline)
-        if self._denoiser is None or self._denoiser() is not denoiser:
+        denoiser, adapters = denoiser_of(pipeline), adapters_digest(weighed(pipeline))
+        same = self._denoiser is not None and self._denoiser() is denoiser
+        if not same or self._adapters != adapters:
             self._matching = self._with_same_weights(pipeline)
-            self._denoiser = ref(denoiser)
+            self._denoiser, self._adapters = ref(denoiser), adapters
         scheduler = type(pipeline.scheduler).__name__
         same_class = [choice for choice in self._matching if choice.scheduler == scheduler]
         choices = [
@@ -47,8 +50,8 @@ class Choices:
             if has_options(pipeline.scheduler, choice.scheduler_options)
         ]
         if not choices:
-            options = {name for choice in same_class for name in choice.scheduler_options}
             config = pipeline.scheduler.config
+            options = {name for c in same_class for name in other_options(config, c)}
             with_options = [scheduler, *(f"{name}={config.get(name)}" for name in sorted(options))]
             raise UsageError(
                 f"the file has no feasible setting for {type(pipeline).__name__} with "
@@ -64,7 +67,8 @@ class Choices:
 
         The study with the nearest image size is used, and of those the one with the nearest
         guidance; a warning is given if either is different. Of several, it is the one with the
-        call's negative prompt.
+        call's negative prompt. Studies of one's own pipelines come nearer the more arguments of the
+        call they have.
         """
         choices = self.available(pipeline)
         if self.steps is None:
@@ -73,10 +77,11 @@ class Choices:
         guidance = guidance_of(arguments)
         negative = negative_prompt_of(arguments)
 
-        def distance(choice: Choice) -> tuple[float, float, bool]:
+        def distance(choice: Choice) -> tuple[float, float, int, bool]:
             difference = choice.guidance(guidance) - (guidance or 0)
             other_negative = choice.evaluation.get("negative_prompt", "") != negative
-            return choice.size_distance(size), abs(difference), other_negative
+            others = len(choice.other_arguments(arguments))
+            return choice.size_distance(size), abs(difference), others, other_negative
 
         least = min(map(distance, choices))
         nearest = [choice for choice in choices if distance(choice) == least]
@@ -85,20 +90,23 @@ class Choices:
             raise UsageError(
                 f"the studies {names} fit this call equally well; export only one of them"
             )
-        self._warn_of_differences(nearest[0], size, guidance)
+        self._warn_of_differences(nearest[0], size, arguments)
         self._warn_if_unverified(nearest[0])
         return nearest[0].setting.accelerators
 
     def _warn_of_differences(
-        self, choice: Choice, size: Size | None, guidance: float | None
+        self, choice: Choice, size: Size | None, arguments: Mapping[str, Any]
     ) -> None:
-        differences = []
+        differences, guidance = [], guidance_of(arguments)
         measured_size = Size.of(choice.evaluation)
         if size is not None and choice.size_distance(size):
             differences.append(f"{measured_size} pixels, but this call has {size}")
         measured = choice.guidance(guidance)
         if measured != (guidance or 0):
             differences.append(f"guidance {measured:g}, but this call has {guidance:g}")
+        for name in choice.other_arguments(arguments):
+            before = choice.evaluation["call"][name]
+            differences.append(f"{name} {before}, but this call has {arguments.get(name)}")
         if differences:
             self._warn(f"{choice.name} was measured at {'; at '.join(differences)}")
 
@@ -198,6 +206,14 @@ class Choices:
                 f"is in {dtype}: it is unknown whether the weights are the same"
             )
             return unknown
+        own = [choice for choice in (*unknown, *different) if choice.is_own]
+        if own:
+            self._warn(
+                f"{' and '.join(choice.name for choice in own)} had other weights than this "
+                f"pipeline, or adapters with other scales ({fingerprint(pipeline)} now): speed and "
+                "quality figures may not hold"
+            )
+            return own
         others = "; ".join(
             f"{choice.name} has {choice.weights} in {choice.evaluation.get('dtype')}"
             for choice in (*unknown, *different)
@@ -208,6 +224,11 @@ class Choices:
             f"{fingerprint(pipeline)} in {dtype}): {others}; load all of these parts as they were "
             "measured, or apply a setting directly, as accelerator → knob → value"
         )
+
+
+def other_options(config: Mapping[str, Any], choice: Choice) -> list[str]:
+    """The options of a scheduler that differ from those of a study."""
+    return [name for name, value in choice.scheduler_options.items() if config.get(name) != value]
 
 
 def _listed(contents: Mapping[str, Any]) -> str:

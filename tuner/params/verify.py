@@ -21,6 +21,7 @@ from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.study.formatting import quality_text
+from tuner.study.identity import identity, own_identity
 from tuner.study.verifications import Failure
 
 SLOWER = 0.1  # share of the exported speedup that a setting may lose and still hold
@@ -65,7 +66,7 @@ def verify(
         spec = spec_of(study, changes or {})
         with device_lock(device_named(spec.device), report):
             evaluation = session.evaluation(spec, pool="verify", more=True)
-            check_weights(name, study, evaluation)
+            check_conditions(name, study, evaluation)
             store = InMemoryStore()
             for params in settings_to_verify(study, best_only):
                 holds = verify_setting(study, params, evaluation, store, spec, report)
@@ -80,22 +81,27 @@ def verify(
 
 
 def spec_of(study: Mapping[str, Any], changes: Mapping[str, Any]) -> StudySpec:
-    """The spec under which a study's settings were measured, with another seed."""
+    """The spec under which a study's settings were measured, with another seed.
+
+    Raises `UsageError` if a program made the study's pipeline, and `changes` name no function that
+    returns it.
+    """
+    if "own" in study and not (study["own"].get("pipeline") or changes.get("pipeline")):
+        raise UsageError(
+            f"the pipeline of {study['pipe']} was made by a program; set pipeline to a function "
+            "that returns it, production.py:make_pipeline, and call to one that returns its "
+            "call's arguments"
+        )
     conditions, goal, chosen = study["evaluation"], study["goal"], chosen_point(study)
     metrics = {name for point in study["pareto"] for name in point["fidelity"]}
     values = {
         "pipe": study["pipe"],
         "sched": study["sched"],
-        "steps": study["steps"],
+        **(_own_conditions(study) if "own" in study else _conditions(study)),
         "num_samples": study["baseline"]["num_samples"],
         "batch_size": conditions["batch"],
         "seed": (conditions["seed"] + SEED_OFFSET) % 2**32,
-        "guidance_scale": conditions["guidance"],
-        **{name: conditions.get(name) for name in ("resolution", "height", "width")},
-        "negative_prompt": conditions.get("negative_prompt"),
-        "dtype": conditions["dtype"],
         "prompts": study.get("prompts"),
-        "model": study.get("model"),
         "metrics": tuple(sorted(metrics)),
         "limits": goal["limits"],
         "req_score_loss": goal["req_score_loss"],
@@ -104,14 +110,47 @@ def spec_of(study: Mapping[str, Any], changes: Mapping[str, Any]) -> StudySpec:
     return StudySpec(**values | {k: v for k, v in changes.items() if v is not None})
 
 
-def check_weights(name: str, study: Mapping[str, Any], evaluation: Evaluation) -> None:
-    """Raise `UsageError` if the loaded weights are not those of the study."""
+def _conditions(study: Mapping[str, Any]) -> dict[str, Any]:
+    """What a known model was measured with."""
+    conditions = study["evaluation"]
+    return {
+        "steps": study["steps"],
+        "guidance_scale": conditions["guidance"],
+        **{name: conditions.get(name) for name in ("resolution", "height", "width")},
+        "negative_prompt": conditions.get("negative_prompt"),
+        "dtype": conditions["dtype"],
+        "model": study.get("model"),
+    }
+
+
+def _own_conditions(study: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a user's pipeline and its call come from."""
+    own = study["own"]
+    names = {"num_inference_steps": "steps"}
+    arguments = {names.get(name, name): value for name, value in own["arguments"].items()}
+    return {"pipeline": own.get("pipeline"), "call": own.get("call"), **arguments}
+
+
+def check_conditions(name: str, study: Mapping[str, Any], evaluation: Evaluation) -> None:
+    """Raise `UsageError` if the loaded weights are not those of the study, nor a user's call."""
     searched, loaded = study["evaluation"]["weights"], evaluation.score_parts["weights"]
+    where = "set model to the folder or hub id of the weights that the search used"
+    if "own" in study:
+        where = "name the functions that return the pipeline and the call that the search used"
     if searched != loaded:
         raise UsageError(
             f"the weights of {name} have the fingerprint {searched}, but the loaded ones have "
-            f"{loaded}; set model to the folder or hub id of the weights that the search used"
+            f"{loaded}; {where}"
         )
+    if "own" not in study:
+        return
+    before = {"steps": study["steps"], **study["evaluation"]}
+    after = {"steps": evaluation.steps, **identity(evaluation), **own_identity(evaluation)}
+    for part in ("pipeline", "scheduler", "steps", "guidance", "negative_prompt", "call"):
+        if before.get(part) != after.get(part):
+            raise UsageError(
+                f"{name} has {part} {before.get(part)}, but now it is {after.get(part)}; {where}"
+            )
 
 
 def settings_to_verify(study: Mapping[str, Any], best_only: bool) -> list[Mapping[str, Any]]:

@@ -113,7 +113,7 @@ def entry(study: optuna.Study, pick: str | None = None) -> dict[str, Any]:
         "pipeline": stored["pipeline"],
         "evaluation": _evaluation(stored),
         "versions": stored["versions"],
-        **{name: request[name] for name in ("prompts", "model") if request.get(name)},
+        **{name: request[name] for name in ("prompts", "model", "own") if request.get(name)},
         "baseline": {
             name: value
             for name, value in stored[BASELINE].items()
@@ -143,7 +143,12 @@ def _evaluation(stored: Mapping[str, Any]) -> dict[str, Any]:
     if size is not None:
         del evaluation["resolution"]
         evaluation |= size.in_file()
-    options = _scheduler_options(stored["request"]["sched"], parts.get("scheduler", {}))
+    config = parts.get("scheduler", {})
+    options = _scheduler_options(stored["request"]["sched"], config)
+    if "own" in stored["request"]:  # the scheduler of a pipeline that the user made may have any
+        options = {name: value for name, value in config.items() if name != "class"}
+    if evaluation.get("guidance") is None:
+        evaluation.pop("guidance", None)
     if options:
         evaluation["scheduler_options"] = options
     return evaluation | {name: parts[name] for name in ("device_type",) if name in parts}

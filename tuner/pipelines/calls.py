@@ -10,6 +10,8 @@ from tuner.errors import UnfitError, UsageError
 from tuner.pipelines.arguments import names_steps, steps_of
 from tuner.pipelines.denoiser import denoiser_of
 
+MOST_REQUESTED = 20  # times the steps that run, which are fewer with a low strength
+
 
 def values_of(pipeline: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments, completed with the defaults of the pipeline's call.
@@ -105,6 +107,26 @@ def steps_that_run(pipeline: Any, arguments: Mapping[str, Any]) -> int:
         last = round(trained - end * trained)
         return sum(int(timestep) >= last for timestep in timesteps)
     return len(timesteps)
+
+
+def steps_to_request(pipeline: Any, arguments: Mapping[str, Any], steps: int) -> int:
+    """The `num_inference_steps` with which a call runs `steps` denoising steps.
+
+    Args:
+        pipeline: a diffusers pipeline.
+        arguments: as in `is_guided`; their own number of steps does not matter.
+        steps: at least 1.
+
+    Raises:
+        UsageError: no number does, as where the call lists its timesteps.
+    """
+    for number in range(steps, MOST_REQUESTED * steps + 1):
+        runs = steps_that_run(pipeline, {**arguments, "num_inference_steps": number})
+        if runs == steps:
+            return number
+        if runs > steps:
+            break
+    raise UsageError(f"this call of {type(pipeline).__name__} cannot run exactly {steps} steps")
 
 
 def pictures_requested(pipeline: Any, arguments: Mapping[str, Any]) -> int | None:

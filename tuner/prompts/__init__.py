@@ -3,6 +3,7 @@
 `prompt_set` finds one by its name. Files that begin with an underscore are helpers.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,9 +11,10 @@ from tuner import registry
 from tuner.errors import UsageError
 from tuner.prompts._data_set import PromptData
 from tuner.prompts._file import TABLES, PromptFile
+from tuner.prompts._list import PromptList
 from tuner.prompts._pools import enough
 
-__all__ = ["PromptData", "PromptFile", "PromptSet", "enough", "prompt_set"]
+__all__ = ["PromptData", "PromptFile", "PromptList", "PromptSet", "enough", "listed", "prompt_set"]
 
 
 class PromptSet(Protocol):
@@ -33,17 +35,20 @@ class PromptSet(Protocol):
         """
 
 
-def prompt_set(name: str) -> PromptSet:
-    """The prompts of this name.
+def prompt_set(name: str | Sequence[str]) -> PromptSet:
+    """The prompts of this name, or of a list.
 
     Args:
         name: of a known set, whose case and punctuation do not matter; or a text file; or a CSV,
             TSV or JSONL file and its column, 'captions.csv:caption'; or a data set of the hub or of
-            a folder with its split and column, 'ID:SPLIT:COLUMN', or 'ID:CONFIG:SPLIT:COLUMN'.
+            a folder with its split and column, 'ID:SPLIT:COLUMN', or 'ID:CONFIG:SPLIT:COLUMN'; or
+            the prompts themselves as a list.
 
     Raises:
         UsageError: `name` is none of these; the message lists the sets.
     """
+    if not isinstance(name, str):
+        return PromptList(name)
     known = registry.components("prompts")
     for key, component in known.items():
         if registry.plain(key) == registry.plain(name):
@@ -63,3 +68,10 @@ def prompt_set(name: str) -> PromptSet:
             "FILE.csv:COLUMN, FILE.jsonl:COLUMN, or a data set as ID:SPLIT:COLUMN"
         )
     return PromptFile(Path(name))
+
+
+def listed(prompts: PromptSet) -> PromptList | None:
+    """The whole list of prompts, if they come from a list or a file; None for other sets."""
+    if isinstance(prompts, PromptFile):
+        return prompts.as_list()
+    return prompts if isinstance(prompts, PromptList) else None

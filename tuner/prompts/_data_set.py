@@ -38,7 +38,7 @@ class PromptData:
     def load(self, count: int, pool: str = "search", most: int | None = None) -> list[str]:
         """At least `count` and up to `most` prompts; see `PromptSet.load`.
 
-        The pools are those of `pool_of`.
+        The pools are those of `places_of`.
         """
         wanted = max(count, most or 0)
         prompts = self._prompts(2 * wanted)  # every other one is of the pool

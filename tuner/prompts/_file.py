@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tuner.errors import UsageError
 from tuner.prompts._columns import Read, csv_prompts, jsonl_prompts, tsv_prompts
-from tuner.prompts._pools import enough, pool_of
+from tuner.prompts._list import PromptList
 
 # Files with columns, by the end of their names.
 TABLES: dict[str, Read] = {
@@ -31,12 +31,16 @@ class PromptFile:
     def load(self, count: int, pool: str = "search", most: int | None = None) -> list[str]:
         """At least `count` and up to `most` prompts; see `PromptSet.load`.
 
-        The pools are those of `pool_of`.
+        The pools are those of `places_of`.
         """
+        return self.as_list().load(count, pool, most)
+
+    def as_list(self) -> PromptList:
+        """All prompts of the file; a `UsageError` if it has none."""
         prompts = [prompt.strip() for prompt in self._prompts() if prompt.strip()]
         if not prompts:
             raise UsageError(f"the prompt file {self.path} is empty; write one prompt a line")
-        return enough(pool_of(prompts, count, pool), count, f"the prompt file {self.path}", most)
+        return PromptList(prompts, f"the prompt file {self.path}")
 
     def _prompts(self) -> list[str]:
         text = self._text()

@@ -40,6 +40,8 @@ def lines_of_setting(content: StudyContent, result: Result) -> str:
 
 def _load(content: StudyContent) -> str:
     request = content.request
+    if "own" in request:
+        return "...  # your pipeline, as it was when the study was made"
     arguments = [_literal(request["pipe"]), f"scheduler={_literal(request['sched'])}"]
     if request.get("model"):
         arguments.append(f"source={_literal(request['model'])}")
@@ -57,6 +59,8 @@ def _arguments(content: StudyContent, indent: str) -> str:
         arguments |= {"height": size.height, "width": size.width}
     if "negative_prompt" in evaluation:
         arguments["negative_prompt"] = evaluation["negative_prompt"]
+    if "own" in content.request:  # its call may have pictures, which only the user has
+        return f"\n{indent}    {_literal(PROMPT)},\n{indent}    **call,  # as measured\n{indent}"
     lines = [_literal(PROMPT), *(f"{name}={_literal(v)}" for name, v in arguments.items())]
     return "".join(f"\n{indent}    {line}," for line in lines) + f"\n{indent}"
 

@@ -100,8 +100,9 @@ class Storage:
         if triple in self.study_names():
             # A study without an evaluation was just created by another process, for this one.
             first = self.study(triple).user_attrs.get("evaluation", evaluation)
-            keys = [*evaluation, *(k for k in first if k not in evaluation)]
-            new = {k: evaluation.get(k, "none") for k in keys if first.get(k) != evaluation.get(k)}
+            now, before = _flat(evaluation), _flat(first)
+            keys = [*now, *(k for k in before if k not in now)]
+            new = {k: now.get(k, "none") for k in keys if before.get(k) != now.get(k)}
             if new:
                 suffix = ",".join(f"{k}={_short(v)}" for k, v in new.items())
                 name = self._own_name(f"{triple} {suffix}", evaluation)
@@ -164,6 +165,14 @@ def _tune(engine: Engine) -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.close()
+
+
+def _flat(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """The conditions with those that are tables, such as a call's arguments, one by one."""
+    flat: dict[str, Any] = {}
+    for name, value in evaluation.items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def _short(value: Any) -> str:

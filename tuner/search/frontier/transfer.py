@@ -22,8 +22,20 @@ from tuner.study.reuse import MEASURED
 from tuner.study.schema import LONG
 from tuner.study.verifications import read_verifications
 
-SAME_SCORES = ("weights", "resolution", "metric")  # must be equal for losses to be comparable
-SAME_SPEEDS = ("device", "batch", "dtype", "guidance")  # must be equal for speedups, besides
+SAME_SCORES = (
+    "weights",
+    "resolution",
+    "metric",
+    "pipeline",
+    "call",
+)  # must be equal for losses to be comparable
+SAME_SPEEDS = (
+    "device",
+    "batch",
+    "dtype",
+    "guidance",
+    "call",
+)  # must be equal for speedups, besides
 MIN_SETTINGS = 5  # that a source study must have measured
 MAX_TRIALS = 2000  # a study with more, such as a long sweep, is not read
 
