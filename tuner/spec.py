@@ -15,7 +15,7 @@ from tuner.models import Model
 from tuner.sampler_table import sampler_row, sweep_named
 from tuner.scheduler_table import name_of
 from tuner.size import Size
-from tuner.values import checked_knobs, checked_limit, is_number, is_whole, wrong
+from tuner.values import checked_knobs, checked_limit, checked_prompts, is_number, is_whole, wrong
 
 Aim = Literal["max", "front"]
 
@@ -130,7 +130,7 @@ class StudySpec:
                 raise wrong(name, f"must be a string, not {value!r}")
             if value == "":
                 raise wrong(name, "is empty; leave it out for the default")
-        self._check_prompts()
+        self._set(prompts=checked_prompts(self.prompts))
         self._check_pipeline()
         for name in NUMBERS:
             value = getattr(self, name)
@@ -145,18 +145,6 @@ class StudySpec:
         for name, content in TABLES.items():
             if not isinstance(getattr(self, name), Mapping):
                 raise wrong(name, f"must be a table of {content}, not {getattr(self, name)!r}")
-
-    def _check_prompts(self) -> None:
-        """Prompts are named by a text, or are a list of texts, which becomes a tuple."""
-        if isinstance(self.prompts, str) or self.prompts is None:
-            if self.prompts == "":
-                raise wrong("prompts", "is empty; leave it out for the default")
-            return
-        if not isinstance(self.prompts, Sequence) or not all(
-            isinstance(prompt, str) and prompt.strip() for prompt in self.prompts
-        ):
-            raise wrong("prompts", "must be a name or a list of texts, none of them empty")
-        self._set(prompts=tuple(self.prompts))
 
     def _check_pipeline(self) -> None:
         """A pipeline and its call are objects, or name a function; the model is then not named."""

@@ -1,7 +1,7 @@
 """Checks of single values of a study, such as the values that a search may give to a knob."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuner import registry
@@ -22,6 +22,19 @@ def is_number(value: Any) -> bool:
 def wrong(name: str, text: str) -> UsageError:
     """The error of a wrong value; its message is `text` after the key's name."""
     return UsageError(f"{name} {text}", key=(name,))
+
+
+def checked_prompts(value: Any) -> str | tuple[str, ...] | None:
+    """The name of the prompts, or the prompts of a list as a tuple; else a `UsageError`."""
+    if value is None or isinstance(value, str):
+        if value == "":
+            raise wrong("prompts", "is empty; leave it out for the default")
+        return value
+    if not isinstance(value, Sequence) or not all(
+        isinstance(prompt, str) and prompt.strip() for prompt in value
+    ):
+        raise wrong("prompts", "must be a name or a list of texts, none of them empty")
+    return tuple(value)
 
 
 def checked_limit(name: str, value: Any) -> float:
