@@ -38,6 +38,8 @@ def test_it_writes_a_file_that_runs_as_it_is(capsys: pytest.CaptureFixture[str])
         ["--pipe", "miniature", "--steps", "20"],
         ["--pipe", "SDXL,SD1.5", "--sched", "ddim", "--req-speedup", "2", "--limit", "lpips=0.2"],
         ["--sampler", "grid", "--search-targets", "deepcache", "--distinct", "--no-transfer"],
+        ["--pipeline", "production.py:make_pipeline", "--call", "production.py:make_call"],
+        ["--pipeline", "production.py:make_pipeline", "--steps", "20", "--guidance-scale", "3"],
         ["--prompts", 'a "quoted" ü.txt', "--metrics", "ssim,psnr", "--timeout", "60"],
     ],
     ids=" ".join,

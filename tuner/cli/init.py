@@ -64,7 +64,7 @@ def study_text(path: Path, specs: list[StudySpec], chosen: set[str]) -> str:
     limits = specs[0].limits if "limits" in chosen else EXAMPLES["limits"]
     lines += ["", "# --- tables; they stand below all other keys ---"]
     if "call" not in chosen:
-        lines += ["", *_comment(meanings["call"]), *_table("call", CALL.items(), False)]
+        lines += ["", *_comment(meanings["call"]), *_table("call", CALL, False)]
     lines += ["", *_comment(meanings["limits"])]
     lines += _table("limits", limits, "limits" in chosen)
     lines += ["", *_comment(meanings["knobs"])]
@@ -102,7 +102,7 @@ def _in_use(name: str, specs: list[StudySpec]) -> Any:
         values = list(dict.fromkeys(getattr(spec, name) for spec in specs))
         return values[0] if len(values) == 1 else values
     value = getattr(specs[0], name)
-    if value is None and name in MODEL_KEYS:
+    if value is None and name in MODEL_KEYS and specs[0].pipeline is None:
         return getattr(specs[0].family, name)
     return value
 

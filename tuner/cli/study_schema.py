@@ -40,7 +40,12 @@ TABLES = {
     "limits": "Limits of extra metrics: upper limits of distances (lpips) and of drops of a reward "
     "score (pickscore), lower limits of similarities (ssim).",
 }
-EXAMPLES: dict[str, Any] = {  # of keys that have no default
+EXAMPLES: dict[str, Any] = {  # of keys that have no default, or none with a pipeline of one's own
+    "pipe": "SDXL",
+    "sched": "DDIM",
+    "steps": 20,
+    "guidance_scale": 5.0,
+    "resolution": 1024,
     "req_time": 0.5,
     "req_speedup": 2.0,
     "trials": 100,
