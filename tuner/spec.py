@@ -258,6 +258,12 @@ class StudySpec:
         return {name: value for name, value in values.items() if value is not None}
 
     @property
+    def prompts_name(self) -> str:
+        """What messages call the prompts."""
+        named = self.family.prompts if self.prompts is None else self.prompts
+        return named if isinstance(named, str) else "the list of prompts"
+
+    @property
     def sweep(self) -> str | None:
         """The sampler's name where it goes through a whole product."""
         return sweep_named(self.sampler)

@@ -206,8 +206,7 @@ class StudyRun:
 
     def _measure_reference(self, deadline: Deadline) -> None:
         """Measure the plain pipeline with fewer steps, unless its call lists its steps."""
-        spec = self.spec
-        if not spec.reference or spec.sweep is not None or self.evaluation.call.lists_steps:
+        if self.spec.sweep or not self.spec.reference or self.evaluation.call.lists_steps:
             return
         measure_reference(
             self.study,
@@ -239,12 +238,10 @@ class StudyRun:
         """Print what a sweep will need, and whether there are prompts for verifying."""
         if isinstance(chosen, Exhaustive):
             self.observer.notice(self._estimate(chosen))
-        named = self.spec.prompts
-        prompts = named if isinstance(named, str) else "the list of prompts"
         if self.verification.prompts == self.evaluation.prompts:  # as lists: captions may repeat
             self.observer.notice(
-                f"{prompts} has fewer than {2 * self.spec.num_samples} prompts, so that "
-                "the best setting is verified on the prompts of the search, with other noise"
+                f"{self.spec.prompts_name} has fewer than {2 * self.spec.num_samples} prompts, so "
+                "that the best setting is verified on the prompts of the search, with other noise"
             )
 
     def _estimate(self, sweep: Exhaustive) -> str:
