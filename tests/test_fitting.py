@@ -77,4 +77,4 @@ def test_deepcache_refuses_a_u_net_whose_blocks_have_another_number_of_resnets()
     with pytest.raises(
         UnfitError, match=r"^deepcache needs a U-Net with 2 ResNets .* has 3; leave"
     ):
-        fitting(spec, pipeline, 7.5)
+        fitting(spec, pipeline, {"guidance_scale": 7.5})
