@@ -1,0 +1,1 @@
+"""Pipelines as people run them, with each accelerator: the table of docs/variants.md."""
