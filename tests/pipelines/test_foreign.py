@@ -184,3 +184,14 @@ def test_an_exception_while_an_accelerator_is_applied_leaves_nothing_behind(
     undo()
     assert {k: set(vars(m)) for k, m in denoiser_of(pipeline).named_modules()} == before
     assert same(pictures(pipeline), expected)
+
+
+def test_sequential_offload_to_the_cpu_which_fails_in_accelerate_is_refused_in_one_line() -> None:
+    pipeline = new("sd")
+    undo = tuner.apply(pipeline, setting(("tome",)))
+    pipeline.enable_sequential_cpu_offload(device="cpu")
+    with pytest.raises(UsageError, match="accelerate fails with it, with or without the tuner"):
+        pictures(pipeline)
+    undo()
+    with pytest.raises(TypeError):  # if this works one day, the refusal has to go
+        pictures(pipeline)

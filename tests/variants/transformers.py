@@ -141,8 +141,12 @@ def _of_every(family: str) -> list[Variant]:
             pictures=2,
         ),
         _row(family, "32 × 24 pixels", None, constant(**OTHER_SIZE)),
-        _row(family, "latents as output", None, constant(output_type="latent")),
-        _row(family, "return_dict=False", None, constant(return_dict=False)),
+        _row(
+            family,
+            "latents as output, return_dict=False",
+            None,
+            constant(output_type="latent", return_dict=False),
+        ),
         _row(family, "VAE tiling", lambda: _tiled(family)),
     ]
 

@@ -1,14 +1,28 @@
-"""The variants that only Stable Diffusion has, and those that only SDXL has."""
+"""The variants that only Stable Diffusion has, those that SDXL treats alike, and SDXL's own."""
 
+from collections.abc import Callable
 from typing import Any
 
 import diffusers
+import torch
 
-from tests.helpers.pipelines import new
-from tests.helpers.relatives import relative, unet
-from tests.variants.added import each, parts_of
-from tests.variants.unets import MASK
-from tests.variants.variant import Variant, constant
+from tests.helpers.pipelines import LATENT_SIDE, new
+from tests.helpers.relatives import PICTURE, relative, unet
+from tests.variants.added import (
+    blended,
+    changed,
+    controlnet,
+    each,
+    ip_adapter,
+    other_lora,
+    parts_of,
+    with_lora,
+    with_new_word,
+)
+from tests.variants.unets import MASK, PARTLY, cut_off
+from tests.variants.variant import Numbers, Variant, constant
+
+TEN = [999, 845, 730, 587, 443, 310, 193, 116, 53, 13]  # Align Your Steps
 
 
 def _nine_channels() -> Any:
@@ -25,11 +39,98 @@ def _panorama() -> Any:
     return relative("StableDiffusionPanoramaPipeline", "sd")
 
 
+def scheduled(kind: str, **options: Any) -> Callable[[], Any]:
+    def make() -> Any:
+        pipeline = new("sd")
+        config = pipeline.scheduler.config
+        pipeline.scheduler = getattr(diffusers, kind).from_config(config, **options)
+        return pipeline
+
+    return make
+
+
+def noise(pipeline: Any, numbers: Numbers) -> dict[str, Any]:
+    torch.manual_seed(5)
+    latents = torch.randn(3, 4, LATENT_SIDE, LATENT_SIDE, dtype=torch.float64)
+    return {"latents": latents[list(numbers)], "generator": None}
+
+
+def _ending_ip_adapter(pipeline: Any, numbers: Numbers) -> dict[str, Any]:
+    pipeline.set_ip_adapter_scale(0.6)  # the callback of the last call has set it to 0
+    return {"ip_adapter_image": PICTURE, **cut_off("IPAdapterScaleCutoffCallback")()}
+
+
 def of_sd() -> list[Variant]:
-    def row(name: str, make: Any, arguments: Any = None) -> Variant:
+    def row(name: str, make: Any = None, arguments: Any = None) -> Variant:
+        make = make or (lambda: new("sd"))
         return Variant(family="sd", name=name, make=make, arguments=arguments or constant())
 
+    def kind(name: str, **parts: Any) -> Callable[[], Any]:
+        return parts_of(f"StableDiffusion{name}Pipeline", "sd", **parts)
+
+    def net() -> Any:
+        return controlnet("sd")
+
     return [
+        row(
+            "ControlNet for the first half of the steps",
+            kind("ControlNet", controlnet=net),
+            each(control_guidance_end=0.5),
+        ),
+        row(
+            "ControlNet, image to image",
+            kind("ControlNetImg2Img", controlnet=net),
+            each(control_image=PICTURE, **PARTLY),
+        ),
+        row(
+            "ControlNet, inpainting",
+            kind("ControlNetInpaint", controlnet=net),
+            each(mask_image=MASK, control_image=PICTURE, **PARTLY),
+        ),
+        row("two LoRAs with weights", lambda: with_lora("sd", adapters=2)),
+        row(
+            "LoRA changed by a callback",
+            lambda: with_lora("sd"),
+            constant(callback_on_step_end=other_lora),
+        ),
+        row(
+            "IP-Adapter that a callback ends",
+            lambda: ip_adapter("sd"),
+            _ending_ip_adapter,
+        ),
+        row("textual inversion", lambda: with_new_word("sd")),
+        row("4 steps without guidance", None, constant(guidance_scale=0.0, num_inference_steps=4)),
+        row("guidance_rescale 0.7", None, constant(guidance_rescale=0.7)),
+        row("eta 1 (DDIM)", None, constant(eta=1.0)),
+        row(
+            "timesteps given",
+            scheduled("DPMSolverMultistepScheduler"),
+            constant(timesteps=TEN),
+        ),
+        row(
+            "sigmas given",
+            scheduled("EulerDiscreteScheduler"),
+            constant(sigmas=[14.6, 6.3, 3.8, 2.2, 1.3, 0.8, 0.4, 0.1]),
+        ),
+        row("Euler a", scheduled("EulerAncestralDiscreteScheduler")),
+        row(
+            "DPM++ 2M Karras",
+            scheduled("DPMSolverMultistepScheduler", use_karras_sigmas=True),
+        ),
+        row("LCM scheduler", scheduled("LCMScheduler"), constant(num_inference_steps=8)),
+        row("Heun, two passes a step", scheduled("HeunDiscreteScheduler")),
+        row("noise given as latents", None, noise),
+        row("fused QKV projections", changed("sd", lambda pipe: pipe.fuse_qkv_projections())),
+        row("attention slicing", changed("sd", lambda pipe: pipe.enable_attention_slicing())),
+        row(
+            "VAE slicing and tiling",
+            changed("sd", lambda p: (p.vae.enable_slicing(), p.vae.enable_tiling())),
+        ),
+        row(
+            "latents blended at each step (DifferentialDiffusion)",
+            None,
+            constant(callback_on_step_end=blended),
+        ),
         row(
             "inpainting model (9 channels)",
             parts_of("StableDiffusionInpaintPipeline", "sd", unet=_nine_channels),

@@ -9,6 +9,11 @@ from tuner.pipelines.gate import Gate
 from tuner.pipelines.hooks import can_carry_over
 
 PACKAGES = ("DeepCache", "tgate", "tomesd")
+# diffusers gives the device a number, and moving a parameter to "cpu:0" makes it a plain tensor.
+_NUMBERED_CPU = (
+    "enable_sequential_cpu_offload(device='cpu') is on {where}, and accelerate fails with it, with "
+    "or without the tuner; give it a GPU as the device, or use enable_model_cpu_offload()"
+)
 
 
 def check_untouched(denoiser: Any) -> None:
@@ -51,17 +56,17 @@ def _objection(module: Any) -> str | None:
     for name, hook in hooks.items():
         if not can_carry_over(name, hook):
             return _hook_message(name)
+    if _offloads_to_numbered_cpu(state.get("_hf_hook")):
+        return _NUMBERED_CPU
     if type(module).__name__ == "ToMeBlock":
         return _package_message("tomesd")
-    forward = state.get("forward")
-    while isinstance(forward, Gate):
-        forward = forward.below
+    forward = _below_gates(state.get("forward"))
     if hooks:
         if not _is_hook_of(forward, "diffusers"):
             return _hook_message(next(iter(hooks)))
-        forward = registry._fn_refs[0].forward
+        forward = _below_gates(registry._fn_refs[0].forward)
     if _is_hook_of(forward, "accelerate"):
-        forward = state["_old_forward"]
+        forward = _below_gates(state["_old_forward"])
     if forward is None or _is_own(module, forward):
         return None
     home = str(getattr(forward, "__module__", None) or type(forward).__module__)
@@ -71,6 +76,22 @@ def _objection(module: Any) -> str | None:
     return (
         f"the forward of {{where}} was replaced by one from {home}, and what that computes is not "
         "known; remove it first"
+    )
+
+
+def _below_gates(forward: Any) -> Any:
+    """A forward without our own gates: a hook that came during a call has kept one below itself."""
+    while isinstance(forward, Gate):
+        forward = forward.below
+    return forward
+
+
+def _offloads_to_numbered_cpu(hook: Any) -> bool:
+    """Whether a hook of accelerate offloads weights, and brings them back to a CPU by number."""
+    return any(
+        getattr(part, "offload", False)
+        and str(getattr(part, "execution_device", None)).startswith("cpu:")
+        for part in getattr(hook, "hooks", (hook,))
     )
 
 

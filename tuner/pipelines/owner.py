@@ -15,7 +15,7 @@ _OWNED = "_tuner_owned"  # the pipeline; a copy of it has the same class and is 
 # Reentrant because any allocation may start the garbage collector, which may leave an abandoned
 # `with` block in the same thread and so undo there.
 _lock = RLock()
-_call_locks: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # by pipeline
+_call_locks: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # by pipeline and by scheduler
 
 
 def plain_class(pipeline: Any) -> Any:
@@ -71,8 +71,12 @@ def _nobody() -> None:
 
 @contextmanager
 def exclusive_call(pipeline: Any) -> Iterator[None]:
-    """Wait until no other thread calls the pipeline: its scheduler can serve one call at a time."""
+    """Wait until no other thread makes an accelerated call of the pipeline, or of its scheduler.
+
+    A pipeline and a scheduler can serve one call at a time, and pipelines that `from_pipe` made
+    share their scheduler.
+    """
     with _lock:
-        call_lock = _call_locks.setdefault(pipeline, RLock())
-    with call_lock:
+        locks = [_call_locks.setdefault(part, RLock()) for part in (pipeline.scheduler, pipeline)]
+    with locks[0], locks[1]:
         yield
