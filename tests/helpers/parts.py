@@ -2,9 +2,7 @@
 
 from functools import cache
 
-from diffusers import (
-    AutoencoderKL,
-)
+from diffusers import AutoencoderKL, DDIMScheduler
 from transformers import (
     CLIPTextConfig,
     CLIPTokenizer,
@@ -66,4 +64,20 @@ def vae(shift_factor: float | None = None) -> AutoencoderKL:
         norm_num_groups=4,
         sample_size=2 * LATENT_SIDE,
         shift_factor=shift_factor,
+    )
+
+
+def ddim(prediction_type: str) -> DDIMScheduler:
+    """The scheduler of Stable Diffusion's checkpoints.
+
+    Not taken from `bench`: inputs of reports have `tests` before it on their path.
+    """
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type=prediction_type,
     )

@@ -33,10 +33,10 @@ from transformers import (
     T5EncoderModel,
 )
 
-from bench.lib.full_size import ddim
 from tests.helpers.parts import (
     LATENT_SIDE,
     WIDTH,
+    ddim,
     t5_config,
     t5_tokenizer,
     text_config,

@@ -11,6 +11,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from tests.helpers.parts import WIDTH
 from tests.helpers.pipelines import LATENT_SIDE, new
 from tests.helpers.relatives import PICTURE, relative, with_ip_adapter
+from tests.variants.variant import STEPS
 
 LEVELS = {"sd": [8, 16, 16, 16], "sdxl": [8, 16, 16]}  # channels of the U-Nets
 
@@ -64,7 +65,7 @@ def with_lora(family: str, *, fused: bool = False, adapters: int = 1) -> Any:
 
 def other_lora(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> Any:
     """A callback that changes the strength of a LoRA on the way."""
-    pipeline.unet.set_adapters(["style 0"], [1.0 if step == 7 else 0.2])
+    pipeline.unet.set_adapters(["style 0"], [1.0 if step == STEPS - 1 else 0.2])
     return tensors
 
 

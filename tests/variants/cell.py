@@ -8,16 +8,33 @@ from typing import Any
 
 import numpy as np
 
-from tests.accelerators.cases import Names, neutral, setting
+from tests.accelerators.cases import Names, neutral
 from tests.helpers.pipelines import same
 from tests.variants.variant import Variant, quiet
 from tuner.applying.applied import applied
 from tuner.errors import TunerError
-from tuner.setting import Setting
+from tuner.setting import Params, Setting
 
 RIGHT, REFUSED, WRONG = "right", "refused", "WRONG"
 
+# Strong enough to change the pictures in five steps.
+STRONG: Params = {
+    "deepcache": {"cache_interval": 3, "cache_branch_id": 0},
+    "deepcache-window": {"cache_interval": 3, "cache_branch_id": 0, "start": 1, "end": 4},
+    "fastercache": {"guidance_interval": 4, "attention_interval": 3, "warmup": 1},
+    "fbcache": {"threshold": 0.4},
+    "magcache": {"max_skip_steps": 3, "threshold": 0.24, "retention": 0.1},
+    "pab": {"cross_interval": 6, "self_interval": 4, "warmup": 1},
+    "taylorseer": {"cache_interval": 3, "warmup": 1, "max_order": 1},
+    "tgate": {"gate_step": 3, "sp_interval": 2, "fi_interval": 2, "warmup": 0},
+    "tome": {"ratio": 0.5, "max_downsample": 2},
+}
+
 VISIBLE = 1e-4  # a smaller change of a pixel's value is none
+
+
+def strong(names: Names) -> Setting:
+    return Setting.of({name: STRONG[name] for name in names})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +109,7 @@ def _fault(variant: Variant, row: Row, names: Names) -> str:
     with _with(pipeline, neutral(names)) as generate:
         if not same(variant.draw(generate, pipeline), row.plain):
             return "a neutral setting changes the pictures"
-    with _with(pipeline, setting(names)) as generate:
+    with _with(pipeline, strong(names)) as generate:
         together = variant.draw(generate, pipeline)
         alone = variant.draw(generate, pipeline, variant.prompts[-1:])
     if not np.isfinite(together).all():
@@ -104,7 +121,7 @@ def _fault(variant: Variant, row: Row, names: Names) -> str:
         return f"a picture depends on the others of its batch (by {off:.2g})"
     if row.independent and len(names) == 1:
         return ""  # the picture that was drawn alone was the second call
-    with _with(pipeline, setting(names), backwards=True) as generate:
+    with _with(pipeline, strong(names), backwards=True) as generate:
         if not same(variant.draw(generate, pipeline), together):
             return (
                 "drawn again, with the accelerators named in another order, it is another picture"

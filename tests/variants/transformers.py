@@ -51,13 +51,11 @@ def of_sd3() -> list[Variant]:
         _row("sd3", "guidance_scale 1", None, constant(guidance_scale=1.0)),
         _row("sd3", "guidance by skipped layers", None, constant(skip_guidance_layers=[1])),
         _row("sd3", "clip_skip 1", None, constant(clip_skip=1)),
-        _row(
-            "sd3", "sigmas given", None, constant(sigmas=[1.0, 0.9, 0.7, 0.6, 0.5, 0.4, 0.2, 0.1])
-        ),
+        _row("sd3", "sigmas given", None, constant(sigmas=[1.0, 0.8, 0.6, 0.4, 0.2])),
         _row("sd3", "prompt embeddings", None, _sd3_embeddings),
         _row(
             "sd3",
-            "SD3CFGCutoffCallback after half of the steps",
+            "SD3CFGCutoffCallback on the way",
             None,
             cut_off("SD3CFGCutoffCallback"),
         ),
@@ -112,9 +110,7 @@ def of_flux() -> list[Variant]:
             _schnell,
             constant(guidance_scale=0.0),
         ),
-        _row(
-            "flux", "sigmas given", None, constant(sigmas=[1.0, 0.9, 0.7, 0.6, 0.5, 0.4, 0.2, 0.1])
-        ),
+        _row("flux", "sigmas given", None, constant(sigmas=[1.0, 0.8, 0.6, 0.4, 0.2])),
         _row("flux", "prompt embeddings", None, _flux_embeddings),
     ]
 

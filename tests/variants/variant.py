@@ -15,6 +15,8 @@ import torch
 from tests.helpers.pipelines import PROMPTS, generators
 from tests.helpers.relatives import SIDE
 
+STEPS = 5
+
 Numbers = Sequence[int]  # of prompts, each with its own noise
 Arguments = Callable[[Any, Numbers], dict[str, Any]]  # of a call for these prompts
 
@@ -72,7 +74,7 @@ class Variant:
             "prompt": [PROMPTS[number] for number in numbers],
             "height": SIDE,
             "width": SIDE,
-            "num_inference_steps": 8,
+            "num_inference_steps": STEPS,
             "output_type": "np",
             "max_sequence_length": 16,
             "use_resolution_binning": False,
