@@ -1,6 +1,7 @@
 """The variants of pipelines with a U-Net."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import diffusers
@@ -19,7 +20,7 @@ from tests.variants.added import (
     t2i_adapter,
     with_lora,
 )
-from tests.variants.variant import Numbers, Variant, constant
+from tests.variants.variant import Numbers, Variant, constant, row
 
 MASK = Image.new("L", (SIDE, SIDE), 0)
 MASK.paste(255, (0, 0, SIDE // 2, SIDE))
@@ -58,15 +59,16 @@ def shared_by_two(kind: str, family: str) -> Callable[[], Any]:
 
 def of_both(family: str, prefix: str) -> list[Variant]:
     """What Stable Diffusion and SDXL have in common."""
+    make_row = partial(row, family)
+    return [
+        make_row("text to image"),
+        *_of_classes(make_row, family, prefix),
+        *_of_calls(make_row, family),
+    ]
 
-    def row(name: str, make: Any = None, arguments: Any = None, **more: Any) -> Variant:
-        return Variant(
-            family=family,
-            name=name,
-            make=make or (lambda: new(family)),
-            arguments=arguments or constant(),
-            **more,
-        )
+
+def _of_classes(row: Callable[..., Variant], family: str, prefix: str) -> list[Variant]:
+    """Other classes of pipelines, and parts that are added."""
 
     def kind(name: str, **parts: Any) -> Callable[[], Any]:
         return parts_of(f"{prefix}{name}Pipeline", family, **parts)
@@ -74,9 +76,7 @@ def of_both(family: str, prefix: str) -> list[Variant]:
     def net() -> Any:
         return controlnet(family)
 
-    cutoff = "SDCFGCutoffCallback" if family == "sd" else "SDXLCFGCutoffCallback"
     return [
-        row("text to image"),
         row("image to image, strength 0.75", kind("Img2Img"), each(**PARTLY)),
         row("inpainting, strength 0.75", kind("Inpaint"), each(mask_image=MASK, **PARTLY)),
         row("ControlNet", kind("ControlNet", controlnet=net), each()),
@@ -95,6 +95,18 @@ def of_both(family: str, prefix: str) -> list[Variant]:
         row("LoRA, fused", lambda: with_lora(family, fused=True)),
         row("IP-Adapter", lambda: ip_adapter(family), constant(ip_adapter_image=PICTURE)),
         row("PAG", kind("PAG"), constant(pag_scale=3.0)),
+        row(
+            "image to image on a U-Net shared by from_pipe",
+            shared_by_two(f"{prefix}Img2ImgPipeline", family),
+            each(**PARTLY),
+        ),
+    ]
+
+
+def _of_calls(row: Callable[..., Variant], family: str) -> list[Variant]:
+    """Other arguments of the same pipeline."""
+    cutoff = "SDCFGCutoffCallback" if family == "sd" else "SDXLCFGCutoffCallback"
+    return [
         row("a negative prompt", None, lambda p, n: {"negative_prompt": ["a square"] * len(n)}),
         row("guidance_scale 1", None, constant(guidance_scale=1.0)),
         row("prompt embeddings", None, embeddings),
@@ -107,9 +119,4 @@ def of_both(family: str, prefix: str) -> list[Variant]:
         row("32 × 24 pixels", None, constant(**OTHER_SIZE)),
         row("FreeU", changed(family, lambda pipe: pipe.enable_freeu(0.9, 0.2, 1.2, 1.4))),
         row(f"{cutoff} on the way", None, cut_off(cutoff), prompts=(0,)),
-        row(
-            "image to image on a U-Net shared by from_pipe",
-            shared_by_two(f"{prefix}Img2ImgPipeline", family),
-            each(**PARTLY),
-        ),
     ]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.helpers.pipelines import PROMPTS, generators
+from tests.helpers.pipelines import PROMPTS, generators, new
 from tests.helpers.relatives import SIDE
 
 STEPS = 5
@@ -37,6 +37,7 @@ class Variant:
     # Computed in float64, where the order of a sum does not change the picture visibly. Not if the
     # variant itself sets the type of weights.
     precise: bool = True
+    tolerance: float = 1e-6  # how far a picture alone may be from the same one in a batch
     needs: tuple[str, ...] = ()  # packages beside those of the tuner
     pictures: int = 1  # for each prompt
     prompts: Numbers = (0, 1)
@@ -44,11 +45,6 @@ class Variant:
     @property
     def title(self) -> str:
         return f"{self.family}: {self.name}"
-
-    @property
-    def tolerance(self) -> float:
-        """How far a picture that is drawn alone may be from the same one in a batch."""
-        return 1e-6 if self.precise else 1e-3
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -90,6 +86,23 @@ class Variant:
             output = generate(**arguments)
         images = output[0] if isinstance(output, tuple) else output.images
         return np.asarray(images)
+
+
+def row(
+    family: str,
+    name: str,
+    make: Callable[[], Any] | None = None,
+    arguments: Arguments | None = None,
+    **more: Any,
+) -> Variant:
+    """A variant; by default of the family's own pipeline, called as usual."""
+    return Variant(
+        family=family,
+        name=name,
+        make=make or (lambda: new(family)),
+        arguments=arguments or constant(),
+        **more,
+    )
 
 
 @contextmanager

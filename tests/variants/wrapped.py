@@ -7,24 +7,10 @@ import accelerate
 import torch
 
 from tests.helpers.pipelines import new
-from tests.variants.variant import Variant
+from tests.variants.variant import Variant, row
 from tuner.pipelines.denoiser import denoiser_of
 
 CPU = torch.device("cpu")
-
-
-def of_weights() -> list[Variant]:
-    return [
-        Variant(
-            family=family,
-            name=name,
-            make=_changed(family, change),
-            precise=precise,
-            needs=needs,
-        )
-        for family in ("sd", "pixart", "sd3", "flux")  # SDXL's U-Net is of SD's class
-        for name, change, precise, needs in WAYS
-    ]
 
 
 def _changed(family: str, change: Callable[[Any], Any]) -> Callable[[], Any]:
@@ -89,12 +75,18 @@ def _bitsandbytes(pipeline: Any) -> None:
 
 
 WAYS = (
-    ("model offloading", _offloaded_to_cpu, False, ()),
-    ("sequential offloading", _offloaded_in_sequence, False, ()),
-    ("group offloading of leaves", _offloaded_by_groups, False, ()),
-    ("group offloading of blocks", _offloaded_by_blocks, False, ()),
-    ("layerwise casting", _cast, False, ()),
-    ("bfloat16", _in_bfloat16, False, ()),
-    ("int8 weights (torchao)", _torchao, False, ("torchao",)),
-    ("int8 weights (bitsandbytes)", _bitsandbytes, False, ("bitsandbytes",)),
+    ("model offloading", _offloaded_to_cpu, 1e-3, ()),
+    ("sequential offloading", _offloaded_in_sequence, 1e-3, ()),
+    ("group offloading of leaves", _offloaded_by_groups, 1e-3, ()),
+    ("group offloading of blocks", _offloaded_by_blocks, 1e-3, ()),
+    ("layerwise casting", _cast, 1e-3, ()),
+    ("bfloat16", _in_bfloat16, 0.02, ()),
+    ("int8 weights (torchao)", _torchao, 1e-3, ("torchao",)),
+    ("int8 weights (bitsandbytes)", _bitsandbytes, 1e-3, ("bitsandbytes",)),
 )
+
+OF_WEIGHTS: list[Variant] = [
+    row(family, name, _changed(family, change), precise=False, tolerance=tolerance, needs=needs)
+    for family in ("sd", "pixart", "sd3", "flux")  # SDXL's U-Net is of SD's class
+    for name, change, tolerance, needs in WAYS
+]
