@@ -67,6 +67,7 @@ def test_threads_on_one_applied_pipeline_and_on_others_of_its_unet_draw_what_one
 def test_accelerated_pipelines_that_share_a_scheduler_wait_for_one_another() -> None:
     first = tiny("sd", "DPM-Solver++")  # which keeps the last steps' outputs
     second = copy.copy(first)
+    step = type(first.scheduler).step
     undo, undo_second = tuner.apply(first, DEEPCACHE), tuner.apply(second, DEEPCACHE)
     try:
         results = at_once(lambda: pictures(first), lambda: pictures(second))
@@ -75,6 +76,7 @@ def test_accelerated_pipelines_that_share_a_scheduler_wait_for_one_another() -> 
         undo_second()
     expected = accelerated("sd", ("deepcache",), "DPM-Solver++")
     assert all(same(picture, expected) for drawn_ones in results for picture in drawn_ones)
+    assert type(first.scheduler).step is step
 
 
 def test_a_plain_call_on_the_same_scheduler_in_another_thread_is_an_error_in_one_line() -> None:
@@ -172,8 +174,22 @@ def on_the_way(at: int, does: Callable[[], None]) -> Callable[..., Any]:
     return callback
 
 
-@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
-@pytest.mark.parametrize("way", WAYS)
+QUICK = {("model offloading", "A+-U"), ("a device map", "+AU-"), ("group offloading", "A+U-")}
+
+
+@pytest.mark.parametrize(
+    ("way", "order"),
+    [
+        pytest.param(
+            way,
+            order,
+            marks=() if (way, order) in QUICK else pytest.mark.slow,
+            id=f"{way}, {words}",
+        )
+        for way in WAYS
+        for words, order in ORDERS.items()
+    ],
+)
 def test_hooks_of_other_code_may_come_and_go_in_any_order(way: str, order: str) -> None:
     put_on, take_off = WAYS[way]
     pipeline = new("sd")

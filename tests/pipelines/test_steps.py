@@ -1,11 +1,8 @@
 """Schedulers that are copied, shared or stepped ahead in the middle of a call."""
 
 import copy
-from functools import partial
-from threading import Event, Thread
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.accelerators.cases import accelerated
@@ -26,34 +23,6 @@ def test_a_copy_of_a_scheduler_made_during_a_call_is_an_ordinary_scheduler(copie
     assert set(vars(scheduler)) == set(vars(plain.scheduler))
     plain.scheduler = scheduler
     assert same(pictures(plain), other)
-
-
-def test_two_accelerated_pipelines_may_share_a_scheduler_in_two_threads() -> None:
-    first = tiny("sd")
-    second = copy.copy(first)
-    waiting: list[Thread] = []
-    second_result: list[np.ndarray] = []
-    begun, may_end = Event(), Event()
-
-    def after_step(pipe: Any, step: int, t: Any, given: dict[str, Any]) -> dict[str, Any]:
-        begun.set()
-        may_end.wait(timeout=60)
-        return given
-
-    def begin_another() -> None:
-        draw = partial(pictures, second, callback_on_step_end=after_step)
-        waiting.append(Thread(target=lambda: second_result.append(draw())))
-        waiting[0].start()
-        begun.wait(timeout=60)
-
-    step = type(first.scheduler).step
-    with applied(first, DEEPCACHE.accelerators), applied(second, DEEPCACHE.accelerators):
-        first_result, _ = in_the_middle(first, first, begin_another)
-        may_end.set()
-        waiting[0].join(timeout=60)
-    assert same(first_result, accelerated("sd", ("deepcache",)))
-    assert same(second_result[0], first_result)
-    assert type(first.scheduler).step is step
 
 
 def test_a_callback_may_take_a_step_of_the_scheduler_to_look_ahead() -> None:
