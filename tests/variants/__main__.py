@@ -2,7 +2,7 @@
 
     python -m tests.variants [--only WORDS] [--cells FILE]
 
-Takes half an hour on one core. `--cells` keeps the cells of finished rows in a file, from which an
+Takes about a quarter of an hour on an idle core. `--cells` keeps the cells of finished rows in a file, from which an
 interrupted run goes on; `--only` draws the rows with these words in their title afresh, and takes
 the others from the file.
 """
