@@ -2,9 +2,9 @@
 
     python -m tests.variants [--only WORDS] [--cells FILE]
 
-Takes about a quarter of an hour on an idle core. `--cells` keeps the cells of finished rows in a file, from which an
-interrupted run goes on; `--only` draws the rows with these words in their title afresh, and takes
-the others from the file.
+Takes about a quarter of an hour on an idle core. `--cells` keeps the cells of finished rows in a
+file, from which an interrupted run goes on; `--only` draws the rows with these words in their title
+afresh, and takes the others from the file.
 """
 
 import argparse
