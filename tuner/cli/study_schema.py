@@ -20,7 +20,6 @@ from tuner.spec import (
     ABOVE_ZERO,
     AIMS,
     CODE,
-    DEFAULT_SCHEDULER,
     DEFAULT_STEPS,
     LISTS,
     NUMBERS,
@@ -57,6 +56,7 @@ EXAMPLES: dict[str, Any] = {  # of keys that have no default, or none with a pip
     "pipeline": "production.py:make_pipeline",
     "call": "production.py:make_call",
     "prompts": "my_prompts.txt",
+    "sched": "DDIM",
     "height": 1216,
     "width": 832,
     "negative_prompt": "blurry, low quality",
@@ -64,7 +64,7 @@ EXAMPLES: dict[str, Any] = {  # of keys that have no default, or none with a pip
     "limits": {"lpips": 0.2},
 }
 
-DEFAULTS = {"sched": DEFAULT_SCHEDULER, "steps": DEFAULT_STEPS}  # of a known model
+DEFAULTS = {"steps": DEFAULT_STEPS}  # of a known model
 
 
 def schema() -> dict[str, Any]:
