@@ -56,7 +56,6 @@ EXAMPLES: dict[str, Any] = {  # of keys that have no default, or none with a pip
     "pipeline": "production.py:make_pipeline",
     "call": "production.py:make_call",
     "prompts": "my_prompts.txt",
-    "sched": "DDIM",
     "height": 1216,
     "width": 832,
     "negative_prompt": "blurry, low quality",
