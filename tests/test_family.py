@@ -77,6 +77,31 @@ def test_the_family_follows_from_the_class_and_the_width_of_the_embedding(
     assert StudySpec(pipe=family, model=place).pipe == family
 
 
+@pytest.mark.parametrize(
+    ("class_name", "kind", "scheduler"),
+    [
+        ("StableDiffusion3Pipeline", "FlowMatchEulerDiscreteScheduler", "FlowMatchEuler"),
+        ("SanaPipeline", "FlowMatchHeunDiscreteScheduler", "FlowMatchEuler"),
+        ("StableDiffusionXLPipeline", "EDMDPMSolverMultistepScheduler", "EDM DPM++ 2M"),
+        ("StableDiffusionXLPipeline", "PNDMScheduler", "DDIM"),
+    ],
+)
+def test_without_a_named_scheduler_a_study_has_one_that_fits_how_the_model_was_trained(
+    tmp_path: Path, class_name: str, kind: str, scheduler: str
+) -> None:
+    place = described(tmp_path, class_name)
+    index = tmp_path / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"scheduler": ["diffusers", kind]}))
+    assert StudySpec(model=place).sched == scheduler
+    assert StudySpec(model=place, sched="UniPC").sched == "UniPC"
+
+
+def test_known_models_have_a_scheduler_that_fits_them() -> None:
+    assert [StudySpec(pipe=pipe).sched for pipe in ("SDXL", "SD3", "Flux")] == [
+        *("DDIM", "FlowMatchEuler", "FlowMatchEuler")
+    ]
+
+
 def test_without_a_model_it_is_sd15_and_a_name_counts_more_than_the_files(tmp_path: Path) -> None:
     assert StudySpec().pipe == "SD1.5"
     assert StudySpec().resolution is None

@@ -13,6 +13,7 @@ from tuner.errors import UsageError
 from tuner.models import Model
 from tuner.pipelines.denoiser import denoiser_of
 from tuner.pipelines.owner import plain_class
+from tuner.scheduler_table import SCHEDULERS
 
 DEFAULT = "SD1.5"
 INDEX = "model_index.json"
@@ -83,7 +84,7 @@ def told_by(place: str) -> Model:
 
     A known model of the same pipeline class and, of several, with the same width of the prompt's
     embedding; otherwise a family that is named after the class. The resolution is that of the
-    model itself.
+    model itself, and so is the scheduler where none but its kind fits how the model was trained.
 
     Args:
         place: hub id or folder.
@@ -103,7 +104,11 @@ def told_by(place: str) -> Model:
     config = _described(place, f"{part}/config.json") or {}
     family = _known(class_name, config.get("cross_attention_dim")) or _of_class(class_name, place)
     side = _side(config, _described(place, "vae/config.json") or {})
-    return family if side is None else replace(family, resolution=side)
+    return replace(
+        family,
+        resolution=side or family.resolution,
+        scheduler=_scheduler(index) or family.scheduler,
+    )
 
 
 def _known(class_name: str, width: Any) -> Model | None:
@@ -150,6 +155,15 @@ def _of_class(class_name: str, place: str) -> Model:
         metric="clip",
         accelerators=tuple(registry.components("accelerators")),
     )
+
+
+def _scheduler(index: Mapping[str, Any]) -> str | None:
+    """The scheduler of a model that was trained by flow matching or as an EDM; None of others."""
+    kind = str((index.get("scheduler") or ["", ""])[-1])
+    if not kind.startswith(("FlowMatch", "EDM")):
+        return None
+    known = [name for name, row in SCHEDULERS.items() if row.kind == kind]
+    return (*known, "FlowMatchEuler" if kind.startswith("FlowMatch") else "EDM Euler")[0]
 
 
 def _side(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> int | None:

@@ -24,7 +24,6 @@ SEEDS = 2**32  # seeds are from 0 to this, exclusive; samplers take no greater o
 DEFAULT_TRIALS = 100  # of a search
 SWITCHES = ("distinct", "transfer", "reference")
 LISTS = ("search_targets", "metrics")
-DEFAULT_SCHEDULER = "DDIM"  # of a known model
 DEFAULT_STEPS = 50
 OPTIONAL = ("pipe", "sched", "device", "scorer_device", "dtype", "model", "negative_prompt")
 TEXTS = ("sampler", "aim", "storage", *OPTIONAL)
@@ -58,7 +57,9 @@ class StudySpec:
     # The kind of model; that of `model`, or SD1.5, when None. With `pipeline` it only names the
     # study, which is named after the pipeline's class when None.
     pipe: str | None = None
-    sched: str | None = None  # a name in `tuner.scheduler_table`; DDIM, or `pipeline`'s, when None
+    sched: str | None = (
+        None  # a name in `tuner.scheduler_table`; the model's, or `pipeline`'s, when None
+    )
     steps: int | None = None  # 50, or as `pipeline` is called, when None
     pipeline: Any = None  # a diffusers pipeline, or 'FILE.py:FUNCTION', which returns one
     call: Mapping[str, Any] | str | None = None  # its arguments, or 'FILE.py:FUNCTION'
@@ -170,7 +171,7 @@ class StudySpec:
         if self.pipeline is None:
             if self.pipe is None and self.model is not None and self.resolution is None:
                 self._set(resolution=model.resolution)  # of these weights, not their family's
-            self._set(pipe=model.name, sched=self.sched or DEFAULT_SCHEDULER)
+            self._set(pipe=model.name, sched=self.sched or model.scheduler)
             self._set(steps=DEFAULT_STEPS if self.steps is None else self.steps)
         if self.sched is not None:
             with about("sched"):

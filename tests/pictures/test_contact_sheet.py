@@ -50,3 +50,14 @@ def test_pictures_that_are_not_square_keep_their_shape() -> None:
     drawn = np.asarray(ContactSheet(title="", rows=["baseline"], columns=[wide]).drawn())
     rows = np.flatnonzero((drawn[:, GAP : GAP + CELL] != 255).any(axis=(1, 2)))
     assert len(rows) <= CELL // 4 + 1
+
+
+def test_a_prompt_in_cyrillic_or_greek_is_drawn_in_its_own_letters() -> None:
+    drawn = {prompt: sheet(columns=1, prompt=prompt).drawn() for prompt in ("κόκκινος", "круг")}
+    for prompt, picture_of in drawn.items():
+        assert picture_of != sheet(columns=1, prompt="?" * len(prompt)).drawn()
+
+
+def test_letters_that_no_font_has_are_question_marks() -> None:
+    nowhere = chr(0xF8FF0)  # for private use: no font has it
+    assert sheet(columns=1, prompt=nowhere).drawn() == sheet(columns=1, prompt="?").drawn()

@@ -12,13 +12,12 @@ from tuner.errors import BadPictureError
 from tuner.measure.measurement import Measurement
 from tuner.report.tried import Trial, read_trials
 from tuner.setting import Setting
-from tuner.study.results import read_results
 
 BROKEN = Setting.of({"deepcache": {"cache_interval": 2, "cache_branch_id": 1}})
 
 
 def trials_of(study: optuna.Study) -> list[Trial]:
-    return read_trials(study, study.user_attrs, goal_of(study), read_results(study))
+    return read_trials(study, study.user_attrs, goal_of(study))
 
 
 def test_trials_that_were_stopped_or_failed_have_the_reason_as_their_outcome(

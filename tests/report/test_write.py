@@ -58,7 +58,7 @@ def test_the_front_is_that_of_the_database(page_of_one: Page, sweep: list[optuna
 
 
 def test_the_trials_are_those_of_the_database(page_of_one: Page, sweep: list[optuna.Study]) -> None:
-    trials = read_trials(sweep[0], sweep[0].user_attrs, goal_of(sweep[0]), read_results(sweep[0]))
+    trials = read_trials(sweep[0], sweep[0].user_attrs, goal_of(sweep[0]))
     rows = page_of_one.rows(*TRIED)
     assert [(int(row[0]), row[1], row[-1]) for row in rows] == [
         (trial.number, str(trial.setting), trial.outcome) for trial in trials

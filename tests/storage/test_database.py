@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 
 from tuner.errors import UsageError
+from tuner.storage.address import check_address
 from tuner.storage.database import Storage
 from tuner.storage.worker import WORKER, Worker
 
@@ -171,3 +172,18 @@ def test_reading_does_not_create_a_database(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no database"):
         Storage(address(tmp_path), create=False)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("mysql+oursql://me:secret@host/name", "SQLAlchemy does not know"),
+        ("mysql+mysqldb://me:secret@host/name", "needs a driver: .*; pip install 'mysqlclient'"),
+    ],
+)
+def test_a_server_whose_driver_is_missing_is_refused_before_anything_is_measured(
+    url: str, words: str
+) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        check_address(url)
+    assert "secret" not in str(caught.value)

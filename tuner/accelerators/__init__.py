@@ -9,6 +9,7 @@ denoiser (a "double", see `tuner.pipelines.double`) for one call of the pipeline
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from tuner.errors import UnfitError, UsageError
@@ -88,7 +89,7 @@ class Accelerator(ABC):
     @classmethod
     def knobs(cls) -> tuple[Knob, ...]:
         """The knobs in the order of the fields."""
-        return tuple(_knob_of(field) for field in fields(cls))
+        return _knobs_of(cls)
 
     @classmethod
     def from_values(cls, values: dict[str, Value]) -> Self:
@@ -168,6 +169,12 @@ class Accelerator(ABC):
         Returns:
             A function that drops what the patches stored during a generation.
         """
+
+
+@cache
+def _knobs_of(kind: type[Accelerator]) -> tuple[Knob, ...]:
+    """Kept, because a report or a sweep reads thousands of settings."""
+    return tuple(_knob_of(field) for field in fields(kind))
 
 
 def _knob_of(field: Field[Any]) -> Knob:

@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("tuner: interrupted; run the same command again to continue", file=sys.stderr)
+        again = "; run the same command again to continue" if args.name == "run" else ""
+        print(f"tuner: interrupted{again}", file=sys.stderr)
         return 130
     return code or 0
 

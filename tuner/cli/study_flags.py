@@ -58,7 +58,8 @@ def _add_study_flags(group: Group) -> None:
         "--sched",
         help="scheduler: DDIM, DPM-Solver++, UniPC, Euler a, DPM++ 2M Karras, LCM, … (an unknown "
         "name prints all of them), or the name of its class in diffusers; several are separated by "
-        "commas (default: DDIM; with --pipeline: its own)",
+        "commas (default: DDIM, or one that fits how the model was trained; with --pipeline: its "
+        "own)",
     )
     group.add_argument(
         "--steps",

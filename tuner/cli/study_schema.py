@@ -20,7 +20,6 @@ from tuner.spec import (
     ABOVE_ZERO,
     AIMS,
     CODE,
-    DEFAULT_SCHEDULER,
     DEFAULT_STEPS,
     LISTS,
     NUMBERS,
@@ -64,7 +63,7 @@ EXAMPLES: dict[str, Any] = {  # of keys that have no default, or none with a pip
     "limits": {"lpips": 0.2},
 }
 
-DEFAULTS = {"sched": DEFAULT_SCHEDULER, "steps": DEFAULT_STEPS}  # of a known model
+DEFAULTS = {"steps": DEFAULT_STEPS}  # of a known model
 
 
 def schema() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tuner.search.goal import Goal
 from tuner.setting import Setting
 from tuner.storage.view import AddedTrial, Looks, Shown
 from tuner.study.baseline import BASELINE, Baseline
+from tuner.study.conditions import DIGESTS, labelled
 from tuner.study.formatting import Quantity, baseline_quantities, quantities_of
 from tuner.study.results import Result, counting, pareto_front, result_of
 from tuner.study.schema import SAME_AS, SETTING
@@ -24,18 +25,6 @@ from tuner.study.verifications import effective_timing, effective_verification
 
 MEASURED = (TrialState.COMPLETE, TrialState.PRUNED)
 BARELY = -1e-12  # a constraint that is met
-# What is shown of how a study is evaluated, by the names that people know.
-CONDITIONS = {
-    "resolution": "resolution",
-    "guidance": "guidance scale",
-    "negative_prompt": "negative prompt",
-    "dtype": "dtype",
-    "device": "device",
-    "batch": "batch size",
-    "seed": "seed",
-    "metric": "score",
-    "beside": "extra metrics",
-}
 
 
 def looks() -> Looks:
@@ -60,9 +49,7 @@ def study_attributes(study: Any) -> dict[str, Any]:
             attributes[shown] = request[name]
     if "search_targets" in request:
         attributes["accelerators"] = ", ".join(request["search_targets"])
-    attributes |= {
-        shown: evaluation[name] for name, shown in CONDITIONS.items() if name in evaluation
-    }
+    attributes |= labelled({k: v for k, v in evaluation.items() if k not in DIGESTS})
     versions = stored.get("versions")
     if versions:
         attributes["versions"] = ", ".join(f"{name} {v}" for name, v in versions.items())

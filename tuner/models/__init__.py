@@ -14,6 +14,7 @@ class Model:
     guidance_scale: float
     prompts: str  # name of the prompt set
     metric: str  # name of the metric that gives the score
+    scheduler: str = "DDIM"  # name in `tuner.scheduler_table`
     accelerators: tuple[str, ...] = ("deepcache", "tome", "tgate")
     # Width of the prompt's embedding, which tells the models of one pipeline class apart.
     cross_attention_dim: int | None = None

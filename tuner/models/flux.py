@@ -10,6 +10,7 @@ component = Model(
     guidance_scale=3.5,
     prompts="coco",
     metric="clip",
+    scheduler="FlowMatchEuler",
     accelerators=("magcache", "fbcache", "taylorseer"),
     dtype={"cpu": "float32", "cuda": "bfloat16", "mps": "bfloat16"},
 )

@@ -10,5 +10,6 @@ component = Model(
     guidance_scale=7.0,
     prompts="coco",
     metric="clip",
+    scheduler="FlowMatchEuler",
     accelerators=("fastercache", "fbcache", "taylorseer"),
 )

@@ -9,6 +9,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from tuner.pictures.fonts import font_with
+
 CELL = 192  # pixels of a picture in a sheet
 GAP = 10
 TEXT = 13  # pixels of a line's letters
@@ -45,7 +47,7 @@ class ContactSheet:
         """The sheet as a picture."""
         font = ImageFont.load_default(TEXT)
         width = GAP + PER_ROW * (CELL + GAP)
-        legend = [*_wrapped(self.title, width, font), *self._legend(width, font)]
+        legend = [*_wrapped(_drawable(self.title), width, font), *self._legend(width, font)]
         top = GAP + len(legend) * LINE + GAP
         bands = [self.columns[i : i + PER_ROW] for i in range(0, len(self.columns), PER_ROW)]
         height = top + len(bands) * (self._band_height + GAP)
@@ -65,7 +67,7 @@ class ContactSheet:
         if len(self.rows) < 2:
             return []
         ordinals = [f"row {number}: {row}" for number, row in enumerate(self.rows, 1)]
-        return [line for row in ordinals for line in _wrapped(row, width, font)]
+        return [line for row in ordinals for line in _wrapped(_drawable(row), width, font)]
 
     @property
     def _band_height(self) -> int:
@@ -84,7 +86,8 @@ class ContactSheet:
                 sheet.paste(_fitted(picture), (left, top))
             draw.text((left, top + CELL + 2), _drawable(caption), fill=INK, font=font)
             top += CELL + LINE + 4
-        lines = _wrapped(column.prompt, CELL, font)
+        prompt, font = _readable(column.prompt, font)
+        lines = _wrapped(prompt, CELL, font)
         if len(lines) > PROMPT_LINES:
             lines = [*lines[: PROMPT_LINES - 1], f"{lines[PROMPT_LINES - 1][:-3]}..."]
         for line in lines:
@@ -103,9 +106,18 @@ def _fitted(picture: Any) -> Image.Image:
 
 
 def _wrapped(text: str, width: int, font: Any) -> list[str]:
-    """The text in lines that are at most `width` pixels wide."""
-    letters = max(1, int(width / font.getlength("n")))
-    return textwrap.wrap(_drawable(text), letters) or [""]
+    """A text that the font can draw in lines that are at most `width` pixels wide."""
+    letter = max(font.getlength("n"), font.getlength(text) / max(1, len(text)))
+    return textwrap.wrap(text, max(1, int(width / letter))) or [""]
+
+
+def _readable(text: str, font: Any) -> tuple[str, Any]:
+    """The text as it can be drawn, and the font: another one where Pillow's own lacks letters."""
+    drawable = _drawable(text)
+    if drawable.count("?") == text.count("?"):
+        return drawable, font
+    other = font_with(frozenset(text) - {" ", "\n", "\t"}, TEXT)
+    return (drawable, font) if other is None else (text, other)
 
 
 def _drawable(text: str) -> str:

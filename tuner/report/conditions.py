@@ -4,22 +4,8 @@ from collections.abc import Iterator
 
 from tuner.formatting import seconds
 from tuner.report.content import StudyContent
+from tuner.study.conditions import labelled
 from tuner.study.formatting import baseline_quantities
-
-# What the study stores of its evaluation, and what it is called on the page.
-EVALUATION = {
-    "guidance": "guidance scale",
-    "resolution": "resolution",
-    "negative_prompt": "negative prompt",
-    "dtype": "precision",
-    "prompts": "prompts (number, digest)",
-    "seed": "seed",
-    "metric": "score (metric, digest)",
-    "beside": "extra metrics",
-    "device": "device",
-    "batch": "images per batch",
-    "weights": "weights (digest)",
-}
 
 
 def conditions(content: StudyContent) -> list[tuple[str, str]]:
@@ -37,9 +23,7 @@ def _stored(content: StudyContent) -> Iterator[tuple[str, object]]:
     yield "steps", request.get("steps")
     yield "accelerators", ", ".join(request.get("search_targets", ()))
     yield "prompts from", request.get("prompts")
-    evaluation = content.attributes.get("evaluation", {})
-    for key in (*EVALUATION, *(key for key in evaluation if key not in EVALUATION)):
-        yield EVALUATION.get(key, key), evaluation.get(key)
+    yield from labelled(content.attributes.get("evaluation", {}))
     latency, score = baseline.get("latency_s"), baseline.get("score")
     yield "baseline latency", None if latency is None else f"{seconds(latency)} per image"
     yield "baseline score", None if score is None else f"{score:.2f}"

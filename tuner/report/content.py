@@ -9,19 +9,13 @@ import optuna
 from optuna.trial import TrialState
 
 from tuner.report.importance import Importance, importance_of
-from tuner.report.tried import Trial, read_trials
+from tuner.report.tried import Trial, read_trials, results_among
 from tuner.search.goal import Goal
 from tuner.storage.log import log_of
 from tuner.study.baseline import BASELINE, attributes
 from tuner.study.costs import StudyCosts, read_costs
 from tuner.study.reference import ReferenceRow, read_reference
-from tuner.study.results import (
-    Result,
-    fastest_feasible,
-    pareto_front,
-    read_results,
-    read_stopped,
-)
+from tuner.study.results import Result, counting, fastest_feasible, pareto_front
 from tuner.study.sheets import Sheets, sheets_of
 
 
@@ -116,8 +110,9 @@ def read_content(study: optuna.Study) -> StudyContent:
     """Read a study that has a baseline."""
     stored = attributes(study)
     goal = Goal.of_request(stored.get("request", {}))
-    results = goal.admitted(read_results(study, stored))
-    stopped = goal.admitted(read_stopped(study))
+    trials = read_trials(study, stored, goal)
+    results = goal.admitted(counting(results_among(trials, "complete")))
+    stopped = goal.admitted(results_among(trials, "stopped"))
     log = log_of(study)
     return StudyContent(
         name=study.study_name,
@@ -125,7 +120,7 @@ def read_content(study: optuna.Study) -> StudyContent:
         attributes=stored,
         results=results,
         stopped=stopped,
-        trials=read_trials(study, stored, goal, results),
+        trials=trials,
         unfinished=log.count(TrialState.RUNNING) + log.count(TrialState.WAITING),
         costs=read_costs(study),
         sheets=sheets_of(study),

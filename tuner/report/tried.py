@@ -1,6 +1,6 @@
 """Every trial of a study that has ended, and how."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from tuner.search.goal import Goal
 from tuner.setting import Setting
 from tuner.storage.log import log_of
 from tuner.study.baseline import Baseline
-from tuner.study.results import Result, result_of
+from tuner.study.results import Result, counting, result_of
 from tuner.study.schema import LONG, SAME_AS, SETTING
 from tuner.study.verdicts import verdict
 from tuner.study.verifications import effective_timing, effective_verification
@@ -35,13 +35,11 @@ class Trial:
     outcome: str  # in words: the verdict on the setting, or why the trial ended early
 
 
-def read_trials(
-    study: optuna.Study, study_attrs: Mapping[str, Any], goal: Goal, counting: Iterable[Result]
-) -> list[Trial]:
+def read_trials(study: optuna.Study, study_attrs: Mapping[str, Any], goal: Goal) -> list[Trial]:
     """The trials that have ended, in the order of their numbers.
 
-    Of a setting that was measured several times the trial in `counting` counts; the outcome of the
-    others names it.
+    Of a setting that was measured several times one trial counts; the outcome of the others names
+    it.
     """
     log = log_of(study)
     trials = [
@@ -49,11 +47,16 @@ def read_trials(
         for state in STATES
         for _, number, stored in log.attributes(state, without=LONG)
     ]
+    trials.sort(key=lambda trial: trial.number)
     counts: dict[Setting, set[int]] = {}
-    for result in counting:
+    for result in counting(results_among(trials, "complete")):
         counts.setdefault(result.setting, set()).add(result.trial)
-    trials = [_superseded(trial, counts) for trial in trials]
-    return sorted(trials, key=lambda trial: trial.number)
+    return [_superseded(trial, counts) for trial in trials]
+
+
+def results_among(trials: Sequence[Trial], state: str) -> list[Result]:
+    """The results of the trials in a state, in their order."""
+    return [trial.result for trial in trials if trial.state == state and trial.result is not None]
 
 
 def _superseded(trial: Trial, counts: Mapping[Setting, set[int]]) -> Trial:

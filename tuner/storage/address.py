@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from tuner.errors import UsageError
 from tuner.passwords import HIDDEN, hidden
 from tuner.places import can_write
 from tuner.storage.tables import VERSION
+
+# Packages by the modules that they bring, where the names differ; psycopg's has its C library.
+DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 
 
 def check_address(url: str) -> None:
@@ -63,6 +66,7 @@ def engine_options(url: str, create: bool) -> dict[str, Any]:
     except (ArgumentError, ValueError):  # ValueError: the port is not a number
         raise UsageError(f"{hidden(url)!r} is not a database URL; try sqlite:///tuner.db") from None
     if not parsed.drivername.startswith("sqlite"):
+        _check_driver(parsed)
         return {}
     if not parsed.database or parsed.database == ":memory:":
         raise UsageError("the database must be a file; try sqlite:///tuner.db")
@@ -89,6 +93,23 @@ def engine_options(url: str, create: bool) -> dict[str, Any]:
             f"the folder {path.parent} cannot be written to; set storage to a file in another one"
         )
     return {"connect_args": {"timeout": 60}}
+
+
+def _check_driver(address: URL) -> None:
+    """Raise `UsageError` where the package that connects to a database server is missing."""
+    try:
+        address.get_dialect().import_dbapi()
+    except NoSuchModuleError as error:
+        raise UsageError(
+            f"{hidden(str(address))!r} is of a kind of database that SQLAlchemy does not know; try "
+            "postgresql+psycopg://USER@HOST/NAME or a file"
+        ) from error
+    except ImportError as error:
+        name = error.name or address.get_driver_name()
+        raise UsageError(
+            f"the database {hidden(str(address))} needs a driver: {str(error).splitlines()[0]}; "
+            f"pip install '{DRIVERS.get(name, name)}', or set storage to a file"
+        ) from error
 
 
 def _look_inside(path: Path, url: str) -> None:

@@ -135,8 +135,8 @@ def read_result(study: optuna.Study, number: int, stored: Mapping[str, Any]) -> 
 def read_stopped(study: optuna.Study) -> list[Result]:
     """The results of trials that were stopped early, over the prompts that they had."""
     baseline = Baseline.of(attributes(study))
-    pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
-    return [result_of(trial.number, trial.user_attrs, baseline) for trial in pruned]
+    rows = log_of(study).attributes(TrialState.PRUNED, without=LONG)
+    return [result_of(number, stored, baseline) for _, number, stored in rows]
 
 
 def result_of(

@@ -62,12 +62,17 @@ def styled(
 ) -> Iterator[tuple[Figure, Axes]]:
     """A figure of this size in inches with one pair of axes, for the length of a block.
 
-    Its margins follow from its labels, which takes about as long as drawing it; without a `layout`
-    they are fixed.
+    Its margins follow from its labels at the end of the block; without a `layout` they are fixed.
+    They are computed once: matplotlib would do so twice for each file, which takes as long as
+    drawing the figure.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout=layout)
         yield figure, figure.add_subplot()
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.execute(figure)
+            figure.set_layout_engine("none")
 
 
 def svg(figure: Figure) -> str:
