@@ -1,0 +1,40 @@
+"""A small pipeline whose U-Net compiles in seconds, and how many graphs were compiled."""
+
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from torch._dynamo.utils import counters
+
+from tests.helpers.parts import LATENT_SIDE, WIDTH
+from tests.helpers.pipelines import sd
+from tuner.pipelines.denoiser import denoiser_of
+from tuner.pipelines.step_graphs import graphs_of
+
+
+def small() -> StableDiffusionPipeline:
+    """SD1.5's blocks on two levels only: six skip branches, self-attention on the upper level."""
+    pipeline = sd()
+    torch.manual_seed(0)
+    pipeline.unet = UNet2DConditionModel(
+        sample_size=LATENT_SIDE,
+        block_out_channels=(8, 16),
+        layers_per_block=2,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=2,
+        norm_num_groups=4,
+    )
+    pipeline.unet.eval().requires_grad_(False)
+    return pipeline
+
+
+def compiled_graphs() -> int:
+    """The number of graphs that this process has compiled, of any model."""
+    return int(counters["stats"]["unique_graphs"])
+
+
+def graphs_by_kind(pipeline: Any) -> list[int]:
+    """By kind of pass: how many times it was compiled."""
+    return graphs_of(pipeline.unet).graphs()
