@@ -8,7 +8,6 @@ from torch._dynamo.utils import counters
 
 from tests.helpers.parts import LATENT_SIDE, WIDTH
 from tests.helpers.pipelines import sd
-from tuner.pipelines.denoiser import denoiser_of
 from tuner.pipelines.step_graphs import graphs_of
 
 

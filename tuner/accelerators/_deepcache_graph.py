@@ -63,9 +63,7 @@ class DeepCachePart(GraphPart):
         for module in _deep(denoiser, kind.branch):
             slot = Slot()
             slots.append(slot)
-            module.forward = (
-                _leaving(module.forward, slot, freeu) if kind.full else _taking(slot)
-            )
+            module.forward = _leaving(module.forward, slot, freeu) if kind.full else _taking(slot)
         return slots
 
     def give(self, kind: _Kind, slots: Sequence[Slot]) -> None:

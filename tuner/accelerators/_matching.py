@@ -66,7 +66,9 @@ def _split(rows: int, columns: int, choice: Any) -> tuple[Any, Any]:
     marks = marks.scatter(2, choice, 1).view(high, wide, 2, 2)
     grid = marks.transpose(1, 2).reshape(2 * high, 2 * wide)
     grid = torch.nn.functional.pad(grid, (0, columns - 2 * wide, 0, rows - 2 * high))
-    order = (-grid).reshape(1, -1, 1).argsort(dim=1).reshape(-1)  # equal ones in the order of tomesd
+    order = (
+        (-grid).reshape(1, -1, 1).argsort(dim=1).reshape(-1)
+    )  # equal ones in the order of tomesd
     return order[: high * wide], order[high * wide :]
 
 

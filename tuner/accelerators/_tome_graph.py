@@ -145,5 +145,3 @@ def _blocks(denoiser: Any) -> Iterator[tuple[Any, int]]:
     for level, downsample in levels:
         for attention in getattr(level, "attentions", None) or ():
             yield from ((block, downsample) for block in attention.transformer_blocks)
-
-

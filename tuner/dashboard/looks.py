@@ -29,6 +29,7 @@ CONDITIONS = {
     "resolution": "resolution",
     "guidance": "guidance scale",
     "negative_prompt": "negative prompt",
+    "compile": "torch.compile",
     "dtype": "dtype",
     "device": "device",
     "batch": "batch size",

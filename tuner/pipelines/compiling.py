@@ -3,7 +3,25 @@
 from collections.abc import Callable
 from typing import Any
 
+from tuner.errors import UsageError
+
+MODES = ("default", "reduce-overhead", "max-autotune")  # of torch.compile
+
 Compiler = Callable[[Any], Any]  # compiles a function with the user's backend, mode and options
+
+
+def mode_named(text: str | None) -> str | None:
+    """The mode of torch.compile of this name; None if nothing is to be compiled.
+
+    Raises:
+        UsageError: there is no such mode.
+    """
+    if text is not None and text not in MODES:
+        known = ", ".join(MODES)
+        raise UsageError(
+            f"unknown mode of torch.compile {text!r}; known: {known}", key=("compile",)
+        )
+    return text
 
 
 def original(denoiser: Any) -> Any:
@@ -34,6 +52,49 @@ def compilers_of_blocks(denoiser: Any) -> dict[Any, Compiler]:
     """What compiles each of the modules inside that are compiled by themselves."""
     compilers = ((module, _compiler(module)) for module in denoiser.modules())
     return {module: compiler for module, compiler in compilers if compiler is not None}
+
+
+def compile_denoiser(pipeline: Any, name: str, mode: str) -> None:
+    """Compile a pipeline's denoiser as a whole, as ``torch.compile(pipe.unet)`` does.
+
+    Args:
+        pipeline: a diffusers pipeline.
+        name: of the attribute that is the denoiser.
+        mode: one of `MODES`.
+    """
+    import torch
+
+    setattr(pipeline, name, torch.compile(getattr(pipeline, name), mode=mode))
+
+
+def compiled_as(denoiser: Any) -> str | None:
+    """How it is compiled, in a word or two; None if it is not.
+
+    The mode or, if that is not known, the backend: 'default', 'max-autotune', 'cudagraphs'; and
+    'default by blocks' if its blocks are.
+    """
+    compiler = compiler_of(denoiser)
+    if compiler is not None:
+        return _mode(compiler)
+    by_block = compilers_of_blocks(denoiser)
+    modes = sorted({_mode(compiler) for compiler in by_block.values()})
+    return f"{' and '.join(modes)} by blocks" if modes else None
+
+
+def _mode(compiler: Any) -> str:
+    from torch._dynamo.eval_frame import innermost_backend
+
+    backend: Any = innermost_backend(getattr(compiler, "callback", compiler))
+    config = getattr(backend, "config", None)
+    if config is None:
+        name = getattr(backend, "compiler_name", getattr(backend, "__name__", "other"))
+        return str(name)
+    if not config:
+        return MODES[0]
+    from torch._inductor import list_mode_options
+
+    known = (mode for mode in MODES[1:] if list_mode_options(mode, backend.dynamic) == config)
+    return next(known, "own options")
 
 
 def _compiler(module: Any) -> Compiler | None:

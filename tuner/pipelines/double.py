@@ -39,9 +39,7 @@ _NOT_FOLLOWED = frozenset(
 
 
 @contextmanager
-def doubled(
-    denoiser: Any, *, follow: bool = False, with_own_hooks: bool = False
-) -> Iterator[Any]:
+def doubled(denoiser: Any, *, follow: bool = False, with_own_hooks: bool = False) -> Iterator[Any]:
     """A double for the length of a ``with`` block; it cannot be used afterwards.
 
     Args:

@@ -159,9 +159,9 @@ def _calling(module: Any, code: CodeType | None) -> Any:
     def run(*args: Any, **kwargs: Any) -> Any:
         return module._call_impl(*args, **kwargs)
 
-    run.__code__ = run.__code__.replace(co_name=f"pass_of_{type(module).__name__}") if (
-        code is None
-    ) else code
+    run.__code__ = (
+        run.__code__.replace(co_name=f"pass_of_{type(module).__name__}") if (code is None) else code
+    )
     return run
 
 

@@ -11,6 +11,7 @@ EVALUATION = {
     "guidance": "guidance scale",
     "resolution": "resolution",
     "negative_prompt": "negative prompt",
+    "compile": "torch.compile",
     "dtype": "precision",
     "prompts": "prompts (number, digest)",
     "seed": "seed",
