@@ -6,7 +6,6 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 from weakref import ref
 
-import pytest
 import torch
 from torch._dynamo import config
 
@@ -77,10 +76,8 @@ def test_each_kind_of_pass_is_compiled_once_and_kept() -> None:
     assert compiled_graphs() - before == 2
 
 
-def test_at_the_limit_of_recompilations_a_kind_is_compiled_anew(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(config, "recompile_limit", 1)
+@config.patch(recompile_limit=1)
+def test_at_the_limit_of_recompilations_a_kind_is_compiled_anew() -> None:
     denoiser = layer()
     before = compiled_graphs()
     for rows in (2, 5, 7):  # the second size is compiled for any size
