@@ -1,14 +1,11 @@
 """A small pipeline whose U-Net compiles in seconds, and how many graphs were compiled."""
 
-from typing import Any
-
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from torch._dynamo.utils import counters
 
 from tests.helpers.parts import LATENT_SIDE, WIDTH
 from tests.helpers.pipelines import sd
-from tuner.pipelines.step_graphs import graphs_of
 
 
 def small() -> StableDiffusionPipeline:
@@ -32,8 +29,3 @@ def small() -> StableDiffusionPipeline:
 def compiled_graphs() -> int:
     """The number of graphs that this process has compiled, of any model."""
     return int(counters["stats"]["unique_graphs"])
-
-
-def graphs_by_kind(pipeline: Any) -> list[int]:
-    """By kind of pass: how many times it was compiled."""
-    return graphs_of(pipeline.unet).graphs()

@@ -6,12 +6,14 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 from weakref import ref
 
+import pytest
 import torch
 from torch._dynamo import config
 
-from tests.compiled.pipelines import compiled_graphs, graphs_by_kind, small
+from tests.compiled.pipelines import compiled_graphs, small
 from tests.helpers.pipelines import pictures, same
 from tuner.applying.applied import applied
+from tuner.pipelines import step_graphs
 from tuner.pipelines.graph_part import GraphPart, Slot
 from tuner.pipelines.step_graphs import MOST_KEPT, StepGraphs, graphs_of
 from tuner.setting import Setting
@@ -19,6 +21,8 @@ from tuner.setting import Setting
 
 class Remembering(GraphPart):
     """Adds the last output to the next one, in passes of the kind True."""
+
+    within_blocks = False
 
     def __init__(self) -> None:
         self.last: Any = None
@@ -54,6 +58,14 @@ def layer() -> Any:
     return torch.compile(torch.nn.Linear(3, 3), backend="eager")
 
 
+def layers_compiled_one_by_one() -> Any:
+    torch.manual_seed(0)
+    denoiser = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    for module in denoiser:
+        module.compile(backend="eager")
+    return denoiser
+
+
 def passes(graphs: StepGraphs, count: int, rows: int = 2) -> torch.Tensor:
     part, output = Remembering(), torch.ones(rows, 3)
     with torch.no_grad():
@@ -76,14 +88,34 @@ def test_each_kind_of_pass_is_compiled_once_and_kept() -> None:
     assert compiled_graphs() - before == 2
 
 
-@config.patch(recompile_limit=1)
-def test_at_the_limit_of_recompilations_a_kind_is_compiled_anew() -> None:
-    denoiser = layer()
+@pytest.mark.parametrize("by_block", [False, True])
+def test_at_the_limit_of_recompilations_a_kind_is_compiled_anew(
+    monkeypatch: pytest.MonkeyPatch, by_block: bool
+) -> None:
+    monkeypatch.setattr(step_graphs, "MOST_GRAPHS", 1)
+    denoiser = layers_compiled_one_by_one() if by_block else layer()
     before = compiled_graphs()
-    for rows in (2, 5, 7):  # the second size is compiled for any size
+    for graphs, rows in enumerate((2, 5), start=1):
         passes(graphs_of(denoiser), 1, rows)
-    assert compiled_graphs() - before >= 2
-    assert graphs_of(denoiser).graphs() == [1]
+        assert compiled_graphs() - before == graphs
+
+
+def test_more_sizes_than_dynamos_own_limit_are_all_compiled() -> None:
+    denoiser = torch.compile(torch.nn.Linear(3, 3), backend="eager", dynamic=False)
+    before = compiled_graphs()
+    sizes = range(2, 2 + config.recompile_limit + 2)
+    for rows in sizes:
+        passes(graphs_of(denoiser), 1, rows)
+    assert compiled_graphs() - before == len(sizes)
+
+
+def test_blocks_that_are_compiled_one_by_one_share_a_graph() -> None:
+    denoiser = layers_compiled_one_by_one()
+    before = compiled_graphs()
+    first = passes(graphs_of(denoiser), 4)
+    assert compiled_graphs() - before == 1
+    assert torch.equal(passes(graphs_of(denoiser), 4), first)
+    assert compiled_graphs() - before == 1
 
 
 def test_graphs_are_made_anew_when_a_module_is_exchanged() -> None:
@@ -100,7 +132,7 @@ def test_the_graphs_used_longest_ago_are_discarded() -> None:
     for number in range(1, MOST_KEPT + 1):
         graphs.of([Remembering()], [f"kind {number}"])
     assert graphs.of([Remembering()], ["kind 0"]) is not oldest
-    assert len(graphs.graphs()) == MOST_KEPT
+    assert len(graphs) == MOST_KEPT
 
 
 def test_a_copy_of_the_denoiser_has_no_graphs_and_the_original_keeps_them() -> None:
@@ -137,4 +169,4 @@ def test_settings_share_graphs_and_later_calls_compile_nothing() -> None:
         with applied(pipeline, setting.accelerators) as generate:
             assert same(pictures(generate), expected[interval])
         assert compiled_graphs() - before == 2
-    assert graphs_by_kind(pipeline) == [1, 1]
+    assert len(graphs_of(pipeline.unet)) == 2

@@ -24,6 +24,8 @@ class _Kind:
 class DeepCachePart(GraphPart):
     """Full passes, which leave the outputs of deep modules, and shallow ones, which take them."""
 
+    within_blocks = False
+
     def __init__(
         self,
         interval: int,

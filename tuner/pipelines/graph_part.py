@@ -8,7 +8,7 @@ takes from an earlier one, and leaves for later ones, goes through slots.
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Slot:
@@ -30,6 +30,10 @@ class Slot:
 
 class GraphPart(ABC):
     """What an accelerator does in the passes of one call of a compiled denoiser."""
+
+    # Whether it patches anything inside transformer blocks. If not, blocks that are compiled one by
+    # one are the same code in passes of all its kinds.
+    within_blocks: ClassVar[bool] = True
 
     @abstractmethod
     def kind(self, sample: Any) -> Hashable:
