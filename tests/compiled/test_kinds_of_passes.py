@@ -12,6 +12,7 @@ import torch
 from tests.accelerators.cases import Names, another, setting
 from tests.helpers.pipelines import new, pictures, same, sd, tiny
 from tuner.applying.applied import applied
+from tuner.pipelines.step_graphs import graphs_of
 from tuner.setting import Setting
 
 COMBINATIONS = [
@@ -78,6 +79,10 @@ def test_it_does_not_matter_how_the_denoiser_is_compiled(form: str) -> None:
     plain = pictures(pipeline)
     assert same(drawn(pipeline, chosen), drawn(tiny("sd"), chosen))
     assert same(pictures(pipeline), plain)
+    graphs = graphs_of(pipeline.unet)
+    assert len(graphs) > 5
+    assert same(drawn(pipeline, chosen), drawn(tiny("sd"), chosen))
+    assert graphs_of(pipeline.unet) is graphs
     assert same(plain, pictures(tiny("sd")))
 
 

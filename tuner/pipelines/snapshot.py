@@ -7,8 +7,7 @@ from typing import Any
 _IGNORED = frozenset({"_compiled_call_impl"})
 # Dictionaries that are changed in place, and so must be compared entry by entry. A double shares
 # the dictionaries of parameters and buffers.
-_CONTAINERS = (
-    "_modules",
+_HOOKS = (
     "_forward_hooks",
     "_forward_hooks_with_kwargs",
     "_forward_hooks_always_called",
@@ -24,12 +23,19 @@ class Snapshot:
     module is noticed. Comparing all modules of SDXL's U-Net takes a few milliseconds.
     """
 
-    def __init__(self, denoiser: Any, ignored: frozenset[str]) -> None:
-        """Remember the modules; attributes of the denoiser itself in `ignored` may change."""
+    def __init__(self, denoiser: Any, ignored: frozenset[str], *, own_hooks: bool) -> None:
+        """Remember the modules.
+
+        Args:
+            denoiser: a model.
+            ignored: attributes of the denoiser itself that may change.
+            own_hooks: whether the hooks of the denoiser itself matter.
+        """
         self._denoiser = denoiser
         self._ignored = ignored | _IGNORED
+        self._own_hooks = own_hooks
         self._states = [
-            (module, self._attributes(module), [dict(vars(module)[name]) for name in _CONTAINERS])
+            (module, self._attributes(module), list(map(dict, self._containers(module))))
             for module in denoiser.modules()
         ]
 
@@ -37,10 +43,7 @@ class Snapshot:
         """Whether every attribute of every module is the same object as then."""
         return all(
             _same(self._attributes(module), attributes)
-            and all(
-                _same(vars(module)[name], entries)
-                for name, entries in zip(_CONTAINERS, containers, strict=True)
-            )
+            and all(map(_same, self._containers(module), containers))
             for module, attributes, containers in self._states
         )
 
@@ -48,6 +51,11 @@ class Snapshot:
         ignored = self._ignored if module is self._denoiser else _IGNORED
         return {name: value for name, value in vars(module).items() if name not in ignored}
 
+    def _containers(self, module: Any) -> list[dict[Any, Any]]:
+        state = vars(module)
+        hooks = _HOOKS if self._own_hooks or module is not self._denoiser else ()
+        return [state["_modules"], *(state[name] for name in hooks)]
 
-def _same(state: dict[str, Any], last: dict[str, Any]) -> bool:
+
+def _same(state: dict[Any, Any], last: dict[Any, Any]) -> bool:
     return state.keys() == last.keys() and all(map(operator.is_, state.values(), last.values()))

@@ -101,7 +101,11 @@ class StepGraphs:
 
     def __init__(self, denoiser: Any) -> None:
         self._denoiser = denoiser
-        self._snapshot = Snapshot(original(denoiser), frozenset({"forward", _KEPT}))
+        self._snapshot = Snapshot(
+            original(denoiser),
+            frozenset({"forward", _KEPT}),
+            own_hooks=compiler_of(denoiser) is not None,
+        )
         self._graphs: OrderedDict[Hashable, StepGraph] = OrderedDict()
         self._codes: dict[Hashable, CodeType] = {}
         # One pass at a time: the slots of a graph hold the tensors of one call.
