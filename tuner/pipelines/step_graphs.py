@@ -58,7 +58,7 @@ class StepGraph:
 
         on_gpu = bool(args) and args[0].is_cuda
         if on_gpu:
-            torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with config.patch(recompile_limit=MOST_GRAPHS, fail_on_recompile_limit_hit=True):
             try:
                 output = self._run(*args, **kwargs)
