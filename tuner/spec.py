@@ -12,6 +12,7 @@ from tuner.accelerators import Accelerator, Value
 from tuner.errors import UsageError, about
 from tuner.family import family_of, own_family
 from tuner.models import Model
+from tuner.pipelines.compiling import mode_named
 from tuner.sampler_table import sampler_row, sweep_named
 from tuner.scheduler_table import name_of
 from tuner.size import Size
@@ -84,6 +85,7 @@ class StudySpec:
     device: str | None = None  # as in `tuner.load`
     scorer_device: str | None = None  # of the score and the extra metrics; `device` when None
     dtype: str | None = None  # as in `tuner.load`
+    compile: str | None = None  # a mode of torch.compile; not compiled when None
     # A known set, a text file or the prompts themselves; the model's default when None.
     prompts: str | Sequence[str] | None = None
     model: str | None = None  # a hub id or folder that replaces the known model's weights
@@ -176,6 +178,7 @@ class StudySpec:
         if self.sched is not None:
             with about("sched"):
                 self._set(sched=name_of(self.sched))
+        self._set(compile=mode_named(self.compile))
         with about("aim"):
             self._set(aim=registry.pick("aim", self.aim, {aim: aim for aim in AIMS}))
         with about("sampler"):

@@ -13,6 +13,8 @@ from tuner.pipelines.arguments import steps_of
 from tuner.pipelines.call_arguments import CallArguments, text_to_image
 from tuner.pipelines.call_checks import checked_arguments, lists_of
 from tuner.pipelines.calls import steps_that_run, values_of
+from tuner.pipelines.compiling import compile_denoiser
+from tuner.pipelines.denoiser import named_denoiser
 from tuner.pipelines.first_pass import drawn_size
 from tuner.pipelines.owner import plain_class
 from tuner.plans.plan import check_sides
@@ -114,18 +116,18 @@ class Workloads:
     def _known(self, spec: StudySpec, device: str) -> Any:
         """A known model's pipeline with the study's scheduler."""
         dtype = dtype_named(spec.dtype or spec.family.dtype[device.split(":")[0]])
-        key = (spec.pipe, spec.model, device, dtype)
+        key = (spec.pipe, spec.model, device, dtype, spec.compile)
         if key not in self._pipelines:
             self._pipelines.clear()  # one model in memory at a time
             with about("model"):
                 pipeline = load(spec.family.name, device=device, dtype=dtype, source=spec.model)
-            self._keep(key, pipeline)
+            self._keep(key, pipeline, spec)
         return self._with_scheduler(key, spec)
 
     def _own(self, spec: StudySpec, device: str) -> Any:
         """A private copy of the user's pipeline, which shares its modules but no state of calls."""
         source = spec.pipeline
-        key = (source,) if isinstance(source, str) else (id(source),)
+        key = (source if isinstance(source, str) else id(source), spec.compile)
         if key not in self._pipelines:
             self._pipelines.clear()
             own = copy.copy(pipeline_of(source))
@@ -138,12 +140,15 @@ class Workloads:
                     f"pipeline with pipe.to({device!r}), or set device to {where}",
                     key=("device",),
                 )
-            self._keep(key, own)
+            self._keep(key, own, spec)
         return self._with_scheduler(key, spec)
 
-    def _keep(self, key: tuple[Any, ...], pipeline: Any) -> None:
+    def _keep(self, key: tuple[Any, ...], pipeline: Any, spec: StudySpec) -> None:
         if getattr(pipeline, "safety_checker", None) is not None:
             pipeline.safety_checker = None  # it is neither timed nor in the pictures
+        if spec.compile is not None:
+            with about("compile"):
+                compile_denoiser(pipeline, named_denoiser(pipeline), spec.compile)
         self._pipelines[key] = pipeline, pipeline.scheduler
 
     def _with_scheduler(self, key: tuple[Any, ...], spec: StudySpec) -> Any:

@@ -1,11 +1,16 @@
 """The result of a study: its best setting; or the blocking limits and the closest setting."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from tests.helpers.simulated import Bench, batched_bench
+from tests.helpers.simulated import Bench, batched_bench, measurement
 from tuner.cli.answer import answer
 from tuner.limits import Limits
+from tuner.measure.measurement import Measurement
+from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
+from tuner.setting import Setting
 from tuner.study.identity import request
 
 KNOBS = {"deepcache": {"cache_interval": (2, 3, 5), "cache_branch_id": (0,)}}
@@ -25,6 +30,20 @@ def test_the_answer_is_the_fastest_setting_that_meets_the_goal(tmp_path: Path) -
         "fastest setting with score loss under 2%: deepcache 5/0, 1.50× (0.667 s per image), "
         "loss 1.00%, ssim 0.95, lpips 0.1"
     ]
+
+
+def test_the_answer_says_if_nothing_within_the_limits_is_faster(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, search_targets=("deepcache",), knobs=KNOBS, trials=4)
+    speedup = Estimate(value=0.9, low=0.8, high=1.0)
+
+    def slower(setting: Setting, trial: int) -> Iterator[Measurement]:
+        yield replace(measurement(setting), speedup=speedup)
+
+    bench.measure = slower  # type: ignore[method-assign]
+    bench.search()
+    first, second = answer(bench.study, Goal(limits=Limits(score_loss=0.02)))
+    assert first == "nothing with score loss under 2% is faster than the baseline"
+    assert second.startswith("fastest setting with score loss under 2%: deepcache")
 
 
 def test_an_unmet_goal_names_the_blocking_limits_and_the_closest_setting(tmp_path: Path) -> None:

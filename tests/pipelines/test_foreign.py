@@ -87,28 +87,6 @@ def test_layerwise_casting_keeps_working_with_an_accelerator(name: str) -> None:
     assert same(pictures(pipeline), expected)
 
 
-def test_a_compiled_denoiser_is_refused() -> None:
-    pipeline = new("sd")
-    pipeline.unet = torch.compile(pipeline.unet, backend="eager")
-    refused(pipeline, "made by torch.compile")
-
-
-def test_a_denoiser_that_is_compiled_in_place_is_refused() -> None:
-    pipeline = new("sd")
-    pipeline.unet.compile(backend="eager")
-    refused(pipeline, "is compiled")
-
-
-def test_compiled_blocks_run_uncompiled_and_a_warning_says_so() -> None:
-    pipeline = new("sd")
-    pipeline.unet.mid_block.compile(backend="eager")
-    with (
-        pytest.warns(UserWarning, match="without their compiled code"),
-        applied(pipeline, setting(("tome",)).accelerators) as generate,
-    ):
-        assert same(pictures(generate), accelerated("sd", ("tome",)))
-
-
 def test_a_cache_of_diffusers_is_refused_by_its_name() -> None:
     from diffusers import TaylorSeerCacheConfig, apply_taylorseer_cache
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 
 from tuner.errors import UnfitError, UsageError
 from tuner.pipelines.generation import Call, Generation
+from tuner.pipelines.graph_part import GraphPart
 from tuner.plain_code import PlainCode, Use
 
 Value = int | float
@@ -169,6 +170,14 @@ class Accelerator(ABC):
         Returns:
             A function that drops what the patches stored during a generation.
         """
+
+    def graph_part(self, pipeline: Any, generation: Generation, call: Call) -> GraphPart:
+        """What this does in the passes of one call, if the pipeline's denoiser is compiled.
+
+        It must draw the same pictures as `patch`, within what compiling changes. An accelerator
+        that does not override this runs uncompiled.
+        """
+        raise NotImplementedError
 
 
 @cache

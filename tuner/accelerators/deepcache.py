@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Value, knob
+from tuner.accelerators._deepcache_graph import DeepCachePart
 from tuner.errors import UnfitError
 from tuner.pipelines.denoiser import check_denoiser
 from tuner.pipelines.generation import Call, Generation
@@ -106,6 +107,12 @@ class DeepCache(Accelerator):
             helper.cached_output.clear()
 
         return reset
+
+    def graph_part(self, pipeline: Any, generation: Generation, call: Call) -> DeepCachePart:
+        """Full and shallow passes, each with a graph of its own."""
+        return DeepCachePart(
+            self.cache_interval, self.cache_branch_id, generation, self.must_be_full
+        )
 
 
 @cache

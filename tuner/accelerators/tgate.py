@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Value, knob
 from tuner.accelerators._tgate_callbacks import with_callbacks
+from tuner.accelerators._tgate_graph import TGatePart
 from tuner.errors import UnfitError
 from tuner.pipelines.calls import check_guided
 from tuner.pipelines.denoiser import denoiser_of
@@ -164,10 +165,7 @@ class TGate(Accelerator):
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Run the package's denoising loop in the place of the pipeline's."""
         attentions = _Attentions()
-        _loader(pipeline)(pipeline)
-        loop = pipeline.__dict__.pop("tgate").__func__
-        call.function = with_callbacks(_with_globals(loop, register_forward=attentions.set_modes))
-        call.extra = self._package_arguments()
+        self._set_loop(pipeline, call, attentions.set_modes)
 
         def drop(module: Any, args: Any) -> None:
             if generation.resized and generation.step < self.gate_step:
@@ -177,6 +175,19 @@ class TGate(Accelerator):
         denoiser.register_forward_pre_hook(drop)
         attentions.wrap(denoiser)
         return attentions.reset
+
+    def graph_part(self, pipeline: Any, generation: Generation, call: Call) -> TGatePart:
+        """The package's loop, with attentions that can be compiled."""
+        part = TGatePart(generation, self.gate_step)
+        self._set_loop(pipeline, call, part.set_modes)
+        return part
+
+    def _set_loop(self, pipeline: Any, call: Call, set_modes: Callable[..., None]) -> None:
+        """Make a call run the package's loop, which says by `set_modes` what attentions do."""
+        _loader(pipeline)(pipeline)
+        loop = pipeline.__dict__.pop("tgate").__func__
+        call.function = with_callbacks(_with_globals(loop, register_forward=set_modes))
+        call.extra = self._package_arguments()
 
 
 class _Attentions:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Value, knob
 from tuner.accelerators._averages import averages
+from tuner.accelerators._tome_graph import ToMePart
 from tuner.errors import UnfitError
 from tuner.pipelines.denoiser import check_denoiser, denoiser_of, patch_of
 from tuner.pipelines.generation import Call, Generation
@@ -146,6 +147,10 @@ class ToMe(Accelerator):
                     projection.register_forward_pre_hook(layer.merge)
                 attention.to_out[-1].register_forward_hook(layer.unmerge)
         return merging.restart
+
+    def graph_part(self, pipeline: Any, generation: Generation, call: Call) -> ToMePart:
+        """The same merges, with a matching that can be compiled."""
+        return ToMePart(self.ratio, self.max_downsample, generation)
 
 
 def _downsampling(height: int, width: int, tokens: int) -> int:

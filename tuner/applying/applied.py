@@ -7,7 +7,6 @@ accelerators are applied, `pipeline(...)` is the accelerated call (`tuner.pipeli
 
 import copy
 import inspect
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -15,6 +14,7 @@ from types import MethodType
 from typing import Any
 
 from tuner.accelerators import Accelerator
+from tuner.applying.compiled import compiled_passes, runs_compiled, warn_if_uncompiled
 from tuner.applying.pass_counter import PassCounter
 from tuner.errors import UnfitError, UsageError
 from tuner.pipelines.arguments import (
@@ -25,9 +25,10 @@ from tuner.pipelines.arguments import (
     steps_of,
 )
 from tuner.pipelines.calls import is_guided, values_of
-from tuner.pipelines.denoiser import denoiser_of, named_denoiser
+from tuner.pipelines.compiling import compiler_of, original
+from tuner.pipelines.denoiser import called_denoiser, denoiser_of, named_denoiser
 from tuner.pipelines.double import doubled
-from tuner.pipelines.foreign import check_untouched, has_compiled_blocks
+from tuner.pipelines.foreign import check_untouched
 from tuner.pipelines.gate import routed_to
 from tuner.pipelines.generation import Call, Generation
 from tuner.pipelines.owner import exclusive_call, plain_class, take_over
@@ -130,22 +131,51 @@ def _call(
         check(pipeline, ordered)
         generation = Generation(seed=seed)
         counter = PassCounter(pipeline, generation, ordered)
-        denoiser = denoiser_of(pipeline)
-        with _stand_in(pipeline, follow=has_callback(given)) as (stand_in, double):
-            double.register_forward_pre_hook(counter.see_pass, with_kwargs=True)
-            call, resets = _patch(stand_in, ordered, generation)
+        follow = has_callback(given)
+        detach_callbacks(bound)
+        with (
+            _passes(pipeline, ordered, generation, counter, follow=follow) as (passes, call),
+            routed_to(called_denoiser(pipeline), passes),
+            counter.during(given, denoiser_of(pipeline)),
+        ):
+            if call.function is plain:
+                return plain(*bound.args, **bound.kwargs)
+            # An accelerator's own loop may take the arguments in another order.
+            return call.function(**named(bound), **call.extra)
+
+
+@contextmanager
+def _passes(
+    pipeline: Any,
+    ordered: Sequence[Accelerator],
+    generation: Generation,
+    counter: PassCounter,
+    *,
+    follow: bool,
+) -> Iterator[tuple[Any, Call]]:
+    """What computes the passes of one call in the denoiser's place, and how to call the pipeline.
+
+    Whatever the accelerators store during the call is dropped at its end.
+    """
+    call = Call(function=plain_class(pipeline).__call__, extra={})
+    for accelerator in ordered:
+        generation.full_steps |= accelerator.full_steps()
+    if runs_compiled(pipeline, ordered):
+        with compiled_passes(
+            pipeline, ordered, generation, call, counter.see_pass, follow=follow
+        ) as passes:
+            yield passes, call
+        return
+    with _stand_in(pipeline, follow=follow) as (stand_in, double):
+        double.register_forward_pre_hook(counter.see_pass, with_kwargs=True)
+        resets = _patch(stand_in, ordered, generation, call)
+        for reset in resets:
+            reset()
+        try:
+            yield double, call
+        finally:
             for reset in resets:
                 reset()
-            detach_callbacks(bound)
-            try:
-                with routed_to(denoiser, double), counter.during(given, denoiser):
-                    if call.function is plain:
-                        return plain(*bound.args, **bound.kwargs)
-                    # An accelerator's own loop may take the arguments in another order.
-                    return call.function(**named(bound), **call.extra)
-            finally:
-                for reset in resets:
-                    reset()
 
 
 @contextmanager
@@ -158,7 +188,10 @@ def _stand_in(pipeline: Any, *, follow: bool = False) -> Iterator[tuple[Any, Any
         pipeline: a diffusers pipeline.
         follow: as in `doubled`.
     """
-    with doubled(denoiser_of(pipeline), follow=follow) as double:
+    called = called_denoiser(pipeline)
+    # Where the call is routed in front of compiled code, the denoiser's own hooks are behind it.
+    compiled = compiler_of(called) is not None
+    with doubled(original(called), follow=follow, with_own_hooks=compiled) as double:
         stand_in = copy.copy(pipeline)
         vars(stand_in)[named_denoiser(pipeline)] = double
         try:
@@ -168,13 +201,10 @@ def _stand_in(pipeline: Any, *, follow: bool = False) -> Iterator[tuple[Any, Any
 
 
 def _patch(
-    stand_in: Any, ordered: Sequence[Accelerator], generation: Generation
-) -> tuple[Call, list[Reset]]:
-    """Patch a double; returns how to call it, and functions that drop what a generation stored."""
-    for accelerator in ordered:
-        generation.full_steps |= accelerator.full_steps()
-    call = Call(function=plain_class(stand_in).__call__, extra={})
-    return call, [accelerator.patch(stand_in, generation, call) for accelerator in ordered]
+    stand_in: Any, ordered: Sequence[Accelerator], generation: Generation, call: Call
+) -> list[Reset]:
+    """Patch a double; returns functions that drop what a generation stored."""
+    return [accelerator.patch(stand_in, generation, call) for accelerator in ordered]
 
 
 def _in_order(accelerators: Iterable[Accelerator]) -> list[Accelerator]:
@@ -186,15 +216,10 @@ def _try_patching(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:
     if not accelerators:
         return
     check(pipeline, accelerators)
-    denoiser = denoiser_of(pipeline)
-    if has_compiled_blocks(denoiser):
-        warnings.warn(
-            f"accelerated calls run the compiled blocks of this {type(denoiser).__name__} without "
-            "their compiled code, which would ignore what accelerators change",
-            stacklevel=2,
-        )
+    warn_if_uncompiled(pipeline, accelerators)
+    call = Call(function=plain_class(pipeline).__call__, extra={})
     with _stand_in(pipeline) as (stand_in, _):
-        _patch(stand_in, _in_order(accelerators), Generation())
+        _patch(stand_in, _in_order(accelerators), Generation(), call)
 
 
 def check(pipeline: Any, accelerators: Sequence[Accelerator]) -> None:

@@ -20,7 +20,10 @@ def answer(study: optuna.Study, goal: Goal) -> list[str]:
     best = goal.reached(complete)
     if best is not None:
         label = "verified" if best.verified_now else "verification"
-        return [f"fastest setting with {goal}: {_figures(best, label)}"]
+        line = f"fastest setting with {goal}: {_figures(best, label)}"
+        if best.speedup.value <= 1:
+            return [f"nothing with {goal} is faster than the baseline", line]
+        return [line]
     # A stopped trial that misses nothing was stopped under limits that have changed since.
     stopped = goal.admitted(read_stopped(study))
     results = [*complete, *(result for result in stopped if not goal.may_be_met_by(result))]

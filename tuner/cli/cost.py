@@ -61,6 +61,9 @@ def summary(costs: StudyCosts) -> list[str]:
     if costs.baseline_s:
         units = in_baselines(total.total_s, costs)
         lines.append(f"in all, {units} ({costs.baseline_s:.1f} s)")
+    if total.graphs:
+        compiling = total.seconds.get(Purpose.COMPILING, 0.0)
+        lines.append(f"torch.compile took {compiling:.1f} s for {total.graphs} graphs")
     if costs.scored_share is not None:
         scored = percent(costs.scored_share, 0)
         lines.append(f"of the pictures generated after the baseline, {scored} were scored")

@@ -206,6 +206,12 @@ def _add_environment_flags(group: Group) -> None:
         "device)",
     )
     group.add_argument(
+        "--compile",
+        metavar="MODE",
+        help="measure baseline and settings with the denoiser compiled by torch.compile, in this "
+        "mode: default, reduce-overhead or max-autotune (default: not compiled)",
+    )
+    group.add_argument(
         "--model",
         help="hub id or folder of a pipeline whose weights are used; its model_index.json says "
         "which kind of model it is, unless --pipe does",

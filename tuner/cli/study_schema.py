@@ -52,6 +52,7 @@ EXAMPLES: dict[str, Any] = {  # of keys that have no default, or none with a pip
     "device": "cuda:0",
     "scorer_device": "cpu",
     "dtype": "float16",
+    "compile": "default",
     "model": "./my-model",
     "pipeline": "production.py:make_pipeline",
     "call": "production.py:make_call",

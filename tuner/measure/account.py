@@ -14,6 +14,7 @@ class Purpose(StrEnum):
     LOADING = "loading"  # the pipeline and the metrics
     BASELINE = "baseline"
     TIMED_STEPS = "timed steps"  # of the few settings from which speeds are predicted
+    COMPILING = "compiling"  # by torch.compile, which is never part of a latency
     WARM_UP = "warm-up"
     SCORED = "scored pictures"  # of trials
     TIMING = "timing only"  # pictures of prompts that are scored already
@@ -25,10 +26,11 @@ class Purpose(StrEnum):
 
 @dataclass(kw_only=True)
 class Account:
-    """Seconds of wall-clock time and numbers of pictures, by purpose."""
+    """Seconds of wall-clock time and numbers of pictures, by purpose; and graphs compiled."""
 
     seconds: dict[Purpose, float] = field(default_factory=dict)
     pictures: dict[Purpose, int] = field(default_factory=dict)
+    graphs: int = 0  # that torch.compile compiled
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Self:
@@ -38,6 +40,7 @@ class Account:
             account.add(_purpose(name), seconds)
         for name, pictures in stored.get("pictures", {}).items():
             account.add(_purpose(name), 0.0, pictures)
+        account.graphs = stored.get("graphs", 0)
         return account
 
     def stored(self) -> dict[str, Any]:
@@ -45,6 +48,7 @@ class Account:
         return {
             "seconds": {name.value: round(s, 4) for name, s in self.seconds.items()},
             "pictures": {name.value: count for name, count in self.pictures.items() if count},
+            **({"graphs": self.graphs} if self.graphs else {}),
         }
 
     def add(self, purpose: Purpose, seconds: float, pictures: int = 0) -> None:
@@ -56,6 +60,7 @@ class Account:
         """Add all of another account."""
         for purpose, seconds in other.seconds.items():
             self.add(purpose, seconds, other.pictures.get(purpose, 0))
+        self.graphs += other.graphs
 
     @property
     def total_s(self) -> float:
@@ -65,13 +70,14 @@ class Account:
     def all_for(self, purpose: Purpose) -> "Account":
         """A copy in which everything was spent for one purpose."""
         pictures = sum(self.pictures.values())
-        return Account(seconds={purpose: self.total_s}, pictures={purpose: pictures})
+        seconds = {purpose: self.total_s}
+        return Account(seconds=seconds, pictures={purpose: pictures}, graphs=self.graphs)
 
     def with_rest(self, wall_s: float) -> "Account":
         """A copy in which what is left of `wall_s` seconds is the rest."""
         seconds = self.seconds | {Purpose.REST: 0.0}
         seconds[Purpose.REST] = max(0.0, wall_s - sum(seconds.values()))
-        return Account(seconds=seconds, pictures=dict(self.pictures))
+        return Account(seconds=seconds, pictures=dict(self.pictures), graphs=self.graphs)
 
 
 def _purpose(name: str) -> Purpose:
@@ -94,6 +100,11 @@ class Ledger:
     def add(self, purpose: Purpose, seconds: float, pictures: int = 0) -> None:
         """Enter seconds and pictures."""
         self._current.add(purpose, seconds, pictures)
+
+    def add_compiling(self, seconds: float, graphs: int) -> None:
+        """Enter what torch.compile did."""
+        self.add(Purpose.COMPILING, seconds)
+        self._current.graphs += graphs
 
     @contextmanager
     def spent(self, purpose: Purpose) -> Iterator[None]:

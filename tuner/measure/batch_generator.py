@@ -8,14 +8,19 @@ from typing import Any
 from tuner.applying.applied import Generate, applied
 from tuner.measure.account import Ledger, Purpose
 from tuner.measure.batches import split
+from tuner.measure.compile_meter import CompileMeter
 from tuner.measure.fewer_steps import FewerSteps
 from tuner.measure.interleave import YieldControl
 from tuner.measure.stopwatch import Seconds, Stopwatch
 from tuner.pipelines.call_arguments import CallArguments
 from tuner.pipelines.calls import steps_to_request
-from tuner.pipelines.denoiser import denoiser_of
+from tuner.pipelines.denoiser import called_denoiser
 from tuner.setting import Setting
 from tuner.size import Size
+
+# How often a batch is generated at most until nothing is compiled any more. With CUDA graphs a kind
+# of pass is compiled when it first runs, and recorded when it runs again.
+MOST_WARM_UPS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +73,35 @@ class BatchGenerator:
     ) -> tuple[Any, Seconds]:
         """Generate one batch by calling a pipeline; its seconds are entered for the purpose.
 
+        A batch during which anything was compiled is generated again, so that compiling is never
+        part of the seconds.
+
         `steps` is the number of passes: this generator's unless another is given.
 
         Returns:
             The pictures, a tensor of shape (batch, 3, height, width) with values in
             [0, 1], and the seconds that the call took.
         """
+        stopwatch = stopwatch or Stopwatch(called_denoiser(self.pipeline), self.device)
+        for _ in range(MOST_WARM_UPS):
+            with CompileMeter() as meter:
+                pictures, elapsed = self._generated(call, numbers, stopwatch, steps)
+            if not meter.compiled:
+                break
+            self.ledger.add_compiling(meter.seconds, meter.graphs)
+            running = max(0.0, elapsed.elapsed - meter.seconds)
+            self.ledger.add(Purpose.WARM_UP, running, len(numbers))
+        else:
+            pictures, elapsed = self._generated(call, numbers, stopwatch, steps)
+        if self.verifies and purpose in (Purpose.SCORED, Purpose.BASELINE):
+            purpose = Purpose.VERIFICATION
+        self.ledger.add(purpose, elapsed.elapsed, len(numbers))
+        return pictures, elapsed
+
+    def _generated(
+        self, call: Generate, numbers: range, stopwatch: Stopwatch, steps: int | None
+    ) -> tuple[Any, Seconds]:
+        """Generate one batch; the arguments are those of `generate`."""
         import torch
 
         # Drawn on the CPU, so that every device begins with the same noise.
@@ -87,14 +115,9 @@ class BatchGenerator:
         if "use_resolution_binning" in inspect.signature(call).parameters:
             # PixArt would generate at the nearest size that it was trained on, and resize.
             arguments["use_resolution_binning"] = False
-        stopwatch = stopwatch or Stopwatch(denoiser_of(self.pipeline), self.device)
         with stopwatch.timed() as seconds:
             output = call(self.texts(numbers), generator=generators, output_type="pt", **arguments)
-        elapsed = seconds()
-        if self.verifies and purpose in (Purpose.SCORED, Purpose.BASELINE):
-            purpose = Purpose.VERIFICATION
-        self.ledger.add(purpose, elapsed.elapsed, len(numbers))
-        return output.images, elapsed
+        return output.images, seconds()
 
     def generate_with(
         self,
@@ -114,7 +137,7 @@ class BatchGenerator:
             purpose: what the pictures are for.
         """
         pipeline = pipeline or self.pipeline
-        stopwatch = Stopwatch(denoiser_of(pipeline), self.device, yield_control)
+        stopwatch = Stopwatch(called_denoiser(pipeline), self.device, yield_control)
         with applied(pipeline, setting.accelerators, seed=self.seed) as call:
             steps = setting.steps if isinstance(setting, FewerSteps) else self.steps
             return self.generate(call, numbers, stopwatch, purpose, steps)

@@ -13,7 +13,8 @@ from tuner.loading import fingerprint
 from tuner.measure import device as machine
 from tuner.pipelines.call_arguments import CallArguments
 from tuner.pipelines.calls import values_of
-from tuner.pipelines.denoiser import denoiser_of
+from tuner.pipelines.compiling import compiled_as
+from tuner.pipelines.denoiser import called_denoiser, denoiser_of
 from tuner.size import Size
 
 SCORE_ONLY = (
@@ -58,6 +59,7 @@ def score_parts(
     # Without such a part, the keys are those from before there was one.
     further = {
         "negative_prompt": call.common.get("negative_prompt"),
+        "compile": compiled_as(called_denoiser(pipeline)),
         "call": call.described(steps) or None,
         "call_of_each": call.described_each(range(len(prompts))),
     }

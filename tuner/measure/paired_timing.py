@@ -16,6 +16,8 @@ from tuner.measure.interleave import RunJobs, interleaved, one_by_one, twin_of
 from tuner.measure.prediction import Prediction, Scatter
 from tuner.measure.statistics import Estimate
 from tuner.measure.stopwatch import Seconds
+from tuner.pipelines.compiling import is_compiled
+from tuner.pipelines.denoiser import called_denoiser
 from tuner.setting import Setting
 
 CHANGED = 0.25  # a baseline that is this much faster or slower replaces the stored one
@@ -221,7 +223,8 @@ class PairTimer:
 
         On a CPU the steps of the two batches are interleaved, which cancels most of what a shared
         host does to them. On a GPU one batch follows the other: the host runs ahead of the device,
-        and waiting before each step would make short steps longer than they are.
+        and waiting before each step would make short steps longer than they are. Nor are steps
+        interleaved where the denoiser is compiled: the baseline would need a compiled twin.
 
         `purposes` are what the baseline's and the setting's pictures are for.
 
@@ -229,7 +232,7 @@ class PairTimer:
             The pictures of the baseline and of the setting, as `BatchGenerator.generate` returns
             them, and the timings.
         """
-        run_jobs = run_jobs or (interleaved if self.device == "cpu" else one_by_one)
+        run_jobs = run_jobs or (interleaved if self._interleaves else one_by_one)
         baseline_pipeline = self._twin if run_jobs is interleaved else self.pipeline
         jobs = [
             partial(
@@ -287,6 +290,10 @@ class PairTimer:
         empty = self.none_yet(stored_s=1.0, batch_size=len(numbers))
         _, _, timings = self.pair(setting, numbers, empty, purposes=(purpose, purpose))
         return timings.baseline[0], timings.accelerated[0]
+
+    @cached_property
+    def _interleaves(self) -> bool:
+        return self.device == "cpu" and not is_compiled(called_denoiser(self.pipeline))
 
     @cached_property
     def _twin(self) -> Any:

@@ -14,7 +14,8 @@ from tuner.params.choice import Choice, choices_of_class
 from tuner.params.machine import machine_changes
 from tuner.pipelines.arguments import guidance_of, negative_prompt_of, size_of
 from tuner.pipelines.calls import steps_that_run
-from tuner.pipelines.denoiser import denoiser_of
+from tuner.pipelines.compiling import compiled_as
+from tuner.pipelines.denoiser import called_denoiser, denoiser_of
 from tuner.schedulers import has_options
 from tuner.size import Size
 
@@ -60,6 +61,7 @@ class Choices:
         if self.steps is not None:
             choices = self._with_steps(choices, self.steps)
         self._warn_of_machine(choices, pipeline)
+        self._warn_of_compiling(choices, pipeline)
         return choices
 
     def __call__(self, pipeline: Any, arguments: Mapping[str, Any]) -> Sequence[Accelerator]:
@@ -123,6 +125,18 @@ class Choices:
                 self._warn(
                     f"{name} was measured with another device or other packages ({text}): its "
                     "speed and quality figures may not hold here; `tuner verify` re-measures them"
+                )
+
+    def _warn_of_compiling(self, choices: list[Choice], pipeline: Any) -> None:
+        """Warn if a study was measured compiled and the pipeline is not, or the other way round."""
+        now = compiled_as(called_denoiser(pipeline))
+        for choice in choices:
+            measured = choice.evaluation.get("compile")
+            if measured != now and (measured is None or now is None):
+                with_, without = ("study", "pipeline") if now is None else ("pipeline", "study")
+                self._warn(
+                    f"{choice.name}: the denoiser of the {with_} is compiled ({measured or now}) "
+                    f"and that of the {without} is not, so the study's speedup may not hold here"
                 )
 
     def _with_steps(self, choices: list[Choice], steps: int) -> list[Choice]:

@@ -119,6 +119,7 @@ def _conditions(study: Mapping[str, Any]) -> dict[str, Any]:
         **{name: conditions.get(name) for name in ("resolution", "height", "width")},
         "negative_prompt": conditions.get("negative_prompt"),
         "dtype": conditions["dtype"],
+        "compile": conditions.get("compile"),
         "model": study.get("model"),
     }
 

@@ -3,10 +3,16 @@
 from typing import Any
 
 from tuner.errors import UnfitError
+from tuner.pipelines.compiling import original
 
 
 def denoiser_of(pipeline: Any) -> Any:
-    """A pipeline's denoiser; raises `UnfitError` if it has none."""
+    """A pipeline's denoiser, not compiled; raises `UnfitError` if it has none."""
+    return original(called_denoiser(pipeline))
+
+
+def called_denoiser(pipeline: Any) -> Any:
+    """What the pipeline calls at each step: its denoiser, or what `torch.compile` made of it."""
     return getattr(pipeline, named_denoiser(pipeline))
 
 

@@ -39,26 +39,16 @@ _NOT_FOLLOWED = frozenset(
 
 
 @contextmanager
-def doubled(denoiser: Any, *, follow: bool = False) -> Iterator[Any]:
+def doubled(denoiser: Any, *, follow: bool = False, with_own_hooks: bool = False) -> Iterator[Any]:
     """A double for the length of a ``with`` block; it cannot be used afterwards.
-
-    The hooks of the denoiser module itself are not copied: they run when the denoiser is called.
-    Hooks of the modules inside are copied.
 
     Args:
         denoiser: a model.
+        with_own_hooks: as in `double_of`.
         follow: whether the user's code may change the denoiser's modules between two passes, so
             that all changes must be copied to the double.
     """
-    doubles: Doubles = {}
-    denoiser_double = _made(denoiser, doubles)
-    for module, double in doubles.items():
-        _refer_to_doubles(double, doubles)
-        registry = vars(module).get("_diffusers_hook")
-        if registry is not None and registry.hooks:
-            carry_over(module, double, _of_doubles(registry._fn_refs[0].forward, doubles))
-    for name in _HOOKS:
-        vars(denoiser_double)[name] = OrderedDict()
+    denoiser_double, doubles = double_of(denoiser, with_own_hooks=with_own_hooks)
     follower = _Follower(denoiser, doubles, everything=follow)
     denoiser_double.register_forward_pre_hook(follower)
     try:
@@ -68,6 +58,28 @@ def doubled(denoiser: Any, *, follow: bool = False) -> Iterator[Any]:
         # garbage collector runs.
         for double in doubles.values():
             double.__dict__.clear()
+
+
+def double_of(denoiser: Any, *, with_own_hooks: bool) -> tuple[Any, Doubles]:
+    """A double, and the doubles of all modules inside.
+
+    Args:
+        denoiser: a model.
+        with_own_hooks: whether the hooks of the denoiser module itself are copied, too. They are
+            not where they run before the double does, because the denoiser itself is called. Hooks
+            of the modules inside are always copied.
+    """
+    doubles: Doubles = {}
+    denoiser_double = _made(denoiser, doubles)
+    for module, double in doubles.items():
+        _refer_to_doubles(double, doubles)
+        registry = vars(module).get("_diffusers_hook")
+        if registry is not None and registry.hooks:
+            carry_over(module, double, _of_doubles(registry._fn_refs[0].forward, doubles))
+    if not with_own_hooks:
+        for name in _HOOKS:
+            vars(denoiser_double)[name] = OrderedDict()
+    return denoiser_double, doubles
 
 
 def _made(module: Any, doubles: Doubles) -> Any:

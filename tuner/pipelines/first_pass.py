@@ -6,7 +6,7 @@ from typing import Any
 from tuner.errors import TunerError, UsageError, in_words
 from tuner.pipelines.arguments import size_of
 from tuner.pipelines.calls import values_of
-from tuner.pipelines.denoiser import denoiser_of
+from tuner.pipelines.denoiser import called_denoiser
 from tuner.size import Size
 
 
@@ -27,7 +27,7 @@ def drawn_size(pipeline: Any, arguments: Mapping[str, Any]) -> Size:
     Raises:
         UsageError: the call fails; the message has its error.
     """
-    denoiser = denoiser_of(pipeline)
+    denoiser = called_denoiser(pipeline)  # outside of compiled code
     shapes: list[tuple[int, ...]] = []
 
     def end(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from functools import partial
 from types import MethodType
 from typing import Any
 
-from tuner.errors import UnfitError, UsageError
+from tuner.errors import UsageError
 from tuner.pipelines.gate import Gate
 from tuner.pipelines.hooks import can_carry_over
 
@@ -26,26 +26,11 @@ def check_untouched(denoiser: Any) -> None:
         UsageError: other code changes it; the message is one line.
     """
     kind = type(denoiser).__name__
-    if hasattr(denoiser, "_orig_mod"):
-        raise UnfitError(
-            f"this {kind} was made by torch.compile, and compiled code ignores what accelerators "
-            "change; put the original module (its _orig_mod) back into the pipeline"
-        )
-    if denoiser._compiled_call_impl is not None:
-        raise UnfitError(
-            f"this {kind} is compiled, and compiled code ignores what accelerators change; load "
-            "the pipeline again without calling compile()"
-        )
     for module in denoiser.modules():
         why = _objection(module)
         if why is not None:
             name = next(name for name, other in denoiser.named_modules() if other is module)
             raise UsageError(why.format(where=name or f"the {kind}"))
-
-
-def has_compiled_blocks(denoiser: Any) -> bool:
-    """Whether modules inside are compiled, as by `compile_repeated_blocks`."""
-    return any(module._compiled_call_impl is not None for module in denoiser.modules())
 
 
 def _objection(module: Any) -> str | None:

@@ -31,10 +31,13 @@ _route: ContextVar[_Route | None] = ContextVar("route", default=None)
 
 
 class Gate:
-    """Replaces the `forward` of a denoiser while accelerated calls of it run."""
+    """Replaces the `forward` of a denoiser while accelerated calls of it run.
 
-    def __init__(self, denoiser: Any) -> None:
-        below = denoiser.forward
+    In front of compiled code it replaces the compiled function: what runs below would be compiled.
+    """
+
+    def __init__(self, denoiser: Any, attribute: str) -> None:
+        below = getattr(denoiser, attribute)
         update_wrapper(self, below)  # pipelines inspect the signature of a forward
         self.below = below
         self.denoiser = ref(denoiser)
@@ -53,8 +56,9 @@ class _Installed:
     """The gate of a denoiser, and how many calls are using it."""
 
     gate: Gate
-    replaced: Any  # the attribute `forward` before; None if it was the method of the class
-    hook: Any
+    attribute: str  # that the gate replaces: `forward`, or the compiled function
+    replaced: Any  # the attribute before; None if it was the method of the class
+    hook: Any  # counts the passes; None where hooks would be compiled
     calls: int = 0
 
 
@@ -77,7 +81,7 @@ def routed_to(denoiser: Any, double: Any) -> Iterator[None]:
     before = _route.set(route)
     try:
         yield
-        if route.called != route.routed:
+        if route.called > route.routed:
             raise UsageError(
                 f"other code changed the forward of this {type(denoiser).__name__} during an "
                 f"accelerated call, and {route.called - route.routed} of {route.called} steps were "
@@ -107,10 +111,13 @@ def _install(denoiser: Any) -> None:
     with _lock:
         installed = _installed.get(denoiser)
         if installed is None:
-            hook = denoiser.register_forward_pre_hook(_count)
-            replaced = vars(denoiser).get("forward")
-            installed = _installed[denoiser] = _Installed(Gate(denoiser), replaced, hook)
-            vars(denoiser)["forward"] = installed.gate
+            compiled = denoiser._compiled_call_impl is not None
+            attribute = "_compiled_call_impl" if compiled else "forward"
+            hook = None if compiled else denoiser.register_forward_pre_hook(_count)
+            replaced = vars(denoiser).get(attribute)
+            gate = Gate(denoiser, attribute)
+            installed = _installed[denoiser] = _Installed(gate, attribute, replaced, hook)
+            vars(denoiser)[attribute] = gate
         installed.calls += 1
 
 
@@ -121,15 +128,16 @@ def _uninstall(denoiser: Any) -> None:
         if installed.calls:
             return
         del _installed[denoiser]
-        installed.hook.remove()
+        if installed.hook is not None:
+            installed.hook.remove()
         state = vars(denoiser)
         # If other code has wrapped the gate since, the wrapper stays: without a route the gate
-        # calls the denoiser's own forward.
-        if state.get("forward") is installed.gate:
+        # calls what it replaced.
+        if state.get(installed.attribute) is installed.gate:
             if installed.replaced is None:
-                del state["forward"]
+                del state[installed.attribute]
             else:
-                state["forward"] = installed.replaced
+                state[installed.attribute] = installed.replaced
 
 
 def _count(module: Any, args: Any) -> None:

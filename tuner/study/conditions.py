@@ -8,6 +8,7 @@ LABELS = {
     "guidance": "guidance scale",
     "resolution": "resolution",
     "negative_prompt": "negative prompt",
+    "compile": "torch.compile",
     "dtype": "precision",
     "device": "device",
     "batch": "batch size",

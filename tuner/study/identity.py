@@ -12,7 +12,7 @@ from tuner.measure.evaluation import Evaluation
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
 
-CALL = ("negative_prompt", "call", "call_of_each")  # of which most studies have none
+CALL = ("negative_prompt", "compile", "call", "call_of_each")  # most studies have none of them
 
 
 def study_of(spec: StudySpec, evaluation: Evaluation, storage: Storage) -> optuna.Study:

@@ -33,6 +33,7 @@ SAME_SPEEDS = (
     "device",
     "batch",
     "dtype",
+    "compile",
     "guidance",
     "call",
 )  # must be equal for speedups, besides
