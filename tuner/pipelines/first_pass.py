@@ -28,6 +28,25 @@ def drawn_size(pipeline: Any, arguments: Mapping[str, Any]) -> Size:
         UsageError: the call fails; the message has its error.
     """
     denoiser = called_denoiser(pipeline)  # outside of compiled code
+    shape = _shape_of_first_pass(pipeline, denoiser, arguments)
+    if shape is not None and len(shape) == 4:
+        height, width = shape[-2:]
+        scale = pipeline.vae_scale_factor
+        return Size(height * scale, width * scale)
+    size = size_of(pipeline, denoiser, values_of(pipeline, arguments))  # of tokens in a row
+    if size is None:
+        raise UsageError(
+            f"the size of {type(pipeline).__name__}'s pictures does not follow from its call; "
+            "give height and width",
+            key=("call",),
+        )
+    return size
+
+
+def _shape_of_first_pass(
+    pipeline: Any, denoiser: Any, arguments: Mapping[str, Any]
+) -> tuple[int, ...] | None:
+    """The shape of the latents that the denoiser is first called with; None if it never is."""
     shapes: list[tuple[int, ...]] = []
 
     def end(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -56,15 +75,4 @@ def drawn_size(pipeline: Any, arguments: Mapping[str, Any]) -> Size:
         for module, processor in processors:
             if module.processor is not processor:
                 module.set_processor(processor)
-    if shapes and len(shapes[0]) == 4:
-        height, width = shapes[0][-2:]
-        scale = pipeline.vae_scale_factor
-        return Size(height * scale, width * scale)
-    size = size_of(pipeline, denoiser, values_of(pipeline, arguments))  # of tokens in a row
-    if size is None:
-        raise UsageError(
-            f"the size of {type(pipeline).__name__}'s pictures does not follow from its call; "
-            "give height and width",
-            key=("call",),
-        )
-    return size
+    return shapes[0] if shapes else None
