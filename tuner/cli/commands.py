@@ -114,22 +114,28 @@ def export(args: argparse.Namespace, console: "Console") -> None:
     from tuner.picking import checked
 
     rule = None if args.pick is None else checked(args.pick)
+    output = args.output or (SCRIPT if args.format == "diffusers" else PARAMS)
     with _reading(args):
         contents = document(_studies(args, console), rule)
-    studies = contents["studies"]
-    output = args.output or (SCRIPT if args.format == "diffusers" else PARAMS)
-    if args.format == "diffusers":
-        from tuner.params.as_diffusers import script
-
-        if len(studies) > 1:
-            raise UsageError(
-                f"--format diffusers writes one study; name it with --study: {', '.join(studies)}"
-            )
-        write_text(output, *(script(name, study) for name, study in studies.items()))
-    else:
-        write(output, contents)
+        studies = contents["studies"]
+        if args.format == "diffusers":
+            write_text(output, _script(studies))
+        else:
+            write(output, contents)
     written = f"wrote {output} ({count(len(studies), 'study', 'studies')})"
     print_lines([*picked_lines(contents, output), written], console)
+
+
+def _script(studies: dict[str, Any]) -> str:
+    """The script for the only one of the exported studies."""
+    from tuner.params.as_diffusers import script
+
+    if len(studies) > 1:
+        raise UsageError(
+            f"--format diffusers writes one study; name it with --study: {', '.join(studies)}"
+        )
+    ((name, study),) = studies.items()
+    return script(name, study)
 
 
 def report(args: argparse.Namespace, console: "Console") -> None:

@@ -10,8 +10,6 @@ from tuner.errors import UnfitError, UsageError
 from tuner.formatting import percent, times
 from tuner.loading import dtype_named, model_named, pipeline_options
 from tuner.params.pick import Point, chosen_point
-from tuner.params.read import check_contents
-from tuner.params.schema import VERSION
 from tuner.plain_code import PlainCode, Source, Use
 from tuner.printable import printable
 from tuner.scheduler_table import SCHEDULERS, Row, name_of
@@ -34,12 +32,11 @@ def script(name: str, study: Mapping[str, Any]) -> str:
         study: an entry of `search_params.json`.
 
     Raises:
-        UsageError: the study has no feasible setting, or an invalid part.
+        UsageError: the study has no feasible setting, or no known dtype or seed.
         UnfitError: published packages would draw other pictures; the message names the
             accelerators that need `tuner.apply`, and why.
     """
-    check_contents({"schema": VERSION, "studies": {name: study}}, complete=True)
-    dtype_named(study["evaluation"]["dtype"])
+    _check_code(study["evaluation"])
     chosen = chosen_point(study)
     known = {model.pipeline for model in registry.components("models").values()}
     if "own" in study or study["pipeline"] not in known:
@@ -61,6 +58,13 @@ def script(name: str, study: Mapping[str, Any]) -> str:
         *("\n".join(code.setup) for code in codes if code.setup),
     ]
     return "\n\n".join(sections) + "\n\n\n" + _generate(study, codes) + "\n\n\n" + _MAIN
+
+
+def _check_code(evaluation: Mapping[str, Any]) -> None:
+    """Check the values that become code of the script as they are; all others become literals."""
+    dtype_named(evaluation["dtype"])
+    if type(evaluation["seed"]) is not int:
+        raise UsageError(f"the seed of a study is a whole number, not {evaluation['seed']!r:.80}")
 
 
 def codes_of(setting: Setting, study: Mapping[str, Any]) -> list[PlainCode]:
