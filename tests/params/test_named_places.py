@@ -40,6 +40,15 @@ def test_a_file_elsewhere_is_read_only_if_the_user_names_it(file: Path, end: str
         check_places(file, study, study)
 
 
+@pytest.mark.parametrize("name", ["pipeline", "call"])
+def test_code_is_run_only_if_the_user_names_it(file: Path, name: str) -> None:
+    study = {"own": {name: "production.py:make"}}
+    with pytest.raises(UsageError, match="names the code production"):
+        check_places(file, study, {})
+    check_places(file, study, {name: "production.py:make"})
+    check_places(file, {"own": {"call": {"steps": 3}}}, {})
+
+
 def test_a_link_out_of_the_folder_is_outside(file: Path) -> None:
     link = file.parent / "link.csv"
     link.symlink_to(file.parent.parent / "home" / "prompts.csv")

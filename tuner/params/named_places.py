@@ -9,7 +9,7 @@ from tuner.given_files import is_file, is_folder
 
 
 def check_places(path: Path, study: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
-    """Refuse prompts and weights outside the file's folder and the current one.
+    """Refuse code, and prompts and weights outside the file's folder and the current one.
 
     Args:
         path: the file.
@@ -17,8 +17,15 @@ def check_places(path: Path, study: Mapping[str, Any], changes: Mapping[str, Any
         changes: what the user names instead; whatever they name is read.
 
     Raises:
-        UsageError: the study names such a file or folder.
+        UsageError: the study names such a file or folder, or a function of a Python file.
     """
+    for name in ("pipeline", "call"):
+        code = study.get("own", {}).get(name)
+        if isinstance(code, str) and changes.get(name) is None:
+            raise UsageError(
+                f"{path} names the code {code} as its {name}; code that only a file names is not "
+                f"run: read it, and set {name} to it if you trust it"
+            )
     for name in ("prompts", "model"):
         place = study.get(name)
         if place is None or changes.get(name) is not None:
