@@ -28,7 +28,7 @@ def check_places(path: Path, study: Mapping[str, Any], changes: Mapping[str, Any
             )
     for name in ("prompts", "model"):
         place = study.get(name)
-        if place is None or changes.get(name) is not None:
+        if not isinstance(place, str) or changes.get(name) is not None:
             continue
         named = next(
             (Path(text) for text in _texts(place) if is_file(text) or is_folder(text)), None
