@@ -25,7 +25,7 @@ class UsageError(TunerError):
     """
 
     def __init__(self, message: str, *, key: tuple[str | int, ...] = ()) -> None:
-        super().__init__(message)
+        super().__init__(" ".join(message.splitlines()))  # it may quote text of several lines
         self.key = key
 
 

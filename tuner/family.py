@@ -1,7 +1,6 @@
 """Which family a model is of: one that the tuner knows by name, or that of its pipeline's class."""
 
 import inspect
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -9,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tuner import registry
-from tuner.errors import UsageError
+from tuner.errors import UsageError, about
+from tuner.given_files import is_folder, parsed_json, read_text
 from tuner.models import Model
 from tuner.pipelines.denoiser import denoiser_of
 from tuner.pipelines.owner import plain_class
@@ -17,6 +17,10 @@ from tuner.scheduler_table import SCHEDULERS
 
 DEFAULT = "SD1.5"
 INDEX = "model_index.json"
+MOST_BYTES = 1_000_000  # of a file that describes a model; the largest known has 3,000
+PACKAGES = ("diffusers", "transformers")  # of a pipeline's parts
+LONGEST_NAME = 100  # characters of a class
+MOST_BLOCKS = 12  # of a VAE, each of which halves the sides of a picture
 # What a measurement passes to a pipeline's call.
 ARGUMENTS = (
     *("prompt", "height", "width", "num_inference_steps", "guidance_scale", "generator"),
@@ -99,7 +103,7 @@ def told_by(place: str) -> Model:
             "the folder that has one",
             key=("model",),
         )
-    class_name = str(index.get("_class_name"))
+    class_name = str(index.get("_class_name"))[:LONGEST_NAME]
     part = "unet" if "unet" in index else "transformer"
     config = _described(place, f"{part}/config.json") or {}
     family = _known(class_name, config.get("cross_attention_dim")) or _of_class(class_name, place)
@@ -109,6 +113,34 @@ def told_by(place: str) -> Model:
         resolution=side or family.resolution,
         scheduler=_scheduler(index) or family.scheduler,
     )
+
+
+def check_components(folder: str) -> None:
+    """Refuse a folder that is no pipeline, or whose parts are of other packages than diffusers.
+
+    Loading it would import whatever package its `model_index.json` names.
+
+    Raises:
+        UsageError: it has no such file, or a part's class is of no known package.
+    """
+    import diffusers
+
+    index = _described(folder, INDEX)
+    if index is None:
+        raise UsageError(
+            f"{folder} is not a diffusers pipeline: it has no {INDEX}; set model to the folder "
+            "that contains it"
+        )
+    for name, part in index.items():
+        if name.startswith("_") or not isinstance(part, list):
+            continue
+        package = part[0] if part else None
+        if package in (*PACKAGES, None) or hasattr(diffusers.pipelines, str(package)):
+            continue
+        raise UsageError(
+            f"{folder}: the {name} is of {package!r}, and code from elsewhere is not run; its "
+            f"{INDEX} may name classes of {' and '.join(PACKAGES)}"
+        )
 
 
 def _known(class_name: str, width: Any) -> Model | None:
@@ -124,9 +156,9 @@ def _of_class(class_name: str, place: str) -> Model:
     import diffusers
 
     kind = getattr(diffusers, class_name, None)
-    if kind is None:
+    if not isinstance(kind, type) or not issubclass(kind, diffusers.DiffusionPipeline):
         raise UsageError(
-            f"the pipeline of {place} is {class_name}, which is none of diffusers' classes; set "
+            f"the pipeline of {place} is {class_name}, which is none of diffusers' pipelines; set "
             f"pipe to a known model whose class can load it: {_names()}",
             key=("model",),
         )
@@ -169,7 +201,7 @@ def _scheduler(index: Mapping[str, Any]) -> str | None:
 def _side(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> int | None:
     """The side in pixels of the pictures that a model was trained on; None if it is not said."""
     size, blocks = denoiser.get("sample_size"), vae.get("block_out_channels")
-    if not isinstance(size, int) or not isinstance(blocks, list):
+    if not isinstance(size, int) or not isinstance(blocks, list) or len(blocks) > MOST_BLOCKS:
         return None
     return int(size * 2 ** (len(blocks) - 1))
 
@@ -181,17 +213,21 @@ def _described(place: str, file: str) -> dict[str, Any] | None:
         UsageError: the model cannot be reached, or the file cannot be read.
     """
     path = Path(place) / file
-    if not Path(place).is_dir():
+    if not is_folder(place):
         downloaded = _downloaded(place, file)
         if downloaded is None:
             return None
         path = downloaded
     if not path.is_file():
         return None
-    try:
-        contents: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path}: {error}", key=("model",)) from error
+    with about("model"):
+        text = read_text(path, "file", MOST_BYTES)
+        try:
+            contents = parsed_json(text)
+        except ValueError as error:
+            raise UsageError(f"cannot read {path}: {error}") from error
+        if not isinstance(contents, dict):
+            raise UsageError(f"cannot read {path}: it is no JSON object")
     return contents
 
 

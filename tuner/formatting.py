@@ -108,6 +108,14 @@ def span(total_s: float) -> str:
     return f"{rest // 60} min {rest % 60} s"
 
 
+def file_size(size: int) -> str:
+    """The size of a file in bytes: '812 bytes', '3.1 MB'."""
+    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= least:
+            return f"{size / least:.3g} {unit}"
+    return count(size, "byte")
+
+
 def count(number: int, singular: str, plural: str | None = None) -> str:
     """A number with its noun: '1 trial', '1,024 pictures'."""
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"

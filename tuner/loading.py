@@ -8,6 +8,8 @@ from typing import Any
 from tuner import registry
 from tuner.adapters import adapters_digest
 from tuner.errors import UsageError
+from tuner.family import check_components
+from tuner.given_files import is_folder
 from tuner.models import Model
 from tuner.schedulers import set_scheduler
 
@@ -27,8 +29,11 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
     source: str | None = None,
+    allow_pickle: bool = False,
 ) -> Any:
     """Load a diffusers pipeline, ready to generate.
+
+    Code that a folder or a hub has beside the weights is never run.
 
     Args:
         model: the name of a known model ('SDXL'), or a hub id or folder of any pipeline; with
@@ -38,9 +43,12 @@ def load(
         device: 'cpu', 'cuda', 'cuda:1', 'mps'; a GPU if there is one when None.
         dtype: 'float32', 'float16' or 'bfloat16'; the model's default for the device when None.
         source: a hub id or folder whose weights replace the known model's.
+        allow_pickle: whether weights are also loaded from pickles (.bin), which only people whom
+            you trust should have written; otherwise from safetensors alone.
 
     Raises:
-        UsageError: a name is unknown, a folder has no pipeline, or the hub cannot be reached.
+        UsageError: a name is unknown, a folder has no pipeline or no safetensors, or the hub
+            cannot be reached.
     """
     import torch
 
@@ -49,12 +57,13 @@ def load(
     named = next(
         (m for m in known.values() if registry.plain(m.name) == registry.plain(model)), None
     )
-    if named is None and source is None and "/" not in model and not Path(model).is_dir():
+    if named is None and source is None and "/" not in model and not is_folder(model):
         named = model_named(model)  # raises an error that lists the known names
     place = source or (named.source if named else model)  # a hub id or a folder
     dtypes = (named or next(iter(known.values()))).dtype
     precision = getattr(torch, dtype_named(dtype or dtypes[torch.device(device).type]))
-    pipeline = _from_pretrained(place, named.pipeline if named else "DiffusionPipeline", precision)
+    kind = named.pipeline if named else "DiffusionPipeline"
+    pipeline = _from_pretrained(place, kind, precision, allow_pickle)
     check_captions(type(pipeline).__name__)  # a folder or hub may name another class
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
@@ -201,29 +210,31 @@ def _stays_float32(module: Any, key: str, dtype: str) -> bool:
     return dtype == "float16" and any(part in names for part in key.split("."))
 
 
-def _from_pretrained(place: str, class_name: str, precision: Any) -> Any:
+def _from_pretrained(place: str, class_name: str, precision: Any, allow_pickle: bool) -> Any:
     import diffusers
     import torch
 
     check_captions(class_name)
     kind = getattr(diffusers, class_name)
     options = {"dtype": precision} | pipeline_options(class_name)
+    options["use_safetensors"] = None if allow_pickle else True
     folder = Path(place)
-    if folder.is_dir() and not (folder / "model_index.json").is_file():
-        raise UsageError(
-            f"{place} is not a diffusers pipeline: it has no model_index.json; set model to the "
-            "folder that contains it"
-        )
-    half = precision is not torch.float32 and not folder.is_dir()
+    if is_folder(place):
+        check_components(place)
+    half = precision is not torch.float32 and not is_folder(place)
     # A hub often has half-precision files too (variant "fp16"), which are half the download.
     variants: list[str | None] = ["fp16", None] if half else [None]
     problem: Exception | None = None
     for variant in variants:
         try:
             return kind.from_pretrained(place, variant=variant, **options)
-        except (OSError, ValueError) as error:
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # configurations and weights that are wrong raise many kinds
             problem = error
-    reason = str(problem).strip().splitlines()[0]
+    reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+    if (not allow_pickle and any(folder.glob("*/*.bin"))) or "safetensors" in reason:
+        reason += "; weights are loaded from safetensors only, unless allow_pickle says otherwise"
     raise UsageError(
         f"cannot load {place!r}: {reason}; set model to a folder with the pipeline, or connect to "
         "the hub (the environment variables HF_ENDPOINT, HF_TOKEN and HF_HOME are read)"

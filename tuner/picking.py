@@ -32,7 +32,8 @@ RULES = (
     "or 'trial 7'"
 )
 LISTED = 20  # numbers of trials in a message
-TRIAL = re.compile(r"trial\s*(\d+)")
+LONGEST = 100  # characters of a rule
+TRIAL = re.compile(r"trial\s*(\d{1,18})")
 BOUND = re.compile(r"([a-z][\w ]*?)\s*(<=|>=)\s*([-+.\de]+)\s*(%|x|×)?")
 
 
@@ -122,11 +123,11 @@ def names_a_trial(rule: str) -> bool:
 
 def _bound(text: str) -> Bound:
     """The bound in a rule such as 'loss<=0.5%'."""
-    match = BOUND.fullmatch(text)
+    match = None if len(text) > LONGEST else BOUND.fullmatch(text)
     if match is None:
         figures = (LOSS, SPEEDUP, *registry.components("metrics"))
         hint = "; it lacks a bound, and a shell needs quotes around it" if text in figures else ""
-        raise UsageError(f"cannot pick by {text!r}{hint}; use {RULES}")
+        raise UsageError(f"cannot pick by {text[:LONGEST]!r}{hint}; use {RULES}")
     typed, operator, number, unit = match.groups()
     figure, more_is_better = _figure(typed)
     if (operator == ">=") != more_is_better:

@@ -12,6 +12,19 @@ def can_write(folder: Path) -> bool:
     return not read_only and os.access(folder, os.W_OK)
 
 
+def check_name(place: Path) -> None:
+    """Raise `UsageError` for what no file or folder can be called, or where nobody may look."""
+    try:
+        place.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte, or half of a surrogate pair
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(
+            f"cannot use {str(place)[:80]!r}: {reason}; choose another name"
+        ) from error
+
+
 def nearest_existing(place: Path) -> Path:
     """The place itself, or the nearest folder above it that exists."""
     return next(above for above in (place, *place.absolute().parents) if above.exists())
@@ -22,6 +35,7 @@ def check_folder(folder: Path, hint: str) -> None:
 
     Nothing is written.
     """
+    check_name(folder)
     nearest = nearest_existing(folder)
     if not nearest.is_dir():
         raise UsageError(f"{nearest} is a file; {hint}")
@@ -31,6 +45,7 @@ def check_folder(folder: Path, hint: str) -> None:
 
 def check_file(file: Path) -> None:
     """Raise `UsageError` where a file cannot be written or replaced; nothing is written."""
+    check_name(file)
     if file.is_dir():
         raise UsageError(f"cannot write {file}: it is a folder; name a file")
     if not file.parent.is_dir():

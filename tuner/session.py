@@ -25,7 +25,9 @@ from tuner.search.space import Space
 from tuner.spec import StudySpec
 from tuner.storage.address import check_address
 from tuner.storage.database import Storage
+from tuner.storage.reading import reading
 from tuner.study.identity import study_of
+from tuner.study.stored import check_stored
 from tuner.study_run import StudyRun
 from tuner.workloads import Workloads, device_of
 
@@ -33,11 +35,16 @@ from tuner.workloads import Workloads, device_of
 class Session:
     """Runs studies one after another, loading each model and each metric once."""
 
-    def __init__(self, pictures: Path | None = None) -> None:
-        """`pictures`: the folder for pictures; none are kept when None."""
+    def __init__(self, pictures: Path | None = None, *, allow_pickle: bool = False) -> None:
+        """A session without any model yet.
+
+        Args:
+            pictures: the folder for pictures; none are kept when None.
+            allow_pickle: as in `tuner.load`.
+        """
         self._pictures = pictures
         self._ledger = Ledger()  # of the study that runs
-        self._workloads = Workloads()
+        self._workloads = Workloads(allow_pickle=allow_pickle)
         self._metrics: dict[tuple[Any, ...], Any] = {}
 
     def evaluation(
@@ -136,13 +143,16 @@ class Session:
         space.check_something_to_try(evaluation.steps)
         verification = self.evaluation(spec.with_other_noise(1), pool="verify", more=True)
         storage = Storage(spec.storage)  # opened last, so that an invalid request writes nothing
+        with reading(spec.storage):
+            study = study_of(spec, evaluation, storage)
+            check_stored(study)
         return StudyRun(
             spec=spec,
             evaluation=evaluation,
             verification=verification,
             space=space,
             storage=storage,
-            study=study_of(spec, evaluation, storage),
+            study=study,
             observer=observer,
             pictures=self._pictures,
         ).run()

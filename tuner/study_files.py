@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from tuner import registry
 from tuner.errors import UsageError
+from tuner.given_files import check_values, read_text, too_deep
 from tuner.pipelines.call_arguments import is_picture
 from tuner.spec import LISTS, StudySpec
 from tuner.toml_lines import line_of
@@ -19,7 +21,10 @@ from tuner.values import is_whole
 
 PRODUCT_KEYS = ("pipe", "sched", "steps")  # several values of these make several studies
 KEYS = {field.name for field in fields(StudySpec)} - {"targets_are_defaults"}
-ENCODING = "utf-8-sig"  # UTF-8 with or without the mark that some editors put in front
+MOST_BYTES = 250_000  # of a study file; one that sets every key has a hundredth of them
+MOST_STUDIES = 10_000  # of a study file; a product has so many by mistake only
+MOST_DOTS = 300  # of a line; `tomllib` takes quadratically long for the parts of a dotted key
+LONGEST_KEY = 100  # characters of a key that is compared with the known ones
 SYNTAX_HINTS = {  # words in a message of tomllib -> what would work
     "Invalid value": '; text stands in quotes, as in "SD1.5"; yes and no are true and false',
     "Cannot overwrite a value": "; the file has this key twice, delete one of them",
@@ -64,7 +69,7 @@ def locating(path: Path | None, flags: Mapping[str, Any]) -> Iterator[None]:
     except UsageError as error:
         if path is None or not error.key or flags.get(str(error.key[0])) is not None:
             raise
-        line = line_of(path.read_text(encoding=ENCODING), error.key)
+        line = line_of(_text(path), error.key)
         if line is None:
             raise
         raise UsageError(f"{path}:{line}: {error}") from error
@@ -77,20 +82,29 @@ def bundled_studies() -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    text = _text(path)
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > MOST_DOTS:
+            raise UsageError(f"{path}:{number}: the line has more than {MOST_DOTS} dots; break it")
     try:
-        text = path.read_text(encoding=ENCODING)
-    except OSError as error:
-        bundled = ", ".join(sorted(file.stem for file in bundled_studies().glob("*.toml")))
-        raise UsageError(
-            f"cannot read the study file {path}: {error.strerror}; `tuner init` writes one; "
-            f"bundled study files: {bundled}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"the study file {path} is not UTF-8 text; save it as UTF-8") from error
-    try:
-        return tomllib.loads(text)
+        values = tomllib.loads(text)
+    except RecursionError:
+        raise UsageError(f"{path}: {too_deep()}") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(_syntax_error(path, text, str(error))) from error
+    except ValueError as error:  # of a number with thousands of digits, or a date that there is not
+        raise UsageError(f"{path}: this is not TOML: {error}") from error
+    try:
+        check_values(values, finite=False)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return values
+
+
+def _text(path: Path) -> str:
+    bundled = ", ".join(sorted(file.stem for file in bundled_studies().glob("*.toml")))
+    hint = f"; `tuner init` writes one; bundled study files: {bundled}"
+    return read_text(path, "study file", MOST_BYTES, hint)
 
 
 def _syntax_error(path: Path, text: str, message: str) -> str:
@@ -107,7 +121,7 @@ def _check_keys(values: Mapping[str, Any]) -> None:
     """Raise `UsageError` for the first key that no study has, and for keys in a wrong table."""
     for name, value in values.items():
         if name not in KEYS:
-            near = difflib.get_close_matches(name, KEYS, 1)
+            near = difflib.get_close_matches(name[:LONGEST_KEY], KEYS, 1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(KEYS))}"
             raise UsageError(f"unknown key {name!r}; {hint}", key=(name,))
         for path in () if name == "call" else _paths_of_keys((name,), value):
@@ -152,6 +166,12 @@ def _specs(values: dict[str, Any]) -> list[StudySpec]:
     for name, listed in choices.items():
         if not listed:
             raise UsageError(f"{name} has no value", key=(name,))
+    studies = prod(map(len, choices.values()))
+    if studies > MOST_STUDIES:
+        raise UsageError(
+            f"{' × '.join(choices)} are {studies:,} studies, but at most {MOST_STUDIES:,} are run; "
+            "divide them among several study files"
+        )
     specs = []
     for indices in product(*(range(len(listed)) for listed in choices.values())):
         index_of = dict(zip(choices, indices, strict=True))
@@ -186,6 +206,6 @@ def _limit(text: Any) -> tuple[str, float]:
 
 
 def _whole(name: str, value: Any) -> int:
-    if is_whole(value) or (isinstance(value, str) and value.isdecimal()):
+    if is_whole(value) or (isinstance(value, str) and value.isdecimal() and len(value) < 20):
         return int(value)
     raise UsageError(f"{name} must be a whole number, not {value!r}", key=(name,))

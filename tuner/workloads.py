@@ -39,7 +39,9 @@ class Workload:
 class Workloads:
     """Makes the workloads of studies; the last pipeline stays loaded for the next study."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, allow_pickle: bool = False) -> None:
+        """`allow_pickle`: as in `tuner.load`."""
+        self._allow_pickle = allow_pickle
         # Each with the scheduler with which it came.
         self._pipelines: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         self._calls: dict[str, dict[str, Any]] = {}  # what functions returned
@@ -120,7 +122,13 @@ class Workloads:
         if key not in self._pipelines:
             self._pipelines.clear()  # one model in memory at a time
             with about("model"):
-                pipeline = load(spec.family.name, device=device, dtype=dtype, source=spec.model)
+                pipeline = load(
+                    spec.family.name,
+                    device=device,
+                    dtype=dtype,
+                    source=spec.model,
+                    allow_pickle=self._allow_pickle,
+                )
             self._keep(key, pipeline, spec)
         return self._with_scheduler(key, spec)
 

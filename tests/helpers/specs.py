@@ -11,7 +11,8 @@ def flags(*arguments: str) -> list[StudySpec]:
     seen: list[StudySpec] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "tuner.cli.launch.run_all", lambda specs, console, pictures: seen.extend(specs)
+            "tuner.cli.launch.run_all",
+            lambda specs, console, pictures, **options: seen.extend(specs),
         )
         patch.setattr("tuner.cli.commands.quiet", lambda: None)
         assert main(["run", *arguments]) == 0

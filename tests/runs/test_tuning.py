@@ -224,9 +224,12 @@ def test_functions_in_a_file_do_the_same_from_a_study_file_and_are_verified_agai
     assert "study/production.py:make_pipeline: goal: " in output.replace("study/ ", "study/")
     assert main(["export"]) == 0
     lines: list[str] = []
-    verify(Path("search_params.json"), report=lines.append, best_only=True)
+    functions = {name: f"study/production.py:make_{name}" for name in ("pipeline", "call")}
+    with pytest.raises(tuner.UsageError, match="code that only a file names is not run"):
+        verify(Path("search_params.json"), report=print)
+    verify(Path("search_params.json"), report=lines.append, best_only=True, changes=functions)
     assert lines[1].startswith("holds: ")
-    other = {"call": {**make_call(), "strength": 0.8}}
+    other = functions | {"call": {**make_call(), "strength": 0.8}}
     with pytest.raises(tuner.UsageError, match="has steps 3, but now it is 4; name the functions"):
         verify(Path("search_params.json"), report=lines.append, changes=other)
 

@@ -28,6 +28,7 @@ from tuner.cli.terminal_arguments import (
     add_show_flags,
     complete_studies,
 )
+from tuner.cli.trust_arguments import add_allow_pickle, add_host
 
 PARAMS = Path("search_params.json")
 SCRIPT = Path("accelerated.py")
@@ -80,6 +81,7 @@ def _add_run(subparsers: Any) -> None:
         default="pictures",
         help="folder for pictures and contact sheets; 'none' keeps no pictures (default: pictures)",
     )
+    add_allow_pickle(run)
     add_json(run, "write what happens to standard output as events, one JSON object per line")
     run.set_defaults(command=commands.run)
 
@@ -131,8 +133,10 @@ def _add_verify(subparsers: Any) -> None:
         "--model",
         help="hub id or folder of the weights that the search used, if they have moved",
     )
-    verify.add_argument("--pipeline", help=f"{PIPELINE_HELP} (default: as in the search)")
-    verify.add_argument("--call", help=f"{CALL_HELP} (default: as in the search)")
+    trusted = "as in the search; code that only the file names is not run"
+    verify.add_argument("--pipeline", help=f"{PIPELINE_HELP} ({trusted})")
+    verify.add_argument("--call", help=f"{CALL_HELP} ({trusted})")
+    add_allow_pickle(verify)
     verify.set_defaults(command=commands.verify)
 
 
@@ -168,8 +172,10 @@ def _add_dashboard(subparsers: Any) -> None:
     )
     dashboard.description = (
         "Serve optuna-dashboard for the studies of the database until Ctrl-C. The page is at "
-        "http://127.0.0.1:8080/ (see --port), and only this machine can reach it."
+        "http://127.0.0.1:8080/ (see --port), and only this machine can reach it, unless --host "
+        "says otherwise."
     )
+    add_host(dashboard)
     dashboard.add_argument(
         "--port", type=int, default=8080, help="port of the page (default: 8080)"
     )

@@ -6,7 +6,7 @@ Imports stand inside the functions, so that `tuner --help` and invalid flags ans
 import argparse
 import json
 import sys
-from contextlib import redirect_stdout
+from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from tuner.cli.quiet import quiet, quiet_models
 from tuner.errors import UsageError
 from tuner.formatting import count
 from tuner.passwords import hidden
+from tuner.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,12 +50,12 @@ def run(args: argparse.Namespace, console: "Console") -> None:
     pictures = None if args.pictures == "none" else Path(args.pictures)
     if not args.json:
         with locating(args.study_file, flags):
-            launch.run_all(specs, console, pictures)
+            launch.run_all(specs, console, pictures, allow_pickle=args.allow_pickle)
         return
     events = JsonLines(sys.stdout)
     # What libraries print would not be JSON.
     with redirect_stdout(sys.stderr), locating(args.study_file, flags):
-        launch.run_all(specs, console, pictures, events)
+        launch.run_all(specs, console, pictures, events, allow_pickle=args.allow_pickle)
 
 
 def verify(args: argparse.Namespace, console: "Console") -> None:
@@ -68,6 +69,7 @@ def verify(args: argparse.Namespace, console: "Console") -> None:
         report=lambda line: console.print(line, highlight=False, markup=False),
         best_only=args.best,
         changes={name: getattr(args, name) for name in VERIFY_KEYS},
+        allow_pickle=args.allow_pickle,
     )
 
 
@@ -76,11 +78,12 @@ def show(args: argparse.Namespace, console: "Console") -> None:
     from tuner.cli.show import request_of, show_json, show_text
 
     quiet()
-    request = request_of(args, lambda line: print_lines([line], console))
-    if args.json:
-        print_json(show_json(request))
-    else:
-        show_text(request, console)
+    with _reading(args):
+        request = request_of(args, lambda line: print_lines([line], console))
+        if args.json:
+            print_json(show_json(request))
+        else:
+            show_text(request, console)
 
 
 def doctor(args: argparse.Namespace) -> int:
@@ -92,7 +95,7 @@ def doctor(args: argparse.Namespace) -> int:
     if args.json:
         print_json(findings_as_json(findings))
     else:
-        print("\n".join(report(findings, args.pipe)))
+        print(printable("\n".join(report(findings, args.pipe))))
     return 0 if can_search(findings) else 1
 
 
@@ -111,29 +114,37 @@ def export(args: argparse.Namespace, console: "Console") -> None:
     from tuner.picking import checked
 
     rule = None if args.pick is None else checked(args.pick)
-    contents = document(_studies(args, console), rule)
-    studies = contents["studies"]
     output = args.output or (SCRIPT if args.format == "diffusers" else PARAMS)
-    if args.format == "diffusers":
-        from tuner.params.as_diffusers import script
-
-        if len(studies) > 1:
-            raise UsageError(
-                f"--format diffusers writes one study; name it with --study: {', '.join(studies)}"
-            )
-        write_text(output, *(script(name, study) for name, study in studies.items()))
-    else:
-        write(output, contents)
+    with _reading(args):
+        contents = document(_studies(args, console), rule)
+        studies = contents["studies"]
+        if args.format == "diffusers":
+            write_text(output, _script(studies))
+        else:
+            write(output, contents)
     written = f"wrote {output} ({count(len(studies), 'study', 'studies')})"
     print_lines([*picked_lines(contents, output), written], console)
+
+
+def _script(studies: dict[str, Any]) -> str:
+    """The script for the only one of the exported studies."""
+    from tuner.params.as_diffusers import script
+
+    if len(studies) > 1:
+        raise UsageError(
+            f"--format diffusers writes one study; name it with --study: {', '.join(studies)}"
+        )
+    ((name, study),) = studies.items()
+    return script(name, study)
 
 
 def report(args: argparse.Namespace, console: "Console") -> None:
     """`tuner report`: write studies as one HTML page."""
     from tuner.report.write import write_report
 
-    studies = _studies(args, console)
-    written = write_report(studies, args.output, csv=args.csv, figures=args.figures)
+    with _reading(args):
+        studies = _studies(args, console)
+        written = write_report(studies, args.output, csv=args.csv, figures=args.figures)
     places = ", ".join(str(place) for place in written)
     print_lines([f"wrote {places} ({count(len(studies), 'study', 'studies')})"], console)
 
@@ -144,27 +155,36 @@ def compare(args: argparse.Namespace, console: "Console") -> None:
     from tuner.cli.compare import compare as write_comparison
     from tuner.storage.database import Storage
 
-    storage = Storage(args.storage, create=False)
-    write_comparison(storage, args.study, args.trials, args.prompts, args.output)
+    with _reading(args):
+        storage = Storage(args.storage, create=False)
+        write_comparison(storage, args.study, args.trials, args.prompts, args.output)
     print_lines([f"wrote {args.output}"], console)
 
 
 def dashboard(args: argparse.Namespace, console: "Console") -> None:
     """`tuner dashboard`: serve optuna-dashboard until Ctrl-C."""
-    from tuner.dashboard.serve import check_port, serve
+    from tuner.cli.trust_arguments import OPEN_WARNING, is_loopback
+    from tuner.dashboard.serve import check_address, serve
     from tuner.storage.database import Storage
 
-    check_port(args.port)
-    storage = Storage(args.storage, create=False)
-    console.print(
-        f"serving {hidden(args.storage)} on http://127.0.0.1:{args.port}/; press Ctrl-C to stop"
+    host, port = args.host, args.port
+    check_address(host, port)
+    with _reading(args):
+        storage = Storage(args.storage, create=False)
+        storage.study_names()  # so that a damaged database is refused before a browser asks
+    if not is_loopback(host):
+        print(OPEN_WARNING.format(host=host, port=port), file=sys.stderr)
+    shown = f"[{host}]" if ":" in host else host
+    print_lines(
+        [f"serving {hidden(args.storage)} on http://{shown}:{port}/; press Ctrl-C to stop"], console
     )
-    serve(storage, args.port)
+    serve(storage, host, port)
 
 
 def print_json(document: dict[str, Any]) -> None:
     """Print a JSON document to standard output."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    print(printable_json(text))
 
 
 def _study_flags(args: argparse.Namespace) -> dict[str, Any]:
@@ -172,6 +192,13 @@ def _study_flags(args: argparse.Namespace) -> dict[str, Any]:
     from tuner.study_files import KEYS
 
     return {name: value for name, value in vars(args).items() if name in KEYS}
+
+
+def _reading(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """Says in one line where a database holds what the tuner cannot read."""
+    from tuner.storage.reading import reading
+
+    return reading(args.storage)
 
 
 def _studies(args: argparse.Namespace, console: "Console") -> list[Any]:

@@ -12,6 +12,7 @@ import optuna
 
 from tuner.measure.figures import Figures
 from tuner.params.write import figures_entry, point, verified_entry
+from tuner.printable import printable_json
 from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer
 from tuner.setting import Setting
@@ -32,7 +33,8 @@ class JsonLines:
         if self._stream is None:
             return
         try:
-            self._stream.write(f"{json.dumps(entry, allow_nan=False, ensure_ascii=False)}\n")
+            text = json.dumps(entry, allow_nan=False, ensure_ascii=False)
+            self._stream.write(f"{printable_json(text)}\n")
             self._stream.flush()
         except BrokenPipeError:
             self._stream = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from tuner.cli.answer import answer
 from tuner.cli.events import Events, JsonLines
@@ -32,7 +33,12 @@ STANDARD_ERROR = 2  # its file descriptor
 
 
 def run_all(
-    specs: list[StudySpec], console: Console, pictures: Path | None, lines: JsonLines | None = None
+    specs: list[StudySpec],
+    console: Console,
+    pictures: Path | None,
+    lines: JsonLines | None = None,
+    *,
+    allow_pickle: bool = False,
 ) -> None:
     """Run studies one after another.
 
@@ -41,18 +47,20 @@ def run_all(
         console: where progress and results are printed.
         pictures: folder for sample images; None keeps none.
         lines: where events are written; None writes none.
+        allow_pickle: as in `tuner.load`.
 
     Raises:
         UnreachedError: after the last study, if one of them did not reach its goal.
     """
-    session = Session(pictures)
+    session = Session(pictures, allow_pickle=allow_pickle)
     places = dict.fromkeys(hidden(spec.storage) for spec in specs)
     print_lines([f"results are stored in {', '.join(places)}, {_pictures_text(pictures)}"], console)
     unreached: list[str] = []
     for spec in specs:
         goal = Goal.of(spec)
         trials = "all points" if spec.trials is None else f"at most {spec.trials} trials"
-        console.print(f"[bold]{spec.triple}[/bold]: goal: {goal}; {trials}", highlight=False)
+        title = Text.assemble((spec.triple, "bold"), f": goal: {goal}; {trials}")
+        console.print(title, highlight=False)
         events = None if lines is None else Events(lines, spec)
         with _errors_as_events(events):
             outcome = _run(session, spec, console, events)

@@ -1,7 +1,6 @@
 """What `tuner run` prints to stay: a line for each finished trial, notice and verification."""
 
 from rich.console import Console
-from rich.markup import escape
 
 from tuner.formatting import times
 from tuner.search.goal import Goal
@@ -32,7 +31,7 @@ class TrialLines(Observer):
 
     def notice(self, line: str) -> None:
         """Print the line."""
-        self._console.print(escape(line), highlight=False)
+        self._console.print(line, highlight=False, markup=False)
 
     def verified(self, result: Result) -> None:
         """Print the result of a verification."""
@@ -43,16 +42,17 @@ class TrialLines(Observer):
                 f"verification on {verification.prompts} prompts: {result.setting} {holds}: "
                 f"{times(verification.speedup.value)}, {quality_text(verification)}",
                 highlight=False,
+                markup=False,
             )
         if result.failed_again is not None:
-            line = f"verification of {result.setting} failed: {escape(result.failed_again)}"
-            self._console.print(line, highlight=False)
+            line = f"verification of {result.setting} failed: {result.failed_again}"
+            self._console.print(line, highlight=False, markup=False)
 
     def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
         """Print the result of a trial, in bold where it is the best one so far."""
         if result is None:
-            line = f"trial {number:3d}  {state}{self._setting}: {escape(reason)}"
-            self._console.print(line, highlight=False)
+            line = f"trial {number:3d}  {state}{self._setting}: {reason}"
+            self._console.print(line, highlight=False, markup=False)
             return
         feasible = result.feasible(self._goal.limits)
         verdict = "" if feasible else f"{limits_text(result, self._goal.limits)}  "
@@ -63,7 +63,8 @@ class TrialLines(Observer):
             f"trial {number:3d}  {times(result.speedup.value, 5)}  "
             f"{quality_text(result, width=7)}  {verdict}{result.setting}"
             f"{'' if state == 'COMPLETE' else f'  ({state})'}"
-            f"{'' if result.unsteady is None else f'  unsteady timing: {escape(result.unsteady)}'}",
+            f"{'' if result.unsteady is None else f'  unsteady timing: {result.unsteady}'}",
             style="bold" if is_best else ("" if feasible else "dim"),
             highlight=False,
+            markup=False,
         )

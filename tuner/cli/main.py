@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from tuner.cli.arguments import argument_parser
 from tuner.errors import TunerError, UnreachedError
 from tuner.extras import needs_search
+from tuner.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 WIDTH = 200  # columns of a table that is written to a file or a pipe
+LONGEST = 2000  # characters of an error, which may quote a value of a file
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,12 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with needs_search(f"tuner {args.name}"):
                 code = args.command(args, _console(args))
     except UnreachedError as error:
-        print(f"tuner: {error}", file=sys.stderr)
+        print(_line(error), file=sys.stderr)
         return 1
     except TunerError as error:
         if args.debug:
             raise
-        print(f"tuner: {' '.join(str(error).split())}", file=sys.stderr)
+        print(_line(error), file=sys.stderr)
         return 2
     except BrokenPipeError:  # `tuner show | head`: nobody reads the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -53,16 +55,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code or 0
 
 
+def _line(error: TunerError) -> str:
+    """An error as one line for a terminal."""
+    text = printable(" ".join(str(error).split()))
+    return f"tuner: {text if len(text) <= LONGEST else f'{text[:LONGEST]} …'}"
+
+
 def _console(args: Namespace) -> "Console":
     """Where lines for people go: standard output, or with `--json` standard error."""
-    from rich.console import Console
+    from tuner.cli.plain_console import PlainConsole
 
     json = getattr(args, "json", False)
     stream = sys.stderr if json else sys.stdout
     # On a terminal that shows the events as well, a live view would be torn by them.
     plain = json and sys.stdout.isatty()
-    return Console(
+    return PlainConsole(
         stderr=json,
         width=None if stream.isatty() else WIDTH,
         force_terminal=False if plain else None,
+        markup=False,  # names of studies may have brackets
+        emoji=False,
     )

@@ -6,6 +6,10 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+from tuner.printable import printable
+
+LONGEST = 500  # characters of a message, which quotes what was typed
+
 
 class Parser(argparse.ArgumentParser):
     """Accepts the old script's flags, which have underscores, and suggests names that are near."""
@@ -38,13 +42,15 @@ class Parser(argparse.ArgumentParser):
         """Print an error of usage on one line and exit with code 2."""
         lists = "commands" if self._commands else "options"
         end = "" if message.endswith("?") else ";"
-        self.exit(2, f"{self.prog}: {message}{end} `{self.prog} --help` lists the {lists}\n")
+        said = printable(" ".join(message.split()))
+        said = said if len(said) <= LONGEST else f"{said[:LONGEST]} …"
+        self.exit(2, f"{self.prog}: {said}{end} `{self.prog} --help` lists the {lists}\n")
 
 
 def _near(name: str, known: Iterable[str]) -> str:
     """The end of a message, which asks whether the name that is nearest is meant; else ''."""
     by_letters = {other.lstrip("-"): other for other in known}
-    near = get_close_matches(name.lstrip("-"), by_letters, n=1)
+    near = get_close_matches(name.lstrip("-")[:LONGEST], by_letters, n=1)
     return f"; did you mean {by_letters[near[0]]}?" if near else ""
 
 

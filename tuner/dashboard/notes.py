@@ -16,13 +16,15 @@ from tuner.study.reference import read_reference
 from tuner.study.results import Result
 from tuner.study.schema import SAME_AS, SETTING
 
+# Reasons and remarks may quote a library, a prompt or a device.
+MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "[": r"\[", "`": r"\`"})
 FRONT = "On the Pareto front."
 WINNER = "The fastest setting that meets the goal so far."
 
 
 def result_note(result: Result, goal: Goal, baseline_s: float | None, marks: list[str]) -> str:
     """The note of a complete trial; `marks` are sentences about its place among the others."""
-    lines = [*marks, *describe.trial(result, goal, baseline_s)]
+    lines = [*marks, *map(_without_markup, describe.trial(result, goal, baseline_s))]
     return "\n\n".join([_setting(result.setting), *lines, _apply(result.setting)])
 
 
@@ -34,7 +36,7 @@ def ended_note(trial: FrozenTrial) -> str:
         lines.append(f"The same computation as trial {stored[SAME_AS]}, whose figures it takes.")
     reason = stored.get("reason", "no reason is stored")
     what = "Stopped early" if trial.state == TrialState.PRUNED else "Failed"
-    lines.append(f"**{what}**: {reason.removeprefix('stopped ')}.")
+    lines.append(f"**{what}**: {_without_markup(reason.removeprefix('stopped '))}.")
     return "\n\n".join(lines)
 
 
@@ -75,6 +77,11 @@ def study_note(
 def with_picture(note: str, path: str) -> str:
     """The note with a contact sheet below it, from where the dashboard serves it."""
     return f"{note}\n\n![contact sheet]({path})"
+
+
+def _without_markup(text: str) -> str:
+    """The text for Markdown, which the dashboard renders together with any HTML in it."""
+    return text.translate(MARKUP)
 
 
 def _setting(setting: Setting) -> str:

@@ -1,4 +1,4 @@
-"""optuna-dashboard for a study database, reachable from this machine only."""
+"""optuna-dashboard for a study database; it has no login."""
 
 import socket
 from typing import Any, BinaryIO
@@ -51,12 +51,15 @@ class AllArtifacts:
         return [store for store in stores if store is not None]
 
 
-def serve(storage: Storage, port: int) -> None:
-    """Serve until interrupted; on the loopback address, because the dashboard has no login."""
+def serve(storage: Storage, host: str, port: int) -> None:
+    """Serve until interrupted.
+
+    Whoever reaches the host can read and delete the studies: the dashboard has no login.
+    """
     import optuna_dashboard
 
     view, artifacts = _shown(storage)
-    optuna_dashboard.run_server(view, host="127.0.0.1", port=port, artifact_store=artifacts)
+    optuna_dashboard.run_server(view, host=host, port=port, artifact_store=artifacts)
 
 
 def application(storage: Storage) -> Any:
@@ -71,11 +74,15 @@ def _shown(storage: Storage) -> tuple[StorageView, AllArtifacts]:
     return StorageView(storage.optuna, looks()), AllArtifacts(storage)
 
 
-def check_port(port: int) -> None:
-    """Raise `UsageError` if the port is in use or is not a valid port number."""
+def check_address(host: str, port: int) -> None:
+    """Raise `UsageError` unless a server can listen on a port of an address of this machine."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.socket() as probe:
+        with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-    except (OSError, OverflowError) as error:
-        raise UsageError(f"cannot listen on port {port}: {error}; choose another --port") from error
+            probe.bind((host, port))
+    except (OSError, OverflowError, ValueError, TypeError) as error:
+        where = f"port {port}" if host == "127.0.0.1" else f"{host}, port {port}"
+        raise UsageError(
+            f"cannot listen on {where}: {error}; choose another --port or --host"
+        ) from error

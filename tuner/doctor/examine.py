@@ -94,9 +94,11 @@ def _contents(storage: str, file: Path | None) -> str:
     """What the database has; raises `UsageError` where it cannot be used."""
     from tuner.storage.address import check_address
     from tuner.storage.database import Storage
+    from tuner.storage.reading import reading
 
     check_address(storage)
     if file is not None and not file.exists():
         return f"there is none at {file} yet; `tuner run` creates it"
-    names = Storage(storage, create=False).study_names()
+    with reading(storage):
+        names = Storage(storage, create=False).study_names()
     return f"{hidden(storage)} has {count(len(names), 'study', 'studies')}"

@@ -8,14 +8,16 @@ from typing import Any
 from tuner import registry
 from tuner.errors import UnfitError, UsageError
 from tuner.formatting import percent, times
-from tuner.loading import model_named, pipeline_options
+from tuner.loading import dtype_named, model_named, pipeline_options
 from tuner.params.pick import Point, chosen_point
 from tuner.plain_code import PlainCode, Source, Use
+from tuner.printable import printable
 from tuner.scheduler_table import SCHEDULERS, Row, name_of
 from tuner.setting import Setting
 from tuner.size import Size
 
 WIDTH = 88  # of a line of the script
+IN_DOCSTRING = str.maketrans({"\\": "/", '"': "'"})  # so that no name of a study ends it
 
 
 def script(name: str, study: Mapping[str, Any]) -> str:
@@ -30,10 +32,11 @@ def script(name: str, study: Mapping[str, Any]) -> str:
         study: an entry of `search_params.json`.
 
     Raises:
-        UsageError: the study has no feasible setting.
+        UsageError: the study has no feasible setting, or no known dtype or seed.
         UnfitError: published packages would draw other pictures; the message names the
             accelerators that need `tuner.apply`, and why.
     """
+    _check_code(study["evaluation"])
     chosen = chosen_point(study)
     known = {model.pipeline for model in registry.components("models").values()}
     if "own" in study or study["pipeline"] not in known:
@@ -55,6 +58,13 @@ def script(name: str, study: Mapping[str, Any]) -> str:
         *("\n".join(code.setup) for code in codes if code.setup),
     ]
     return "\n\n".join(sections) + "\n\n\n" + _generate(study, codes) + "\n\n\n" + _MAIN
+
+
+def _check_code(evaluation: Mapping[str, Any]) -> None:
+    """Check the values that become code of the script as they are; all others become literals."""
+    dtype_named(evaluation["dtype"])
+    if type(evaluation["seed"]) is not int:
+        raise UsageError(f"the seed of a study is a whole number, not {evaluation['seed']!r:.80}")
 
 
 def codes_of(setting: Setting, study: Mapping[str, Any]) -> list[PlainCode]:
@@ -120,17 +130,17 @@ def _about(name: str, chosen: Point, study: Mapping[str, Any]) -> str:
     versions = study["versions"]
     names = ["torch", "diffusers", *(n for part in setting.accelerators for n in part.packages)]
     packages = ", ".join(f"{n} {versions[n]}" for n in names if n in versions)
-    return "\n".join(
+    head = "\n".join(
         (
-            f'"""{name} with {setting}, written by `tuner export --format diffusers`.',
+            f"{name} with {setting}, written by `tuner export --format diffusers`.",
             "",
             f"{chosen['speedup']:.2f} times as fast as without, at a score loss of "
             f"{percent(chosen['score_loss'])}; measured on",
             f"{evaluation.get('device', 'an unknown device')} in batches of {evaluation['batch']}, "
             f"{evaluation['dtype']}, with {packages or 'unknown packages'}.",
-            '"""',
         )
     )
+    return f'"""{printable(head).translate(IN_DOCSTRING)}\n"""'
 
 
 def _imports(study: Mapping[str, Any], codes: Iterable[PlainCode]) -> str:

@@ -1,7 +1,7 @@
 """Reading a `search_params.json`; an invalid part is named in one line."""
 
-import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -9,9 +9,14 @@ from typing import Any
 from jsonschema.exceptions import best_match
 
 from tuner.errors import UsageError
+from tuner.given_files import parsed_json, read_text
 from tuner.params import schema
 from tuner.params.pick import all_points
 from tuner.scheduler_table import name_of
+
+MOST_BYTES = 16_000_000  # of a file; that of a sweep of a thousand studies has about as many
+LONGEST = 1000  # characters of a message that are looked at, which may quote all of the file
+COMPARED = 100  # mistakes of a file, the clearest of which is named
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -22,12 +27,9 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: the file cannot be read, is not a `search_params.json`, or a part is invalid.
     """
+    text = read_text(path, "file", MOST_BYTES, "; `tuner export` writes such a file")
     try:
-        contents = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(
-            f"cannot read {path}: {error.strerror}; `tuner export` writes such a file"
-        ) from error
+        contents = parsed_json(text)
     except ValueError as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
     if not isinstance(contents, dict) or contents.get("schema") != schema.VERSION:
@@ -53,15 +55,15 @@ def check_contents(contents: Mapping[str, Any], *, complete: bool = False) -> No
 
 def _check(contents: Mapping[str, Any], source: str, *, complete: bool) -> None:
     """Raise `UsageError` naming the source and the invalid part."""
-    error = best_match(schema.validator(complete=complete).iter_errors(contents))
+    errors = schema.validator(complete=complete).iter_errors(contents)
+    error = best_match(islice(errors, COMPARED))
     if error is not None:
         # Where null is allowed as well, the error of the other alternative says more.
         alternatives = [inner for inner in error.context or () if inner.validator_value != "null"]
         error = best_match(alternatives) or error
         part = " → ".join(map(str, error.absolute_path)) or "the top level"
-        raise UsageError(
-            f"{source}: at {part}: {shorten(error.message, 160)}; `tuner export` writes a new file"
-        )
+        what = shorten(error.message[:LONGEST], 160)
+        raise UsageError(f"{source}: at {part}: {what}; `tuner export` writes a new file")
     for name, study in contents["studies"].items():
         try:
             name_of(study["sched"])

@@ -12,6 +12,7 @@ from tuner.loading import device_named
 from tuner.measure.baseline_store import InMemoryStore
 from tuner.measure.evaluation import Evaluation, Measurement
 from tuner.measure.lock import device_lock
+from tuner.params.named_places import check_places
 from tuner.params.pick import Point, all_points, chosen_point
 from tuner.params.read import read
 from tuner.params.write import verified_entry, write
@@ -34,6 +35,7 @@ def verify(
     report: Callable[[str], None],
     best_only: bool = False,
     changes: Mapping[str, Any] | None = None,
+    allow_pickle: bool = False,
 ) -> None:
     """Re-measure a file's feasible settings on prompts and noise that their search did not use.
 
@@ -48,13 +50,15 @@ def verify(
         changes: values that replace those of each study's spec, such as `device`,
             `scorer_device`, `model` or `prompts`; those that are None are ignored. `num_samples`
             prompts are measured, and up to `max_samples` where these are too few to be sure.
+        allow_pickle: as in `tuner.load`.
 
     Raises:
-        UsageError: the file, or what it refers to, cannot be read; or the weights are different.
+        UsageError: the file, or what it refers to, cannot be read or lies outside its folder and
+            the current one; or the weights are different.
         UnreachedError: a picked or best setting no longer holds, or a study has none.
     """
     contents = read(path)
-    session = Session()
+    session = Session(allow_pickle=allow_pickle)
     failures = []
     for name, study in contents["studies"].items():
         chosen = chosen_point(study)
@@ -63,6 +67,7 @@ def verify(
             continue
         best, kind = chosen["params"], "picked" if "picked" in study else "best"
         report(f"{name}: limits: {Limits.of_request(study['goal'])}")
+        check_places(path, study, changes or {})
         spec = spec_of(study, changes or {})
         with device_lock(device_named(spec.device), report):
             evaluation = session.evaluation(spec, pool="verify", more=True)

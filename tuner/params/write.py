@@ -252,7 +252,8 @@ def write_text(path: Path, text: str) -> None:
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
         temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        # Names in a database may have halves of surrogate pairs, which are written as '?'.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
         temporary.chmod(0o644)
         temporary.replace(path)

@@ -4,9 +4,15 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from zipfile import ZIP_STORED, ZipFile
 
+from tuner.given_files import parsed_json
+
 CONTENTS = "album.json"
+MOST_ENTRIES = 10_000
+MOST_BYTES = 4_000_000  # of a file in an album; a stored picture has about 20,000
+TYPES = {"number": int, "prompt": str, "score": float, "baseline_score": float, "baseline_key": str}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +51,27 @@ def packed(entries: Sequence[Entry]) -> bytes:
 
 
 def unpacked(album: bytes) -> list[Entry]:
-    """The entries of an album's file, in the order of their prompts' numbers."""
-    with ZipFile(io.BytesIO(album)) as archive:
-        contents = json.loads(archive.read(CONTENTS))
-        entries = [Entry(webp=archive.read(item.pop("file")), **item) for item in contents]
+    """The entries of an album's file, in the order of their prompts' numbers.
+
+    Raises:
+        ValueError: it is damaged, or is not what `packed` makes.
+    """
+    try:
+        with ZipFile(io.BytesIO(album)) as archive:
+            contents = parsed_json(_read(archive, CONTENTS).decode())[:MOST_ENTRIES]
+            entries = [_entry(archive, item) for item in contents]
+    except Exception as error:  # zipfile and zlib raise many kinds for damaged archives
+        raise ValueError(f"this is not an album of pictures: {error}") from error
     return sorted(entries, key=lambda entry: entry.number)
+
+
+def _entry(archive: ZipFile, item: dict[str, Any]) -> Entry:
+    values = {name: kind(item[name]) for name, kind in TYPES.items()}
+    return Entry(webp=_read(archive, item["file"]), **values)
+
+
+def _read(archive: ZipFile, name: str) -> bytes:
+    """A file of an archive, which may claim to be small when it is compressed."""
+    if archive.getinfo(name).file_size > MOST_BYTES:
+        raise ValueError(f"{name} is too large")
+    return archive.read(name)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from tuner import registry
 from tuner.errors import UsageError
+from tuner.given_files import is_file
 from tuner.prompts._data_set import PromptData
 from tuner.prompts._file import TABLES, PromptFile
 from tuner.prompts._list import PromptList
@@ -54,7 +55,7 @@ def prompt_set(name: str | Sequence[str]) -> PromptSet:
         if registry.plain(key) == registry.plain(name):
             chosen: PromptSet = component
             return chosen
-    if Path(name).is_file():
+    if is_file(name):
         return PromptFile(Path(name))
     file, _, column = name.rpartition(":")
     if Path(file).suffix.lower() in TABLES and column:

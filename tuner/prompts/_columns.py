@@ -2,11 +2,13 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tuner.errors import UsageError
+from tuner.given_files import parsed_json
+
+LISTED = 20  # columns in a message
 
 Read = Callable[[str, str | None, str], list[str]]
 
@@ -26,6 +28,8 @@ def csv_prompts(text: str, column: str | None, source: str, delimiter: str = ","
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         names = list(reader.fieldnames or ())
+        if not names and text.strip():
+            raise UsageError(f"{source}:1: the row is empty; the first row names the columns")
         column = checked_column(column, names, source) if names else ""
         return [row[column] or "" for row in reader]
     except csv.Error as error:
@@ -53,7 +57,7 @@ def _json_lines(text: str, source: str) -> Iterator[tuple[str, Mapping[str, Any]
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parsed_json(line)
         except ValueError as error:
             raise UsageError(f"{source}:{number}: this is not JSON: {error}") from error
         if not isinstance(row, dict):
@@ -70,7 +74,7 @@ def checked_column(column: str | None, names: list[str], source: str) -> str:
     Raises:
         UsageError: it is not among the table's columns, or there are several to choose from.
     """
-    listed = ", ".join(map(str, names)) or "none"
+    listed = ", ".join(map(str, names[:LISTED])) + ", …" * (len(names) > LISTED) or "none"
     if column is None and len(names) == 1:
         return names[0]
     if column is None:

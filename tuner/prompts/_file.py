@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tuner.errors import UsageError
+from tuner.given_files import read_text
 from tuner.prompts._columns import Read, csv_prompts, jsonl_prompts, tsv_prompts
 from tuner.prompts._list import PromptList
 
@@ -13,6 +14,7 @@ TABLES: dict[str, Read] = {
     ".jsonl": jsonl_prompts,
     ".ndjson": jsonl_prompts,
 }
+MOST_BYTES = 64_000_000  # of a file: a million prompts
 
 
 class PromptFile:
@@ -43,23 +45,9 @@ class PromptFile:
         return PromptList(prompts, f"the prompt file {self.path}")
 
     def _prompts(self) -> list[str]:
-        text = self._text()
+        hint = "; a data set is named ID:SPLIT:COLUMN" if "/" in str(self.path) else ""
+        text = read_text(self.path, "prompt file", MOST_BYTES, hint)
         read = TABLES.get(self.path.suffix.lower())
         if read is None:
             return text.split("\n")
         return read(text, self.column, str(self.path))
-
-    def _text(self) -> str:
-        try:
-            return self.path.read_bytes().decode("utf-8-sig")
-        except OSError as error:
-            hint = "; a data set is named ID:SPLIT:COLUMN" if "/" in str(self.path) else ""
-            raise UsageError(
-                f"cannot read the prompt file {self.path}: {error.strerror}{hint}"
-            ) from error
-        except UnicodeDecodeError as error:
-            raise UsageError(
-                f"the prompt file {self.path} is not UTF-8 text; save it as UTF-8"
-            ) from error
-        except ValueError as error:  # a path that no file can have, such as one with a NUL byte
-            raise UsageError(f"cannot read the prompt file {str(self.path)!r}: {error}") from error

@@ -14,6 +14,7 @@ from tuner.setting import Setting
 from tuner.study.formatting import quantities_of
 
 Row = Mapping[str, Any]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what formulas of spreadsheets begin with
 
 
 def tables(contents: Sequence[StudyContent]) -> dict[str, list[Row]]:
@@ -33,13 +34,24 @@ def tables(contents: Sequence[StudyContent]) -> dict[str, list[Row]]:
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """A table as CSV; what a row lacks, and what is infinite, is empty."""
+    """A table as CSV; what a row lacks, and what is infinite, is empty.
+
+    No cell is a formula.
+    """
     columns = list(dict.fromkeys(name for row in rows for name in row)) or ["study"]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns)
-    writer.writeheader()
-    writer.writerows(rows)
+    writer.writerow({name: _cell(name) for name in columns})
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A value that no spreadsheet computes: a text that looks like a formula begins with a quote.
+
+    A study, a device and the reason of a failure are named by whoever wrote the database.
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def trial_rows(content: StudyContent) -> Iterator[Row]:

@@ -5,8 +5,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image
-
+from tuner.pictures.thumbnails import decoded
 from tuner.report.content import StudyContent
 from tuner.study.results import Result
 
@@ -53,7 +52,7 @@ def _pictures(content: StudyContent, budget: int, most: int) -> list[SheetPictur
 
 
 def _picture(result: Result | None, png: bytes, budget: int) -> SheetPicture:
-    image = Image.open(io.BytesIO(png)).convert("RGB")
+    image = decoded(png).convert("RGB")
     for width, quality in STEPS:
         small = image.copy()
         small.thumbnail((width, 8 * width))

@@ -77,13 +77,13 @@ def _is_table(place: Path) -> bool:
 
 def _tables_in(place: Path, texts: Mapping[str, str]) -> dict[Path, bytes]:
     if _is_table(place):
-        return {place: texts["trials"].encode()}
-    return {place / f"{name}.csv": text.encode() for name, text in texts.items()}
+        return {place: texts["trials"].encode(errors="replace")}
+    return {place / f"{name}.csv": text.encode(errors="replace") for name, text in texts.items()}
 
 
 def _figures_in(folder: Path, figures: Iterable[Drawn]) -> dict[Path, bytes]:
     files: dict[Path, bytes] = {}
     for drawn in figures:
-        files[folder / f"{drawn.file}.svg"] = drawn.svg.encode()
+        files[folder / f"{drawn.file}.svg"] = drawn.svg.encode(errors="replace")
         files[folder / f"{drawn.file}.png"] = png(drawn.figure)
     return files

@@ -11,11 +11,22 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from tuner.errors import UsageError
 from tuner.passwords import HIDDEN, hidden
-from tuner.places import can_write
+from tuner.places import can_write, check_name
 from tuner.storage.tables import VERSION
 
 # Packages by the modules that they bring, where the names differ; psycopg's has its C library.
 DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+MOST_TABLES = 1000  # that are looked at; the tuner and Optuna have about twenty
+MOST_BYTES = 16_000_000  # of a row that is read; the pictures and scores of a trial take far less
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
+# What SQLite computes when a table is read or written, in a file that somebody may have prepared.
+_ADDED = """
+    SELECT type, name FROM sqlite_master WHERE type IN ('view', 'trigger')
+    UNION ALL
+    SELECT 'virtual table', name FROM sqlite_master
+    WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'
+    LIMIT 1
+"""
 
 
 def check_address(url: str) -> None:
@@ -71,6 +82,7 @@ def engine_options(url: str, create: bool) -> dict[str, Any]:
     if not parsed.database or parsed.database == ":memory:":
         raise UsageError("the database must be a file; try sqlite:///tuner.db")
     path = Path(parsed.database)
+    check_name(path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder; set storage to a file, such as sqlite:///tuner.db")
     if path.exists():
@@ -117,9 +129,16 @@ def _look_inside(path: Path, url: str) -> None:
     # Without a write-ahead log no process is writing; "immutable" keeps SQLite from creating one.
     quiet = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
     connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro{quiet}", uri=True)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
     try:
-        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        rows = connection.execute(_TABLES).fetchmany(MOST_TABLES)
         check_owner({name for (name,) in rows}, connection, url)
+        added = connection.execute(_ADDED).fetchone()
+        if added is not None:
+            raise UsageError(
+                f"{hidden(url)} has a {added[0]} {added[1]!r}, which the tuner does not make, and "
+                "which could run anything that SQLite can; set storage to another file"
+            )
     except sqlite3.Error as error:
         raise unusable(url, error) from error
     finally:
@@ -136,6 +155,11 @@ def check_owner(tables: set[str], connection: Any, url: str) -> None:
     if "tuner_version" in tables:
         query = "SELECT MAX(version) FROM tuner_version"
         ((newest,),) = connection.execute(query).fetchall()
+        if newest is not None and not isinstance(newest, int):
+            raise UsageError(
+                f"{hidden(url)} is damaged: its version is {str(newest)[:40]!r}; set storage to "
+                "another file"
+            )
         if newest is not None and newest > VERSION:
             raise UsageError(
                 f"{hidden(url)} was made by a newer version of the tuner ({newest} > {VERSION}); "

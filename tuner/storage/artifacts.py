@@ -15,10 +15,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Protocol
 
 import optuna
-from optuna.artifacts import ArtifactMeta, FileSystemArtifactStore, upload_artifact
+from optuna.artifacts import ArtifactMeta, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from tuner.storage.address import folder_of
+from tuner.storage.artifact_folder import ArtifactFolder
 from tuner.storage.living_storage import REMOVED
 from tuner.storage.log import log_of
 from tuner.storage.optuna_names import ARTIFACTS, OURS
@@ -53,7 +54,7 @@ def artifact_store_of(study: optuna.Study) -> ArtifactStore | None:
     if relative is not None and database is not None:
         folders.append(database / relative)
     folder = next((folder for folder in folders if folder.is_dir()), None)
-    return None if folder is None else FileSystemArtifactStore(folder)
+    return None if folder is None else ArtifactFolder(folder)
 
 
 def create_artifact_store(study: optuna.Study, folder: Path) -> ArtifactStore:
@@ -65,7 +66,7 @@ def create_artifact_store(study: optuna.Study, folder: Path) -> ArtifactStore:
         location["from_database"] = os.path.relpath(folder.absolute(), database)
     if system_attributes(study).get(LOCATION) != location:
         storage_of(study).set_study_system_attr(study._study_id, LOCATION, location)
-    return FileSystemArtifactStore(folder)
+    return ArtifactFolder(folder)
 
 
 def system_attributes(study: optuna.Study) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -161,6 +162,7 @@ def _tune(engine: Engine) -> None:
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, record: Any) -> None:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, address.MOST_BYTES)
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")

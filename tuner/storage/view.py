@@ -4,6 +4,7 @@ Nothing of that is stored, so that no sampler, counter or export can mistake it 
 """
 
 import copy
+import json
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,13 @@ from tuner.storage.artifacts import metas_among
 from tuner.storage.living_storage import LivingStorage
 from tuner.storage.optuna_names import ARTIFACTS, CONSTRAINTS
 
+SHOWN_TYPES = {  # of artifacts, as a browser gets them
+    *("image/png", "image/jpeg", "image/webp", "image/gif"),
+    *("text/plain", "text/csv", "application/json", "application/jsonl"),
+    *("video/mp4", "audio/mpeg", "audio/wav"),
+}
+DOWNLOAD = "application/octet-stream"
+UNREADABLE_MARK = {"remark": "damaged: what the tuner stored here cannot be read"}
 ADDED = -1  # number of the trial that is shown and not stored; before all others
 
 
@@ -73,9 +81,13 @@ class StorageView(LivingStorage):
                 meta.filename: f"/artifacts/{study._study_id}/{meta.artifact_id}"
                 for meta in metas_among(study.system_attrs)
             }
-            note = {f"{prefix}ver": 1, f"{prefix}str:0": self._looks.note_of_added(study, paths)}
-            study.system_attrs = study.system_attrs | note
-            study.user_attrs = self._looks.of_study(study)
+            try:
+                note = self._looks.note_of_added(study, paths)
+                shown = self._looks.of_study(study)
+            except Exception:  # of a damaged study; the others can be shown
+                note, shown = "", study.user_attrs | UNREADABLE_MARK
+            study.system_attrs = study.system_attrs | {f"{prefix}ver": 1, f"{prefix}str:0": note}
+            study.user_attrs = shown
         return studies
 
     def get_all_trials(
@@ -88,20 +100,28 @@ class StorageView(LivingStorage):
         stored = super().get_all_trials(study_id, deepcopy=deepcopy, states=states)
         study = next(s for s in super().get_all_studies() if s._study_id == study_id)
         constraints = {t.number: t.system_attrs.get(CONSTRAINTS) for t in stored}
+        try:
+            of_trials = self._looks.of_trials(study, stored)
+            added = self._looks.added(study, stored)
+        except Exception:  # of a damaged study, whose trials are shown as they are stored
+            return stored
         trials = [
             _changed(trial, shown, constraints)
-            for trial, shown in zip(stored, self._looks.of_trials(study, stored), strict=True)
+            for trial, shown in zip(stored, of_trials, strict=True)
         ]
-        added = self._looks.added(study, stored)
         if added is None or (states is not None and TrialState.COMPLETE not in states):
             return trials
         return [_trial_of(added, study, stored), *trials]
 
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """The system attributes of a study, whose artifacts no browser runs."""
+        return _not_run(super().get_study_system_attrs(study_id))
+
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
-        """The system attributes of a trial, also of the added one."""
+        """The system attributes of a trial, also of the added one; of artifacts as above."""
         if trial_id < 0:
             return _artifacts(self.get_study_system_attrs(_added_id(trial_id)))
-        return super().get_trial_system_attrs(trial_id)
+        return _not_run(super().get_trial_system_attrs(trial_id))
 
 
 def _added_id(study_id: int) -> int:
@@ -124,6 +144,22 @@ def _changed(
 
 def _artifacts(system_attrs: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in system_attrs.items() if name.startswith(ARTIFACTS)}
+
+
+def _not_run(system_attrs: dict[str, Any]) -> dict[str, Any]:
+    """The attributes with a type for downloads in place of types that a browser might run.
+
+    The dashboard serves an artifact with the type that its database names.
+    """
+    harmless = dict(system_attrs)
+    for name, value in _artifacts(system_attrs).items():
+        try:
+            meta = json.loads(value)
+            if meta["mimetype"] not in SHOWN_TYPES:
+                harmless[name] = json.dumps(meta | {"mimetype": DOWNLOAD})
+        except Exception:  # of an artifact that was removed, or is no artifact
+            del harmless[name]
+    return harmless
 
 
 def _trial_of(added: AddedTrial, study: FrozenStudy, stored: Iterable[FrozenTrial]) -> FrozenTrial:
