@@ -1,6 +1,6 @@
 """Verifying a `search_params.json`: re-measuring its settings later or on another machine."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,21 +68,33 @@ def verify(
         best, kind = chosen["params"], "picked" if "picked" in study else "best"
         report(f"{name}: limits: {Limits.of_request(study['goal'])}")
         check_places(path, study, changes or {})
-        spec = spec_of(study, changes or {})
-        with device_lock(device_named(spec.device), report):
-            evaluation = session.evaluation(spec, pool="verify", more=True)
-            check_conditions(name, study, evaluation)
-            store = InMemoryStore()
-            for params in settings_to_verify(study, best_only):
-                holds = verify_setting(study, params, evaluation, store, spec, report)
-                write(path, contents)  # so that an interruption loses one setting at most
-                if params == best and not holds:
-                    failures.append(f"the {kind} setting of {name} no longer holds")
+        for params, holds in _verdicts(session, name, study, report, best_only, changes or {}):
+            write(path, contents)  # so that an interruption loses one setting at most
+            if params == best and not holds:
+                failures.append(f"the {kind} setting of {name} no longer holds")
         now = chosen_point(study)
         if now is not None and now["params"] != best:
             report(f"the best setting of {name} is now {Setting.of(now['params'])}")
     if failures:
         raise UnreachedError("; ".join(failures))
+
+
+def _verdicts(
+    session: Session,
+    name: str,
+    study: dict[str, Any],
+    report: Callable[[str], None],
+    best_only: bool,
+    changes: Mapping[str, Any],
+) -> Iterator[tuple[Any, bool]]:
+    """Each re-measured setting of a study, and whether it holds; its figures are in the study."""
+    spec = spec_of(study, changes)
+    with device_lock(device_named(spec.device), report):
+        evaluation = session.evaluation(spec, pool="verify", more=True)
+        check_conditions(name, study, evaluation)
+        store = InMemoryStore()
+        for params in settings_to_verify(study, best_only):
+            yield params, verify_setting(study, params, evaluation, store, spec, report)
 
 
 def spec_of(study: Mapping[str, Any], changes: Mapping[str, Any]) -> StudySpec:
