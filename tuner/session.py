@@ -59,14 +59,15 @@ class Session:
         """
         device = _device(spec)
         scorer_device = _scorer_device(spec, device)
-        with self._ledger.spent(Purpose.LOADING):
-            workload = self._workloads.of(spec, device)
-        model, call = workload.model, workload.call
         count, maximum = spec.num_samples, spec.max_samples if more else None
-        with about("prompts"):
-            source = prompt_set(spec.prompts or model.prompts)
-            prompts = source.load(count, pool, maximum)
-            of_list = listed(source)
+        with self._ledger.spent(Purpose.LOADING):
+            model = self._workloads.model(spec, device)
+            with about("prompts"):  # before the model: they are the smaller download
+                source = prompt_set(spec.prompts or model.prompts)
+                prompts = source.load(count, pool, maximum)
+                of_list = listed(source)
+            workload = self._workloads.of(spec, device)
+        call = workload.call
         if of_list is not None:
             call = call.chosen(of_list.places(count, pool, maximum))
         with about("search_targets"):

@@ -30,7 +30,6 @@ class Workload:
     """A pipeline with its scheduler, and how it is called for all prompts of a study."""
 
     pipeline: Any
-    model: Model  # the known model whose defaults the study has
     call: CallArguments  # of all prompts, if these are a list
     steps: int  # passes of the denoiser in one call
     size: Size
@@ -62,6 +61,10 @@ class Workloads:
             targets = family_like(pipeline).accelerators
         return replace(spec, pipe=spec.pipe or name, sched=sched, search_targets=targets)
 
+    def model(self, spec: StudySpec, device: str) -> Model:
+        """The known model whose defaults the study has; it is not loaded."""
+        return spec.family if spec.pipeline is None else family_like(self._own(spec, device))
+
     def of(self, spec: StudySpec, device: str) -> Workload:
         """The workload of a study.
 
@@ -86,7 +89,7 @@ class Workloads:
             size=size,
             negative_prompt=spec.negative_prompt,
         )
-        return Workload(pipeline=pipeline, model=model, call=call, steps=spec.steps, size=size)
+        return Workload(pipeline=pipeline, call=call, steps=spec.steps, size=size)
 
     def _of_own(self, spec: StudySpec, device: str) -> Workload:
         pipeline = self._own(spec, device)
@@ -105,7 +108,7 @@ class Workloads:
             values = values_of(pipeline, call.common)
             check_steps(pipeline.scheduler, steps_of(values))
         steps = steps_that_run(pipeline, call.common)
-        return Workload(pipeline=pipeline, model=model, call=call, steps=steps, size=size)
+        return Workload(pipeline=pipeline, call=call, steps=steps, size=size)
 
     def _call(self, spec: StudySpec) -> dict[str, Any]:
         """The arguments of `spec.call`; a function is called once."""

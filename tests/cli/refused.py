@@ -38,8 +38,9 @@ class Refused:
 
     def __call__(self, *arguments: str) -> str:
         folder = Path.cwd()
+        gc.collect()  # closes databases that a test left open, so that their journals go now
         before = snapshot(folder)
-        gc.disable()  # it would close a database that a test left open, whose journal would go
+        gc.disable()
         try:
             code = main(arguments)
         finally:

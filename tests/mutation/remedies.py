@@ -65,9 +65,8 @@ REMOVALS = (
         bug=2,
         remedy="no tensor outlives a call: `_call`",
         file="applying/applied.py",
-        text="            finally:\n                for reset in resets:\n"
-        "                    reset()\n",
-        instead="            finally:\n                pass\n",
+        text="        finally:\n            for reset in resets:\n                reset()\n",
+        instead="        finally:\n            pass\n",
         taken_out="state is deleted before a call only, so that tensors outlive it",
         tests=(
             f"{CONFORMANCE}::test_nothing_that_a_generation_kept_outlives_it[deepcache+pab]",
@@ -199,7 +198,7 @@ REMOVALS = (
         bug=8,
         remedy="attentions compute with their own processors: `_with_globals`",
         file="accelerators/tgate.py",
-        text="_with_globals(loop, register_forward=attentions.set_modes)",
+        text="_with_globals(loop, register_forward=set_modes)",
         instead="_with_globals(loop)",
         taken_out="the package's loop registers its own functions, on the pipeline's attentions",
         tests=(
