@@ -117,10 +117,21 @@ def schedulers(number: int, names: Names, family: str) -> Names:
     return known if family == "sd" else known[number % len(known) :][:1]
 
 
+def further(names: Names, family: str, scheduler: str) -> bool:
+    """Whether a slow test covers a scheduler: SD's further ones, but for all accelerators on."""
+    return family == "sd" and scheduler != SCHEDULERS_OF[family][0] and set(names) != BY_DEFAULT
+
+
 every_scheduled = pytest.mark.parametrize(
     ("names", "family", "scheduler"),
     [
-        pytest.param(names, family, scheduler, id=f"{'+'.join(names)}-{family}-{scheduler}")
+        pytest.param(
+            names,
+            family,
+            scheduler,
+            id=f"{'+'.join(names)}-{family}-{scheduler}",
+            marks=[pytest.mark.slow] if further(names, family, scheduler) else [],
+        )
         for number, (names, family) in enumerate(FITTING)
         for scheduler in schedulers(number, names, family)
     ],

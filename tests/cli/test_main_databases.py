@@ -83,6 +83,14 @@ def test_without_a_database_the_message_names_the_command_that_creates_one(
     assert "there is no database tuner.db; `tuner run` creates one" in refused(*command)
 
 
+def test_the_dashboard_names_a_missing_database_before_a_port_in_use(refused: Refused) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        assert "there is no database" in refused("dashboard", "--port", port)
+        Storage("sqlite:///tuner.db")
+        assert f"cannot listen on port {port}" in refused("dashboard", "--port", port)
+
+
 def test_a_missing_folder_is_named(refused: Refused) -> None:
     line = refused(*SMALL, "--storage", "sqlite:///nowhere/tuner.db")
     assert "there is no folder nowhere" in line

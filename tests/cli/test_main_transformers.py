@@ -25,7 +25,13 @@ CLASSES = {
     "Flux": "FluxPipeline",
     "SD3": "StableDiffusion3Pipeline",
 }
-every_model = pytest.mark.parametrize("name", NAMES)
+each_kind_of_model = pytest.mark.parametrize(  # the others differ from these by their weights
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("PixArt-Sigma", "SD3") else [pytest.mark.slow])
+        for name in NAMES
+    ],
+)
 
 
 @pytest.fixture
@@ -45,7 +51,7 @@ def folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield tmp_path
 
 
-@every_model
+@each_kind_of_model
 def test_a_study_is_searched_exported_and_applied(name: str, folder: Path) -> None:
     storage = ["--storage", f"sqlite:///{folder / 'tuner.db'}"]
     sched = "FlowMatchEuler" if name in ("Flux", "SD3") else "DPM-Solver++"

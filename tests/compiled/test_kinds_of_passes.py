@@ -61,7 +61,10 @@ def test_pictures_are_the_same_bit_for_bit(names: Names, family: str) -> None:
         assert same(drawn(pipeline, chosen), drawn(tiny(family), chosen))
 
 
-@pytest.mark.parametrize("branch", range(12))
+@pytest.mark.parametrize(
+    "branch",
+    [pytest.param(b, marks=[] if b in (0, 5, 11) else [pytest.mark.slow]) for b in range(12)],
+)
 def test_a_shallow_pass_enters_at_each_skip_branch(branch: int) -> None:
     chosen = Setting.of({"deepcache": {"cache_interval": 3, "cache_branch_id": branch}})
     assert same(drawn(compiled("sd"), chosen), drawn(tiny("sd"), chosen))

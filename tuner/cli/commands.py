@@ -168,10 +168,10 @@ def dashboard(args: argparse.Namespace, console: "Console") -> None:
     from tuner.storage.database import Storage
 
     host, port = args.host, args.port
-    check_address(host, port)
     with _reading(args):
         storage = Storage(args.storage, create=False)
         storage.study_names()  # so that a damaged database is refused before a browser asks
+    check_address(host, port)
     if not is_loopback(host):
         print(OPEN_WARNING.format(host=host, port=port), file=sys.stderr)
     shown = f"[{host}]" if ":" in host else host

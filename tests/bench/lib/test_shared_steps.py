@@ -23,9 +23,8 @@ TGATE: list[Params] = [{}] + [
 SETTINGS = [Setting.of({**d, **m, **g}) for d, m, g in product(DEEPCACHE, TOME, TGATE)]
 
 
-@pytest.mark.parametrize(
-    "family", [UNETS[0], *(pytest.param(family, marks=pytest.mark.slow) for family in UNETS[1:])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("family", UNETS)
 def test_shared_steps_change_no_picture(family: str) -> None:
     pipeline = tiny(family)
     shape = shape_of(pipeline, LATENT_SIDE * pipeline.vae_scale_factor)
