@@ -64,7 +64,8 @@ def add_completion(subparsers: Any) -> None:
         help="print the completion script for a shell",
         description="Print a script that completes commands, flags and names of studies when Tab "
         'is pressed. For bash, put `eval "$(tuner completion bash)"` into ~/.bashrc; for zsh, the '
-        "same with zsh into ~/.zshrc after compinit; for fish, run `tuner completion fish > "
+        "same with zsh into ~/.zshrc after compinit; for fish, run `mkdir -p "
+        "~/.config/fish/completions` and `tuner completion fish > "
         "~/.config/fish/completions/tuner.fish`.",
     )
     completion.add_argument("shell", choices=SHELLS, help="the shell: bash, zsh or fish")
