@@ -102,8 +102,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _text(path: Path) -> str:
-    bundled = ", ".join(sorted(file.stem for file in bundled_studies().glob("*.toml")))
-    hint = f"; `tuner init` writes one; bundled study files: {bundled}"
+    folder = bundled_studies()
+    names = ", ".join(sorted(file.name for file in folder.glob("*.toml")))
+    hint = f"; `tuner init` writes one; {folder} has {names}"
     return read_text(path, "study file", MOST_BYTES, hint)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.refused import SMALL, Refused, snapshot
+from tuner.study_files import bundled_studies
 
 pytestmark = pytest.mark.usefixtures("folder", "no_server")
 
@@ -137,7 +138,7 @@ def test_what_is_found_wrong_while_loading_is_in_the_study_file_too(
 def test_a_missing_study_file_and_a_folder_are_refused(refused: Refused) -> None:
     line = refused("run", "nowhere.toml")
     assert "cannot read the study file nowhere.toml" in line
-    assert "bundled study files: flux, miniature" in line
+    assert f"{bundled_studies()} has flux.toml, miniature.toml" in line
     assert "cannot read the study file ." in refused("run", ".")
 
 

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,6 +63,13 @@ def test_a_study_maximizes_the_speedup_and_minimizes_the_score_loss(tmp_path: Pa
     study = Storage(address(tmp_path)).open_study("a/b/1", {"batch": 4})
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     assert study.metric_names == ["speedup", "score loss"]
+
+
+def test_a_new_study_gives_no_warning(tmp_path: Path) -> None:
+    storage = Storage(address(tmp_path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        storage.open_study("a/b/1", {"batch": 4})
 
 
 def test_an_unknown_study_names_those_that_exist(tmp_path: Path) -> None:

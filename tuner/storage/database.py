@@ -4,6 +4,7 @@ import hashlib
 import json
 import sqlite3
 import time
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -115,7 +116,9 @@ class Storage:
         )
         if "evaluation" not in study.user_attrs:
             study.set_user_attr("evaluation", evaluation)
-            study.set_metric_names(["speedup", "score loss"])
+            with warnings.catch_warnings():  # Optuna calls the names of metrics experimental
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(["speedup", "score loss"])
         return study
 
     def _own_name(self, wanted: str, evaluation: dict[str, Any]) -> str:
