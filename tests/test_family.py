@@ -121,7 +121,7 @@ def test_a_known_class_with_another_width_is_a_family_of_its_own(tmp_path: Path)
     [
         (
             "MyPipeline",
-            "is MyPipeline, which is none of diffusers' pipelines; set pipe to a known model",
+            "is MyPipeline, which is no pipeline class of diffusers; set pipe to a known model",
         ),
         ("StableDiffusionUpscalePipeline", "does not draw pictures from prompts alone"),
         ("WanPipeline", "does not draw pictures from prompts alone"),

@@ -129,7 +129,7 @@ def check_components(folder: str) -> None:
     if index is None:
         raise UsageError(
             f"{folder} is not a diffusers pipeline: it has no {INDEX}; set model to the folder "
-            "that contains it"
+            "that contains that file"
         )
     for name, part in index.items():
         if name.startswith("_") or not isinstance(part, list):
@@ -138,8 +138,8 @@ def check_components(folder: str) -> None:
         if package in (*PACKAGES, None) or hasattr(diffusers.pipelines, str(package)):
             continue
         raise UsageError(
-            f"{folder}: the {name} is of {package!r}, and code from elsewhere is not run; its "
-            f"{INDEX} may name classes of {' and '.join(PACKAGES)}"
+            f"{folder}: the {name} is from the package {package!r}, whose code is not run; "
+            f"{INDEX} may name only classes of {' and '.join(PACKAGES)}"
         )
 
 
@@ -158,8 +158,8 @@ def _of_class(class_name: str, place: str) -> Model:
     kind = getattr(diffusers, class_name, None)
     if not isinstance(kind, type) or not issubclass(kind, diffusers.DiffusionPipeline):
         raise UsageError(
-            f"the pipeline of {place} is {class_name}, which is none of diffusers' pipelines; set "
-            f"pipe to a known model whose class can load it: {_names()}",
+            f"the pipeline of {place} is {class_name}, which is no pipeline class of diffusers; "
+            f"set pipe to a known model whose class can load it: {_names()}",
             key=("model",),
         )
     parameters = inspect.signature(kind.__call__).parameters

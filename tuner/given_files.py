@@ -103,7 +103,7 @@ def check_values(value: Any, *, finite: bool) -> None:
 
 def too_deep() -> str:
     """The message for values that are nested too deeply."""
-    return f"lists or tables are nested more than {DEEPEST} deep"
+    return f"lists or tables are nested more than {DEEPEST} levels deep"
 
 
 def check_text(text: str) -> None:
@@ -122,7 +122,7 @@ def _check_scalar(value: Any, finite: bool) -> None:
     elif isinstance(value, int) and not -GREATEST <= value < GREATEST:
         raise ValueError("a whole number has more than 64 bits")
     elif finite and isinstance(value, float) and not isfinite(value):
-        raise ValueError("a number is too large for any computer's numbers")
+        raise ValueError("a number is too large for a 64-bit float")
 
 
 def _inside(value: Any) -> Iterator[Any]:

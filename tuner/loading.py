@@ -234,7 +234,9 @@ def _from_pretrained(place: str, class_name: str, precision: Any, allow_pickle: 
             problem = error
     reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
     if (not allow_pickle and any(folder.glob("*/*.bin"))) or "safetensors" in reason:
-        reason += "; weights are loaded from safetensors only, unless allow_pickle says otherwise"
+        reason += (
+            "; only safetensors are loaded; set allow_pickle if you trust the authors of the model"
+        )
     raise UsageError(
         f"cannot load {place!r}: {reason}; set model to a folder with the pipeline, or connect to "
         "the hub (the environment variables HF_ENDPOINT, HF_TOKEN and HF_HOME are read)"

@@ -53,7 +53,9 @@ def keep_scheduler(pipeline: Any, scheduler: Any, name: str) -> bool:
     if _name_in_table(scheduler) != name:
         return False
     if SCHEDULERS[name].is_random and not _draws_noise(pipeline):
-        raise UsageError(f"{_without_generators(pipeline, name)}; name another one", key=("sched",))
+        raise UsageError(
+            f"{_without_generators(pipeline, name)}; choose another scheduler", key=("sched",)
+        )
     pipeline.scheduler = copy.deepcopy(scheduler)
     return True
 
@@ -75,7 +77,7 @@ def _draws_noise(pipeline: Any) -> bool:
 def _without_generators(pipeline: Any, name: str) -> str:
     return (
         f"the steps of {name} add noise, which {type(pipeline).__name__} draws without the "
-        "generator of each prompt, so that no picture could be drawn again"
+        "generator of each prompt, so that no picture could be reproduced"
     )
 
 

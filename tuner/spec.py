@@ -160,11 +160,11 @@ class StudySpec:
             raise wrong("call", f"must be a table of arguments, not {self.call!r}")
         if self.pipeline is None:
             if self.call is not None:
-                raise wrong("call", "is of a pipeline of your own; set pipeline too")
+                raise wrong("call", "belongs to a pipeline of your own; set pipeline too")
             return
         for name in ("model", "dtype"):
             if getattr(self, name) is not None:
-                raise wrong(name, "is that of the pipeline; leave it out beside pipeline")
+                raise wrong(name, "comes with the pipeline; leave it out where pipeline is set")
 
     def _name_components(self) -> None:
         """Replace the names as typed by those of the components, and set default accelerators."""

@@ -85,7 +85,7 @@ def _read(path: Path) -> dict[str, Any]:
     text = _text(path)
     for number, line in enumerate(text.split("\n"), 1):
         if line.count(".") > MOST_DOTS:
-            raise UsageError(f"{path}:{number}: the line has more than {MOST_DOTS} dots; break it")
+            raise UsageError(f"{path}:{number}: the line has more than {MOST_DOTS} dots; split it")
     try:
         values = tomllib.loads(text)
     except RecursionError:

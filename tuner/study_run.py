@@ -241,7 +241,7 @@ class StudyRun:
         if self.verification.prompts == self.evaluation.prompts:  # as lists: captions may repeat
             self.observer.notice(
                 f"{self.spec.prompts_name} has fewer than {2 * self.spec.num_samples} prompts, so "
-                "that the best setting is verified on the prompts of the search, with other noise"
+                "the best setting is verified on the prompts of the search, with other noise"
             )
 
     def _estimate(self, sweep: Exhaustive) -> str:

@@ -47,11 +47,11 @@ def tune(
     """Search accelerator settings for a pipeline as it is, with the call that it will get.
 
     The pipeline is any of diffusers that draws pictures from prompts: with LoRAs, ControlNets,
-    IP-Adapters, another VAE, image to image, inpainting, … Running it again with the same pipeline,
-    call and prompts continues the study. The study is in the database like every other, so that
-    ``tuner show``, ``tuner dashboard``, ``tuner report`` and ``tuner export`` work as usual, and
-    `tuner.apply` applies the exported file. The pipeline itself is left as it was, also after an
-    error or Ctrl-C.
+    IP-Adapters, another VAE, image to image, inpainting, … Calling this again with the same
+    pipeline, call and prompts continues the study. The study is in the database like every other,
+    so that ``tuner show``, ``tuner dashboard``, ``tuner report`` and ``tuner export`` work as
+    usual, and `tuner.apply` applies the exported file. The pipeline itself is left as it was, also
+    after an error or Ctrl-C.
 
     Args:
         pipe: a diffusers pipeline, on the device on which it will run, with its scheduler.
@@ -139,7 +139,7 @@ def _samples(prompts: str | Sequence[str] | None) -> int:
     total = len(of_list.prompts)
     if total < 2:
         raise UsageError(
-            f"a study needs at least 2 prompts, not {total}; 64 and more make its verdicts sure",
+            f"a study needs at least 2 prompts, not {total}; 64 or more make its verdicts reliable",
             key=("prompts",),
         )
     return min(USUAL_SAMPLES, max(2, total // 2))

@@ -33,7 +33,9 @@ def checked_prompts(value: Any) -> str | tuple[str, ...] | None:
     if not isinstance(value, Sequence) or not all(
         isinstance(prompt, str) and prompt.strip() for prompt in value
     ):
-        raise wrong("prompts", "must be a name or a list of texts, none of them empty")
+        raise wrong(
+            "prompts", "must be a file, the name of a set, or a list of texts, none of them empty"
+        )
     return tuple(value)
 
 

@@ -42,7 +42,7 @@ def test_the_answer_says_if_nothing_within_the_limits_is_faster(tmp_path: Path) 
     bench.measure = slower  # type: ignore[method-assign]
     bench.search()
     first, second = answer(bench.study, Goal(limits=Limits(score_loss=0.02)))
-    assert first == "nothing with score loss under 2% is faster than the baseline"
+    assert first == "no setting with score loss under 2% is faster than the baseline"
     assert second.startswith("fastest setting with score loss under 2%: deepcache")
 
 

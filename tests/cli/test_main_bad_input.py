@@ -31,8 +31,11 @@ ROOT = Path(__file__).parent.parent.parent
         ),
         ("--pipeline no.py:make_pipeline", "pipeline: there is no file no.py"),
         ("--pipeline production.py", "pipeline must name a function in a Python file, such as"),
-        ("--call production.py:make_call", "call is of a pipeline of your own; set pipeline too"),
-        ("--pipeline a.py:b --model x", "model is that of the pipeline; leave it out beside"),
+        (
+            "--call production.py:make_call",
+            "call belongs to a pipeline of your own; set pipeline too",
+        ),
+        ("--pipeline a.py:b --model x", "model comes with the pipeline; leave it out where"),
         ("--device cuda:99", "unknown device 'cuda:99'; available: "),
         ("--device gpu", "unknown device 'gpu'; available: "),
         ("--scorer-device cuda:99", "unknown scorer_device 'cuda:99'; available: "),

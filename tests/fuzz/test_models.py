@@ -47,10 +47,10 @@ def test_any_bytes_for_a_description_give_a_family_or_one_line(inputs: int, tmp_
 @pytest.mark.parametrize(
     ("index", "words"),
     [
-        (NESTED, "lists or tables are nested more than 32 deep"),
+        (NESTED, "lists or tables are nested more than 32 levels deep"),
         ("[]", "it is no JSON object"),
-        ('{"_class_name": "utils"}', "utils, which is none of diffusers' pipelines"),
-        ('{"_class_name": ["pipeline", "MyPipeline"]}', "none of diffusers' pipelines"),
+        ('{"_class_name": "utils"}', "utils, which is no pipeline class of diffusers"),
+        ('{"_class_name": ["pipeline", "MyPipeline"]}', "no pipeline class of diffusers"),
     ],
 )
 def test_a_model_index_that_must_be_refused(index: str, words: str, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_part_of_another_package_is_not_imported(tmp_path: Path) -> None:
     for package in ("antigravity", "my_code", "os"):
         index = FILES["model_index.json"] | {"unet": [package, "UNet"]}
         (tmp_path / "model_index.json").write_text(json.dumps(index))
-        words = f"the unet is of '{package}', and code from elsewhere is not run"
+        words = f"the unet is from the package '{package}', whose code is not run"
         assert words in answer(lambda folder: check_components(folder), str(tmp_path))
 
 

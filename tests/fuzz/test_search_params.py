@@ -41,7 +41,7 @@ def test_any_file_of_settings_gives_a_setting_or_one_line(inputs: int, tmp_path:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (NESTED, "lists or tables are nested more than 32 deep"),
+        (NESTED, "lists or tables are nested more than 32 levels deep"),
         (json_of(WHOLE).replace("0.01", "NaN"), "JSON has no NaN"),
         (json_of(WHOLE).replace("0.01", "1e999"), "a number is too large"),
         (json_of(WHOLE).replace("0.01", "9" * 400), "a whole number has more than 64 bits"),

@@ -67,7 +67,7 @@ def test_any_study_file_gives_studies_or_one_line(inputs: int, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (f"steps = {NESTED}", "lists or tables are nested more than 32 deep"),
+        (f"steps = {NESTED}", "lists or tables are nested more than 32 levels deep"),
         (f"steps = {'9' * 5000}", "this is not TOML"),
         (f"steps = {2**70}", "a whole number has more than 64 bits"),
         (f"[limits]\nlpips = {10**30}", "a whole number has more than 64 bits"),
@@ -76,7 +76,7 @@ def test_any_study_file_gives_studies_or_one_line(inputs: int, tmp_path: Path) -
         ("#" * 300_000, "has 300 kB, but at most 250 kB are read"),
         ("d = 1979-02-30", "this is not TOML"),
         ("a." * 50_000 + "a = 1", "the line has more than 300 dots"),
-        ("a." * 100 + "a = 1", "lists or tables are nested more than 32 deep"),
+        ("a." * 100 + "a = 1", "lists or tables are nested more than 32 levels deep"),
     ],
 )
 def test_study_files_that_once_crashed_or_hung_a_run(text: str, words: str, tmp_path: Path) -> None:

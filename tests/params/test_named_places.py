@@ -35,7 +35,11 @@ def test_a_file_elsewhere_is_read_only_if_the_user_names_it(file: Path, end: str
         {"model": str(file.parent.parent / "home")},
     ]
     for study in places:
-        with pytest.raises(UsageError, match="which is outside its folder; if that is right, set"):
+        with pytest.raises(
+            UsageError,
+            match="which is neither in that file's folder nor in the current one; "
+            "if that is right, set",
+        ):
             check_places(file, study, {})
         check_places(file, study, study)
 
@@ -52,5 +56,5 @@ def test_code_is_run_only_if_the_user_names_it(file: Path, name: str) -> None:
 def test_a_link_out_of_the_folder_is_outside(file: Path) -> None:
     link = file.parent / "link.csv"
     link.symlink_to(file.parent.parent / "home" / "prompts.csv")
-    with pytest.raises(UsageError, match="outside its folder"):
+    with pytest.raises(UsageError, match="neither in that file's folder"):
         check_places(file, {"prompts": str(link)}, {})

@@ -25,7 +25,11 @@ def test_a_list_as_long_as_the_prompts_is_one_value_for_each() -> None:
     [
         ({"image": [RED] * 3}, 4, "image has 3 values for 4 prompts; give one value for all"),
         ({"negative_prompt": ["a"]}, 2, "negative_prompt has 1 values for 2 prompts"),
-        ({"image": [RED] * 3}, None, "give the prompts as a list or a file, or one value for all"),
+        (
+            {"image": [RED] * 3},
+            None,
+            "so set prompts to a list or a file too, or give one value for all",
+        ),
     ],
 )
 def test_a_list_of_another_length_is_refused(
@@ -89,5 +93,5 @@ def test_the_description_tells_values_apart_and_equal_values_not() -> None:
 def test_a_value_that_cannot_be_told_from_another_is_refused() -> None:
     assert in_json("sigmas", (1.0, 0.5)) == [1.0, 0.5]
     assert in_json("cross_attention_kwargs", {"scale": 0.5}) == {"scale": 0.5}
-    with pytest.raises(UsageError, match="guider is of the type object, of which the tuner"):
+    with pytest.raises(UsageError, match="guider has the type object, and the tuner cannot tell"):
         in_json("guider", object())

@@ -19,7 +19,7 @@ from tuner.pipelines.call_checks import call_parameters, checked_arguments, list
         ("num_inference_step", "has no argument 'num_inference_step'; did you mean num_inference_"),
         ("steps", "did you mean num_inference_steps"),
         ("strength", "has no argument 'strength'; it has height, width, num_inference_steps"),
-        ("prompt", "leave prompt out of the call: give the prompts as prompts"),
+        ("prompt", "leave prompt out of the call: set prompts instead"),
         ("generator", "leave generator out of the call: each prompt has noise of its own"),
         ("num_images_per_prompt", "use batch_size"),
     ],

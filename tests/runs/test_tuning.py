@@ -230,7 +230,9 @@ def test_functions_in_a_file_do_the_same_from_a_study_file_and_are_verified_agai
     verify(Path("search_params.json"), report=lines.append, best_only=True, changes=functions)
     assert lines[1].startswith("holds: ")
     other = functions | {"call": {**make_call(), "strength": 0.8}}
-    with pytest.raises(tuner.UsageError, match="has steps 3, but now it is 4; name the functions"):
+    with pytest.raises(
+        tuner.UsageError, match="was measured with steps 3, but now it is 4; name the functions"
+    ):
         verify(Path("search_params.json"), report=lines.append, changes=other)
 
 
@@ -239,7 +241,7 @@ def test_a_file_of_a_pipeline_that_a_program_made_is_verified_with_functions(
 ) -> None:
     file = tmp_path / "search_params.json"
     file.write_bytes(served.file.read_bytes())
-    with pytest.raises(tuner.UsageError, match="was made by a program; set pipeline to a function"):
+    with pytest.raises(tuner.UsageError, match="is made; set pipeline to a function"):
         verify(file, report=print)
     functions = {name: f"{FUNCTIONS}:make_{name}" for name in ("pipeline", "call")}
     lines: list[str] = []

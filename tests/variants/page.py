@@ -30,7 +30,7 @@ afterwards the plain pipeline draws as before, bit for bit. A number means: refu
 picture is finished, with the line of this number [below](#lines). Each accelerator has one strong
 setting here; how fast it is, and how good the pictures are, is for a study to find out.
 
-An accelerator that fits no variant of a family is not in its table, but under it.
+An accelerator that is refused in every variant is listed below the table instead.
 """
 
 

@@ -25,8 +25,8 @@ def warn_if_uncompiled(pipeline: Any, accelerators: Sequence[Accelerator]) -> No
     names = _uncompiled(accelerators)
     if names and is_compiled(denoiser):
         warnings.warn(
-            f"{' and '.join(names)} cannot be compiled: accelerated calls are right, but run this "
-            f"{type(original(denoiser)).__name__} uncompiled",
+            f"{' and '.join(names)} cannot be compiled: the pictures are right, but accelerated "
+            f"calls run this {type(original(denoiser)).__name__} uncompiled",
             stacklevel=2,
         )
 

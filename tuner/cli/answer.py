@@ -22,7 +22,7 @@ def answer(study: optuna.Study, goal: Goal) -> list[str]:
         label = "verified" if best.verified_now else "verification"
         line = f"fastest setting with {goal}: {_figures(best, label)}"
         if best.speedup.value <= 1:
-            return [f"nothing with {goal} is faster than the baseline", line]
+            return [f"no setting with {goal} is faster than the baseline", line]
         return [line]
     # A stopped trial that misses nothing was stopped under limits that have changed since.
     stopped = goal.admitted(read_stopped(study))

@@ -133,7 +133,7 @@ def _add_verify(subparsers: Any) -> None:
         "--model",
         help="hub id or folder of the weights that the search used, if they have moved",
     )
-    trusted = "as in the search; code that only the file names is not run"
+    trusted = "as in the search; code that only search_params.json names is not run"
     verify.add_argument("--pipeline", help=f"{PIPELINE_HELP} ({trusted})")
     verify.add_argument("--call", help=f"{CALL_HELP} ({trusted})")
     add_allow_pickle(verify)

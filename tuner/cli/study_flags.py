@@ -22,8 +22,8 @@ PIPELINE_HELP = (
     "production.py:make_pipeline"
 )
 CALL_HELP = (
-    "with --pipeline: the arguments of its call: a function of a Python file that returns them as "
-    "a dict, such as production.py:make_call"
+    "with --pipeline: a function of a Python file that returns the arguments of its call as a "
+    "dict, such as production.py:make_call"
 )
 PROMPTS_HELP = (
     "prompts: the set coco, PartiPrompts, DrawBench or miniature; a text file with one prompt per "
@@ -64,9 +64,11 @@ def _add_study_flags(group: Group) -> None:
     group.add_argument(
         "--steps",
         help="number of denoising steps; several are separated by commas (default: 50; with "
-        "--pipeline: as it is called)",
+        "--pipeline: those of its call)",
     )
-    group.add_argument("--pipeline", help=f"{PIPELINE_HELP} (default: a model is loaded)")
+    group.add_argument(
+        "--pipeline", help=f"{PIPELINE_HELP} (default: the model of --pipe or --model)"
+    )
     group.add_argument(
         "--call",
         help=f"{CALL_HELP}; in a study file also a table of arguments (default: the pipeline's "

@@ -224,8 +224,8 @@ class Choices:
         if own:
             self._warn(
                 f"{' and '.join(choice.name for choice in own)} had other weights than this "
-                f"pipeline, or adapters with other scales ({fingerprint(pipeline)} now): speed and "
-                "quality figures may not hold"
+                "pipeline, or adapters with other scales (this pipeline has the fingerprint "
+                f"{fingerprint(pipeline)}): speed and quality figures may not hold"
             )
             return own
         others = "; ".join(

@@ -35,8 +35,8 @@ def check_places(path: Path, study: Mapping[str, Any], changes: Mapping[str, Any
         )
         if named is not None and not _is_below(named, path.parent, Path()):
             raise UsageError(
-                f"{path} names {named} as its {name}, which is outside its folder; if that is "
-                f"right, set {name} to it"
+                f"{path} names {named} as its {name}, which is neither in that file's folder nor "
+                f"in the current one; if that is right, set {name} to it"
             )
 
 

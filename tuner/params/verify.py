@@ -105,9 +105,9 @@ def spec_of(study: Mapping[str, Any], changes: Mapping[str, Any]) -> StudySpec:
     """
     if "own" in study and not (study["own"].get("pipeline") or changes.get("pipeline")):
         raise UsageError(
-            f"the pipeline of {study['pipe']} was made by a program; set pipeline to a function "
-            "that returns it, production.py:make_pipeline, and call to one that returns its "
-            "call's arguments"
+            f"the file does not say how the pipeline of {study['pipe']} is made; set pipeline to a "
+            "function that returns it, such as production.py:make_pipeline, and call to a function "
+            "that returns the arguments of its call"
         )
     conditions, goal, chosen = study["evaluation"], study["goal"], chosen_point(study)
     metrics = {name for point in study["pareto"] for name in point["fidelity"]}
@@ -150,7 +150,7 @@ def _own_conditions(study: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_conditions(name: str, study: Mapping[str, Any], evaluation: Evaluation) -> None:
-    """Raise `UsageError` if the loaded weights are not those of the study, nor a user's call."""
+    """Raise `UsageError` if the loaded weights, or a user's call, are not those of the study."""
     searched, loaded = study["evaluation"]["weights"], evaluation.score_parts["weights"]
     where = "set model to the folder or hub id of the weights that the search used"
     if "own" in study:
@@ -167,7 +167,8 @@ def check_conditions(name: str, study: Mapping[str, Any], evaluation: Evaluation
     for part in ("pipeline", "scheduler", "steps", "guidance", "negative_prompt", "call"):
         if before.get(part) != after.get(part):
             raise UsageError(
-                f"{name} has {part} {before.get(part)}, but now it is {after.get(part)}; {where}"
+                f"{name} was measured with {part} {before.get(part)}, but now it is "
+                f"{after.get(part)}; {where}"
             )
 
 

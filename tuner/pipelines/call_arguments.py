@@ -52,8 +52,8 @@ class CallArguments:
                 continue
             if prompts is None:
                 raise UsageError(
-                    f"{name} has one value for each prompt; give the prompts as a list or a file, "
-                    "or one value for all",
+                    f"{name} is a list with one value for each prompt, so set prompts to a list or "
+                    "a file too, or give one value for all prompts",
                     key=("call", name),
                 )
             if len(value) != prompts:
@@ -191,8 +191,8 @@ def _of_array(name: str, value: Any) -> str:
         kind = str(value.dtype)
     else:
         raise UsageError(
-            f"{name} is of the type {type(value).__name__}, of which the tuner cannot tell whether "
-            "two are the same; a study takes numbers, texts, pictures, arrays and tensors",
+            f"{name} has the type {type(value).__name__}, and the tuner cannot tell whether two "
+            "of those are the same; give a number, a text, a picture, an array or a tensor",
             key=("call", name),
         )
     shape = "x".join(map(str, value.shape))

@@ -12,8 +12,8 @@ from tuner.pipelines.owner import plain_class
 
 # Arguments that a study sets itself, with what to do instead.
 SET_BY_STUDY = {
-    "prompt": "give the prompts as prompts",
-    "prompt_embeds": "the score needs the texts; give the prompts as prompts",
+    "prompt": "set prompts instead",
+    "prompt_embeds": "the score needs the texts; set prompts instead",
     "generator": "each prompt has noise of its own, from seed",
     "latents": "each prompt has noise of its own, from seed",
     "num_images_per_prompt": "use batch_size for the pictures of a batch",

@@ -136,8 +136,8 @@ def _look_inside(path: Path, url: str) -> None:
         added = connection.execute(_ADDED).fetchone()
         if added is not None:
             raise UsageError(
-                f"{hidden(url)} has a {added[0]} {added[1]!r}, which the tuner does not make, and "
-                "which could run anything that SQLite can; set storage to another file"
+                f"{hidden(url)} has a {added[0]} {added[1]!r}, which the tuner never creates, and "
+                "which could run SQL of its author; set storage to another file"
             )
     except sqlite3.Error as error:
         raise unusable(url, error) from error

@@ -32,8 +32,8 @@ def reading(url: str) -> Iterator[None]:
         said = f"{type(cause).__name__}: {in_words(cause)}"
         raise UsageError(
             f"the database {hidden(url)} holds something that this version of the tuner cannot "
-            f"read ({said[:LONGEST]}); it is damaged, or was changed by another program; if it was "
-            "not, this is a fault of the tuner, and --debug shows where"
+            f"read ({said[:LONGEST]}); either it is damaged or was changed by another program, or "
+            "this is a fault of the tuner, and --debug shows where"
         ) from error
 
 
