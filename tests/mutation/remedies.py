@@ -198,7 +198,7 @@ REMOVALS = (
         bug=8,
         remedy="attentions compute with their own processors: `_with_globals`",
         file="accelerators/tgate.py",
-        text="_with_globals(loop, register_forward=set_modes)",
+        text="_with_globals(loop, register_forward=modes.set)",
         instead="_with_globals(loop)",
         taken_out="the package's loop registers its own functions, on the pipeline's attentions",
         tests=(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.accelerators.cases import STRONG as IN_MORE_STEPS
 from tests.accelerators.cases import Names, neutral
 from tests.helpers.pipelines import same
 from tests.variants.variant import Variant, quiet
@@ -17,17 +18,12 @@ from tuner.setting import Params, Setting
 
 RIGHT, REFUSED, WRONG = "right", "refused", "WRONG"
 
-# Strong enough to change the pictures in five steps.
+# Strong enough to change the pictures in five steps, where the other tests draw more.
 STRONG: Params = {
-    "deepcache": {"cache_interval": 3, "cache_branch_id": 0},
+    **IN_MORE_STEPS,
     "deepcache-window": {"cache_interval": 3, "cache_branch_id": 0, "start": 1, "end": 4},
-    "fastercache": {"guidance_interval": 4, "attention_interval": 3, "warmup": 1},
-    "fbcache": {"threshold": 0.4},
-    "magcache": {"max_skip_steps": 3, "threshold": 0.24, "retention": 0.1},
-    "pab": {"cross_interval": 6, "self_interval": 4, "warmup": 1},
     "taylorseer": {"cache_interval": 3, "warmup": 1, "max_order": 1},
     "tgate": {"gate_step": 3, "sp_interval": 2, "fi_interval": 2, "warmup": 0},
-    "tome": {"ratio": 0.5, "max_downsample": 2},
 }
 
 VISIBLE = 1e-4  # a smaller change of a pixel's value is none

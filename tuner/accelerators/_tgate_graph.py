@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tuner.accelerators._tgate_loop import LoopModes, average_of_halves
 from tuner.pipelines.generation import Generation
 from tuner.pipelines.graph_part import GraphPart, Slot
 
@@ -33,35 +34,24 @@ class TGatePart(GraphPart):
 
     def __init__(self, generation: Generation, gate_step: int) -> None:
         self._generation, self._gate_step = generation, gate_step
-        self.reset()
+        self._stored: dict[int, Any] = {}
+        self.modes = LoopModes()
 
     def reset(self) -> None:
         """Drop everything that an earlier generation left."""
-        self._stored: dict[int, Any] = {}
-        self._self_mode = self._cross_mode = {"cache": False, "reuse": False}
-        self._keep_shape = True
-
-    def set_modes(
-        self,
-        model: Any,
-        filter_name: str,
-        keep_shape: bool,
-        sa_kward: dict[str, bool],
-        ca_kward: dict[str, bool],
-    ) -> None:
-        """Set what is stored and reused from now on; replaces the package's `register_forward`."""
-        self._self_mode, self._cross_mode, self._keep_shape = sa_kward, ca_kward, keep_shape
+        self._stored.clear()
+        self.modes.reset()
 
     def kind(self, sample: Any) -> _Kind:
         """What the loop has set, and which outputs there are to reuse."""
         if self._generation.resized and self._generation.step < self._gate_step:
             self._stored.clear()
-        reuses_self, reuses_cross = self._self_mode["reuse"], self._cross_mode["reuse"]
+        reuses_self, reuses_cross = self.modes.of_self["reuse"], self.modes.of_cross["reuse"]
         return _Kind(
             reuses_self=reuses_self,
             reuses_cross=reuses_cross,
-            leaves_cross=self._cross_mode["cache"],
-            averages=not self._keep_shape,
+            leaves_cross=self.modes.of_cross["cache"],
+            averages=self.modes.averages,
             stored=frozenset(self._stored if reuses_self or reuses_cross else ()),
         )
 
@@ -99,7 +89,7 @@ class TGatePart(GraphPart):
         for index, slot in enumerate(slots):
             if slot.left is not None:
                 output, of_prompt = slot.left
-                if of_prompt or self._self_mode["cache"]:
+                if of_prompt or self.modes.of_self["cache"]:
                     self._stored[index] = output
 
 
@@ -114,10 +104,7 @@ def _wrapped(
             return slot.given
         output = compute(hidden_states, encoder_hidden_states, *args, **kwargs)
         if mode.leaves:
-            left = output
-            if mode.averages:
-                unprompted, prompted = output.chunk(2)
-                left = (unprompted + prompted) / 2
+            left = average_of_halves(output) if mode.averages else output
             slot.left = (left, encoder_hidden_states is not None)
         return output
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from tuner.accelerators import Accelerator, Value, knob
 from tuner.accelerators._tgate_callbacks import with_callbacks
 from tuner.accelerators._tgate_graph import TGatePart
+from tuner.accelerators._tgate_loop import LoopModes, average_of_halves
 from tuner.errors import UnfitError
 from tuner.pipelines.calls import check_guided
 from tuner.pipelines.denoiser import denoiser_of
@@ -165,7 +166,7 @@ class TGate(Accelerator):
     def patch(self, pipeline: Any, generation: Generation, call: Call) -> Callable[[], None]:
         """Run the package's denoising loop in the place of the pipeline's."""
         attentions = _Attentions()
-        self._set_loop(pipeline, call, attentions.set_modes)
+        self._set_loop(pipeline, call, attentions.modes)
 
         def drop(module: Any, args: Any) -> None:
             if generation.resized and generation.step < self.gate_step:
@@ -179,14 +180,14 @@ class TGate(Accelerator):
     def graph_part(self, pipeline: Any, generation: Generation, call: Call) -> TGatePart:
         """The package's loop, with attentions that can be compiled."""
         part = TGatePart(generation, self.gate_step)
-        self._set_loop(pipeline, call, part.set_modes)
+        self._set_loop(pipeline, call, part.modes)
         return part
 
-    def _set_loop(self, pipeline: Any, call: Call, set_modes: Callable[..., None]) -> None:
-        """Make a call run the package's loop, which says by `set_modes` what attentions do."""
+    def _set_loop(self, pipeline: Any, call: Call, modes: LoopModes) -> None:
+        """Make a call run the package's loop, which sets in `modes` what attentions do."""
         _loader(pipeline)(pipeline)
         loop = pipeline.__dict__.pop("tgate").__func__
-        call.function = with_callbacks(_with_globals(loop, register_forward=set_modes))
+        call.function = with_callbacks(_with_globals(loop, register_forward=modes.set))
         call.extra = self._package_arguments()
 
 
@@ -201,28 +202,16 @@ class _Attentions:
 
     def __init__(self) -> None:
         self._stored: dict[Any, Any] = {}
-        self.reset()
+        self.modes = LoopModes()
 
     def reset(self) -> None:
         """Drop everything that an earlier generation left."""
         self.drop()
-        self._self_mode = self._cross_mode = {"cache": False, "reuse": False}
-        self._keep_shape = True
+        self.modes.reset()
 
     def drop(self) -> None:
         """Drop the stored outputs, as when they are of another batch size."""
         self._stored.clear()
-
-    def set_modes(
-        self,
-        model: Any,
-        filter_name: str,
-        keep_shape: bool,
-        sa_kward: dict[str, bool],
-        ca_kward: dict[str, bool],
-    ) -> None:
-        """Set what is stored and reused from now on; replaces the package's `register_forward`."""
-        self._self_mode, self._cross_mode, self._keep_shape = sa_kward, ca_kward, keep_shape
 
     def wrap(self, denoiser: Any) -> None:
         """Wrap all attentions of a denoiser."""
@@ -236,16 +225,13 @@ class _Attentions:
         def forward(
             hidden_states: Any, encoder_hidden_states: Any = None, *args: Any, **kwargs: Any
         ) -> Any:
-            mode = self._self_mode if encoder_hidden_states is None else self._cross_mode
+            modes = self.modes
+            mode = modes.of_self if encoder_hidden_states is None else modes.of_cross
             if mode["reuse"] and attention in self._stored:
                 return self._stored[attention]
             output = compute(hidden_states, encoder_hidden_states, *args, **kwargs)
             if mode["cache"]:
-                stored = output
-                if not self._keep_shape:
-                    unprompted, prompted = output.chunk(2)
-                    stored = (unprompted + prompted) / 2
-                self._stored[attention] = stored
+                self._stored[attention] = average_of_halves(output) if modes.averages else output
             return output
 
         return forward

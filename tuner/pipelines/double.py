@@ -19,7 +19,7 @@ from tuner.pipelines.hooks import carry_over
 Doubles = dict[Any, Any]  # a module -> its double
 
 # Attributes of a module with its hooks. A double has copies, so that its hooks are its own.
-_HOOKS = (
+HOOKS = (
     "_forward_hooks",
     "_forward_hooks_with_kwargs",
     "_forward_hooks_always_called",
@@ -30,7 +30,7 @@ _HOOKS = (
 _SHARED = frozenset({bool, int, float, complex, str, bytes, NoneType, set, OrderedDict})
 # Attributes that are not searched for references to modules. The dictionaries of parameters and
 # buffers are the same objects as the module's: moving weights to a device moves them for both.
-_NOT_SEARCHED = frozenset({"_parameters", "_buffers", "_modules", *_HOOKS})
+_NOT_SEARCHED = frozenset({"_parameters", "_buffers", "_modules", *HOOKS})
 # Attributes of wrappers around a module's forward. If one is added during a call, it is not copied
 # to the double.
 _NOT_FOLLOWED = frozenset(
@@ -77,7 +77,7 @@ def double_of(denoiser: Any, *, with_own_hooks: bool) -> tuple[Any, Doubles]:
         if registry is not None and registry.hooks:
             carry_over(module, double, _of_doubles(registry._fn_refs[0].forward, doubles))
     if not with_own_hooks:
-        for name in _HOOKS:
+        for name in HOOKS:
             vars(denoiser_double)[name] = OrderedDict()
     return denoiser_double, doubles
 
@@ -89,7 +89,7 @@ def _made(module: Any, doubles: Doubles) -> Any:
     double = doubles[module] = object.__new__(type(module))
     state = vars(double)
     state.update(vars(module))
-    for name in _HOOKS:
+    for name in HOOKS:
         state[name] = state[name].copy()
     state["_modules"] = {
         name: None if child is None else _made(child, doubles)
@@ -120,7 +120,7 @@ class _Follower:
         self._last_states = [
             (original, dict(vars(original)), [(name, dict(vars(original)[name])) for name in hooks])
             for original in (doubles if everything else ())
-            for hooks in [() if original is denoiser else _HOOKS]
+            for hooks in [() if original is denoiser else HOOKS]
         ]
 
     def __call__(self, module: Any, args: Any) -> None:
@@ -128,7 +128,7 @@ class _Follower:
             double.processor = original.processor
         while self._hooks_to_copy:  # at the first pass
             original, double = self._hooks_to_copy.pop()
-            for name in _HOOKS:
+            for name in HOOKS:
                 for number, hook in vars(original)[name].items():
                     vars(double)[name].setdefault(number, hook)
         for original, last, hooks in self._last_states:

@@ -3,17 +3,10 @@
 import operator
 from typing import Any
 
+from tuner.pipelines.double import HOOKS
+
 # A gate or a compiled function is put there for a call; neither is part of what is computed.
 _IGNORED = frozenset({"_compiled_call_impl"})
-# Dictionaries that are changed in place, and so must be compared entry by entry. A double shares
-# the dictionaries of parameters and buffers.
-_HOOKS = (
-    "_forward_hooks",
-    "_forward_hooks_with_kwargs",
-    "_forward_hooks_always_called",
-    "_forward_pre_hooks",
-    "_forward_pre_hooks_with_kwargs",
-)
 
 
 class Snapshot:
@@ -52,8 +45,12 @@ class Snapshot:
         return {name: value for name, value in vars(module).items() if name not in ignored}
 
     def _containers(self, module: Any) -> list[dict[Any, Any]]:
+        """The dictionaries that are changed in place, and so are compared entry by entry.
+
+        Those of parameters and buffers are not among them: a double shares them.
+        """
         state = vars(module)
-        hooks = _HOOKS if self._own_hooks or module is not self._denoiser else ()
+        hooks = HOOKS if self._own_hooks or module is not self._denoiser else ()
         return [state["_modules"], *(state[name] for name in hooks)]
 
 
