@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from diffusers import DPMSolverMultistepScheduler, PNDMScheduler
+from diffusers import DPMSolverMultistepScheduler, HeunDiscreteScheduler, PNDMScheduler
 
 from tests.helpers.pipelines import new, tiny
 from tests.helpers.production import PROMPTS, make_call, make_pipeline
@@ -82,8 +82,15 @@ def test_fewer_steps_are_requested_by_the_number_that_runs_them(
 ) -> None:
     pipeline = relative("StableDiffusionImg2ImgPipeline", "sd")
     assert steps_to_request(pipeline, {"strength": strength}, steps) == number
-    with pytest.raises(UsageError, match="cannot run exactly 4 steps"):
+
+
+def test_a_number_of_steps_that_a_call_cannot_run_is_refused_with_the_cause() -> None:
+    with pytest.raises(UsageError, match="cannot run exactly 4 steps, because timesteps lists"):
         steps_to_request(tiny("sd"), {"timesteps": [900, 500, 1]}, 4)
+    heun = tiny("sd")
+    heun.scheduler = HeunDiscreteScheduler.from_config(heun.scheduler.config)
+    with pytest.raises(UsageError, match="with HeunDiscreteScheduler; choose another number"):
+        steps_to_request(heun, {}, 4)
 
 
 def test_names_of_schedulers_are_those_of_class_and_options() -> None:

@@ -4,7 +4,7 @@ Percentages have no space before their sign, and a number that rounds to zero ha
 interval of a figure follows it in parentheses: '0.50% (-0.20 … 1.20%)'.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from math import isfinite
 from typing import Protocol
@@ -119,6 +119,11 @@ def file_size(size: int) -> str:
 def count(number: int, singular: str, plural: str | None = None) -> str:
     """A number with its noun: '1 trial', '1,024 pictures'."""
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
+
+
+def listed(names: Sequence[str], word: str = "and") -> str:
+    """Names with a word before the last one: 'tome', 'deepcache, tome and tgate'."""
+    return f" {word} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def sentence(text: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuner.errors import UsageError
+from tuner.formatting import listed
 from tuner.scheduler_table import SCHEDULERS, name_of
 
 
@@ -98,7 +99,7 @@ def _check_fit(pipeline: Any, name: str) -> None:
         )
     if name in of_training and name not in fitting:
         raise UsageError(
-            f"{_without_generators(pipeline, name)}; use {_listed(fitting)}",
+            f"{_without_generators(pipeline, name)}; use {listed(fitting, 'or')}",
             key=("sched",),
         )
     if name not in fitting:
@@ -106,7 +107,7 @@ def _check_fit(pipeline: Any, name: str) -> None:
         way = ways.get(trained, "with a noise schedule of betas")
         raise UsageError(
             f"{name} does not fit this {type(pipeline).__name__}, which was trained {way}; use "
-            f"{_listed(fitting)}",
+            f"{listed(fitting, 'or')}",
             key=("sched",),
         )
 
@@ -123,10 +124,6 @@ def _training_of_class(kind: str) -> str:
     if kind.startswith("FlowMatch"):
         return "flow"
     return "EDM" if kind.startswith("EDM") else "betas"
-
-
-def _listed(names: list[str]) -> str:
-    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def check_steps(scheduler: Any, steps: int) -> None:

@@ -27,7 +27,7 @@ SEVERAL: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "self-attention guidance": (
         lambda: relative("StableDiffusionSAGPipeline", "sd"),
         {"sag_scale": 0.75},
-        "runs the UNet2DConditionModel a second time",
+        "runs the UNet2DConditionModel a second time within step 0; set sag_scale to 0, or call it",
     ),
     "attend and excite": (
         lambda: relative("StableDiffusionAttendAndExcitePipeline", "sd"),
@@ -72,6 +72,15 @@ def test_a_second_pass_for_one_step_is_refused_and_leaves_nothing_behind(
     assert dict(denoiser_of(pipeline).attn_processors) == processors
     assert "step" not in vars(pipeline.scheduler)
     assert same(drawn(pipeline, **shortly), expected)
+
+
+def test_self_attention_guidance_of_0_which_the_refusal_recommends_works() -> None:
+    pipeline = relative("StableDiffusionSAGPipeline", "sd")
+    expected = drawn(pipeline, sag_scale=0)
+    with applied(pipeline, setting(("deepcache", "tome")).accelerators) as generate:
+        with pytest.raises(UnfitError, match=r"deepcache \+ tome needs one pass .* sag_scale to 0"):
+            drawn(generate)
+        assert not same(drawn(generate, sag_scale=0), expected)
 
 
 @pytest.mark.parametrize("when", [7, 3])

@@ -34,7 +34,7 @@ def test_a_third_row_for_each_picture_is_drawn_right_or_refused(
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("tome", r"\(2, 16\) and \(3, 16\) rows and tokens"),
+        ("tome", "the block has 3 rows of 16 tokens and the self-attention 2 rows of 16 tokens"),
         ("fbcache", "runs each row by itself"),
         ("fastercache", "batch of step 0 is different"),
     ],

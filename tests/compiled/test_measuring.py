@@ -16,7 +16,7 @@ from tuner.errors import UsageError
 from tuner.measure.account import Account, Ledger, Purpose
 from tuner.measure.evaluation import Evaluation
 from tuner.params.verify import spec_of
-from tuner.pipelines.compiling import compiled_as
+from tuner.pipelines.compiling import compiled_as, compiled_text
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
@@ -81,7 +81,9 @@ def test_the_mode_is_read_from_a_compiled_denoiser(options: dict[str, Any], word
     assert compiled_as(layer) is None
     layer.compile(**options)
     assert compiled_as(layer) == words
-    assert compiled_as(torch.nn.Sequential(layer)) == f"{words} by blocks"
+    by_blocks = compiled_as(torch.nn.Sequential(layer))
+    assert by_blocks == f"{words} by blocks"
+    assert compiled_text(by_blocks) == f"{words}, block by block"
 
 
 def test_an_unknown_mode_lists_the_known_ones() -> None:

@@ -168,7 +168,7 @@ def test_sequential_offload_to_the_cpu_which_fails_in_accelerate_is_refused_in_o
     pipeline = new("sd")
     undo = tuner.apply(pipeline, setting(("tome",)))
     pipeline.enable_sequential_cpu_offload(device="cpu")
-    with pytest.raises(UsageError, match="accelerate fails with it, with or without the tuner"):
+    with pytest.raises(UsageError, match="with which accelerate fails, with or without the tuner"):
         pictures(pipeline)
     undo()
     with pytest.raises(TypeError):  # if this works one day, the refusal has to go

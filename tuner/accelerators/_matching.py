@@ -4,12 +4,32 @@ The same arithmetic as tomesd's matching, bit for bit on a CPU. That draws rando
 which compiled code cannot do with a generator; here the numbers are an argument.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tuner.accelerators._averages import averages
+from tuner.errors import UnfitError
 
 Map = Callable[[Any], Any]
+
+
+def check_equal(block: Sequence[int], attention: Sequence[int]) -> None:
+    """Check that the inputs of a block and of its self-attention have equally many tokens.
+
+    Args:
+        block: the shape of the block's input; (rows, tokens, channels).
+        attention: that of the self-attention's.
+
+    Raises:
+        UnfitError: they differ.
+    """
+    if tuple(block[:2]) != tuple(attention[:2]):
+        raise UnfitError(
+            "tome needs the tokens of a block's input in its self-attention too, but in this call "
+            f"the block has {block[0]} rows of {block[1]} tokens and the self-attention "
+            f"{attention[0]} rows of {attention[1]} tokens; leave out arguments that change "
+            "self-attention, such as pag_scale"
+        )
 
 
 def matching(metric: Any, rows: int, columns: int, merged: int, choice: Any) -> tuple[Map, Map]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tuner.errors import UnfitError
+from tuner.formatting import listed
 
 
 def with_callbacks(loop: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,8 +46,8 @@ def _checked(callback: Callable[..., Any]) -> Callable[..., Any]:
             return after | {"negative_prompt_embeds": after["prompt_embeds"]}
         if changed:
             raise UnfitError(
-                f"tgate's denoising loop cannot change {' and '.join(changed)} during a call, but "
-                f"the callback changes it at step {step}; leave the callback out"
+                f"tgate's denoising loop would ignore that the callback changes {listed(changed)} "
+                f"at step {step}; leave the callback out"
             )
         return after
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from tuner.accelerators._matching import matching
-from tuner.errors import UnfitError
+from tuner.accelerators._matching import check_equal, matching
 from tuner.pipelines.denoiser import patch_of
 from tuner.pipelines.generation import Generation
 from tuner.pipelines.graph_part import GraphPart, Slot
@@ -94,13 +93,7 @@ class _Layer:
         (tokens,) = args
         if self.functions is None:
             metric, self.metric = self.metric, None
-            if tokens.shape[:2] != metric.shape[:2]:
-                raise UnfitError(
-                    "tome merges the inputs of a self-attention, but in this call its projections "
-                    f"have inputs of {tuple(tokens.shape[:2])} rows and tokens, and the block "
-                    f"has {tuple(metric.shape[:2])}; leave out arguments that change "
-                    "self-attention, such as pag_scale"
-                )
+            check_equal(metric.shape, tokens.shape)
             grid = self.grid
             self.functions = matching(
                 metric, grid.rows, grid.columns, grid.merged, self.choice.given

@@ -11,6 +11,7 @@ from tuner.accelerators._tgate_callbacks import with_callbacks
 from tuner.accelerators._tgate_graph import TGatePart
 from tuner.accelerators._tgate_loop import LoopModes, average_of_halves
 from tuner.errors import UnfitError
+from tuner.formatting import listed
 from tuner.pipelines.calls import check_guided
 from tuner.pipelines.denoiser import denoiser_of
 from tuner.pipelines.generation import Call, Generation
@@ -261,7 +262,7 @@ def _loader(pipeline: Any) -> Callable[[Any], Any]:
         loader: Callable[[Any], Any] = getattr(tgate, LOADERS[type(pipeline).__name__])
     except KeyError:
         raise UnfitError(
-            f"tgate does not fit {type(pipeline).__name__}; it fits {', '.join(LOADERS)}"
+            f"tgate does not fit {type(pipeline).__name__}; it fits {listed([*LOADERS])}"
         ) from None
     return loader
 

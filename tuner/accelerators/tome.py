@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from tuner.accelerators import Accelerator, Value, knob
 from tuner.accelerators._averages import averages
+from tuner.accelerators._matching import check_equal
 from tuner.accelerators._tome_graph import ToMePart
 from tuner.errors import UnfitError
 from tuner.pipelines.denoiser import check_denoiser, denoiser_of, patch_of
@@ -235,7 +236,7 @@ class _Layer:
     def __init__(self, merging: _Merging) -> None:
         self.merging = merging
         self.metric: Any = None
-        self.size: tuple[int, ...] = ()  # rows and tokens of the metric
+        self.size: tuple[int, ...] = ()  # of the metric
         self.functions: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None
         self.merged: tuple[Any, Any] | None = None  # the projections' input and its merged form
 
@@ -252,17 +253,12 @@ class _Layer:
         (tokens,) = args
         if self.metric is not None:
             self.functions = self.merging.matching(self.metric)
-            self.size = tuple(self.metric.shape[:2])
+            self.size = tuple(self.metric.shape)
             self.metric = None
             self.merged = None
         if self.functions is None:
             return None
-        if tokens.shape[:2] != self.size:
-            raise UnfitError(
-                "tome merges the inputs of a self-attention, but in this call its projections have "
-                f"inputs of {tuple(tokens.shape[:2])} and {self.size} rows and tokens; leave out "
-                "arguments that change self-attention, such as pag_scale"
-            )
+        check_equal(self.size, tokens.shape)
         if self.merged is None or self.merged[0] is not tokens:
             self.merged = (tokens, self.functions[0](tokens))
         return (self.merged[1],)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tuner.accelerators import Accelerator
+from tuner.formatting import listed
 from tuner.pipelines.compiling import is_compiled, original
 from tuner.pipelines.denoiser import called_denoiser, named_denoiser
 from tuner.pipelines.generation import Call, Generation
@@ -25,7 +26,7 @@ def warn_if_uncompiled(pipeline: Any, accelerators: Sequence[Accelerator]) -> No
     names = _uncompiled(accelerators)
     if names and is_compiled(denoiser):
         warnings.warn(
-            f"{' and '.join(names)} cannot be compiled: the pictures are right, but accelerated "
+            f"{listed(names)} cannot be compiled: the pictures are right, but accelerated "
             f"calls run this {type(original(denoiser)).__name__} uncompiled",
             stacklevel=2,
         )

@@ -6,10 +6,12 @@ from typing import Any
 
 from tuner.accelerators import Accelerator
 from tuner.errors import UnfitError, UsageError
-from tuner.pipelines.calls import is_guided, pictures_requested, steps_that_run
+from tuner.formatting import listed
+from tuner.pipelines.calls import is_guided, pictures_requested, steps_that_run, values_of
 from tuner.pipelines.generation import Generation
 from tuner.pipelines.steps import notified_of_steps
 
+ADD_PASSES = ("sag_scale",)  # arguments of diffusers' pipelines that add passes unless they are 0
 _STEP_COUNT = "_num_timesteps"  # the attribute in which most pipelines store their steps
 
 
@@ -28,7 +30,7 @@ class PassCounter:
         self._pipeline = pipeline
         self._generation = generation
         self._accelerators = accelerators
-        self._names = "+".join(accelerator.name for accelerator in accelerators)
+        self._names = " + ".join(accelerator.name for accelerator in accelerators)
         self._arguments: Mapping[str, Any] = {}
         self._running = False
         self._sizes: tuple[Any, ...] = ()
@@ -129,11 +131,18 @@ class PassCounter:
             return timesteps.count(float(timestep)) < 2  # some schedulers list one twice
         return False
 
+    def _remedy(self) -> str:
+        adding = [
+            name for name in ADD_PASSES if values_of(self._pipeline, self._arguments).get(name)
+        ]
+        if adding:
+            return f"set {listed(adding)} to 0, or call it without accelerators"
+        return "call it without accelerators"
+
     def _refuse(self, how: str) -> None:
         raise UnfitError(
             f"{self._names} needs one pass for each denoising step, and this call of "
-            f"{type(self._pipeline).__name__} {how}; call it without accelerators, or without the "
-            "argument that adds passes"
+            f"{type(self._pipeline).__name__} {how}; {self._remedy()}"
         )
 
 

@@ -14,7 +14,7 @@ from tuner.params.choice import Choice, choices_of_class
 from tuner.params.machine import machine_changes
 from tuner.pipelines.arguments import guidance_of, negative_prompt_of, size_of
 from tuner.pipelines.calls import steps_that_run
-from tuner.pipelines.compiling import compiled_as
+from tuner.pipelines.compiling import compiled_as, compiled_text
 from tuner.pipelines.denoiser import called_denoiser, denoiser_of
 from tuner.schedulers import has_options
 from tuner.size import Size
@@ -135,8 +135,9 @@ class Choices:
             if measured != now and (measured is None or now is None):
                 with_, without = ("study", "pipeline") if now is None else ("pipeline", "study")
                 self._warn(
-                    f"{choice.name}: the denoiser of the {with_} is compiled ({measured or now}) "
-                    f"and that of the {without} is not, so the study's speedup may not hold here"
+                    f"{choice.name}: the denoiser of the {with_} is compiled "
+                    f"({compiled_text(str(measured or now))}) and that of the {without} "
+                    "is not, so the study's speedup may not hold here"
                 )
 
     def _with_steps(self, choices: list[Choice], steps: int) -> list[Choice]:

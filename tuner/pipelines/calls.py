@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tuner.errors import UnfitError, UsageError
+from tuner.formatting import listed
 from tuner.pipelines.arguments import names_steps, steps_of
 from tuner.pipelines.denoiser import denoiser_of
 
@@ -126,7 +127,22 @@ def steps_to_request(pipeline: Any, arguments: Mapping[str, Any], steps: int) ->
             return number
         if runs > steps:
             break
-    raise UsageError(f"this call of {type(pipeline).__name__} cannot run exactly {steps} steps")
+    raise UsageError(
+        f"this call of {type(pipeline).__name__} cannot run exactly {steps} steps"
+        f"{_why_not(pipeline, arguments)}"
+    )
+
+
+def _why_not(pipeline: Any, arguments: Mapping[str, Any]) -> str:
+    """Why a call cannot run some number of steps, and what would; the end of a message."""
+    values = values_of(pipeline, arguments)
+    for name in ("timesteps", "sigmas"):
+        if values.get(name) is not None:
+            return f", because {name} lists its steps; give num_inference_steps instead"
+    parts = ("strength", "denoising_start", "denoising_end")
+    partial = [f"{name} {values[name]:g}" for name in parts if values.get(name) is not None]
+    cause = listed(partial) or type(pipeline.scheduler).__name__
+    return f" with {cause}; choose another number of steps"
 
 
 def pictures_requested(pipeline: Any, arguments: Mapping[str, Any]) -> int | None:

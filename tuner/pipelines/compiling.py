@@ -7,6 +7,8 @@ from tuner.errors import UsageError
 
 MODES = ("default", "reduce-overhead", "max-autotune")  # of torch.compile
 
+BY_BLOCKS = " by blocks"  # in the databases and files of all versions
+
 Compiler = Callable[[Any], Any]  # compiles a function with the user's backend, mode and options
 
 
@@ -68,17 +70,22 @@ def compile_denoiser(pipeline: Any, name: str, mode: str) -> None:
 
 
 def compiled_as(denoiser: Any) -> str | None:
-    """How it is compiled, in a word or two; None if it is not.
+    """How it is compiled, as studies store it; None if it is not.
 
     The mode or, if that is not known, the backend: 'default', 'max-autotune', 'cudagraphs'; and
-    'default by blocks' if its blocks are.
+    'default by blocks' if its blocks are. `compiled_text` writes it for people.
     """
     compiler = compiler_of(denoiser)
     if compiler is not None:
         return _mode(compiler)
     by_block = compilers_of_blocks(denoiser)
     modes = sorted({_mode(compiler) for compiler in by_block.values()})
-    return f"{' and '.join(modes)} by blocks" if modes else None
+    return f"{' and '.join(modes)}{BY_BLOCKS}" if modes else None
+
+
+def compiled_text(stored: str) -> str:
+    """How people read what `compiled_as` returns: 'default', 'default, block by block'."""
+    return stored.replace(BY_BLOCKS, ", block by block")
 
 
 def _mode(compiler: Any) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tuner.errors import UnfitError
+from tuner.formatting import listed
 from tuner.pipelines.compiling import original
 
 
@@ -50,5 +51,5 @@ def check_denoiser(name: str, pipeline: Any, kinds: tuple[str, ...]) -> None:
     if not isinstance(denoiser, tuple(getattr(diffusers, kind) for kind in kinds)):
         raise UnfitError(
             f"{name} does not fit {type(pipeline).__name__} with its {type(denoiser).__name__}; "
-            f"it fits {', '.join(kinds)}"
+            f"it fits {listed(kinds)}"
         )

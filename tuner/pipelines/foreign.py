@@ -11,8 +11,8 @@ from tuner.pipelines.hooks import can_carry_over
 PACKAGES = ("DeepCache", "tgate", "tomesd")
 # diffusers gives the device a number, and moving a parameter to "cpu:0" makes it a plain tensor.
 _NUMBERED_CPU = (
-    "enable_sequential_cpu_offload(device='cpu') is on {where}, and accelerate fails with it, with "
-    "or without the tuner; give it a GPU as the device, or use enable_model_cpu_offload()"
+    "{where} was offloaded by enable_sequential_cpu_offload(device='cpu'), with which accelerate "
+    "fails, with or without the tuner; offload from a GPU, or use enable_model_cpu_offload()"
 )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tuner.pipelines.compiling import compiled_text
+
 # By the keys that a study stores, in the order in which people look for them.
 LABELS = {
     "guidance": "guidance scale",
@@ -25,4 +27,5 @@ def labelled(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Labels and values of a study's evaluation; keys without a label come last."""
     for key in (*LABELS, *(key for key in evaluation if key not in LABELS)):
         if evaluation.get(key) not in (None, ""):
-            yield LABELS.get(key, key), evaluation[key]
+            value = evaluation[key]
+            yield LABELS.get(key, key), compiled_text(value) if key == "compile" else value
