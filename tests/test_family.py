@@ -143,7 +143,7 @@ def test_a_model_that_is_not_there_is_refused_in_one_line(tmp_path: Path) -> Non
             "someone/unknown",
             r"^cannot tell what kind of model 'someone/unknown' is: .* pipe to .*SDXL",
         ),
-        ("./no/folder", r"^there is no folder './no/folder', and it is no hub id; set model to"),
+        ("./no/folder", r"^'./no/folder' is neither a folder nor a hub id; set model to"),
     ):
         with pytest.raises(UsageError, match=words) as caught:
             StudySpec(model=place)

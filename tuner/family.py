@@ -249,7 +249,7 @@ def _downloaded(place: str, file: str) -> Path | None:
         return None
     except HFValidationError as error:
         raise UsageError(
-            f"there is no folder {place!r}, and it is no hub id; set model to one of them",
+            f"{place!r} is neither a folder nor a hub id; set model to one",
             key=("model",),
         ) from error
     except (HfHubHTTPError, OSError, ValueError) as error:

@@ -29,7 +29,7 @@ SYNTAX_HINTS = {  # words in a message of tomllib -> what would work
     "Invalid value": '; text stands in quotes, as in "SD1.5"; yes and no are true and false',
     "Cannot overwrite a value": "; the file has this key twice, delete one of them",
     "Cannot declare": "; the file has this table twice, write its keys under one of them",
-    "Expected newline": "; after a value the line ends",
+    "Expected newline": "; nothing may follow a value on its line",
     "Expected '=' after a key": "; a line is a key and its value: steps = 50",
     "Illegal character": '; a text begins and ends with a quote on the same line: "SD1.5"',
 }

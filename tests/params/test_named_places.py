@@ -38,7 +38,7 @@ def test_a_file_elsewhere_is_read_only_if_the_user_names_it(file: Path, end: str
         with pytest.raises(
             UsageError,
             match="which is neither in that file's folder nor in the current one; "
-            "if that is right, set",
+            "to use it all the same, set",
         ):
             check_places(file, study, {})
         check_places(file, study, study)

@@ -99,7 +99,10 @@ def test_an_unknown_forward_is_refused_and_the_message_names_its_module() -> Non
     pipeline = new("sd")
     plain = pipeline.unet.mid_block.forward
     pipeline.unet.mid_block.forward = lambda *args, **kwargs: plain(*args, **kwargs)
-    refused(pipeline, "forward of mid_block was replaced by one from tests.pipelines.test_fore")
+    refused(
+        pipeline,
+        "forward of mid_block was replaced by an unknown one from tests.pipelines.test_fore",
+    )
 
 
 def refused(pipeline: Any, words: str, name: str = "tome") -> None:

@@ -27,8 +27,8 @@ random weights on a CPU; a test draws a sample of the cells anew.
 bit for bit; with a strong setting they are finite, other than the plain ones, the same when drawn
 again, in whatever order the accelerators are named, and the same alone as in a batch; and
 afterwards the plain pipeline draws as before, bit for bit. A number means: refused before the first
-picture is finished, with the line of this number [below](#lines). Each accelerator has one strong
-setting here; how fast it is, and how good the pictures are, is for a study to find out.
+picture is finished, with the message of this number [below](#messages). Each accelerator has one
+strong setting here; how fast it is, and how good the pictures are, is for a study to find out.
 
 An accelerator that is refused in every variant is listed below the table instead.
 """
@@ -41,7 +41,7 @@ def written(table: Table, variants: Sequence[Variant], columns: Sequence[Names])
     parts = [INTRODUCTION]
     for family, rows in groupby(variants, key=lambda row: row.family):
         parts.append("\n".join(_section(family, list(rows), table, columns, numbers)))
-    parts.append("\n".join(["## Lines", "", *(f"{n}. {line}" for line, n in numbers.items())]))
+    parts.append("\n".join(["## Messages", "", *(f"{n}. {line}" for line, n in numbers.items())]))
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
@@ -76,7 +76,7 @@ def _section(
 
 def read(page: str) -> Table:
     """The cells of a page; where an accelerator is not in a family's table there are none."""
-    text, _, below = page.partition("## Lines")
+    text, _, below = page.partition("## Messages")
     lines = dict(row.split(". ", 1) for row in below.strip().splitlines())
     table: Table = {}
     family: str = ""

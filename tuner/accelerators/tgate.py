@@ -148,8 +148,8 @@ class TGate(Accelerator):
             raise UnfitError(f"{self.name}: the package tgate has no loop for {use.pipeline}")
         if "block outputs" in use.occupied:
             raise UnfitError(
-                f"{self.name}: where blocks are skipped, the package tgate takes attention outputs "
-                "of the last call"
+                f"{self.name}: where blocks are skipped, the package tgate reuses attention "
+                "outputs of the call before"
             )
         loader = LOADERS[use.pipeline]
         return PlainCode(

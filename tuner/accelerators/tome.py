@@ -43,7 +43,7 @@ class ToMe(Accelerator):
         low=0.0,
         high=1.0,
         off=0.0,
-        help="share of the tokens to merge, at most 0.75; higher values merge as many",
+        help="share of the tokens to merge, above 0.75 no more are merged",
     )
     max_downsample: int = knob(
         (1, 2, 3, 4),

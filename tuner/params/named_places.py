@@ -24,7 +24,7 @@ def check_places(path: Path, study: Mapping[str, Any], changes: Mapping[str, Any
         if isinstance(code, str) and changes.get(name) is None:
             raise UsageError(
                 f"{path} names the code {code} as its {name}; code that only a file names is not "
-                f"run: read it, and set {name} to it if you trust it"
+                f"run; if you trust that code, set {name} to it"
             )
     for name in ("prompts", "model"):
         place = study.get(name)
@@ -36,7 +36,7 @@ def check_places(path: Path, study: Mapping[str, Any], changes: Mapping[str, Any
         if named is not None and not _is_below(named, path.parent, Path()):
             raise UsageError(
                 f"{path} names {named} as its {name}, which is neither in that file's folder nor "
-                f"in the current one; if that is right, set {name} to it"
+                f"in the current one; to use it all the same, set {name} to it"
             )
 
 

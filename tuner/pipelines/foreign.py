@@ -58,10 +58,7 @@ def _objection(module: Any) -> str | None:
     package = home.split(".")[0]
     if package in PACKAGES:
         return _package_message(package)
-    return (
-        f"the forward of {{where}} was replaced by one from {home}, and what that computes is not "
-        "known; remove it first"
-    )
+    return f"the forward of {{where}} was replaced by an unknown one from {home}; remove that first"
 
 
 def _below_gates(forward: Any) -> Any:
@@ -90,14 +87,14 @@ def _package_message(package: str) -> str:
 def _hook_message(name: str) -> str:
     if "group_offloading" in name or name == "layer_execution_tracker":
         return (
-            "group offload with streams, or with another hook on top, is on {where}, but it "
-            "prefetches layers that accelerators skip; use it without use_stream, or use "
+            "{where} is offloaded in groups, with use_stream or below another hook, which loads "
+            "layers in advance that accelerators skip; leave use_stream out, or use "
             "enable_model_cpu_offload()"
         )
     if name == "layerwise_casting":
         return (
-            "layerwise casting is on {where} with another hook on top; load the pipeline again and "
-            "call enable_layerwise_casting() last"
+            "{where} has layerwise casting below another hook; load the pipeline again and call "
+            "enable_layerwise_casting() last"
         )
     return (
         f"this pipeline is accelerated already, by diffusers' hook {name!r} on {{where}}; call "
