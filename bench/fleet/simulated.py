@@ -11,7 +11,7 @@ be sent to another process, which then imports neither torch nor diffusers.
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,13 @@ class SimulatedStudy:
     stops_early: bool = False
     witness: Path | None = None  # the file of a `Witness`
     name: str = "simulated"
+    notice: Callable[[str], None] = print  # of the database's outages
 
     def open(self) -> optuna.Study:
         """The study, created where there is none."""
-        return Storage(self.storage).open_study(self.name, {"table": self.truth.product.name})
+        storage = Storage(self.storage)
+        storage.patience.begin(self.notice)
+        return storage.open_study(self.name, {"table": self.truth.product.name})
 
     def run(self, observer: Observer | None = None) -> None:
         """Run trials until the study has enough; several processes may do so at the same time."""
