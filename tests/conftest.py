@@ -16,6 +16,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.helpers.postgres import PostgreSQL, missing
+
 torch.set_num_threads(1)  # a plugin may have imported torch before
 # The same examples each time, without a deadline: how long one takes depends on the machine's load.
 settings.register_profile("tuner", deadline=None, derandomize=True, database=None)
@@ -46,6 +48,16 @@ def quick_collections() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(isolated: None) -> Iterator[PostgreSQL]:
+    """A PostgreSQL server, for tests that do not stop it."""
+    reason = missing()
+    if reason is not None:
+        pytest.skip(reason)
+    with PostgreSQL(("fsync=off",)) as server:
+        yield server
 
 
 class Clock:

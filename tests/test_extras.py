@@ -54,7 +54,7 @@ def test_an_install_without_extras_brings_nothing_that_only_searching_needs() ->
 
 def test_the_extra_search_brings_what_searching_needs() -> None:
     assert brought_by(EXTRAS["search"]) >= SEARCHING
-    assert "diffusion-tuner[search,pixart]" in EXTRAS["dev"]
+    assert "diffusion-tuner[search,pixart,postgresql]" in EXTRAS["dev"]
 
 
 @pytest.mark.parametrize("package", sorted(named(EXTRAS["search"])))

@@ -6,6 +6,7 @@ TunerError
 │   └── MissingExtraError an extra of this package is not installed
 ├── TrialError            one trial failed; the study continues
 │   └── BadPictureError   the pictures are black, constant or NaN; not tried again
+├── DatabaseGoneError     the database did not answer for minutes; the same command continues
 └── UnreachedError        the run ended without reaching its goal: exit code 1
 """
 
@@ -45,6 +46,10 @@ class UnfitError(UsageError):
 
 class MissingExtraError(UsageError, ImportError):
     """Packages are missing that an extra of this package installs; the message names it."""
+
+
+class DatabaseGoneError(TunerError):
+    """The database has not answered for so long that the run ends; the same command continues."""
 
 
 class TrialError(TunerError):

@@ -147,6 +147,7 @@ class Session:
         with reading(spec.storage):
             study = study_of(spec, evaluation, storage)
             check_stored(study)
+        storage.patience.begin(observer.notice)
         return StudyRun(
             spec=spec,
             evaluation=evaluation,
@@ -190,5 +191,6 @@ def run(spec: StudySpec, observer: Observer | None = None) -> Outcome:
         UsageError: a value of the spec is wrong, something cannot be loaded, or an accelerator
             does not fit the pipeline.
         BadPictureError: the baseline's pictures are black, constant or NaN.
+        DatabaseGoneError: the database has not answered for ten minutes.
     """
     return Session().run(spec, observer)

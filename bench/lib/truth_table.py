@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from optuna.distributions import IntDistribution
 
-from bench.lib.miniature import MODEL, pipeline
 from bench.lib.step_latencies import LatencySums
 from bench.lib.tables import Product, Table, read
 from tuner.accelerators import Value
@@ -36,7 +35,9 @@ class TruthTable:
 
     @classmethod
     def of(cls, wanted: Product) -> "TruthTable":
-        """The table of a product."""
+        """The table of a product; loads the miniature, for its shape."""
+        from bench.lib.miniature import MODEL, pipeline
+
         shape = shape_of(pipeline(wanted.scheduler), MODEL.resolution)
         return cls(
             product=wanted,

@@ -19,6 +19,15 @@ DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb
 MOST_TABLES = 1000  # that are looked at; the tuner and Optuna have about twenty
 MOST_BYTES = 16_000_000  # of a row that is read; the pictures and scores of a trial take far less
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
+# libpq's parameters: by default a cut network is noticed after many minutes. Seconds; milliseconds.
+_LIBPQ = {
+    "connect_timeout": 10,
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 50_000,
+}
+_CONNECT = {"psycopg": _LIBPQ, "psycopg2": _LIBPQ}  # arguments, by driver
 # What SQLite computes when a table is read or written, in a file that somebody may have prepared.
 _ADDED = """
     SELECT type, name FROM sqlite_master WHERE type IN ('view', 'trigger')
@@ -57,12 +66,12 @@ def unusable(url: str, error: Exception) -> UsageError:
     """The error for a database that cannot be used."""
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]
     return UsageError(
-        f"cannot use the database {hidden(url)}: {_without_password(reason, url)}; "
+        f"cannot use the database {hidden(url)}: {without_password(reason, url)}; "
         "set storage to another file"
     )
 
 
-def _without_password(reason: str, url: str) -> str:
+def without_password(reason: str, url: str) -> str:
     """A library's message without the password, which it may contain."""
     password = make_url(url).password
     for secret in (password, quote(password, safe="")) if password else ():
@@ -78,7 +87,7 @@ def engine_options(url: str, create: bool) -> dict[str, Any]:
         raise UsageError(f"{hidden(url)!r} is not a database URL; try sqlite:///tuner.db") from None
     if not parsed.drivername.startswith("sqlite"):
         _check_driver(parsed)
-        return {}
+        return {"connect_args": _CONNECT.get(parsed.get_driver_name(), {})}
     if not parsed.database or parsed.database == ":memory:":
         raise UsageError("the database must be a file; try sqlite:///tuner.db")
     path = Path(parsed.database)

@@ -20,9 +20,9 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 
 from tuner.storage.address import folder_of
 from tuner.storage.artifact_folder import ArtifactFolder
-from tuner.storage.living_storage import REMOVED
 from tuner.storage.log import log_of
 from tuner.storage.optuna_names import ARTIFACTS, OURS
+from tuner.storage.patient_storage import REMOVED
 from tuner.storage.trial_log import storage_of
 
 LOCATION = f"{OURS}artifacts"  # system attribute of a study: where its artifacts are

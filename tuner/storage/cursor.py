@@ -16,6 +16,8 @@ from sqlalchemy.exc import IntegrityError
 
 from tuner.storage.database_log import engine_of
 from tuner.storage.optuna_names import POINT
+from tuner.storage.patience import patient
+from tuner.storage.trial_log import storage_of
 
 POSITION = "tuner:position"  # study attribute: the position
 COMPUTATION = "tuner:computation"  # trial attribute: a digest of what its point computes
@@ -29,6 +31,9 @@ _READ = text(f"SELECT value_json FROM study_system_attributes {_WHERE}")
 _MOVE = text(f"UPDATE study_system_attributes SET value_json = :value {_WHERE}")
 _ASSIGN = text(
     "INSERT INTO trial_system_attributes (trial_id, key, value_json) VALUES (:trial, :key, :value)"
+)
+_POINT = text(
+    "SELECT value_json FROM trial_system_attributes WHERE trial_id = :trial AND key = :key"
 )
 _TAKEN = text(
     "SELECT value_json FROM trial_system_attributes JOIN trials USING (trial_id) "
@@ -63,7 +68,12 @@ class Cursor:
     def __init__(self, study: optuna.Study) -> None:
         """Starts at zero where the study has no position yet."""
         self._engine = engine_of(study)
+        self.patience = storage_of(study).patience
         self._key = {"study": study._study_id, "key": POSITION}
+        self._begin()
+
+    @patient
+    def _begin(self) -> None:
         with self._engine.connect() as connection:
             begun = connection.execute(_READ, self._key).first() is not None
         if not begun:
@@ -76,11 +86,27 @@ class Cursor:
     @property
     def position(self) -> int:
         """How many places have been passed."""
+        return self._read()
+
+    @patient
+    def _read(self) -> int:
         with self._engine.connect() as connection:
             return int(connection.execute(_READ, self._key).scalar_one())
 
     def take(self, trial: FrozenTrial, find: Find) -> int | None:
         """Assign the next point to a trial; None where none is left."""
+        point: int | None = self.patience.run(
+            lambda: self._take(trial, find), lambda: self._taken(trial)
+        )
+        return point
+
+    def _taken(self, trial: FrozenTrial) -> int | None:
+        """The point of a trial; None where it has none."""
+        with self._engine.connect() as connection:
+            point = connection.execute(_POINT, {"trial": trial._trial_id, "key": POINT}).scalar()
+        return None if point is None else int(point)
+
+    def _take(self, trial: FrozenTrial, find: Find) -> int | None:
         with self._engine.begin() as connection:
             connection.execute(_LOCK, self._key)  # from here on other processes wait
             place = find(int(connection.execute(_READ, self._key).scalar_one()))
@@ -94,11 +120,13 @@ class Cursor:
             connection.execute(_ASSIGN, assigned)
         return place.point
 
+    @patient
     def index_computations(self) -> None:
         """Make the index that `is_computed` uses."""
         with self._engine.begin() as connection:
             connection.execute(_INDEX)
 
+    @patient
     def is_computed(self, computation: str) -> bool:
         """Whether a trial was assigned a point of this computation."""
         key = {"study": self._key["study"], "value": f'"{computation}"'}

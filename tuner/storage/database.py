@@ -20,10 +20,23 @@ from tuner.storage import address
 from tuner.storage.database_log import bypass_trial_cache, index_by_state
 from tuner.storage.living_storage import LivingStorage
 from tuner.storage.names import names_hint
+from tuner.storage.patience import Patience, patient
 from tuner.storage.tables import VERSION, Base, BaselineRow, VersionRow
 
 NAME_LENGTH = 500  # characters of a study's name; Optuna's column has room for 512
 Made = TypeVar("Made")
+# What is set for each connection, by the kind of database.
+SETTINGS = {
+    # With SQLite's defaults processes lock each other out.
+    "sqlite": ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL"),
+    # The locks of a worker that was suspended, or whose host is gone, are released.
+    "postgresql": (
+        "SET idle_in_transaction_session_timeout = '60s'",
+        "SET tcp_keepalives_idle = 20",
+        "SET tcp_keepalives_interval = 10",
+        "SET tcp_keepalives_count = 3",
+    ),
+}
 
 
 class Storage:
@@ -51,6 +64,11 @@ class Storage:
         except (SQLAlchemyError, RuntimeError, ModuleNotFoundError) as error:
             raise address.unusable(self.url, error) from error
 
+    @property
+    def patience(self) -> Patience:
+        """How this process waits for the database; it does not wait until its `begin`."""
+        return self.optuna.patience
+
     def _make_tables(self) -> None:
         """Create our tables where there are none."""
         Base.metadata.create_all(self.engine)
@@ -59,18 +77,21 @@ class Storage:
                 session.add(VersionRow(version=VERSION))
                 session.commit()
 
+    @patient
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
         """What is stored under a key, or None."""
         with Session(self.engine) as session:
             row = session.get(BaselineRow, (kind, key))
             return None if row is None else dict(row.payload)
 
+    @patient
     def parts(self, kind: str, key: str) -> dict[str, Any] | None:
         """What a key is the digest of, or None where nothing is stored under it."""
         with Session(self.engine) as session:
             row = session.get(BaselineRow, (kind, key))
             return None if row is None else dict(row.parts)
 
+    @patient
     def put(self, kind: str, key: str, parts: dict[str, Any], payload: dict[str, Any]) -> None:
         """Store a payload; one that is stored under the key already is replaced."""
         with Session(self.engine) as session:
@@ -159,17 +180,20 @@ class _Plain:
 
 
 def _tune(engine: Engine) -> None:
-    """Set SQLite up for several processes: with its defaults they lock each other out."""
-    if engine.dialect.name != "sqlite":
+    """Set connections up for several processes that use the database, of which some may vanish."""
+    commands = SETTINGS.get(engine.dialect.name)
+    if commands is None:
         return
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, record: Any) -> None:
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, address.MOST_BYTES)
+        if isinstance(connection, sqlite3.Connection):
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, address.MOST_BYTES)
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=NORMAL")
+        for command in commands:
+            cursor.execute(command)
         cursor.close()
+        connection.commit()
 
 
 def _flat(evaluation: dict[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import DateTime, Engine, bindparam, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from tuner.storage.living_storage import LivingStorage
 from tuner.storage.optuna_names import CONSTRAINTS
+from tuner.storage.patience import Patience, patient
 from tuner.storage.recovery import Liveness, Running
 from tuner.storage.trial_log import TrialLog, storage_of
 
@@ -34,7 +36,7 @@ _ATTRIBUTES = (
     "SELECT trials.trial_id, number, key, value_json FROM trials "
     "JOIN trial_user_attributes ON trial_user_attributes.trial_id = trials.trial_id "
     "WHERE study_id = :study AND state IN ({states}) AND key NOT IN :without "
-    "ORDER BY trials.trial_id"
+    "AND trials.trial_id > :after ORDER BY trials.trial_id"
 )
 _SYSTEM_ATTRIBUTES = text(
     "SELECT number, key, value_json FROM trials "
@@ -65,9 +67,25 @@ class DatabaseLog(TrialLog):
         if hasattr(self._study._storage, "_backend"):
             yield from super().attributes(*states, without=without)
             return
+        after, outage = -1, None
+        while True:
+            try:
+                for trial_id, number, stored in self._attributes_after(after, states, without):
+                    yield trial_id, number, stored
+                    after = trial_id
+            except SQLAlchemyError as error:
+                outage = self.patience.wait(error, outage)
+            else:
+                self.patience.ended(outage)
+                return
+
+    def _attributes_after(
+        self, after: int, states: tuple[TrialState, ...], without: tuple[str, ...]
+    ) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """The attributes of the trials whose ids are greater than `after`."""
         query = text(_ATTRIBUTES.format(states=_listed(states)))
         query = query.bindparams(bindparam("without", expanding=True))
-        key = self._key | {"without": list(without)}
+        key = self._key | {"without": list(without), "after": after}
         attributes: dict[str, Any] = {}
         current: tuple[int, int] | None = None
         with self._engine.connect() as connection:
@@ -83,43 +101,57 @@ class DatabaseLog(TrialLog):
 
     def system_attributes(self, prefix: str) -> Iterator[tuple[int, str, Any]]:
         """The system attributes of trials whose name begins so: trial's number, name and value."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(_SYSTEM_ATTRIBUTES, self._key | {"pattern": f"{prefix}%"})
-            for number, name, value in rows:
-                yield number, name, json.loads(value)
+        for number, name, value in self._system_attribute_rows(f"{prefix}%"):
+            yield number, name, json.loads(value)
 
+    @patient
+    def _system_attribute_rows(self, pattern: str) -> Sequence[Any]:
+        with self._engine.connect() as connection:
+            return connection.execute(_SYSTEM_ATTRIBUTES, self._key | {"pattern": pattern}).all()
+
+    @patient
     def count(self, state: TrialState) -> int:
         """How many trials are in a state."""
         return int(self._scalar(_COUNT.format(state=state.name)) or 0)
 
+    @patient
     def count_with(self, attribute: str, *states: TrialState) -> int:
         """How many trials in any of these states have a user attribute."""
         return int(self._scalar(_COUNT_WITH.format(states=_listed(states)), key=attribute) or 0)
 
+    @patient
     def waiting(self) -> int:
         """How many queued trials this run may begin."""
         with self._engine.connect() as connection:
             queued = connection.execute(_QUEUED, self._key).scalars()
             return len(set(queued) - self._storage.passed_over)
 
+    @patient
     def begun(self) -> int:
         """How many trials there are, in whatever state; their numbers have no gaps."""
         with self._engine.connect() as connection:
             last = connection.execute(_LAST, self._key).scalar()
         return 0 if last is None else int(last) + 1
 
+    @patient
     def durations(self, most: int) -> list[float]:
         """Seconds that each of the last complete trials took, `most` of them."""
         with self._engine.connect() as connection:
             spans = connection.execute(_DURATIONS, self._key | {"most": most}).all()
         return [float((end - start).total_seconds()) for start, end in spans]
 
+    @patient
     def last_change(self) -> datetime | None:
         """When a trial last began or ended, in local time; None before the first trial."""
         with self._engine.connect() as connection:
             times = connection.execute(_LAST_CHANGE, self._key).one()
         return max((time for time in times if time is not None), default=None)
 
+    def queue_at_end(self, trial: optuna.Trial, retry: FrozenTrial) -> None:
+        """Queue `retry` in the transaction that ends a running trial."""
+        self._storage.queue_at_end(trial._trial_id, retry)
+
+    @patient
     def replace_constraints(self, constraints: Mapping[int, list[float]]) -> None:
         """Replace the constraints of finished trials, by their ids.
 
@@ -162,6 +194,11 @@ class DatabaseLog(TrialLog):
     def done_with(self, trial: optuna.Trial) -> None:
         """Stop the heartbeats of a trial, however it ended."""
         self._storage.done_with(trial._trial_id)
+
+    @property
+    def patience(self) -> Patience:
+        """How this process waits for the database."""
+        return self._storage.patience
 
     @property
     def _storage(self) -> LivingStorage:

@@ -44,6 +44,10 @@ class MemoryLog(TrialLog):
         ]
         return max((time for time in times if time is not None), default=None)
 
+    def queue_at_end(self, trial: optuna.Trial, retry: FrozenTrial) -> None:
+        """Queue `retry`; the order matters to no other process."""
+        self._study.add_trial(retry)
+
     def replace_constraints(self, constraints: Mapping[int, list[float]]) -> None:
         """Replace the constraints of finished trials, by their ids."""
         for trial in self._study.get_trials(deepcopy=False):

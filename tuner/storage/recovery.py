@@ -4,6 +4,7 @@ Where the process can be looked up (`tuner.storage.worker`), a trial is dead as 
 is gone. Any other trial is dead after `GRACE_S` seconds without a heartbeat
 (`tuner.storage.living_storage`). The seconds are counted by a clock that both processes share, or
 else from when this process first saw the last heartbeat: another machine's clock is never trusted.
+Time in which the database did not answer does not count: nobody could write a heartbeat then.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.storage import worker
 from tuner.storage.living_storage import LivingStorage
-from tuner.storage.retries import CUT_OFF, next_try
+from tuner.storage.retries import CUT_OFF, is_cut_off, next_try
 from tuner.storage.worker import WORKER, Worker
 
 GRACE_S = 120.0  # without a heartbeat, until a trial is marked as failed
@@ -76,11 +77,11 @@ class Liveness:
         if process is not None and process.runs and not process.place:
             return 0.0  # of an old version, which writes no heartbeats
         if beat is not None and clock is not None and clock == worker.clock():
-            return now - beat
+            return now - max(beat, self._storage.patience.answering_since)
         seen = self._storage.first_seen
         if trial_id not in seen or seen[trial_id][0] != beat:
             seen[trial_id] = (beat, now)
-        return now - seen[trial_id][1]
+        return now - max(seen[trial_id][1], self._storage.patience.answering_since)
 
     def fail_dead_trials(self, study: optuna.Study) -> int:
         """Mark dead trials as failed and queue them again; returns how many there were.
@@ -95,7 +96,9 @@ class Liveness:
         if running.silent_s != GONE:
             reason = f"no heartbeat of its process for {running.silent_s:.0f} s"
         retry = next_try(running.trial)
-        attributes = {"reason": reason} | ({} if retry is None else {CUT_OFF: True})
+        attributes = {"reason": reason} | (
+            {CUT_OFF: True} if is_cut_off(running.trial, retry) else {}
+        )
         return self._storage.fail_trial(
             study._study_id, running.trial._trial_id, running.beat, attributes, retry
         )

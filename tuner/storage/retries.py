@@ -1,5 +1,7 @@
 """Queueing a trial again that was cut short."""
 
+from typing import Any
+
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tuner.storage.optuna_names import FIXED, POINT
@@ -7,7 +9,7 @@ from tuner.storage.optuna_names import FIXED, POINT
 RETRIES = 2  # how often a crashed trial is tried again
 # Trial attributes
 RESOLVES = "settles"  # number of the trial whose inconclusive setting this one resolves
-CUT_OFF = "cut_off"  # it ended before its time, and was queued again
+CUT_OFF = "cut_off"  # it ended before its time, and does not count; see `is_cut_off`
 QUEUED = "queued"  # the setting that it was queued for, as accelerator → knob → value
 GRID = (POINT, "search_space")  # the attributes by which Optuna's GridSampler identifies a point
 
@@ -20,8 +22,7 @@ def next_try(trial: FrozenTrial, *, counts: bool = True) -> FrozenTrial | None:
     """
     stored = trial.user_attrs
     tries = int(stored.get("tries", 1))
-    params = {**trial.system_attrs.get(FIXED, {}), **trial.params}
-    point = {name: trial.system_attrs[name] for name in GRID if name in trial.system_attrs}
+    params, point = _params(trial), _point(trial)
     if RESOLVES in stored:  # the next run resolves what is still inconclusive
         return None
     if tries + counts > RETRIES + 1 or not (params or point):
@@ -32,3 +33,22 @@ def next_try(trial: FrozenTrial, *, counts: bool = True) -> FrozenTrial | None:
         system_attrs={FIXED: params, **point},
         user_attrs={"tries": tries + counts} | ({} if setting is None else {QUEUED: setting}),
     )
+
+
+def is_cut_off(trial: FrozenTrial, retry: FrozenTrial | None) -> bool:
+    """Whether a trial that ended before its time is not to count, because it lost nothing.
+
+    It is queued again as `retry`, or its process died before it had a setting.
+    """
+    had_setting = bool(_params(trial) or _point(trial) or RESOLVES in trial.user_attrs)
+    return retry is not None or not had_setting
+
+
+def _params(trial: FrozenTrial) -> dict[str, Any]:
+    """The parameters that a trial has, or is to have."""
+    return {**trial.system_attrs.get(FIXED, {}), **trial.params}
+
+
+def _point(trial: FrozenTrial) -> dict[str, Any]:
+    """The attributes by which a trial has a point of a grid."""
+    return {name: trial.system_attrs[name] for name in GRID if name in trial.system_attrs}

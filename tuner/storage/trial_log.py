@@ -103,6 +103,10 @@ class TrialLog(ABC):
         )
         return optuna.Trial(self._study, trial_id)
 
+    @abstractmethod
+    def queue_at_end(self, trial: optuna.Trial, retry: FrozenTrial) -> None:
+        """Queue `retry` together with the end of a running trial."""
+
     def set_fixed(self, trial: FrozenTrial, fixed: Mapping[str, Any]) -> None:
         """Give a queued trial other fixed parameters."""
         self._study._storage.set_trial_system_attr(trial._trial_id, FIXED, dict(fixed))

@@ -34,6 +34,7 @@ from tuner.search.sweep.grid import DistinctGrid, Grid, OptunasGrid, Scattered, 
 from tuner.search.sweep.sweep import Exhaustive, Points
 from tuner.setting import Setting
 from tuner.spec import StudySpec
+from tuner.storage.living_storage import LivingStorage
 
 
 def test_each_point_has_one_trial(small: Bench) -> None:
@@ -123,13 +124,13 @@ def test_no_trial_of_a_large_product_is_read_to_run_the_next(
 ) -> None:
     bench = Bench(tmp_path, sampler="grid", trials=4)
     states_read: list[Any] = []
-    read = optuna.storages.RDBStorage._get_trials
+    read = LivingStorage._get_trials
 
     def recorded(self: Any, study: int, states: Any, *others: Any) -> list[FrozenTrial]:
         states_read.append(states)
         return read(self, study, states, *others)
 
-    monkeypatch.setattr(optuna.storages.RDBStorage, "_get_trials", recorded)
+    monkeypatch.setattr(LivingStorage, "_get_trials", recorded)
     assert len(bench.search()) == 4
     assert states_read.pop() is None  # by `Bench.search` itself, after the search
     assert set(states_read) == {(TrialState.WAITING,), (TrialState.RUNNING,)}

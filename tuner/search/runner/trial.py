@@ -14,7 +14,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.errors import BadPictureError, TrialError, UsageError, in_words
+from tuner.errors import BadPictureError, DatabaseGoneError, TrialError, UsageError, in_words
 from tuner.formatting import percent
 from tuner.limits import Limits
 from tuner.search.runner.observer import Observer
@@ -79,8 +79,10 @@ class TrialRunner:
             state = TrialState.PRUNED
         except (TrialError, UpdateFinishedTrialError):
             pass
+        except DatabaseGoneError:
+            raise
         except BaseException:
-            with suppress(UpdateFinishedTrialError):
+            with suppress(UpdateFinishedTrialError, DatabaseGoneError):
                 self.study.tell(trial, state=state, skip_if_finished=True)
             raise
         # If another run has ended the trial, Optuna stores nothing, and the log reports it as lost.
@@ -98,10 +100,11 @@ class TrialRunner:
         except optuna.TrialPruned:
             self._report_stopped(trial)
             raise
-        except (UsageError, UpdateFinishedTrialError):
+        except (UsageError, UpdateFinishedTrialError, DatabaseGoneError):
             raise
         except KeyboardInterrupt:
-            self._queue_interrupted(trial)
+            with suppress(DatabaseGoneError):
+                self._queue_interrupted(trial)
             raise
         except Exception as error:
             raise TrialError(self._record_failure(trial, error)) from error
@@ -163,7 +166,7 @@ class TrialRunner:
         retry = next_try(log_of(self.study).stored(trial), counts=False)
         if retry is not None:
             trial.set_user_attr(CUT_OFF, True)
-            self.study.add_trial(retry)
+            log_of(self.study).queue_at_end(trial, retry)
 
     def _record_failure(self, trial: optuna.Trial, error: Exception) -> str:
         """Record why a trial failed, and queue it again unless it would fail again."""
@@ -174,6 +177,6 @@ class TrialRunner:
         broken = isinstance(error, BadPictureError)
         retry = None if broken else next_try(log_of(self.study).stored(trial))
         if retry is not None:
-            self.study.add_trial(retry)
+            log_of(self.study).queue_at_end(trial, retry)
         self.observer.trial_ended(trial.number, "FAIL", None, reason)
         return reason
