@@ -10,6 +10,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import DateTime, Engine, bindparam, text
 
+from tuner.storage.budget import BudgetSpentError
+from tuner.storage.claims import Claim
 from tuner.storage.living_storage import LivingStorage
 from tuner.storage.optuna_names import CONSTRAINTS
 from tuner.storage.recovery import Liveness, Running
@@ -120,6 +122,14 @@ class DatabaseLog(TrialLog):
             times = connection.execute(_LAST_CHANGE, self._key).one()
         return max((time for time in times if time is not None), default=None)
 
+    def ask(self, trials: int | None) -> optuna.Trial | None:
+        """Begin the next trial; None where those that end and run are enough."""
+        with self._storage.at_most(trials):
+            try:
+                return self._study.ask()
+            except BudgetSpentError:
+                return None
+
     def replace_constraints(self, constraints: Mapping[int, list[float]]) -> None:
         """Replace the constraints of finished trials, by their ids.
 
@@ -142,6 +152,10 @@ class DatabaseLog(TrialLog):
     def running(self) -> list[Running]:
         """The trials that some process runs."""
         return Liveness(self._storage).running(self._study)
+
+    def claim(self, part: str) -> Claim:
+        """Work on the study that one process does for all."""
+        return Claim(self._engine, self._study._study_id, part)
 
     def pass_over(self, queued: Sequence[FrozenTrial]) -> None:
         """Leave these queued trials to other runs."""

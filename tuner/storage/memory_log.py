@@ -44,6 +44,10 @@ class MemoryLog(TrialLog):
         ]
         return max((time for time in times if time is not None), default=None)
 
+    def ask(self, trials: int | None) -> optuna.Trial | None:
+        """Begin the next trial; no other process runs one here."""
+        return self._study.ask()
+
     def replace_constraints(self, constraints: Mapping[int, list[float]]) -> None:
         """Replace the constraints of finished trials, by their ids."""
         for trial in self._study.get_trials(deepcopy=False):
@@ -57,6 +61,9 @@ class MemoryLog(TrialLog):
     def running(self) -> list[Running]:
         """No other process runs trials here."""
         return []
+
+    def claim(self, part: str) -> None:
+        """No other process does any work here."""
 
     def pass_over(self, queued: Sequence[FrozenTrial]) -> None:
         """Nothing is queued here by other runs."""

@@ -45,6 +45,29 @@ class Running:
         return f"trial {self.trial.number}{owner}"
 
 
+def silence_s(
+    first_seen: dict[int, tuple[float | None, float]],
+    key: int,
+    process: Worker | None,
+    clock: str | None,
+    beat: float | None,
+) -> float:
+    """Seconds since the last heartbeat of a process; `GONE` where the process has ended.
+
+    `first_seen` keeps, by key, the last heartbeat and when this process first saw it.
+    """
+    now = worker.now()
+    if process is not None and process.runs is False:
+        return GONE
+    if process is not None and process.runs and not process.place:
+        return 0.0  # of an old version, which writes no heartbeats
+    if beat is not None and clock is not None and clock == worker.clock():
+        return now - beat
+    if key not in first_seen or first_seen[key][0] != beat:
+        first_seen[key] = (beat, now)
+    return now - first_seen[key][1]
+
+
 class Liveness:
     """Determines which running trials are dead."""
 
@@ -64,23 +87,8 @@ class Liveness:
             trial=trial,
             process=process,
             beat=time,
-            silent_s=self._silent_s(trial._trial_id, process, clock, time),
+            silent_s=silence_s(self._storage.first_seen, trial._trial_id, process, clock, time),
         )
-
-    def _silent_s(
-        self, trial_id: int, process: Worker | None, clock: str | None, beat: float | None
-    ) -> float:
-        now = worker.now()
-        if process is not None and process.runs is False:
-            return GONE
-        if process is not None and process.runs and not process.place:
-            return 0.0  # of an old version, which writes no heartbeats
-        if beat is not None and clock is not None and clock == worker.clock():
-            return now - beat
-        seen = self._storage.first_seen
-        if trial_id not in seen or seen[trial_id][0] != beat:
-            seen[trial_id] = (beat, now)
-        return now - seen[trial_id][1]
 
     def fail_dead_trials(self, study: optuna.Study) -> int:
         """Mark dead trials as failed and queue them again; returns how many there were.

@@ -33,6 +33,17 @@ class HeartbeatRow(Base):
     at: Mapped[float] = mapped_column(Double)  # seconds of that clock; a new value at each beat
 
 
+class ClaimRow(Base):
+    """Work on a study that one process does for all, with that process's last heartbeat."""
+
+    __tablename__ = "tuner_claims"
+    study: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    part: Mapped[str] = mapped_column(String(32), primary_key=True)  # which work
+    worker: Mapped[str] = mapped_column(String(512))  # as in `worker.Worker`
+    clock: Mapped[str | None] = mapped_column(String(128))
+    at: Mapped[float] = mapped_column(Double)
+
+
 class VersionRow(Base):
     """The version of our own tables."""
 
