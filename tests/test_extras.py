@@ -14,7 +14,7 @@ from tests.helpers.drawing import GUIDANCE, SIDE, STEPS, draw
 from tests.helpers.pipelines import same
 from tests.params.files import file, study
 from tests.params.settings import DEEPCACHE
-from tuner.extras import SEARCH_MODULES, needs_search
+from tuner.extras import SEARCH_MODULES, needs_extras
 from tuner.loading import fingerprint
 
 SEARCHING = {"optuna", "optuna-dashboard", "sqlalchemy", "alembic", "open-clip-torch", "timm"}
@@ -54,7 +54,7 @@ def test_an_install_without_extras_brings_nothing_that_only_searching_needs() ->
 
 def test_the_extra_search_brings_what_searching_needs() -> None:
     assert brought_by(EXTRAS["search"]) >= SEARCHING
-    assert "diffusion-tuner[search,pixart,postgresql]" in EXTRAS["dev"]
+    assert "diffusion-tuner[search,cluster,pixart,postgresql]" in EXTRAS["dev"]
 
 
 @pytest.mark.parametrize("package", sorted(named(EXTRAS["search"])))
@@ -102,5 +102,5 @@ def test_without_the_extra_what_searches_is_an_error_that_names_it(
 
 
 def test_the_error_of_another_missing_package_is_left_as_it_is() -> None:
-    with pytest.raises(ModuleNotFoundError, match="no_such_module"), needs_search("this"):
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"), needs_extras("this"):
         import no_such_module  # noqa: F401

@@ -61,8 +61,8 @@ def test_no_message_has_the_password(address: str) -> None:
 
 def test_the_lock_file_of_a_device_contains_no_password() -> None:
     code = (
-        "from tuner.measure.lock import device_lock, lock_file\n"
-        "with device_lock('cpu', print): print(lock_file('cpu').read_text())"
+        "from tuner.measure.lock import device_lock, lock_files\n"
+        "with device_lock('cpu', print): print(lock_files('cpu')[0].read_text())"
     )
     command = [sys.executable, "-c", code, "--storage", "postgresql://me:geheim@h/db"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout

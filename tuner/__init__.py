@@ -71,9 +71,9 @@ def __getattr__(name: str) -> Any:
     """
     if name not in _MODULES:
         raise AttributeError(f"module 'tuner' has no attribute {name!r}")
-    from tuner.extras import needs_search
+    from tuner.extras import needs_extras
 
-    with needs_search(f"tuner.{name}"):
+    with needs_extras(f"tuner.{name}"):
         return getattr(import_module(_MODULES[name]), name)
 
 

@@ -31,14 +31,19 @@ SEARCH_MODULES = frozenset(
         "tree_sitter_toml",
     }
 )
+# The packages of the extra `cluster`, which `tuner run --workers` and `--scheduler` need.
+CLUSTER_MODULES = frozenset(
+    {"cloudpickle", "dask", "distributed", "msgpack", "tblib", "toolz", "tornado", "zict"}
+)
+EXTRAS = {"search": SEARCH_MODULES, "cluster": CLUSTER_MODULES}
 
 
 @contextmanager
-def needs_search(what: str) -> Iterator[None]:
-    """Replace the error of a missing package of the extra `search` by one that names the extra.
+def needs_extras(what: str) -> Iterator[None]:
+    """Replace the error of a missing package of an extra by one that names the extra.
 
     Args:
-        what: what needs the extra, for the message: 'tuner show'.
+        what: what needs the package, for the message: 'tuner show'.
 
     Raises:
         MissingExtraError: an import in the ``with`` block fails because of such a package.
@@ -47,9 +52,10 @@ def needs_search(what: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
-        if module not in SEARCH_MODULES:
+        extra = next((name for name, modules in EXTRAS.items() if module in modules), None)
+        if extra is None:
             raise
         raise MissingExtraError(
             f"{what} needs {module}, which is not installed; "
-            "run pip install 'diffusion-tuner[search]'"
+            f"run pip install 'diffusion-tuner[{extra}]'"
         ) from error

@@ -17,6 +17,7 @@ class Outcome:
     study: optuna.Study
     goal: Goal
     results: list[Result]
+    is_over: bool = True  # False: other workers do what is left, and this one did not wait for them
 
     @property
     def best(self) -> Result | None:

@@ -22,6 +22,7 @@ from tuner.prompts import listed, prompt_set
 from tuner.sampler_table import sampler_row
 from tuner.search.runner.observer import Observer
 from tuner.search.space import Space
+from tuner.shared_run import SharedRun
 from tuner.spec import StudySpec
 from tuner.storage.address import check_address
 from tuner.storage.database import Storage
@@ -108,9 +109,11 @@ class Session:
         self,
         spec: StudySpec,
         observer: Observer | None = None,
+        shared: SharedRun | None = None,
     ) -> Outcome:
         """Search until the study has its trials, its goal is met or its time is up.
 
+        Several processes may do so at once; `shared` is what those of one run have in common.
         Waits while another process measures on the device.
         """
         observer = observer or Observer()
@@ -126,9 +129,9 @@ class Session:
             warning = contention(device)
             if warning is not None:
                 observer.notice(warning)
-            return self._run(spec, observer)
+            return self._run(spec, observer, shared or SharedRun())
 
-    def _run(self, spec: StudySpec, observer: Observer) -> Outcome:
+    def _run(self, spec: StudySpec, observer: Observer, shared: SharedRun) -> Outcome:
         with self._ledger.spent(Purpose.LOADING):
             spec = self._workloads.named(spec, _device(spec))
         evaluation = self.evaluation(spec, more=True)
@@ -157,6 +160,7 @@ class Session:
             study=study,
             observer=observer,
             pictures=self._pictures,
+            shared=shared,
         ).run()
 
 

@@ -1,4 +1,4 @@
-"""One run of a study: its baseline, its sampler, the search, and the verification of the winner."""
+"""One run of a study: its baseline, its sampler, the search, and what ends it."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,30 +12,27 @@ from optuna.samplers import BaseSampler
 from tuner.dashboard.pages import StudyPages
 from tuner.measure.device import versions
 from tuner.measure.evaluation import Evaluation
-from tuner.measure.fewer_steps import FewerSteps
 from tuner.measure.measurement import Measurement
-from tuner.measure.paired_timing import PairedTimings
 from tuner.outcome import Outcome
 from tuner.plans.plan import shape_of
 from tuner.sampler_table import sampler_row
-from tuner.search.deadline import Deadline
 from tuner.search.frontier.sampler import FrontierSampler
 from tuner.search.frontier.transfer import source_study
 from tuner.search.goal import Goal
 from tuner.search.problem import Problem
+from tuner.search.runner.alone import BASELINE as BASELINE_WORK
+from tuner.search.runner.alone import ENDING, alone
 from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer, Observers
 from tuner.search.runner.progress import is_done
-from tuner.search.runner.reference import measure_reference
 from tuner.search.runner.run import Search
-from tuner.search.runner.time_front import time_front
-from tuner.search.runner.verify import verify
 from tuner.search.samplers import sampler
 from tuner.search.space import Space
 from tuner.search.sweep.estimate import SweepEstimate, recent_s
 from tuner.search.sweep.grid import FEW
 from tuner.search.sweep.sweep import Exhaustive, Points
 from tuner.setting import Setting
+from tuner.shared_run import SharedRun
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
 from tuner.storage.log import log_of
@@ -44,7 +41,8 @@ from tuner.study.costs import read_costs
 from tuner.study.identity import request
 from tuner.study.measured_baseline import measure_baseline
 from tuner.study.recording import store_cost
-from tuner.study.results import Result, read_results
+from tuner.study.results import read_results
+from tuner.study_ending import StudyEnding
 from tuner.timed_steps import timed_steps
 
 
@@ -60,6 +58,7 @@ class StudyRun:
     study: optuna.Study
     observer: Observer
     pictures: Path | None  # folder of the pictures; None: none are kept
+    shared: SharedRun = field(default_factory=SharedRun)
     name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])  # of this run, in the study
 
     def run(self) -> Outcome:
@@ -86,8 +85,13 @@ class StudyRun:
         self._report(self.study.sampler)
         self._store_cost()
         with self._pages.during_search():
-            self._search_and_verify(problem, first)
-        return Outcome(study=self.study, goal=self._goal, results=read_results(self.study))
+            is_over = self._search_and_verify(problem, first)
+        return Outcome(
+            study=self.study,
+            goal=self._goal,
+            results=read_results(self.study),
+            is_over=is_over,
+        )
 
     def _spent_s(self) -> Callable[[], float]:
         """Seconds that the study has cost by now; of a sweep's many trials, those of this run."""
@@ -95,7 +99,10 @@ class StudyRun:
         return lambda: earlier_s + self.evaluation.ledger.wall_s
 
     def _measure_baseline(self) -> None:
-        with Interruptible(self.observer.interrupted) as interruptible:
+        with (
+            alone(self.study, BASELINE_WORK, observer=self.observer),
+            Interruptible(self.observer.interrupted) as interruptible,
+        ):
 
             def on_batch(done: int, batches: int) -> None:
                 self.observer.baseline_progress(done, batches)
@@ -140,10 +147,12 @@ class StudyRun:
         measured = [result.setting for result in read_results(self.study)]
         return replace(problem, known=measured if self.study.trials else first), first
 
-    def _search_and_verify(self, problem: Problem, first: list[Setting]) -> None:
-        """Search and verify the winner; with a target, search on while no winner holds."""
-        spec, deadline = self.spec, Deadline.after(self.spec.timeout)
-        failed: set[Setting] = set()  # settings whose verification failed in this run
+    def _search_and_verify(self, problem: Problem, first: list[Setting]) -> bool:
+        """Search and verify the winner; with a target, search on while no winner holds.
+
+        Returns False where other runs do what is left, and this one does not wait for them.
+        """
+        spec, deadline = self.spec, self.shared.deadline(self.study, self.spec.timeout)
         search = Search(
             study=self.study,
             space=problem.space,
@@ -158,67 +167,18 @@ class StudyRun:
             first=first,
             deadline=deadline,
             observer=Observers([self.observer, self._pages]),
+            waits=self.shared.waits,
         )
-        while True:
-            search.run()
-            winner = self._verify(failed, deadline)
-            if not self._goal.has_target and self._time_front(deadline):
-                winner = self._verify(failed, deadline)  # which may be another one now
-            finished = is_done(self.study, spec.trials) or deadline.passed
-            if winner is not None or not self._goal.has_target or finished:
-                break
-        self._measure_reference(deadline)
-        self._store_cost()  # before the study's note is written for the last time
-
-    def _verify(self, failed: set[Setting], deadline: Deadline) -> Result | None:
-        """The fastest result that holds on other prompts, verified where it was not."""
-        with Interruptible(self.observer.interrupted) as interruptible:
-            winner = verify(
-                self.study,
-                self._goal,
-                lambda result: self._measure_again(result.setting, interruptible),
-                Observers([self.observer, self._pages]).verified,
-                self.spec.num_samples,
-                failed=failed,
-                deadline=deadline,
-                notice=self.observer.notice,
-            )
-        self._store_cost()
-        return winner
-
-    def _measure_again(
-        self, setting: Setting, interruptible: Interruptible
-    ) -> Iterator[Measurement]:
-        """Measure a setting on the prompts for verifying."""
-        self.observer.verification_began(setting)
-        for measured in self.verification.measure(setting, self.storage):
-            self.observer.verification_went_on(setting, measured)
-            yield measured
-            interruptible.check()
-
-    def _time_front(self, deadline: Deadline) -> bool:
-        """Time settings of the front whose speedups were predicted; whether there were any."""
-        return time_front(self.study, self._goal, self._time, deadline, self.observer.notice) > 0
-
-    def _time(self, setting: Setting) -> PairedTimings:
-        self.observer.timing_began(setting)
-        return self.evaluation.time(setting, self.storage)
-
-    def _measure_reference(self, deadline: Deadline) -> None:
-        """Measure the plain pipeline with fewer steps, unless its call lists its steps."""
-        if self.spec.sweep or not self.spec.reference or self.evaluation.call.lists_steps:
-            return
-        measure_reference(
-            self.study,
-            self._goal,
-            self.evaluation.steps,
-            self.spec.num_samples,
-            lambda steps, predicted: self.evaluation.measure(
-                FewerSteps(steps=steps), self.storage, predicted=predicted
-            ),
-            deadline,
-            self.observer.notice,
-        )
+        while search.run():
+            with alone(
+                self.study, ENDING, waits=self.shared.waits, observer=self.observer
+            ) as is_mine:
+                if not is_mine:
+                    return False
+                if self._ending.end(deadline):
+                    self._store_cost()  # before the study's note is written for the last time
+                    return True
+        return False
 
     def _store_cost(self) -> None:
         store_cost(self.study, self.name, self.evaluation.ledger.own())
@@ -258,6 +218,20 @@ class StudyRun:
         if self._has_many_points and self.pictures is not None:
             pictures = f"; no pictures: they are saved for sweeps of up to {FEW:,} points only"
         return f"{estimate}{pictures}"
+
+    @cached_property
+    def _ending(self) -> StudyEnding:
+        return StudyEnding(
+            spec=self.spec,
+            goal=self._goal,
+            study=self.study,
+            storage=self.storage,
+            evaluation=self.evaluation,
+            verification=self.verification,
+            observer=self.observer,
+            pages=self._pages,
+            store_cost=self._store_cost,
+        )
 
     @cached_property
     def _problem(self) -> Problem:

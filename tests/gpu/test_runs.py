@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from tests.gpu.pipelines import DEVICE
 from tests.runs.study import FLAGS, TRIPLE, finished
 from tuner.cli import main as cli
-from tuner.measure.lock import lock_file
+from tuner.measure.lock import lock_files
 from tuner.storage.database import Storage
 
 pytestmark = pytest.mark.gpu
@@ -40,5 +40,5 @@ def test_the_miniature_is_tuned_and_exported(
     study = json.loads((tmp_path / "exported.json").read_text())["studies"][TRIPLE]
     assert study["best"]["memory_gib"] > 0.01
     uuid = query_driver("uuid").removeprefix("GPU-")
-    assert lock_file("cuda").name == f"cuda-{uuid}.lock"
-    assert lock_file("cuda").exists()
+    assert lock_files("cuda")[0].name == f"cuda-{uuid}.lock"
+    assert lock_files("cuda")[0].exists()

@@ -55,7 +55,7 @@ def test_more_threads_than_idle_cores_give_a_warning(
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     monkeypatch.setattr(psutil, "cpu_percent", lambda interval, percpu: busy)
-    monkeypatch.setattr(machine, "_own_cores", lambda: range(len(busy)))
+    monkeypatch.setattr(machine, "own_cores", lambda: list(range(len(busy))))
     warning = machine.contention("cpu")
     assert (warning is None) == (words is None)
     assert words is None or (warning is not None and words in warning and "\n" not in warning)
@@ -65,9 +65,9 @@ def test_more_threads_than_idle_cores_give_a_warning(
 def test_only_cores_on_which_this_process_may_run_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(psutil, "cpu_percent", lambda interval, percpu: [0.0, 100.0, 0.0])
-    monkeypatch.setattr(machine, "_own_cores", lambda: [0, 2])
+    monkeypatch.setattr(machine, "own_cores", lambda: [0, 2])
     assert machine.contention("cpu") is None
-    monkeypatch.setattr(machine, "_own_cores", lambda: [0, 1])
+    monkeypatch.setattr(machine, "own_cores", lambda: [0, 1])
     assert machine.contention("cpu") is not None
 
 

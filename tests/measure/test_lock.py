@@ -6,17 +6,21 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tuner.measure.lock import device_lock, lock_file
+from tuner.measure.device import own_cores
+from tuner.measure.lock import device_lock, lock_files
 
 ROOT = Path(__file__).parent.parent.parent
 HOLD = """
-import sys
+import os, sys
+from tuner.measure.device import own_cores
 from tuner.measure.lock import device_lock
+if sys.argv[2:]:
+    os.sched_setaffinity(0, map(int, sys.argv[2:]))
 with device_lock(sys.argv[1], lambda line: print(line, flush=True)):
     print("held", flush=True)
     sys.stdin.readline()
@@ -38,9 +42,9 @@ class Holders:
     def __init__(self) -> None:
         self.started: list[subprocess.Popen[str]] = []
 
-    def __call__(self, device: str = "cpu") -> subprocess.Popen[str]:
+    def __call__(self, device: str = "cpu", *, cores: Sequence[int] = ()) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, device],
+            [sys.executable, "-c", HOLD, device, *map(str, cores)],
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -111,7 +115,7 @@ def test_a_block_that_fails_releases_the_device(hold: Holders) -> None:
 
 
 def test_an_unusable_temporary_folder_is_a_warning(folder: Path) -> None:
-    lock_file("cpu").parent.write_text("a file in the folder's place")
+    lock_files("cpu")[0].parent.write_text("a file in the folder's place")
     notices: list[str] = []
     with device_lock("cpu", notices.append):
         pass
@@ -124,7 +128,7 @@ def test_an_unusable_temporary_folder_is_a_warning(folder: Path) -> None:
 def test_a_lock_whose_holder_is_unknown_is_waited_for_too(hold: Holders, folder: Path) -> None:
     first = hold()
     assert line_of(first) == "held"
-    lock_file("cpu").write_text("not yet signed")
+    lock_files("cpu")[0].write_text("not yet signed")
     second = hold()
     assert line_of(second) == "waiting for cpu: another process is measuring on it"
     first.kill()
@@ -134,8 +138,27 @@ def test_a_lock_whose_holder_is_unknown_is_waited_for_too(hold: Holders, folder:
 def test_all_runs_of_a_user_share_one_file_wherever_they_start(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = lock_file("cpu")
+    before = lock_files("cpu")
     monkeypatch.chdir(tmp_path_factory.mktemp("another clone"))
-    assert lock_file("cpu") == before == folder / f"tuner-{os.getuid()}" / "cpu.lock"
+    names = [f"cpu-{core}.lock" for core in own_cores()]
+    assert lock_files("cpu") == before == [folder / f"tuner-{os.getuid()}" / name for name in names]
     with device_lock("cpu", pytest.fail):
-        assert before.parent.stat().st_mode & 0o777 == 0o700
+        assert before[0].parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_processes_with_cores_of_their_own_measure_at_the_same_time(hold: Holders) -> None:
+    cores = own_cores()
+    if len(cores) < 2:
+        pytest.skip("this process may use one core only")
+    first, second = hold(cores=cores[:1]), hold(cores=cores[1:])
+    assert line_of(first) == line_of(second) == "held"
+    assert line_of(hold(cores=cores[1:])).startswith(f"waiting for cpu: process {second.pid} ")
+
+
+def test_a_process_that_may_use_every_core_waits_for_all_of_them(hold: Holders) -> None:
+    last = hold(cores=own_cores()[-1:])
+    assert line_of(last) == "held"
+    everywhere = hold()
+    assert line_of(everywhere).startswith(f"waiting for cpu: process {last.pid} ")
+    let_go(last)
+    assert line_of(everywhere) == "held"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuner.cli.arguments import argument_parser
 from tuner.errors import TunerError, UnreachedError
-from tuner.extras import needs_search
+from tuner.extras import needs_extras
 from tuner.printable import printable
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.is_plain:
             code = args.command(args)
         else:
-            with needs_search(f"tuner {args.name}"):
+            with needs_extras(f"tuner {args.name}"):
                 code = args.command(args, _console(args))
     except UnreachedError as error:
         print(_line(error), file=sys.stderr)

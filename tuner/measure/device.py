@@ -2,7 +2,6 @@
 
 import os
 import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -64,7 +63,7 @@ def contention(device: str) -> str | None:
     if device != "cpu" or threads == 1:
         return None
     used = psutil.cpu_percent(interval=0.5, percpu=True)
-    cores = _own_cores()
+    cores = own_cores()
     idle = sum(used[core] < 50 for core in cores if core < len(used))
     if threads <= idle:
         return None
@@ -75,13 +74,11 @@ def contention(device: str) -> str | None:
     )
 
 
-def _own_cores() -> Sequence[int]:
-    """The numbers of the cores on which this process may run."""
-    import psutil
-
+def own_cores() -> list[int]:
+    """The numbers of the cores on which this process may run, in ascending order."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
-    return range(psutil.cpu_count() or 1)
+    return list(range(os.cpu_count() or 1))
 
 
 def versions() -> dict[str, str]:

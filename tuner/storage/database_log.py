@@ -11,6 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import DateTime, Engine, bindparam, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from tuner.storage.budget import BudgetSpentError
+from tuner.storage.claims import Claim, Claims
 from tuner.storage.living_storage import LivingStorage
 from tuner.storage.optuna_names import CONSTRAINTS
 from tuner.storage.patience import Patience, patient
@@ -151,6 +153,14 @@ class DatabaseLog(TrialLog):
         """Queue `retry` in the transaction that ends a running trial."""
         self._storage.queue_at_end(trial._trial_id, retry)
 
+    def ask(self, trials: int | None) -> optuna.Trial | None:
+        """Begin the next trial; None where those that end and run are enough."""
+        with self._storage.at_most(trials):
+            try:
+                return self._study.ask()
+            except BudgetSpentError:
+                return None
+
     @patient
     def replace_constraints(self, constraints: Mapping[int, list[float]]) -> None:
         """Replace the constraints of finished trials, by their ids.
@@ -174,6 +184,10 @@ class DatabaseLog(TrialLog):
     def running(self) -> list[Running]:
         """The trials that some process runs."""
         return Liveness(self._storage).running(self._study)
+
+    def claim(self, part: str) -> Claim:
+        """Work on the study that one process does for all."""
+        return Claim(Claims(self._storage), f"{part} of study {self._study._study_id}")
 
     def pass_over(self, queued: Sequence[FrozenTrial]) -> None:
         """Leave these queued trials to other runs."""

@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from tuner.storage import worker
+from tuner.storage.budget import check_budget
 from tuner.storage.patience import patient
 from tuner.storage.patient_storage import PatientStorage
 from tuner.storage.tables import HeartbeatRow
@@ -62,6 +63,7 @@ class LivingStorage(PatientStorage):
         self.first_seen: dict[int, tuple[float | None, float]] = {}
         self._lost: set[int] = set()  # ids of begun trials that another process marked as failed
         self._retries: dict[int, FrozenTrial] = {}  # by id of a begun trial: queued when it ends
+        self._most: int | None = None  # trials that a study may have while one is asked for
 
     def _create_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None = None
@@ -109,6 +111,23 @@ class LivingStorage(PatientStorage):
                 return queued
         return None
 
+    def _get_prepared_new_trial(
+        self, study_id: int, template_trial: FrozenTrial | None, session: Session
+    ) -> models.TrialModel:
+        """Like Optuna's, but raises `BudgetSpentError` where the study has enough trials."""
+        if self._most is not None:
+            check_budget(session, study_id, self._most)
+        return super()._get_prepared_new_trial(study_id, template_trial, session)
+
+    @contextmanager
+    def at_most(self, trials: int | None) -> Iterator[None]:
+        """Begin no trial in a ``with`` block where a study has `trials` trials or more."""
+        self._most = trials
+        try:
+            yield
+        finally:
+            self._most = None
+
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
@@ -141,6 +160,9 @@ class LivingStorage(PatientStorage):
 
     def _try_to_begin(self, trial_id: int, beat: float) -> bool:
         with Session(self.engine) as session, session.begin():
+            if self._most is not None:
+                queued = models.TrialModel.find_or_raise_by_id(trial_id, session)
+                check_budget(session, int(queued.study_id), self._most)
             if not _locked(session, trial_id, TrialState.WAITING):
                 return False
             self._set_user_attributes(session, trial_id, {WORKER: str(Worker.me())})

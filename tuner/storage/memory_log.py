@@ -48,6 +48,10 @@ class MemoryLog(TrialLog):
         """Queue `retry`; the order matters to no other process."""
         self._study.add_trial(retry)
 
+    def ask(self, trials: int | None) -> optuna.Trial | None:
+        """Begin the next trial; no other process runs one here."""
+        return self._study.ask()
+
     def replace_constraints(self, constraints: Mapping[int, list[float]]) -> None:
         """Replace the constraints of finished trials, by their ids."""
         for trial in self._study.get_trials(deepcopy=False):
@@ -61,6 +65,9 @@ class MemoryLog(TrialLog):
     def running(self) -> list[Running]:
         """No other process runs trials here."""
         return []
+
+    def claim(self, part: str) -> None:
+        """No other process does any work here."""
 
     def pass_over(self, queued: Sequence[FrozenTrial]) -> None:
         """Nothing is queued here by other runs."""

@@ -8,6 +8,7 @@ Time in which the database did not answer does not count: nobody could write a h
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -46,6 +47,36 @@ class Running:
         return f"trial {self.trial.number}{owner}"
 
 
+def silence_s(
+    first_seen: dict[Any, tuple[float | None, float]],
+    key: Any,
+    process: Worker | None,
+    clock: str | None,
+    beat: float | None,
+    answering_since: float,
+) -> float:
+    """For how many seconds a process has written no heartbeat; `GONE` where it has ended.
+
+    Args:
+        first_seen: by key, the last heartbeat and when this process first saw it; updated here.
+        key: what the heartbeat is of.
+        process: the process; None if unknown.
+        clock: the clock that the heartbeat was read from.
+        beat: the time of the heartbeat; None where there is none.
+        answering_since: when the database last began to answer: nobody could write before.
+    """
+    now = worker.now()
+    if process is not None and process.runs is False:
+        return GONE
+    if process is not None and process.runs and not process.place:
+        return 0.0  # of an old version, which writes no heartbeats
+    if beat is not None and clock is not None and clock == worker.clock():
+        return now - max(beat, answering_since)
+    if key not in first_seen or first_seen[key][0] != beat:
+        first_seen[key] = (beat, now)
+    return now - max(first_seen[key][1], answering_since)
+
+
 class Liveness:
     """Determines which running trials are dead."""
 
@@ -65,23 +96,15 @@ class Liveness:
             trial=trial,
             process=process,
             beat=time,
-            silent_s=self._silent_s(trial._trial_id, process, clock, time),
+            silent_s=silence_s(
+                self._storage.first_seen,
+                trial._trial_id,
+                process,
+                clock,
+                time,
+                self._storage.patience.answering_since,
+            ),
         )
-
-    def _silent_s(
-        self, trial_id: int, process: Worker | None, clock: str | None, beat: float | None
-    ) -> float:
-        now = worker.now()
-        if process is not None and process.runs is False:
-            return GONE
-        if process is not None and process.runs and not process.place:
-            return 0.0  # of an old version, which writes no heartbeats
-        if beat is not None and clock is not None and clock == worker.clock():
-            return now - max(beat, self._storage.patience.answering_since)
-        seen = self._storage.first_seen
-        if trial_id not in seen or seen[trial_id][0] != beat:
-            seen[trial_id] = (beat, now)
-        return now - max(seen[trial_id][1], self._storage.patience.answering_since)
 
     def fail_dead_trials(self, study: optuna.Study) -> int:
         """Mark dead trials as failed and queue them again; returns how many there were.

@@ -33,6 +33,16 @@ class HeartbeatRow(Base):
     at: Mapped[float] = mapped_column(Double)  # seconds of that clock; a new value at each beat
 
 
+class ClaimRow(Base):
+    """Work that one process does for all: its name, its worker, and that one's last heartbeat."""
+
+    __tablename__ = "tuner_claims"
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    worker: Mapped[str] = mapped_column(String(512))  # as in `worker.Worker`
+    clock: Mapped[str | None] = mapped_column(String(128))
+    at: Mapped[float] = mapped_column(Double)
+
+
 class VersionRow(Base):
     """The version of our own tables."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.storage.claims import Claim
 from tuner.storage.optuna_names import CONSTRAINTS, FIXED
 from tuner.storage.recovery import Running
 
@@ -91,6 +92,14 @@ class TrialLog(ABC):
 
     # Changing
 
+    @abstractmethod
+    def ask(self, trials: int | None) -> optuna.Trial | None:
+        """Begin the next trial, queued or new.
+
+        None where the study has `trials` trials with those that other processes run now, of which
+        one may fail and leave room for another.
+        """
+
     def begin(self, fixed: Mapping[str, Any], attributes: Mapping[str, Any]) -> optuna.Trial:
         """Begin a trial of fixed parameters at once, ahead of those that are queued."""
         template = optuna.trial.create_trial(
@@ -128,6 +137,10 @@ class TrialLog(ABC):
     @abstractmethod
     def running(self) -> list[Running]:
         """The trials that some process runs."""
+
+    @abstractmethod
+    def claim(self, part: str) -> Claim | None:
+        """Work on the study that one process does for all; None where there is no other one."""
 
     @abstractmethod
     def pass_over(self, queued: Sequence[FrozenTrial]) -> None:

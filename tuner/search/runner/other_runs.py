@@ -13,6 +13,7 @@ from tuner.storage.living_storage import BEAT_S
 from tuner.storage.log import log_of
 from tuner.storage.recovery import Running
 
+SHARE = 20  # a question is asked again after so many times as long as its answer took
 POLL_S = 0.5  # between two checks of the trials that are waited for
 
 
@@ -48,6 +49,24 @@ class OtherRuns:
                 f"still running in other processes: {_names(running)}; "
                 "the same command continues the study"
             )
+
+
+class Seldom:
+    """Asks a question whose answer takes long for at most a twentieth of the time."""
+
+    def __init__(self, question: Callable[[], bool]) -> None:
+        self._question = question
+        self._next = 0.0  # when to ask again
+
+    def is_true(self) -> bool:
+        """The answer; False while it is too early to ask again."""
+        began = monotonic()
+        if began < self._next:
+            return False
+        answer = self._question()
+        ended = monotonic()
+        self._next = ended + SHARE * (ended - began)
+        return answer
 
 
 def _names(running: list[Running]) -> str:

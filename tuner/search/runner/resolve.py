@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from tuner.limits import Limits
 from tuner.search.goal import Goal
+from tuner.search.runner.alone import RESOLVING, alone
 from tuner.search.runner.stopping import StoppingRule
 from tuner.search.space import Space
 from tuner.setting import Setting
@@ -53,17 +54,19 @@ def resolve(
     log = log_of(study)
     tried = log.finished()
     while True:
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        being_resolved = {trial.user_attrs.get(RESOLVES) for trial in running}
-        # A setting that was fast on another machine displaces nothing from this machine's front.
-        results = [result for result in goal.admitted(read_results(study)) if result.current]
-        for result in inconclusive(results, goal.limits, max_samples, tried):
-            unresolved = result.setting not in resolved and result.trial not in being_resolved
-            if unresolved and space.holds(result.setting):
-                break
-        else:
-            return
-        resolved.add(result.setting)
-        yield result
-        # Begun at once, ahead of the queued trials.
-        run(log.begin(space.flat(result.setting), {RESOLVES: result.trial}))
+        with alone(study, RESOLVING):  # so that no two runs choose the same setting
+            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            being_resolved = {trial.user_attrs.get(RESOLVES) for trial in running}
+            # A setting that was fast on another machine displaces nothing from this one's front.
+            results = [result for result in goal.admitted(read_results(study)) if result.current]
+            for result in inconclusive(results, goal.limits, max_samples, tried):
+                unresolved = result.setting not in resolved and result.trial not in being_resolved
+                if unresolved and space.holds(result.setting):
+                    break
+            else:
+                return
+            resolved.add(result.setting)
+            yield result
+            # Begun at once, ahead of the queued trials.
+            trial = log.begin(space.flat(result.setting), {RESOLVES: result.trial})
+        run(trial)

@@ -7,6 +7,7 @@ continues where an earlier one ended, several processes can search one study, an
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +19,7 @@ from tuner.search.goal import Goal
 from tuner.search.runner import queue
 from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer
-from tuner.search.runner.other_runs import OtherRuns
+from tuner.search.runner.other_runs import OtherRuns, Seldom
 from tuner.search.runner.progress import has_ended, is_done, is_left_to_others
 from tuner.search.runner.resolve import resolve
 from tuner.search.runner.stopping import StoppingRule
@@ -31,6 +32,14 @@ from tuner.storage.trial_log import TrialLog
 from tuner.study.constraints import update_for_limits, update_verified
 from tuner.study.results import read_result, read_results
 from tuner.study.reuse import measured_before
+
+
+class _Ending(Enum):
+    """Why no further trial is begun."""
+
+    DONE = "done"  # enough trials, or the deadline has passed
+    MET = "met"  # a result meets the target
+    LEFT = "left"  # other runs measure what is missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +65,12 @@ class Search:
     first: Sequence[Setting] = ()
     deadline: Deadline = field(default_factory=lambda: Deadline(None))  # begin no trial after it
     observer: Observer = field(default_factory=Observer)
+    waits: bool = True  # for trials of other runs, where nothing else is left to begin
 
-    def run(self) -> None:
+    def run(self) -> bool:
         """Run trials until the study has enough of them, the goal is reached or time is up.
+
+        Returns False where other runs measure all that is missing, and this one does not wait.
 
         Running it again continues. A trial whose process died is marked as failed and queued again,
         and so is one that was interrupted; neither counts towards `trials`. A sampler may end the
@@ -69,17 +81,20 @@ class Search:
         update_for_limits(self.study, self.goal.limits)
         update_verified(self.study, self.goal.limits)  # old versions ignored verifications
         self._begin()
-        if self.goal.has_target and self.goal.candidate(read_results(self.study)):
-            return
+        if self._target_is_met():
+            return True
         with Interruptible(self.observer.interrupted) as interruptible, self._log.heartbeats():
             trials = self._trial_runner(interruptible)
-            met = self._run_trials(trials, interruptible)
-            if not met and is_left_to_others(self.study):
+            ending = self._run_trials(trials, interruptible)
+            if ending is _Ending.LEFT:
+                return False
+            if ending is not _Ending.MET and is_left_to_others(self.study):
                 self._other_runs.report_unfinished()
             if not self._sweeps and has_ended(self.study):
                 self.observer.notice("the search has ended: every setting was tried")
             if self.max_samples is not None and not self._sweeps and not self.goal.has_target:
                 self._resolve(trials, interruptible, self.max_samples)
+        return True
 
     def _begin(self) -> None:
         """Prepare the sampler of a sweep; queue the first settings of a new study."""
@@ -88,21 +103,32 @@ class Search:
         elif not self._log.begun():
             queue.enqueue(self.study, self.space, self.first or self.space.known_good())
 
-    def _run_trials(self, trials: TrialRunner, interruptible: Interruptible) -> bool:
-        """Run trials; returns whether a result met the goal's target."""
+    def _run_trials(self, trials: TrialRunner, interruptible: Interruptible) -> "_Ending":
+        """Run trials until there is a reason to end."""
         while True:
             self._other_runs.fail_dead()
             self._sort_queue()
             if is_done(self.study, self.trials, self.observer) or self.deadline.passed:
-                return False
-            if is_left_to_others(self.study):
+                return _Ending.DONE
+            if self._others_met_target.is_true():
+                return _Ending.MET
+            trial = None
+            if not is_left_to_others(self.study):
+                trial = self._log.ask(self.trials)
+            if trial is None:
+                if not self.waits:
+                    return _Ending.LEFT
                 self._other_runs.wait()
                 interruptible.check()
                 continue
-            ended = trials.run(self.study.ask())
+            ended = trials.run(trial)
             interruptible.check()
             if self._meets_target(ended):
-                return True
+                return _Ending.MET
+
+    def _target_is_met(self) -> bool:
+        """Whether a result of this or another run meets the target, or may when timed again."""
+        return self.goal.has_target and self.goal.candidate(read_results(self.study)) is not None
 
     def _meets_target(self, ended: FrozenTrial | None) -> bool:
         if ended is None or ended.state != TrialState.COMPLETE or not self.goal.has_target:
@@ -181,6 +207,10 @@ class Search:
     @property
     def _sweeps(self) -> bool:
         return isinstance(self.study.sampler, Exhaustive)
+
+    @cached_property
+    def _others_met_target(self) -> Seldom:
+        return Seldom(self._target_is_met)
 
     @cached_property
     def _other_runs(self) -> OtherRuns:

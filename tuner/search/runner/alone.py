@@ -1,0 +1,67 @@
+"""Work at the end of a search that one of the runs on a study does for all of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import sleep
+
+import optuna
+
+from tuner.search.runner.interrupt import Interruptible
+from tuner.search.runner.observer import Observer
+from tuner.search.runner.other_runs import POLL_S
+from tuner.storage.claims import Claim
+from tuner.storage.log import log_of
+
+BASELINE = "baseline"
+ENDING = "ending"  # verifying the winner, timing the front, measuring fewer steps
+RESOLVING = "resolving"  # choosing the setting that a run resolves next
+WORK = {
+    BASELINE: "measures the baseline",
+    ENDING: "verifies the best setting and times the front",
+}
+
+
+@contextmanager
+def alone(
+    study: optuna.Study,
+    part: str,
+    *,
+    waits: bool = True,
+    observer: Observer | None = None,
+) -> Iterator[bool]:
+    """Do a part of the work for the length of a ``with`` block, while no other run does it.
+
+    Yields False where another run does it and `waits` is false. A run that has waited finds what
+    the other one stored.
+
+    Args:
+        study: the study; one in memory has a single run.
+        part: one of `WORK`, or `RESOLVING`.
+        waits: whether to wait while another run does it.
+        observer: is notified of which run is waited for, and of Ctrl-C.
+    """
+    claim = log_of(study).claim(part)
+    if claim is None:
+        yield True
+        return
+    if not _take(claim, part, waits, observer or Observer()):
+        yield False
+        return
+    with claim.held():
+        yield True
+
+
+def _take(claim: Claim, part: str, waits: bool, observer: Observer) -> bool:
+    """Take a claim, if need be by waiting for it; whether it was taken."""
+    is_told = False
+    with Interruptible(observer.interrupted) as interruptible:
+        while not claim.take():
+            if not waits:
+                return False
+            holder = claim.holder()
+            if not is_told and part in WORK and holder is not None:
+                is_told = True
+                observer.notice(f"waiting for {holder.host}:{holder.pid}, which {WORK[part]}")
+            sleep(POLL_S)
+            interruptible.check()
+    return True
