@@ -20,7 +20,8 @@ def test_every_accelerator_and_its_paper_are_in_their_table_and_the_citation_fil
     number = ACCELERATORS[name].paper.removeprefix("arXiv ")
     address = f"https://arxiv.org/abs/{number}"
     table = (DOCS / "accelerators.md").read_text(encoding="utf-8")
-    row = next(line for line in table.splitlines() if line.startswith(f"| `{name}` |"))
+    row = next((line for line in table.splitlines() if line.startswith(f"| `{name}` |")), None)
+    assert row is not None, f"docs/accelerators.md has no row of {name}"
     assert address in row
     assert f"url: {address}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
