@@ -102,6 +102,7 @@ class StudyRun:
         with (
             alone(self.study, BASELINE_WORK, observer=self.observer),
             Interruptible(self.observer.interrupted) as interruptible,
+            interruptible.taking_errors(),
         ):
 
             def on_batch(done: int, batches: int) -> None:

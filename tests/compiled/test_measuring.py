@@ -14,6 +14,7 @@ from tests.params.files import contents, study
 from tests.params.settings import DEEPCACHE, weights
 from tuner.errors import UsageError
 from tuner.measure.account import Account, Ledger, Purpose
+from tuner.measure.baseline_store import InMemoryStore
 from tuner.measure.evaluation import Evaluation
 from tuner.params.verify import spec_of
 from tuner.pipelines.compiling import compiled_as, compiled_text
@@ -84,6 +85,20 @@ def test_the_mode_is_read_from_a_compiled_denoiser(options: dict[str, Any], word
     by_blocks = compiled_as(torch.nn.Sequential(layer))
     assert by_blocks == f"{words} by blocks"
     assert compiled_text(by_blocks) == f"{words}, block by block"
+
+
+def test_a_failure_to_compile_is_one_line_that_says_what_would_work(evaluation: Evaluation) -> None:
+    pipeline = copy.copy(evaluation.pipeline)
+    pipeline.unet = copy.deepcopy(pipeline.unet)
+    pipeline.unet.conv_out.compile()
+    broken = {"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}
+    with (
+        torch._inductor.config.patch(broken),
+        pytest.raises(
+            UsageError, match=r"UNet2DConditionModel \(InvalidCxxCompiler: .*; install a"
+        ),
+    ):
+        replace(evaluation, pipeline=pipeline, ledger=Ledger()).baseline(InMemoryStore())
 
 
 def test_an_unknown_mode_lists_the_known_ones() -> None:

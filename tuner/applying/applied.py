@@ -275,4 +275,4 @@ def check_passes(
 
 
 def _names(accelerators: Iterable[Accelerator]) -> str:
-    return "+".join(accelerator.name for accelerator in accelerators)
+    return " + ".join(accelerator.name for accelerator in accelerators)

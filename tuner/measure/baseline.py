@@ -12,12 +12,15 @@ from tuner.measure.account import Purpose
 from tuner.measure.baseline_store import BaselineLatency, BaselineScores, Store, payload_of
 from tuner.measure.batch_generator import BatchGenerator
 from tuner.measure.cache_keys import key_of, prompts_part
+from tuner.measure.compile_errors import compile_errors
 from tuner.measure.extra_metrics import ExtraMetric, Reference
 from tuner.measure.out_of_memory import memory_errors, remedy
 from tuner.measure.pictures import checked, digest
 from tuner.measure.scorer_memory import scorer_bytes
 from tuner.measure.stopwatch import Seconds
 from tuner.metrics import Metric
+from tuner.pipelines.compiling import original
+from tuner.pipelines.denoiser import called_denoiser
 
 OnBatch = Callable[[int, int], None]  # called with the batches done and their total
 OnPictures = Callable[[range, list[Any]], None]  # called with prompts' numbers and their pictures
@@ -182,7 +185,8 @@ class BaselineProcedure:
         batches = generator.batches()
         message = f"out of memory while measuring the baseline; {remedy(generator.batch_size)}"
         no_setting = applied(generator.pipeline, (), seed=generator.seed)
-        with memory_errors(UsageError, message), no_setting as call:
+        compiling = compile_errors(original(called_denoiser(generator.pipeline)))
+        with memory_errors(UsageError, message), compiling, no_setting as call:
             with self.peak_meter() as meter:
                 generator.generate(call, batches[0], None, Purpose.WARM_UP)
             for index, numbers in enumerate(batches):

@@ -1,5 +1,7 @@
 """Trials that fail: the reasons that are stored, and when the trials are tried again."""
 
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +96,21 @@ def test_an_interrupted_trial_is_tried_again(tmp_path: Path) -> None:
     trials = resumed.search()
     assert setting_of(interrupted) in resumed.measured
     assert [trial.state for trial in trials].count(TrialState.FAIL) == 1
+
+
+def test_an_error_after_ctrl_c_is_the_interruption_itself(tmp_path: Path) -> None:
+    """Ctrl-C reaches a compiler that torch has started too, and torch reports that it died."""
+
+    def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise RuntimeError("the compiler died")
+        yield
+
+    bench = Bench(tmp_path, search_targets=("tome",), trials=4)
+    bench.measure = measure  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        bench.search()
+    assert bench.study.trials[0].user_attrs["reason"] == "interrupted"
 
 
 def test_a_trial_whose_process_died_is_failed_and_tried_again(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ whose trial the next run queues again.
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -45,6 +46,19 @@ class Interruptible:
         """Raise KeyboardInterrupt where Ctrl-C was pressed."""
         if self.pressed:
             raise KeyboardInterrupt
+
+    @contextmanager
+    def taking_errors(self) -> Iterator[None]:
+        """For a ``with`` block: an error after Ctrl-C counts as the interruption itself.
+
+        A terminal sends Ctrl-C to all processes of a command, so that a running compiler dies too.
+        """
+        try:
+            yield
+        except Exception as error:
+            if self.pressed:
+                raise KeyboardInterrupt from error
+            raise
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.pressed:

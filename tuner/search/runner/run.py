@@ -152,10 +152,11 @@ class Search:
 
     def _trial_runner(self, interruptible: Interruptible) -> TrialRunner:
         def measure(setting: Setting, trial: int) -> Iterator[Any]:
-            for measured in self.measure(setting, trial):
-                yield measured
-                interruptible.check()
-                self._log.check()
+            with interruptible.taking_errors():
+                for measured in self.measure(setting, trial):
+                    yield measured
+                    interruptible.check()
+                    self._log.check()
 
         return TrialRunner(
             study=self.study,
