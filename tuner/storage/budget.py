@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from tuner.storage.retries import CUT_OFF, RESOLVES
 
 # Locks the study until the transaction ends: on SQLite the whole database.
-_LOCK = text("UPDATE studies SET study_name = study_name WHERE study_id = :study")
+LOCK = text("UPDATE studies SET study_name = study_name WHERE study_id = :study")
 # Trials that were cut off and queued again are no part of the number, nor are those that resolve an
 # inconclusive setting. States are part of the text, as in `tuner.storage.living_storage`.
 _COUNT = text(
@@ -33,6 +33,6 @@ def check_budget(session: Session, study_id: int, trials: int) -> None:
     The study is locked until the session's transaction ends.
     """
     key = {"study": study_id}
-    session.execute(_LOCK, key)
+    session.execute(LOCK, key)
     if session.execute(_COUNT, key).scalar_one() >= trials:
         raise BudgetSpentError

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tuner.storage.budget import BudgetSpentError
 from tuner.storage.claims import Claim, Claims
+from tuner.storage.first_trials import queue_first
 from tuner.storage.living_storage import LivingStorage
 from tuner.storage.optuna_names import CONSTRAINTS
 from tuner.storage.patience import Patience, patient
@@ -148,6 +149,10 @@ class DatabaseLog(TrialLog):
         with self._engine.connect() as connection:
             times = connection.execute(_LAST_CHANGE, self._key).one()
         return max((time for time in times if time is not None), default=None)
+
+    def queue_first(self, trials: Sequence[FrozenTrial]) -> None:
+        """Queue the trials that a study begins with; none where it has trials already."""
+        queue_first(self._storage, self._study._study_id, trials)
 
     def queue_at_end(self, trial: optuna.Trial, retry: FrozenTrial) -> None:
         """Queue `retry` in the transaction that ends a running trial."""

@@ -44,6 +44,11 @@ class MemoryLog(TrialLog):
         ]
         return max((time for time in times if time is not None), default=None)
 
+    def queue_first(self, trials: Sequence[FrozenTrial]) -> None:
+        """Queue the trials that a study begins with; none where it has trials already."""
+        if not self.begun():
+            self._study.add_trials(trials)
+
     def queue_at_end(self, trial: optuna.Trial, retry: FrozenTrial) -> None:
         """Queue `retry`; the order matters to no other process."""
         self._study.add_trial(retry)

@@ -113,6 +113,10 @@ class TrialLog(ABC):
         return optuna.Trial(self._study, trial_id)
 
     @abstractmethod
+    def queue_first(self, trials: Sequence[FrozenTrial]) -> None:
+        """Queue the trials that a study begins with; none where it has trials already."""
+
+    @abstractmethod
     def queue_at_end(self, trial: optuna.Trial, retry: FrozenTrial) -> None:
         """Queue `retry` together with the end of a running trial."""
 

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 
 from tests.helpers.simulated import Bench, setting_of
 from tests.search.runner.test_run_failures import interrupt
-from tuner.search.runner.queue import enqueue
+from tuner.search.runner.queue import queue_first
 from tuner.setting import Setting
 from tuner.storage.log import log_of
 
@@ -78,7 +78,7 @@ def test_queued_settings_that_were_measured_since_are_not_run_and_do_not_delay_t
         Setting.of({"deepcache": {"cache_interval": interval, "cache_branch_id": 0}})
         for interval in (3, 4)
     ]
-    enqueue(bench.study, bench.problem.space, [*both, *both])
+    queue_first(bench.study, bench.problem.space, [*both, *both])
     trials = bench.search()
     assert [setting_of(trial) for trial in trials] == bench.measured == both
     assert count_queued(bench) == 2

@@ -8,7 +8,7 @@ does not fix would be drawn at random.
 from collections.abc import Callable, Sequence
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tuner.errors import UsageError
 from tuner.search.space import Space
@@ -18,10 +18,17 @@ from tuner.storage.optuna_names import FIXED
 from tuner.storage.retries import QUEUED
 
 
-def enqueue(study: optuna.Study, space: Space, settings: Sequence[Setting]) -> None:
-    """Queue settings."""
-    for setting in settings:
-        study.enqueue_trial(space.flat(setting), user_attrs={QUEUED: setting.params})
+def queue_first(study: optuna.Study, space: Space, settings: Sequence[Setting]) -> None:
+    """Queue the settings that a study begins with; none where it has trials already."""
+    trials = [
+        create_trial(
+            state=TrialState.WAITING,
+            system_attrs={FIXED: space.flat(setting)},
+            user_attrs={QUEUED: setting.params},
+        )
+        for setting in settings
+    ]
+    log_of(study).queue_first(trials)
 
 
 def leave_unwanted_to_others(

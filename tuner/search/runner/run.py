@@ -101,7 +101,7 @@ class Search:
         if isinstance(self.study.sampler, Exhaustive):
             self.study.sampler.begin(self.study)
         elif not self._log.begun():
-            queue.enqueue(self.study, self.space, self.first or self.space.known_good())
+            queue.queue_first(self.study, self.space, self.first or self.space.known_good())
 
     def _run_trials(self, trials: TrialRunner, interruptible: Interruptible) -> "_Ending":
         """Run trials until there is a reason to end."""
