@@ -107,14 +107,14 @@ class Search:
         """Run trials until there is a reason to end."""
         while True:
             self._other_runs.fail_dead()
-            self._sort_queue()
-            if is_done(self.study, self.trials, self.observer) or self.deadline.passed:
-                return _Ending.DONE
-            if self._others_met_target.is_true():
-                return _Ending.MET
-            trial = None
-            if not is_left_to_others(self.study):
-                trial = self._log.ask(self.trials)
+            with self._log.one_reading():
+                self._sort_queue()
+                if is_done(self.study, self.trials, self.observer) or self.deadline.passed:
+                    return _Ending.DONE
+                if self._others_met_target.is_true():
+                    return _Ending.MET
+                left_to_others = is_left_to_others(self.study)
+            trial = None if left_to_others else self._log.ask(self.trials)
             if trial is None:
                 if not self.waits:
                     return _Ending.LEFT
@@ -163,6 +163,7 @@ class Search:
             observer=self.observer,
             suggest=lambda trial: self.canonical(self.space.suggest(trial)),
             measured_before=self._measured_before,
+            measures_all=self._sweeps,
             rule=self._rule,
             measure=measure,
         )
