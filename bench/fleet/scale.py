@@ -1,4 +1,4 @@
-"""What a trial costs besides its pictures where many workers search one study for thousands of trials.
+"""What a trial costs besides its pictures, with many workers and thousands of trials.
 
     python -m bench.fleet.scale [--workers 64] [--trials 10000] [--begin 0] [--seconds 6]
 
@@ -8,7 +8,7 @@ for `--seconds` and returns made-up figures (`bench.fleet.landscape`), and worke
 With `--begin N` the study has N finished trials already, which are written directly.
 
 Bookkeeping is what passes between two measurements of a worker: the end of a trial is stored, the
-next setting is proposed, claimed and stored. The idle share is that of the workers' time in which
+next setting is proposed, reserved and stored. The idle share is that of the workers' time in which
 nothing is measured. The processor time of a worker is its own, without the server's.
 """
 
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import optuna
 import psutil
+from optuna.samplers import BaseSampler
 
 from bench.fleet.filled import fill
 from bench.fleet.landscape import BATCH, PROMPTS, Landscape, shape_of_miniature
@@ -47,6 +48,7 @@ class Worker:
 
     address: str
     landscape: Landscape
+    sampler: BaseSampler
     trials: int
     seconds: float
     number: int
@@ -75,7 +77,8 @@ class Worker:
     def _search(self) -> None:
         problem = self.landscape.problem
         study = Storage(self.address).open_study(NAME, {"made": "up"})
-        study.sampler = sampler("frontier", self.number, problem, begun=self.number)
+        study.sampler = self.sampler
+        study.sampler.reseed_rng()
         Search(
             study=study,
             space=problem.space,
@@ -135,11 +138,15 @@ def arguments() -> argparse.Namespace:
 
 
 def run_workers(address: str, landscape: Landscape, args: argparse.Namespace) -> list[Any]:
-    """What each of the workers noted; they are forked, so that they share what is imported."""
+    """What each of the workers noted.
+
+    They are forked, so that they share what is imported, and one sampler's list of candidates.
+    """
     context = get_context("fork")
     queue: Any = context.SimpleQueue()
+    prepared = sampler("frontier", 0, landscape.problem)
     workers = [
-        Worker(address, landscape, args.trials, args.seconds, number)
+        Worker(address, landscape, prepared, args.trials, args.seconds, number)
         for number in range(args.workers)
     ]
     processes = [
@@ -167,10 +174,13 @@ def print_table(notes: list[Any], args: argparse.Namespace, seconds: float) -> N
             f"| {first:.0f} to {last:.0f} | {middle:.2f} s, {most:.2f} s "
             f"| {np.median(part[:, 2]):.2f} s |"
         )
+    idle = max(0.0, 1 - measured / total)
     print(
-        f"\n{len(costs)} trials in {seconds / 60:.1f} min, {60 * len(costs) / seconds:.0f} a minute; "
-        f"idle share at most {max(0.0, 1 - measured / total):.0%}; a process: "
-        f"{np.mean([note['own_mib'] for note in notes]):.0f} MiB of its own at the end, "
+        f"\n{len(costs)} trials in {seconds / 60:.1f} min, "
+        f"{60 * len(costs) / seconds:.0f} per minute; idle share {idle:.0%} or more"
+    )
+    print(
+        f"a process: {np.mean([note['own_mib'] for note in notes]):.0f} MiB of its own at the end, "
         f"{max(note['peak_mib'] for note in notes):.0f} MiB at most with what is shared"
     )
     errors = [note["error"] for note in notes if note["error"] is not None]

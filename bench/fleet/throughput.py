@@ -40,7 +40,7 @@ def main() -> None:
         trials = measure(workers, args.rounds * workers, args.seconds)
         rate = trials_per_minute(trials)
         first = first or rate
-        extra = bookkeeping(trials, workers) - args.seconds
+        extra = periods(trials) - args.seconds
         print(
             f"| {workers} | {len(trials)} | {rate:.1f} | {rate / first:.2f} "
             f"| {np.median(extra):.2f} s, {np.quantile(extra, 0.9):.2f} s | {repeated(trials)} |",
@@ -94,13 +94,12 @@ def trials_per_minute(trials: Sequence[FrozenTrial]) -> float:
     return 60 * len(trials) / (end - begin).total_seconds()
 
 
-def bookkeeping(trials: Sequence[FrozenTrial], workers: int) -> np.ndarray:
+def periods(trials: Sequence[FrozenTrial]) -> np.ndarray:
     """Seconds from each end of a worker's trial to that of its next one."""
     ends: dict[str, list[float]] = {}
     for trial in trials:
         assert trial.datetime_complete is not None
         ends.setdefault(trial.user_attrs["worker"], []).append(trial.datetime_complete.timestamp())
-    assert len(ends) <= workers
     return np.concatenate([np.diff(sorted(times)) for times in ends.values()])
 
 

@@ -190,13 +190,13 @@ class DatabaseLog(TrialLog):
         self._storage.set_trial_user_attrs(trial._trial_id, attributes)
         trial._cached_frozen_trial.user_attrs.update(attributes)
 
-    def claim(self, trial: FrozenTrial | optuna.Trial, attribute: str, value: Any) -> bool:
+    def reserve(self, trial: FrozenTrial | optuna.Trial, attribute: str, value: Any) -> bool:
         """Store an attribute, unless another running trial of the study has the same."""
         study_id = self._study._study_id
-        claimed = self._storage.claim(study_id, trial._trial_id, attribute, value)
-        if claimed and isinstance(trial, optuna.Trial):
+        reserved = self._storage.reserve(study_id, trial._trial_id, attribute, value)
+        if reserved and isinstance(trial, optuna.Trial):
             trial._cached_frozen_trial.user_attrs[attribute] = value
-        return claimed
+        return reserved
 
     def one_reading(self) -> AbstractContextManager[None]:
         """Read the study's trials once for the length of a ``with`` block."""

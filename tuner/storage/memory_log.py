@@ -69,7 +69,7 @@ class MemoryLog(TrialLog):
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
 
-    def claim(self, trial: FrozenTrial | optuna.Trial, attribute: str, value: Any) -> bool:
+    def reserve(self, trial: FrozenTrial | optuna.Trial, attribute: str, value: Any) -> bool:
         """Store an attribute, unless another running trial has the same."""
         others = [t for t in self._trials(TrialState.RUNNING) if t.number != trial.number]
         if any(other.user_attrs.get(attribute) == value for other in others):

@@ -1,4 +1,4 @@
-"""Optuna's storage, for many workers on one study: claims, and fewer queries for each trial."""
+"""Optuna's storage for many workers on one study: reserved values, fewer queries for a trial."""
 
 import json
 import threading
@@ -31,10 +31,10 @@ class SharedStorage(PatientStorage):
         self._read = threading.local()  # `studies` that `one_reading` has read, in each thread
 
     @patient
-    def claim(self, study_id: int, trial_id: int, attribute: str, value: Any) -> bool:
+    def reserve(self, study_id: int, trial_id: int, attribute: str, value: Any) -> bool:
         """Store a user attribute of a running trial, unless another running trial has the same.
 
-        The row of the study is locked meanwhile, so that of several claims one succeeds.
+        The row of the study is locked meanwhile, so that of several processes one succeeds.
         """
         with Session(self.engine) as session, session.begin():
             session.execute(_LOCK_STUDY, {"study": study_id})
@@ -82,9 +82,7 @@ class SharedStorage(PatientStorage):
         """Like Optuna's, but nothing new where `one_reading` has read the study already."""
         read = getattr(self._read, "studies", None)
         if read is None or states is not None:
-            return super()._get_trials(
-                study_id, states, included_trial_ids, trial_id_greater_than
-            )
+            return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
         if study_id in read:
             return []
         trials = super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)

@@ -140,10 +140,10 @@ class TrialLog(ABC):
         """Store several user attributes of a running trial, in one transaction."""
 
     @abstractmethod
-    def claim(self, trial: FrozenTrial | optuna.Trial, attribute: str, value: Any) -> bool:
+    def reserve(self, trial: FrozenTrial | optuna.Trial, attribute: str, value: Any) -> bool:
         """Store a user attribute of a running trial, unless another running trial has the same.
 
-        Returns whether it was stored. Of several processes that claim the same value at the same
+        Returns whether it was stored. Of several processes that reserve the same value at the same
         time one succeeds.
         """
 

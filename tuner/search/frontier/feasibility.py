@@ -83,16 +83,8 @@ class Feasibility:
             self._fit(self._quality, losses)
         model = self._quality
         if running:
-            import os
-
-            mode = os.environ.get("MODE", "worlds")
             points = self._table.points_of(running)
-            if mode == "believer":
-                model = model.given(points, model.predict(points)[0][:, None])
-            elif mode == "none":
-                pass
-            else:
-                model = model.given(points, model.sample(points, WORLDS, self._rng))
+            model = model.given(points, model.sample(points, WORLDS, self._rng))
         mean, deviation = model.predict(self._table.points)
         self._mean = mean.reshape(len(mean), -1).T
         self._deviation = deviation.reshape(len(mean), -1).T[0]

@@ -48,8 +48,11 @@ class FrontierSampler(BaseSampler, Ending):
     improvement, Emmerich et al., 2006).
 
     No computation is proposed twice. Trials outside of the space train the models and are never
-    proposed. Settings that other workers measure at this moment count as measured, with their
-    expected loss.
+    proposed. Of settings that other workers measure at this moment the losses are drawn from the
+    model, together, and the improvement is the mean over several such draws, each of which the
+    model is told (Snoek et al., 2012; telling it the expected losses only is the kriging believer of
+    Ginsbourger et al., 2010). A proposal is reserved, so that no two workers measure one setting at
+    the same time.
 
     Of each trial it reads the user attributes that `tuner.study.record` writes: `setting`,
     `score_loss` with `score_loss_ci`, `prompts` and `speedup`. Trials that were stopped early
@@ -125,7 +128,7 @@ class FrontierSampler(BaseSampler, Ending):
             return {}
         setting = self.propose(study, trial.number)
         # Another worker may have chosen the same one meanwhile, which the next proposal knows.
-        while setting is not None and not log_of(study).claim(trial, SETTING, setting.params):
+        while setting is not None and not log_of(study).reserve(trial, SETTING, setting.params):
             setting = self.propose(study, trial.number)
         return {} if setting is None else self._context.flat(setting)
 

@@ -32,6 +32,7 @@ from tuner.storage.trial_log import TrialLog
 from tuner.study.constraints import update_for_limits, update_verified
 from tuner.study.results import read_result, read_results
 from tuner.study.reuse import measured_before
+from tuner.study.schema import SETTING
 
 
 class _Ending(Enum):
@@ -195,11 +196,14 @@ class Search:
 
     def _sort_queue(self) -> None:
         if not self._sweeps:
-            queue.leave_unwanted_to_others(
-                self.study,
-                self.space,
-                lambda setting: self._measured_before(self.canonical(setting)) is not None,
-            )
+            queue.leave_unwanted_to_others(self.study, self.space, self._needs_no_trial)
+
+    def _needs_no_trial(self, setting: Setting) -> bool:
+        """Whether a setting was measured, or is being measured at this moment."""
+        setting = self.canonical(setting)
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        being_measured = (trial.user_attrs.get(SETTING) for trial in running)
+        return setting.params in being_measured or self._measured_before(setting) is not None
 
     @property
     def _log(self) -> TrialLog:

@@ -93,7 +93,7 @@ class TrialRunner:
     def _values(self, trial: optuna.Trial) -> tuple[float, float]:
         """Run a trial; returns its speedup and score loss."""
         setting = self.suggest(trial)
-        self._claim(trial, setting)
+        self._reserve(trial, setting)
         trial.set_user_attr("combination", setting.combination)
         self.observer.trial_began(trial.number, setting)
         try:
@@ -115,16 +115,16 @@ class TrialRunner:
         self.observer.trial_ended(trial.number, state, result, "")
         return float(stored["speedup"]), float(stored["score_loss"])
 
-    def _claim(self, trial: optuna.Trial, setting: Setting) -> None:
+    def _reserve(self, trial: optuna.Trial, setting: Setting) -> None:
         """Store the setting of a trial; ends the trial if another one measures the same now.
 
-        Such a trial does not count. The sampler `frontier` claims what it proposes, so that this
+        Such a trial does not count. The sampler `frontier` reserves what it proposes, so that this
         happens to queued settings and to other samplers' only.
         """
         if self.measures_all:
             trial.set_user_attr(SETTING, setting.params)
             return
-        if log_of(self.study).claim(trial, SETTING, setting.params):
+        if log_of(self.study).reserve(trial, SETTING, setting.params):
             return
         reason = "another trial measures the same setting at this moment"
         trial.set_user_attr("reason", reason)
