@@ -16,6 +16,7 @@ workers. Differences are paired by seed, with 95% intervals of Student's t.
 import argparse
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import optuna
@@ -58,7 +59,7 @@ class Crew(Observer):
         self.before = self._table.costs.total  # spent before the first trial
         self._storage = optuna.storages.InMemoryStorage()
         self._study(0)
-        self.clock.run([lambda number=number: self._work(number) for number in range(workers)])
+        self.clock.run([partial(self._work, number) for number in range(workers)])
 
     def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
         """Note a trial that ended."""

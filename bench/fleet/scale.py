@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 import optuna
 import psutil
-from optuna.samplers import BaseSampler
 
 from bench.fleet.filled import fill
 from bench.fleet.landscape import BATCH, PROMPTS, Landscape, shape_of_miniature
 from tests.helpers.postgres import PostgreSQL, missing
 from tuner.measure.measurement import Measurement
+from tuner.search.frontier.sampler import FrontierSampler
 from tuner.search.goal import Goal
 from tuner.search.runner.run import Search
 from tuner.search.samplers import sampler
@@ -48,7 +48,7 @@ class Worker:
 
     address: str
     landscape: Landscape
-    sampler: BaseSampler
+    sampler: FrontierSampler
     trials: int
     seconds: float
     number: int
@@ -79,11 +79,16 @@ class Worker:
         study = Storage(self.address).open_study(NAME, {"made": "up"})
         study.sampler = self.sampler
         study.sampler.reseed_rng()
+
+        def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
+            self.sampler.prediction(study, setting)  # as `tuner run` asks for it
+            return self._measure(setting, trial)
+
         Search(
             study=study,
             space=problem.space,
             goal=Goal(limits=problem.limits),
-            measure=self._measure,
+            measure=measure,
             canonical=problem.canonical,
             trials=self.trials,
             samples=PROMPTS,
@@ -145,6 +150,7 @@ def run_workers(address: str, landscape: Landscape, args: argparse.Namespace) ->
     context = get_context("fork")
     queue: Any = context.SimpleQueue()
     prepared = sampler("frontier", 0, landscape.problem)
+    assert isinstance(prepared, FrontierSampler)
     workers = [
         Worker(address, landscape, prepared, args.trials, args.seconds, number)
         for number in range(args.workers)

@@ -256,8 +256,10 @@ class FeasibleSettings:
             by_setting.setdefault(result.setting, []).append(result)
         return by_setting
 
-    def __contains__(self, setting: Setting) -> bool:
+    def __contains__(self, setting: object) -> bool:
         """Whether a result of the setting meets every limit."""
+        if not isinstance(setting, Setting):
+            return False
         if setting not in self._verdicts:
             results = self._results.get(setting, ())
             self._verdicts[setting] = any(result.feasible(self._limits) for result in results)

@@ -50,9 +50,9 @@ class FrontierSampler(BaseSampler, Ending):
     No computation is proposed twice. Trials outside of the space train the models and are never
     proposed. Of settings that other workers measure at this moment the losses are drawn from the
     model, together, and the improvement is the mean over several such draws, each of which the
-    model is told (Snoek et al., 2012; telling it the expected losses only is the kriging believer of
-    Ginsbourger et al., 2010). A proposal is reserved, so that no two workers measure one setting at
-    the same time.
+    model is told (Snoek et al., 2012; to tell it the expected losses only would be the kriging
+    believer of Ginsbourger et al., 2010). A proposal is reserved, so that no two workers measure
+    one setting at the same time.
 
     Of each trial it reads the user attributes that `tuner.study.record` writes: `setting`,
     `score_loss` with `score_loss_ci`, `prompts` and `speedup`. Trials that were stopped early

@@ -114,8 +114,9 @@ class Search:
                     return _Ending.DONE
                 if self._others_met_target.is_true():
                     return _Ending.MET
-                left_to_others = is_left_to_others(self.study)
-            trial = None if left_to_others else self._log.ask(self.trials)
+                trial = None
+                if not is_left_to_others(self.study):
+                    trial = self._log.ask(self.trials)
             if trial is None:
                 if not self.waits:
                     return _Ending.LEFT
@@ -153,7 +154,10 @@ class Search:
 
     def _trial_runner(self, interruptible: Interruptible) -> TrialRunner:
         def measure(setting: Setting, trial: int) -> Iterator[Any]:
-            for measured in self.measure(setting, trial):
+            return checked(self.measure(setting, trial))
+
+        def checked(measurements: Iterator[Any]) -> Iterator[Any]:
+            for measured in measurements:
                 yield measured
                 interruptible.check()
                 self._log.check()

@@ -141,13 +141,15 @@ class TrialRunner:
         with log_of(self.study).one_reading():
             source = None if resolves else self.measured_before(setting)
             rule = self.rule(setting, resolves)
+            # It may predict the speedup from the study's trials.
+            measurements = iter(()) if source is not None else self.measure(setting, trial.number)
         if source is not None:
             self._copy(trial, source)
             if source.state == TrialState.PRUNED:
                 raise optuna.TrialPruned
             return source
         measured, answer = measure_until_stopped(
-            self.measure(setting, trial.number),
+            measurements,
             rule,
             lambda measured: self.observer.trial_went_on(trial.number, measured),
         )
