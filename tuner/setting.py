@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 from tuner import registry
@@ -29,6 +30,14 @@ class Setting:
                     else f"{first.name} is named twice"
                 )
 
+    def __hash__(self) -> int:
+        """Computed once: a search looks up the settings of all trials again and again."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.accelerators)
+
     @classmethod
     def of(cls, params: Params) -> "Setting":
         """A setting from accelerator → knob → value.
@@ -49,7 +58,7 @@ class Setting:
         """Accelerator → knob → value, as `search_params.json` stores it."""
         return {part.name: part.values() for part in self.accelerators}
 
-    @property
+    @cached_property
     def combination(self) -> str:
         """The names of the accelerators that are on: 'deepcache+tome', or 'baseline'."""
         return "+".join(part.name for part in self.accelerators) or "baseline"

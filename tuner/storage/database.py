@@ -140,6 +140,7 @@ class Storage:
             with warnings.catch_warnings():  # Optuna calls the names of metrics experimental
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 study.set_metric_names(["speedup", "score loss"])
+        _retried(lambda: index_by_state(study))
         return study
 
     def _own_name(self, wanted: str, evaluation: dict[str, Any]) -> str:
@@ -154,9 +155,7 @@ class Storage:
 
     def open_sweep(self, name: str, evaluation: dict[str, Any]) -> optuna.Study:
         """A study that may have very many trials, named as in `open_study`."""
-        study = bypass_trial_cache(self.open_study(name, evaluation))
-        index_by_state(study)
-        return study
+        return bypass_trial_cache(self.open_study(name, evaluation))
 
 
 def _retried(make: Callable[[], Made]) -> Made:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -60,6 +60,11 @@ _LAST_CHANGE = text(
 class DatabaseLog(TrialLog):
     """Reads rows, so that Optuna need not keep every trial in memory."""
 
+    @property
+    def keeps_trials(self) -> bool:
+        """Whether the study has Optuna's cache of trials in front of the database."""
+        return hasattr(self._study._storage, "_backend")
+
     def attributes(
         self, *states: TrialState, without: tuple[str, ...] = ()
     ) -> Iterator[tuple[int, int, dict[str, Any]]]:
@@ -67,7 +72,7 @@ class DatabaseLog(TrialLog):
 
         From Optuna's cache of trials where the study has one.
         """
-        if hasattr(self._study._storage, "_backend"):
+        if self.keeps_trials:
             yield from super().attributes(*states, without=without)
             return
         after, outage = -1, None
@@ -120,6 +125,9 @@ class DatabaseLog(TrialLog):
     @patient
     def count_with(self, attribute: str, *states: TrialState) -> int:
         """How many trials in any of these states have a user attribute."""
+        if self.keeps_trials:  # the database would look at each trial's attributes
+            trials = self._study.get_trials(deepcopy=False, states=states)
+            return sum(attribute in trial.user_attrs for trial in trials)
         return int(self._scalar(_COUNT_WITH.format(states=_listed(states)), key=attribute) or 0)
 
     @patient
@@ -178,9 +186,26 @@ class DatabaseLog(TrialLog):
             return
         with self._engine.begin() as connection:
             connection.execute(_REPLACE_CONSTRAINTS, rows)
-        if hasattr(self._study._storage, "_backend"):
+        if self.keeps_trials:
             # Optuna's cache holds finished trials with the old constraints: give it an empty one.
             self._study._storage = optuna.storages.get_storage(self._storage)
+
+    def set_attributes(self, trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
+        """Store several user attributes of a running trial, in one transaction."""
+        self._storage.set_trial_user_attrs(trial._trial_id, attributes)
+        trial._cached_frozen_trial.user_attrs.update(attributes)
+
+    def reserve(self, trial: FrozenTrial | optuna.Trial, attribute: str, value: Any) -> bool:
+        """Store an attribute, unless another running trial of the study has the same."""
+        study_id = self._study._study_id
+        reserved = self._storage.reserve(study_id, trial._trial_id, attribute, value)
+        if reserved and isinstance(trial, optuna.Trial):
+            trial._cached_frozen_trial.user_attrs[attribute] = value
+        return reserved
+
+    def one_reading(self) -> AbstractContextManager[None]:
+        """Read the study's trials once for the length of a ``with`` block."""
+        return self._storage.one_reading() if self.keeps_trials else nullcontext()
 
     def fail_dead_trials(self) -> int:
         """Mark trials whose process died as failed, queue them again; returns how many."""

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from tuner.storage import worker
 from tuner.storage.budget import check_budget
 from tuner.storage.patience import patient
-from tuner.storage.patient_storage import PatientStorage
+from tuner.storage.shared_storage import SharedStorage
 from tuner.storage.tables import HeartbeatRow
 from tuner.storage.worker import WORKER, Worker
 
@@ -48,7 +48,7 @@ _BEATS = text("SELECT trial, clock, at FROM tuner_heartbeats WHERE trial IN :tri
 )
 
 
-class LivingStorage(PatientStorage):
+class LivingStorage(SharedStorage):
     """Optuna's storage, which names the process of each trial and writes its heartbeats.
 
     `passed_over` holds the ids of queued trials that this process must leave to other runs.
@@ -227,14 +227,6 @@ class LivingStorage(PatientStorage):
             self._queue(session, study_id, retry)
             session.commit()
         return True
-
-    def _set_user_attributes(
-        self, session: Session, trial_id: int, attributes: Mapping[str, Any]
-    ) -> None:
-        for name, value in attributes.items():
-            self._set_trial_attr_without_commit(
-                session, models.TrialUserAttributeModel, trial_id, name, value
-            )
 
     def beat(self) -> None:
         """Write a heartbeat for each trial that this process runs."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -14,6 +15,11 @@ from tuner.storage.trial_log import TrialLog
 
 class MemoryLog(TrialLog):
     """Reads Optuna's own objects."""
+
+    @property
+    def keeps_trials(self) -> bool:
+        """Always."""
+        return True
 
     def count(self, state: TrialState) -> int:
         """How many trials are in a state."""
@@ -62,6 +68,26 @@ class MemoryLog(TrialLog):
         for trial in self._study.get_trials(deepcopy=False):
             if trial._trial_id in constraints:
                 trial.system_attrs[CONSTRAINTS] = constraints[trial._trial_id]
+
+    def set_attributes(self, trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
+        """Store several user attributes of a running trial."""
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+
+    def reserve(self, trial: FrozenTrial | optuna.Trial, attribute: str, value: Any) -> bool:
+        """Store an attribute, unless another running trial has the same."""
+        others = [t for t in self._trials(TrialState.RUNNING) if t.number != trial.number]
+        if any(other.user_attrs.get(attribute) == value for other in others):
+            return False
+        if isinstance(trial, optuna.Trial):
+            trial.set_user_attr(attribute, value)
+        else:
+            self._study._storage.set_trial_user_attr(trial._trial_id, attribute, value)
+        return True
+
+    def one_reading(self) -> AbstractContextManager[None]:
+        """Nothing is read from anywhere."""
+        return nullcontext()
 
     def fail_dead_trials(self) -> int:
         """No other process runs trials here."""

@@ -30,10 +30,17 @@ class TrialLog(ABC):
     def attributes(
         self, *states: TrialState, without: tuple[str, ...] = ()
     ) -> Iterator[tuple[int, int, dict[str, Any]]]:
-        """The trials in these states: each one's id, number and user attributes."""
+        """The trials in these states: each one's id, number and user attributes.
+
+        The attributes `without` need not be read. The dictionaries must not be changed.
+        """
         for trial in self._study.get_trials(deepcopy=False, states=states):
-            stored = {k: v for k, v in trial.user_attrs.items() if k not in without}
-            yield trial._trial_id, trial.number, stored
+            yield trial._trial_id, trial.number, trial.user_attrs
+
+    @property
+    @abstractmethod
+    def keeps_trials(self) -> bool:
+        """Whether Optuna keeps the study's finished trials in this process's memory."""
 
     @abstractmethod
     def count(self, state: TrialState) -> int:
@@ -131,6 +138,25 @@ class TrialLog(ABC):
     @abstractmethod
     def replace_constraints(self, constraints: Mapping[int, list[float]]) -> None:
         """Replace the constraints of finished trials, by their ids."""
+
+    @abstractmethod
+    def set_attributes(self, trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
+        """Store several user attributes of a running trial, in one transaction."""
+
+    @abstractmethod
+    def reserve(self, trial: FrozenTrial | optuna.Trial, attribute: str, value: Any) -> bool:
+        """Store a user attribute of a running trial, unless another running trial has the same.
+
+        Returns whether it was stored. Of several processes that reserve the same value at the same
+        time one succeeds.
+        """
+
+    @abstractmethod
+    def one_reading(self) -> AbstractContextManager[None]:
+        """Read the study's trials once for the length of a ``with`` block.
+
+        What other processes change meanwhile is seen after it.
+        """
 
     # Other processes
 

@@ -9,6 +9,7 @@ from tuner.limits import Limits
 from tuner.measure.account import Account
 from tuner.measure.measurement import Measurement
 from tuner.measure.paired_timing import PairedTimings
+from tuner.storage.log import log_of
 from tuner.study.baseline import Baseline, attributes, keep_baseline
 from tuner.study.constraints import set_constraints, update_verified
 from tuner.study.schema import (
@@ -41,8 +42,7 @@ def record_trial(trial: optuna.Trial, measured: Measurement, limits: Limits) -> 
         stored["note"] = measured.note
     if measured.numbers != list(range(measured.prompts)):  # the prompts were drawn
         stored["numbers"] = " ".join(map(str, measured.numbers))
-    for name, value in stored.items():
-        trial.set_user_attr(name, value)
+    log_of(trial.study).set_attributes(trial, stored)
     set_constraints(trial, limits)
 
 

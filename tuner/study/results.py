@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.trial import TrialState
@@ -12,7 +14,7 @@ from tuner.measure.figures import Figures
 from tuner.setting import Setting
 from tuner.storage.log import log_of
 from tuner.study.baseline import Baseline, attributes
-from tuner.study.schema import LONG, SETTING, figures_of
+from tuner.study.schema import LONG, SAME_AS, SETTING, TIMED, VERIFIED, figures_of
 from tuner.study.verifications import effective_timing, effective_verification
 
 VERIFICATION = "verification"  # what a result misses where its verification failed
@@ -96,19 +98,68 @@ def read_results(study: optuna.Study, study_attrs: Mapping[str, Any] | None = No
     `study_attrs` are the study's attributes, where the caller has read them already.
     """
     study_attrs = attributes(study) if study_attrs is None else study_attrs
-    baseline = Baseline.of(study_attrs)
-    rows = log_of(study).attributes(TrialState.COMPLETE, without=LONG)
-    results = [
-        result_of(
-            number,
-            stored,
-            baseline,
-            effective_verification(number, stored, study_attrs),
-            effective_timing(number, stored, study_attrs),
-        )
-        for _, number, stored in rows
-    ]
-    return counting(results)
+    log = log_of(study)
+    known = known_results(study) if log.keeps_trials else KnownResults()
+    rows = log.attributes(TrialState.COMPLETE, without=LONG)
+    return counting(known.read(rows, study_attrs))
+
+
+class KnownResults:
+    """The results of one study's complete trials, each of which is made once.
+
+    A complete trial's own attributes do not change any more. Its result changes with the study's
+    attributes: the baseline, its verification and its later timing.
+    """
+
+    def __init__(self) -> None:
+        """Without any results."""
+        self._baseline: Baseline | None = None
+        self._results: dict[int, Result] = {}  # by number; of trials that nothing was added to
+        self._figures: dict[int, tuple[dict[str, Any], Setting]] = {}  # as decoded, by number
+
+    def read(
+        self, rows: Iterable[tuple[int, int, Mapping[str, Any]]], study_attrs: Mapping[str, Any]
+    ) -> list[Result]:
+        """The results of the trials `rows`: ids, numbers and attributes."""
+        baseline = Baseline.of(study_attrs)
+        if baseline != self._baseline:
+            self._results, self._baseline = {}, baseline
+        known = self._results
+        added = study_attrs.get(VERIFIED, {}).keys() | study_attrs.get(TIMED, {}).keys()
+        results = []
+        for _, number, stored in rows:
+            if added and str(stored.get(SAME_AS, number)) in added:
+                results.append(self._made(number, stored, baseline, study_attrs))
+                continue
+            if number not in known:
+                known[number] = self._made(number, stored, baseline, study_attrs)
+            results.append(known[number])
+        return results
+
+    def _made(
+        self,
+        number: int,
+        stored: Mapping[str, Any],
+        baseline: Baseline,
+        study_attrs: Mapping[str, Any],
+    ) -> Result:
+        verification = effective_verification(number, stored, study_attrs)
+        timing = effective_timing(number, stored, study_attrs)
+        if timing is not None:
+            return result_of(number, stored, baseline, verification, timing)
+        if number not in self._figures:
+            self._figures[number] = figures_of(stored), Setting.of(stored[SETTING])
+        return _result(number, stored, baseline, verification, *self._figures[number])
+
+
+# By storage and study id: of studies whose trials this process keeps in memory.
+_KNOWN: WeakKeyDictionary[Any, dict[int, KnownResults]] = WeakKeyDictionary()
+
+
+def known_results(study: optuna.Study) -> KnownResults:
+    """The results that this process has read of a study."""
+    storage, number = log_of(study).key
+    return _KNOWN.setdefault(storage, {}).setdefault(number, KnownResults())
 
 
 def counting(results: Sequence[Result]) -> list[Result]:
@@ -147,14 +198,25 @@ def result_of(
     timing: Mapping[str, Any] | None = None,
 ) -> Result:
     """A result from the attributes of a trial, of its verification, and of its later timing."""
+    figures = figures_of(stored if timing is None else _timed_again(stored, timing))
+    return _result(number, stored, baseline, verification, figures, Setting.of(stored[SETTING]))
+
+
+def _result(
+    number: int,
+    stored: Mapping[str, Any],
+    baseline: Baseline,
+    verification: Mapping[str, Any] | None,
+    figures: Mapping[str, Any],
+    setting: Setting,
+) -> Result:
     second = verification or {}
     verified = _verification_of(second, baseline) if second and "failed" not in second else None
-    figures = figures_of(stored if timing is None else _timed_again(stored, timing))
     denoising = figures.get("denoising")
     return Result(
         **figures,
         trial=number,
-        setting=Setting.of(stored[SETTING]),
+        setting=setting,
         latency_s=baseline.latency_at(figures["speedup"].value),
         same_pictures=stored["same_pictures"],
         note=stored.get("note"),
@@ -180,9 +242,28 @@ def _verification_of(stored: Mapping[str, Any], baseline: Baseline) -> Verificat
     )
 
 
-def feasible_settings(study: optuna.Study, limits: Limits) -> set[Setting]:
-    """The settings whose results meet every limit."""
-    return {result.setting for result in read_results(study) if result.feasible(limits)}
+class FeasibleSettings:
+    """Which settings of a study have a result that meets every limit; read when first asked."""
+
+    def __init__(self, study: optuna.Study, limits: Limits) -> None:
+        self._study, self._limits = study, limits
+        self._verdicts: dict[Setting, bool] = {}
+
+    @cached_property
+    def _results(self) -> dict[Setting, list[Result]]:
+        by_setting: dict[Setting, list[Result]] = {}
+        for result in read_results(self._study):
+            by_setting.setdefault(result.setting, []).append(result)
+        return by_setting
+
+    def __contains__(self, setting: object) -> bool:
+        """Whether a result of the setting meets every limit."""
+        if not isinstance(setting, Setting):
+            return False
+        if setting not in self._verdicts:
+            results = self._results.get(setting, ())
+            self._verdicts[setting] = any(result.feasible(self._limits) for result in results)
+        return self._verdicts[setting]
 
 
 def pareto_front(results: Iterable[Result], limits: Limits) -> list[Result]:

@@ -1,16 +1,16 @@
 """Whether a stored trial makes measuring its setting again unnecessary."""
 
 from collections.abc import Callable, Container
-from functools import cache
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.limits import Limits
 from tuner.setting import Setting
+from tuner.storage.log import log_of
 from tuner.storage.optuna_names import CONSTRAINTS
 from tuner.study.baseline import Baseline, attributes
-from tuner.study.results import feasible_settings
+from tuner.study.results import FeasibleSettings
 from tuner.study.schema import BEHIND, SETTING
 
 MEASURED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -25,12 +25,13 @@ def measured_before(
     `timed_now` as in `still_holds`.
     """
     baseline = Baseline.of(attributes(study))
-    feasible = cache(lambda: feasible_settings(study, limits))
+    feasible = FeasibleSettings(study, limits)
+    params, by_number = setting.params, log_of(study).trial
     usable = [
         trial
         for trial in study.get_trials(deepcopy=False, states=MEASURED)
-        if trial.user_attrs.get(SETTING) == setting.params
-        and still_holds(trial, study, baseline, feasible, timed_now=timed_now)
+        if trial.user_attrs.get(SETTING) == params
+        and still_holds(trial, by_number, baseline, feasible, timed_now=timed_now)
     ]
 
     def rank(trial: FrozenTrial) -> tuple[bool, int]:
@@ -41,13 +42,15 @@ def measured_before(
 
 def still_holds(
     trial: FrozenTrial,
-    study: optuna.Study,
+    by_number: Callable[[int], FrozenTrial],
     baseline: Baseline,
-    feasible: Callable[[], Container[Setting]],
+    feasible: Container[Setting],
     *,
     timed_now: bool,
 ) -> bool:
     """Whether a complete or stopped trial makes measuring its setting again unnecessary.
+
+    `by_number` returns the study's trial of a number.
 
     A loss is the same on every machine: a setting that misses a limit of this run, which may be
     looser than the last one's, need not be measured again; a stopped trial without constraints
@@ -59,8 +62,7 @@ def still_holds(
     stopped, current = trial.state == TrialState.PRUNED, baseline.is_of(trial.user_attrs)
     behind = trial.user_attrs.get(BEHIND)
     if stopped and behind is not None:
-        ahead = study.get_trials(deepcopy=False)[behind]
-        return current and Setting.of(ahead.user_attrs[SETTING]) in feasible()
+        return current and Setting.of(by_number(behind).user_attrs[SETTING]) in feasible
     if not stopped and (current or not timed_now):
         return True
     unknown = [1.0] if stopped else []

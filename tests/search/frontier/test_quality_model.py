@@ -44,3 +44,23 @@ def test_a_kernel_over_some_features_has_the_right_gradient() -> None:
 def test_without_a_course_all_features_are_of_the_summary() -> None:
     assert kernel_of(3, None) == kernel_of(3, 3)
     assert len(kernel_of(3, None).theta) == 1 + 3
+
+
+def test_a_model_that_is_given_losses_knows_them_in_each_world_and_keeps_its_kernel() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.random((30, 2))
+    model = QualityModel(LIMIT)
+    model.fit(points, 0.04 * points[:, 0], np.full(30, 0.001))
+    running = np.array([[1.5, 0.5], [0.5, 1.5]])
+    worlds = model.sample(running, 3, rng)
+    assert worlds.shape == (2, 3)
+    assert not np.allclose(worlds[:, 0], worlds[:, 1])
+    given = model.given(running, worlds)
+    mean, deviation = given.predict(running)
+    assert np.abs(mean - worlds).max() < 0.1
+    assert deviation.max() < 0.2 * model.predict(running)[1].max()
+    far, _ = given.predict(points)
+    assert np.abs(far - model.predict(points)[0][:, None]).max() < 0.5
+    # Before any loss is known, too.
+    mean, _ = QualityModel(LIMIT).given(running, worlds).predict(running)
+    assert np.abs(mean - worlds).max() < 0.1

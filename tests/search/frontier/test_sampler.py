@@ -7,6 +7,7 @@ from tests.search.frontier.world import LIMIT, World, create
 from tuner.search.frontier.acquisition import hypervolume_improvement
 from tuner.search.frontier.sampler import Bound
 from tuner.setting import Setting
+from tuner.storage.retries import QUEUED
 from tuner.study.schema import VERIFIED
 
 
@@ -43,6 +44,52 @@ def test_settings_that_other_workers_measure_are_not_proposed(world: World) -> N
         running.append(world.canonical(world.space.suggest(trial)))
         trial.set_user_attr("setting", running[-1].params)
     assert len(set(running)) == 6
+
+
+def test_a_setting_that_another_worker_has_just_reserved_is_not_proposed(world: World) -> None:
+    sampler = world.sampler()
+    study = create(sampler)
+    ours, other = study.ask(), study.ask()
+    propose, proposed = sampler.propose, []
+
+    def propose_what_is_gone_meanwhile(study: optuna.Study, number: int) -> Setting | None:
+        setting = propose(study, number)
+        assert setting is not None
+        if not proposed:
+            other.set_user_attr("setting", setting.params)
+        proposed.append(setting)
+        return setting
+
+    sampler.propose = propose_what_is_gone_meanwhile  # type: ignore[method-assign]
+    assert world.canonical(world.space.suggest(ours)) == proposed[-1]
+    assert len(set(proposed)) == len(proposed) == 2
+
+
+def test_queued_settings_are_not_proposed() -> None:
+    small = World("deepcache")
+    study = create(small.sampler())
+    first, *others = small.candidates.settings
+    for setting in others:
+        study.enqueue_trial(small.space.flat(setting), user_attrs={QUEUED: setting.params})
+    assert study.sampler.propose(study, 1000) == first  # type: ignore[attr-defined]
+
+
+def test_settings_beside_one_that_runs_and_is_likely_to_be_better_are_not_proposed(
+    world: World,
+) -> None:
+    sampler = world.sampler()
+    study = create(sampler)
+    for setting in world.candidates.settings[::8]:
+        trial = study.ask()
+        study.tell(trial, world.tell(trial, setting))
+    alone = sampler.propose(study, 1000)
+    assert alone is not None
+    study.ask().set_user_attr("setting", alone.params)
+    beside = sampler.propose(study, 1000)
+    assert beside is not None
+    assert beside != alone
+    sure = float(sampler.expected([alone])[0]) < LIMIT / 2
+    assert not sure or world.speedup(beside) > world.speedup(alone)
 
 
 def test_a_queued_trial_keeps_its_numbers(world: World) -> None:

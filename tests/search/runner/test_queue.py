@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -94,3 +95,50 @@ def test_the_queue_of_an_earlier_version_is_run_where_this_space_has_all_its_num
     bench.search()
     assert bench.measured[0] == Setting.of({"tome": {"ratio": 0.3, "max_downsample": 1}})
     assert bench.study.trials[0].state == TrialState.WAITING
+
+
+def end_once_something_is_measured(bench: Bench, other: Bench, running: optuna.Trial) -> None:
+    """Otherwise the run would wait for the other one's trial."""
+
+    def end(setting: Setting) -> None:
+        other.study.tell(running, state=TrialState.FAIL, skip_if_finished=True)
+
+    bench.fails = end
+
+
+def test_a_queued_setting_that_another_run_measures_at_this_moment_is_passed_over(
+    tmp_path: Path,
+) -> None:
+    other, bench = Bench(tmp_path, trials=2), Bench(tmp_path, trials=2)
+    first, second = bench.problem.space.known_good()[:2]
+    running = other.study.ask()
+    running.set_user_attr("setting", first.params)
+    enqueue(bench.study, bench.problem.space, [first, second])
+    end_once_something_is_measured(bench, other, running)
+    bench.search()
+    assert bench.measured == [second]
+    assert count_queued(bench) == 1
+
+
+def test_a_trial_whose_setting_another_run_measures_at_this_moment_does_not_count(
+    tmp_path: Path,
+) -> None:
+    other, bench = Bench(tmp_path, trials=2), Bench(tmp_path, trials=2)
+    first, second = bench.problem.space.known_good()[:2]
+    running = other.study.ask()
+    begun = []
+
+    def reserved_meanwhile(trial: optuna.Trial) -> Setting:
+        begun.append(trial.number)
+        if len(begun) == 1:
+            running.set_user_attr("setting", first.params)
+            return first
+        return second
+
+    bench.problem.space.__dict__["suggest"] = reserved_meanwhile
+    end_once_something_is_measured(bench, other, running)
+    bench.search()
+    assert bench.measured == [second]
+    refused = bench.study.trials[begun[0]]
+    assert refused.state == TrialState.FAIL
+    assert "at this moment" in refused.user_attrs["reason"]

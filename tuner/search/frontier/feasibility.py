@@ -12,6 +12,7 @@ from tuner.search.frontier.table import CandidateTable
 from tuner.setting import Setting
 
 SURE = float(norm.ppf(0.975))  # standard errors under its limit, where a verdict is sure
+WORLDS = 8  # in which running trials have measured something, where there are any
 NEAR = 2.0  # in units of `QualityModel.reach`: losses so near the limit have a typical error
 MIN_NEAR = 3  # losses near the limit that are needed to know the typical error
 
@@ -66,6 +67,7 @@ class Feasibility:
         self._num_samples = num_samples
         self._max_samples = max_samples
         self._seed = seed
+        self._rng = np.random.default_rng(seed)
         self._results: Sequence[Observation] = ()
         self._quality = self._model(limit, _losses(warm_start))
         self._bounds = [
@@ -74,22 +76,18 @@ class Feasibility:
         ]
 
     def fit(self, results: Sequence[Observation], running: Sequence[Setting]) -> None:
-        """Fit to results, then again with the expected losses of settings that are running.
-
-        Then predict every row.
-        """
+        """Fit to results; then predict every row, in each world of what running trials measure."""
         self._results = results
         losses = _losses(results)
         if losses:
             self._fit(self._quality, losses)
+        model = self._quality
         if running:
-            expected = zip(running, map(float, self.expected(running)), strict=True)
-            losses += [
-                (Observation(setting=setting, loss=loss, error=0.0), loss, 0.0)
-                for setting, loss in expected
-            ]
-            self._fit(self._quality, losses)
-        self._mean, self._deviation = self._quality.predict(self._table.points)
+            points = self._table.points_of(running)
+            model = model.given(points, model.sample(points, WORLDS, self._rng))
+        mean, deviation = model.predict(self._table.points)
+        self._mean = mean.reshape(len(mean), -1).T
+        self._deviation = deviation.reshape(len(mean), -1).T[0]
         self._within_bounds = np.ones(len(self._table.settings))
         for bound, model in self._bounds:
             figures = bound.figures(results)
@@ -104,21 +102,22 @@ class Feasibility:
         return self._quality.stretch(mean)
 
     def mean_losses(self) -> np.ndarray:
-        """The expected score loss of each row, shape (rows,)."""
+        """The expected score loss of each row, shape (worlds, rows)."""
         return self._quality.stretch(self._mean)
 
     def losses_at(self, quantiles: np.ndarray) -> np.ndarray:
-        """These quantiles of the score loss of each row, shape (rows, quantiles)."""
+        """These quantiles of the score loss of each row, shape (worlds, rows, quantiles)."""
         deviations = self._deviation[:, None] * norm.ppf(quantiles)
-        return self._quality.stretch(self._mean[:, None] + deviations)
+        return self._quality.stretch(self._mean[:, :, None] + deviations)
 
     def within_bounds(self) -> np.ndarray:
         """The probability that a row keeps the limits of all extra metrics, shape (rows,)."""
         return self._within_bounds
 
     def surely_within_all(self) -> np.ndarray:
-        """The probability that a row keeps all limits, the score loss's for sure, shape (rows,).
+        """The probability that a row keeps all limits, the score loss's for sure.
 
+        The shape is (worlds, rows).
         For sure means that the 95% interval at `max_samples` prompts lies under the limit.
         """
         threshold = self._quality.squeeze(np.array(self._limit - self._margin()))

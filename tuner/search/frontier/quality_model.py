@@ -1,11 +1,12 @@
 """Predicts a figure, such as the score loss, of settings that were not measured."""
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+LEAST_NOISE = 1e-4  # variance of a squeezed loss
 MAX_TRAINING = 150  # figures that a fit uses; its time grows with their cube
 
 
@@ -59,7 +60,7 @@ class QualityModel:
 
         target = self.squeeze(loss) - self._prior_mean(points)
         slope = 1 / np.hypot(self.reach, loss - self.limit)
-        noise = np.maximum((error * slope) ** 2, 1e-4)
+        noise = np.maximum((error * slope) ** 2, LEAST_NOISE)
         fits_kernel = len(loss) >= 1.2 * self._fitted or self._process is None
         rows = training_rows(target)
         if fits_kernel:
@@ -78,12 +79,55 @@ class QualityModel:
             warnings.simplefilter("ignore", ConvergenceWarning)
             self._process.fit(points[rows], target[rows])
 
+    def sample(self, points: np.ndarray, worlds: int, rng: np.random.Generator) -> np.ndarray:
+        """Squeezed losses that these points may turn out to have together, shape (n, worlds)."""
+        prior = self._prior_mean(points)[:, None]
+        process = self._process or self._unfitted(points)
+        mean, covariance = process.predict(points, return_cov=True)
+        values, directions = np.linalg.eigh(covariance)
+        scale = directions * np.sqrt(np.maximum(values, 0.0))
+        drawn = scale @ rng.standard_normal((len(points), worlds))
+        sampled: np.ndarray = prior + mean.reshape(-1, 1) + drawn
+        return sampled
+
+    def given(self, points: np.ndarray, values: np.ndarray) -> "QualityModel":
+        """A model that also knows squeezed losses at points, shape (n, worlds).
+
+        Its predictions have a column for each world. The kernel's scales stay as they are fitted.
+        """
+        from sklearn.gaussian_process import GaussianProcessRegressor
+
+        process = self._process or self._unfitted(points)
+        assumed = values - self._prior_mean(points)[:, None]
+        noise = np.full(len(points), LEAST_NOISE)
+        if self._process is not None:
+            known = np.repeat(process.y_train_[:, None], values.shape[1], axis=1)
+            points = np.vstack([process.X_train_, points])
+            assumed = np.vstack([known, assumed])
+            noise = np.concatenate([process.alpha, noise])
+        kernel = getattr(process, "kernel_", process.kernel)
+        process = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None)
+        return replace(self, _process=process.fit(points, assumed))
+
+    def _unfitted(self, points: np.ndarray) -> Any:
+        """The process before any fit."""
+        from sklearn.gaussian_process import GaussianProcessRegressor
+
+        from tuner.search.frontier.kernels import kernel_of
+
+        return GaussianProcessRegressor(kernel_of(points.shape[1], self.summary))
+
     def predict(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of the squeezed loss, each of shape (n,)."""
+        """Mean and standard deviation of the squeezed loss, each of shape (n,).
+
+        Of a model that was `given` losses, of shape (n, worlds).
+        """
         prior = self._prior_mean(points)
         if self._process is None:
             return prior, np.ones(len(points))
         mean, deviation = self._process.predict(points, return_std=True)
+        if mean.ndim == 2:
+            prior = prior[:, None]
         return mean + prior, np.maximum(deviation, 1e-6)
 
     def warm_start(self, points: np.ndarray, loss: np.ndarray, error: np.ndarray) -> "QualityModel":

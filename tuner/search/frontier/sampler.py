@@ -25,7 +25,9 @@ from tuner.search.frontier.table import CandidateTable
 from tuner.search.sweep.sweep import Ending
 from tuner.setting import Setting
 from tuner.spec import Aim
+from tuner.storage.log import log_of
 from tuner.storage.optuna_names import FIXED
+from tuner.study.schema import SETTING
 
 STOPPED_SHARE = 0.4  # of its prompts are spent on an infeasible trial, on average
 PAIR = 1 / 8  # of the baseline's seconds for a trial's prompts are spent on timing it
@@ -46,8 +48,11 @@ class FrontierSampler(BaseSampler, Ending):
     improvement, Emmerich et al., 2006).
 
     No computation is proposed twice. Trials outside of the space train the models and are never
-    proposed. Settings that other workers measure at this moment count as measured, with their
-    expected loss.
+    proposed. Of settings that other workers measure at this moment the losses are drawn from the
+    model, together, and the improvement is the mean over several such draws, each of which the
+    model is told (Snoek et al., 2012; to tell it the expected losses only would be the kriging
+    believer of Ginsbourger et al., 2010). A proposal is reserved, so that no two workers measure
+    one setting at the same time.
 
     Of each trial it reads the user attributes that `tuner.study.record` writes: `setting`,
     `score_loss` with `score_loss_ci`, `prompts` and `speedup`. Trials that were stopped early
@@ -122,6 +127,9 @@ class FrontierSampler(BaseSampler, Ending):
         if FIXED in trial.system_attrs or not search_space:
             return {}
         setting = self.propose(study, trial.number)
+        # Another worker may have chosen the same one meanwhile, which the next proposal knows.
+        while setting is not None and not log_of(study).reserve(trial, SETTING, setting.params):
+            setting = self.propose(study, trial.number)
         return {} if setting is None else self._context.flat(setting)
 
     def sample_independent(
@@ -144,7 +152,7 @@ class FrontierSampler(BaseSampler, Ending):
             return None
         speedups = self._predict_speedups(results)
         self._feasibility.fit(results, history.running)
-        value = self._acquisition(speedups, results, untried)
+        value = self._acquisition(speedups, history, untried)
         value = np.where(untried, value + 1e-12 * self._rng.random(len(value)), -1.0)
         return self._table.settings[int(np.argmax(value))]
 
@@ -202,40 +210,61 @@ class FrontierSampler(BaseSampler, Ending):
         return moved
 
     def _acquisition(
-        self, speedups: np.ndarray, results: Sequence[Observation], untried: np.ndarray
+        self, speedups: np.ndarray, history: History, untried: np.ndarray
     ) -> np.ndarray:
-        """The expected improvement by each row; with the aim `max` for each second it costs."""
-        feasible = self._feasibility.surely_within_all()
-        rows = self._table.rows([result for result in results if result.current])
+        """The expected improvement by each row; with the aim `max` for each second it costs.
+
+        It is the mean over the worlds of what running trials measure.
+        """
+        feasible = self._feasibility.surely_within_all()  # (worlds, rows)
+        rows = self._table.rows([result for result in history.observations if result.current])
+        rows += [self._table.row(setting) for setting in history.running]
         done = [row for row in rows if self._table.is_inside(row)]
         value: np.ndarray
         if self._aim == "max":
-            value = feasible * expected_improvement(speedups, speedups[done], feasible[done])
+            value = _mean_improvement(speedups, feasible, done)
         if self._aim == "front" or not (value[untried] > NEGLIGIBLE).any():
             value = self._feasibility.within_bounds() * self._area_improvement(speedups, done)
         if not (value[untried] > NEGLIGIBLE).any():
             # Nothing is faster than the baseline: look for what is nearest to it.
-            value = feasible * expected_improvement(
-                speedups, speedups[done], feasible[done], least=0.0
-            )
+            value = _mean_improvement(speedups, feasible, done, least=0.0)
         if self._aim == "max":
-            pictures = feasible + (1 - feasible) * STOPPED_SHARE
+            likely = feasible.mean(axis=0)
+            pictures = likely + (1 - likely) * STOPPED_SHARE
             value = value / (pictures / speedups + PAIR)
         return value
 
     def _area_improvement(self, speedups: np.ndarray, done: list[int]) -> np.ndarray:
         """The expected gain in the area between the front, a speedup of 1 and the limit."""
         limit = self._limits.score_loss
-        expected = self._feasibility.mean_losses()
-        measured = [
-            (speedups[row], float(expected[row]))
-            for row in done
-            if expected[row] < limit and speedups[row] > 1
-        ]
-        losses = self._feasibility.losses_at(QUANTILES)
-        improvement = hypervolume_improvement(speedups, losses, measured, limit)
-        mean: np.ndarray = improvement.mean(axis=1)
+        worlds = zip(
+            self._feasibility.mean_losses(), self._feasibility.losses_at(QUANTILES), strict=True
+        )
+        improvements = []
+        for expected, losses in worlds:
+            measured = [
+                (speedups[row], float(expected[row]))
+                for row in done
+                if expected[row] < limit and speedups[row] > 1
+            ]
+            improvement = hypervolume_improvement(speedups, losses, measured, limit)
+            improvements.append(improvement.mean(axis=1))
+        mean: np.ndarray = np.mean(improvements, axis=0)
         return mean
+
+
+def _mean_improvement(
+    speedups: np.ndarray, feasible: np.ndarray, done: list[int], least: float = 1.0
+) -> np.ndarray:
+    """The expected improvement of each row, over worlds of which `feasible` is (worlds, rows)."""
+    mean: np.ndarray = np.mean(
+        [
+            probability * expected_improvement(speedups, speedups[done], probability[done], least)
+            for probability in feasible
+        ],
+        axis=0,
+    )
+    return mean
 
 
 def _timings(results: Sequence[Observation]) -> list[tuple[Setting, Timing]]:

@@ -14,6 +14,7 @@ from tuner.search.frontier.context import Timing
 from tuner.setting import Setting
 
 TRIAL_WEIGHT = 20.0  # of a whole trial's measured latency, where a timed step's is 1
+MAX_TRIALS = 500  # that a fit uses; its time grows with their number
 FULL_PAIRS = 3  # timed pairs from which on a trial has its full weight
 FIRST_SPREAD = 0.02  # of predictions, before any trial showed how good they are
 SPREAD_WEIGHT = 4  # how many trials that assumption counts as
@@ -53,11 +54,17 @@ class SpeedModel:
         self._totals: dict[Setting, np.ndarray] = {}
 
     def fit(self, timed: Sequence[TimedSteps], trials: Sequence[tuple[Setting, Timing]]) -> None:
-        """Fit to timed steps, and to trials' settings with their timings, which weigh more."""
+        """Fit to timed steps, and to trials' settings with their timings, which weigh more.
+
+        Of many trials `MAX_TRIALS` are used, evenly from the first to the last.
+        """
         from sklearn.linear_model import LinearRegression
 
         if not timed and not trials:
             return
+        if len(trials) > MAX_TRIALS:
+            chosen = np.linspace(0, len(trials) - 1, MAX_TRIALS).round().astype(int)
+            trials = [trials[index] for index in chosen]
         rows: list[np.ndarray] = []
         latencies: list[float] = []
         weights: list[float] = []
@@ -120,7 +127,7 @@ class SpeedModel:
         them were right, only every third trial needs a pair.
         """
         (speedup,) = self.speedups([setting])
-        timings = [timing for _, timing in trials if timing is not None]
+        timings = [timing for _, timing in trials[-MAX_TRIALS:] if timing is not None]
         deviation = float(np.hypot(spread(timings), UNKNOWN_SPREAD * self.unknown_share(setting)))
         known = sum(timing.predicted is not None for timing in timings) >= CONFIRMED
         is_good = known and deviation <= GOOD_SPREAD

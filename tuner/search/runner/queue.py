@@ -34,7 +34,7 @@ def queue_first(study: optuna.Study, space: Space, settings: Sequence[Setting]) 
 def leave_unwanted_to_others(
     study: optuna.Study, space: Space, is_measured: Callable[[Setting], bool]
 ) -> None:
-    """Leave queued trials outside the space, or measured since, to other runs.
+    """Leave queued trials outside the space, or measured since or now, to other runs.
 
     They stay queued and do not count. The others get a value for every parameter of the space.
     """

@@ -32,6 +32,7 @@ from tuner.storage.trial_log import TrialLog
 from tuner.study.constraints import update_for_limits, update_verified
 from tuner.study.results import read_result, read_results
 from tuner.study.reuse import measured_before
+from tuner.study.schema import SETTING
 
 
 class _Ending(Enum):
@@ -107,14 +108,15 @@ class Search:
         """Run trials until there is a reason to end."""
         while True:
             self._other_runs.fail_dead()
-            self._sort_queue()
-            if is_done(self.study, self.trials, self.observer) or self.deadline.passed:
-                return _Ending.DONE
-            if self._others_met_target.is_true():
-                return _Ending.MET
-            trial = None
-            if not is_left_to_others(self.study):
-                trial = self._log.ask(self.trials)
+            with self._log.one_reading():
+                self._sort_queue()
+                if is_done(self.study, self.trials, self.observer) or self.deadline.passed:
+                    return _Ending.DONE
+                if self._others_met_target.is_true():
+                    return _Ending.MET
+                trial = None
+                if not is_left_to_others(self.study):
+                    trial = self._log.ask(self.trials)
             if trial is None:
                 if not self.waits:
                     return _Ending.LEFT
@@ -152,8 +154,11 @@ class Search:
 
     def _trial_runner(self, interruptible: Interruptible) -> TrialRunner:
         def measure(setting: Setting, trial: int) -> Iterator[Any]:
+            return checked(self.measure(setting, trial))
+
+        def checked(measurements: Iterator[Any]) -> Iterator[Any]:
             with interruptible.taking_errors():
-                for measured in self.measure(setting, trial):
+                for measured in measurements:
                     yield measured
                     interruptible.check()
                     self._log.check()
@@ -164,6 +169,7 @@ class Search:
             observer=self.observer,
             suggest=lambda trial: self.canonical(self.space.suggest(trial)),
             measured_before=self._measured_before,
+            measures_all=self._sweeps,
             rule=self._rule,
             measure=measure,
         )
@@ -195,11 +201,14 @@ class Search:
 
     def _sort_queue(self) -> None:
         if not self._sweeps:
-            queue.leave_unwanted_to_others(
-                self.study,
-                self.space,
-                lambda setting: self._measured_before(self.canonical(setting)) is not None,
-            )
+            queue.leave_unwanted_to_others(self.study, self.space, self._needs_no_trial)
+
+    def _needs_no_trial(self, setting: Setting) -> bool:
+        """Whether a setting was measured, or is being measured at this moment."""
+        setting = self.canonical(setting)
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        being_measured = (trial.user_attrs.get(SETTING) for trial in running)
+        return setting.params in being_measured or self._measured_before(setting) is not None
 
     @property
     def _log(self) -> TrialLog:

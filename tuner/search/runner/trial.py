@@ -50,6 +50,7 @@ class TrialRunner:
     measured_before: Callable[[Setting], FrozenTrial | None]  # a trial whose figures can be used
     rule: Callable[[Setting, bool], StoppingRule]  # for a setting, and whether it is resolved
     measure: Measure
+    measures_all: bool = False  # a setting that another trial measures at this moment, too
 
     def run(self, trial: optuna.Trial) -> FrozenTrial | None:
         """Run a trial and store how it ended.
@@ -92,7 +93,7 @@ class TrialRunner:
     def _values(self, trial: optuna.Trial) -> tuple[float, float]:
         """Run a trial; returns its speedup and score loss."""
         setting = self.suggest(trial)
-        trial.set_user_attr(SETTING, setting.params)
+        self._reserve(trial, setting)
         trial.set_user_attr("combination", setting.combination)
         self.observer.trial_began(trial.number, setting)
         try:
@@ -114,21 +115,41 @@ class TrialRunner:
         self.observer.trial_ended(trial.number, state, result, "")
         return float(stored["speedup"]), float(stored["score_loss"])
 
+    def _reserve(self, trial: optuna.Trial, setting: Setting) -> None:
+        """Store the setting of a trial; ends the trial if another one measures the same now.
+
+        Such a trial does not count. The sampler `frontier` reserves what it proposes, so that this
+        happens to queued settings and to other samplers' only.
+        """
+        if self.measures_all:
+            trial.set_user_attr(SETTING, setting.params)
+            return
+        if log_of(self.study).reserve(trial, SETTING, setting.params):
+            return
+        reason = "another trial measures the same setting at this moment"
+        trial.set_user_attr("reason", reason)
+        trial.set_user_attr(CUT_OFF, True)
+        self.observer.trial_ended(trial.number, "FAIL", None, reason)
+        raise TrialError(reason)
+
     def _fill_in(self, trial: optuna.Trial, setting: Setting) -> FrozenTrial | None:
         """Copy the figures of an earlier trial, which is returned, or measure the setting.
 
         Raises `optuna.TrialPruned` for a trial that was stopped early.
         """
         resolves = RESOLVES in trial.user_attrs
-        source = None if resolves else self.measured_before(setting)
+        with log_of(self.study).one_reading():
+            source = None if resolves else self.measured_before(setting)
+            rule = self.rule(setting, resolves)
+            # It may predict the speedup from the study's trials.
+            measurements = iter(()) if source is not None else self.measure(setting, trial.number)
         if source is not None:
             self._copy(trial, source)
             if source.state == TrialState.PRUNED:
                 raise optuna.TrialPruned
             return source
-        rule = self.rule(setting, resolves)
         measured, answer = measure_until_stopped(
-            self.measure(setting, trial.number),
+            measurements,
             rule,
             lambda measured: self.observer.trial_went_on(trial.number, measured),
         )
