@@ -42,7 +42,8 @@ class FrontierSampler(BaseSampler, Ending):
     expected improvement, Gardner et al., 2014, with a known objective), divided by the seconds that
     the trial is expected to cost: a fast setting is cheap to measure. A setting counts as feasible
     there if the 95% interval that is expected at the maximum number of prompts lies under the
-    limit. With the aim `front` it is that in the area under the front (expected hypervolume
+    limit. With the aim `combinations` it is that of each combination of accelerators, and with the
+    aim `front` it is that in the area under the front (expected hypervolume
     improvement, Emmerich et al., 2006).
 
     No computation is proposed twice. Trials outside of the space train the models and are never
@@ -204,13 +205,15 @@ class FrontierSampler(BaseSampler, Ending):
     def _acquisition(
         self, speedups: np.ndarray, results: Sequence[Observation], untried: np.ndarray
     ) -> np.ndarray:
-        """The expected improvement by each row; with the aim `max` for each second it costs."""
+        """The expected improvement by each row; for each second, unless the aim is `front`."""
         feasible = self._feasibility.surely_within_all()
         rows = self._table.rows([result for result in results if result.current])
         done = [row for row in rows if self._table.is_inside(row)]
         value: np.ndarray
         if self._aim == "max":
             value = feasible * expected_improvement(speedups, speedups[done], feasible[done])
+        if self._aim == "combinations":
+            value = feasible * self._combination_improvement(speedups, feasible, done)
         if self._aim == "front" or not (value[untried] > NEGLIGIBLE).any():
             value = self._feasibility.within_bounds() * self._area_improvement(speedups, done)
         if not (value[untried] > NEGLIGIBLE).any():
@@ -218,10 +221,25 @@ class FrontierSampler(BaseSampler, Ending):
             value = feasible * expected_improvement(
                 speedups, speedups[done], feasible[done], least=0.0
             )
-        if self._aim == "max":
+        if self._aim != "front":
             pictures = feasible + (1 - feasible) * STOPPED_SHARE
             value = value / (pictures / speedups + PAIR)
         return value
+
+    def _combination_improvement(
+        self, speedups: np.ndarray, feasible: np.ndarray, done: list[int]
+    ) -> np.ndarray:
+        """The expected gain in the fastest speedup of each setting's own combination.
+
+        Relative to the speedups of the combination, so that slow combinations count as much as fast
+        ones. One without a feasible setting gains the whole speedup.
+        """
+        improvement = np.zeros_like(speedups)
+        for rows in self._table.rows_by_combination():
+            mine = np.intersect1d(rows, np.array(done, dtype=int))
+            gain = expected_improvement(speedups[rows], speedups[mine], feasible[mine], least=0.0)
+            improvement[rows] = gain / speedups[rows].max()
+        return improvement
 
     def _area_improvement(self, speedups: np.ndarray, done: list[int]) -> np.ndarray:
         """The expected gain in the area between the front, a speedup of 1 and the limit."""
