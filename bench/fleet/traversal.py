@@ -3,13 +3,14 @@
     python -m bench.fleet.traversal [--sched DDIM,DPM-Solver++,UniPC] [--steps 20,25,50]
         [--num-samples 8] [--trials 8] [--req-speedup 2] [--req-score-loss 0.1] [--workers 2]
 
-Cold: each study of the miniature is searched in a database of its own, one after another. Sweep:
-all of them in one database, by several workers, which are stopped twice (killed when a third of the
-studies are complete, interrupted by Ctrl-C at two thirds) and started again by the same command.
+Sweep: the studies of the miniature in one database, searched by several workers, which are stopped
+twice (killed when a third of the studies are complete, interrupted by Ctrl-C at two thirds) and
+started again by the same command. Cold: each study in a database of its own, one after another.
 Each study ends when a setting meets the target and holds when verified, so that both have the same
 answer to find. The device seconds are those that the runs stored with the studies, loading
-included; the processor seconds are those of the processes, which do not depend on other work on the
-machine. `--small` does it with few steps, small pictures and two schedulers.
+included; the processor seconds are those of the processes (of the cold ones without the start of
+Python), which depend less on other work on the machine. `--small` has few steps, small pictures and
+two schedulers.
 """
 
 import argparse
@@ -20,13 +21,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench.lib.miniature import conditions
+from bench.lib.miniature import conditions, quiet
 from tuner.cli.arguments import argument_parser
 from tuner.fleet.needs import needs_of
 from tuner.params.read import read
+from tuner.session import run
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
 from tuner.study.costs import read_costs
@@ -103,14 +105,15 @@ def _on_cores(cores: Sequence[int]) -> Callable[[], None]:
 
 def main() -> None:
     args = arguments()
+    quiet()
     flags = flags_of(args)
     print(f"{conditions()}; {' '.join(flags)}; {args.workers} workers\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        cold, swept = Path(folder) / "cold", Path(folder) / "sweep"
-        started_cold = run_cold(cold, flags)
-        in_a_sweep = run_sweep(swept, flags, args.workers)
+        place = Path(args.folder or folder)
+        in_a_sweep = run_sweep(place / "sweep", flags, args.workers)
+        started_cold = run_cold(place / "cold", flags)
         print("\n".join(table(started_cold, in_a_sweep)))
-        document = read(swept / "search_params.json")
+        document = read(place / "sweep" / "search_params.json")
         missing = started_cold.device_s.keys() - document["studies"].keys()
         print(f"\nsearch_params.json: {len(document['studies'])} studies, missing: {len(missing)}")
         sys.exit(bool(missing))
@@ -125,6 +128,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--req-speedup", default="2")
     parser.add_argument("--req-score-loss", default="0.1")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--folder", help="an empty folder that keeps the databases")
     parser.add_argument("--small", action="store_true", help="a few minutes in all")
     return parser.parse_args()
 
@@ -140,15 +144,14 @@ def flags_of(args: argparse.Namespace) -> list[str]:
 
 
 def run_cold(folder: Path, flags: Sequence[str]) -> Cost:
-    """Each study in a database of its own, one after another."""
+    """Each study in a database of its own, one after another; each loads its model itself."""
     folder.mkdir()
-    runs, cost = Runs(folder, flags), Cost()
+    cost, began = Cost(), time.process_time()
     for number, spec in enumerate(specs_of(flags)):
         storage = f"sqlite:///{folder / f'{number}.db'}"
-        triple = ["--sched", str(spec.sched), "--steps", str(spec.steps)]
-        runs.end(runs.start(1, *triple, "--storage", storage))
+        run(replace(spec, storage=storage))
         cost.read(Storage(storage, create=False))
-    cost.processor_s = runs.processor_s
+    cost.processor_s = time.process_time() - began
     return cost
 
 
@@ -156,7 +159,7 @@ def run_sweep(folder: Path, flags: Sequence[str], workers: int) -> Cost:
     """All studies in one database; stopped twice, and started again."""
     folder.mkdir()
     storage = f"sqlite:///{folder / 'tuner.db'}"
-    runs = Runs(folder, [*flags, "--storage", storage])
+    runs, began = Runs(folder, [*flags, "--storage", storage]), time.monotonic()
     for share, sign in ((1 / 3, signal.SIGKILL), (2 / 3, signal.SIGINT), (1.0, None)):
         processes = runs.start(workers)
         if sign is not None:
@@ -164,6 +167,7 @@ def run_sweep(folder: Path, flags: Sequence[str], workers: int) -> Cost:
             for process in processes:
                 process.send_signal(sign)
         runs.end(processes)
+        print(f"{share:.0%} after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     cost = Cost(processor_s=runs.processor_s)
     cost.read(Storage(storage, create=False))
     return cost

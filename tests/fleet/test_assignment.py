@@ -22,6 +22,16 @@ def sweep(tmp_path: Path) -> Sweep:
     return Sweep(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that would wait fails its test."""
+
+    def refuse(seconds: float) -> None:
+        raise AssertionError("a worker waits")
+
+    monkeypatch.setattr(assignment, "sleep", refuse)
+
+
 def worker(sweep: Sweep, lines: list[str] | None = None) -> Studies:
     """The studies of one worker; others see it as a process of its own."""
     notice = (lambda line: None) if lines is None else lines.append
@@ -104,7 +114,7 @@ def test_a_study_that_another_worker_finishes_is_waited_for(
     monkeypatch.setattr(assignment, "sleep", sleeps)
     assert triples(worker(sweep, lines)) == []
     assert [line.rpartition(", which ")[0] for line in lines] == [f"waiting for {FOURTH}"]
-    assert lines[0].endswith(" is finishing")
+    assert lines[0].endswith(" measures")
 
 
 def test_the_study_of_a_worker_that_died_is_taken_over(

@@ -65,6 +65,7 @@ class _Assignment:
         on_complete: Callable[[str, int], None],
     ) -> None:
         self.claims = Claims(storage.optuna)
+        self._specs = list(specs)
         self.left = list(specs)  # that this worker has neither run nor found complete
         self._models = {_name(spec): model_of(spec) for spec in specs}  # by the name of the claim
         self._warm: set[Any] = set()  # models with a study that others can start from
@@ -79,7 +80,7 @@ class _Assignment:
         """The next study; None after a look that found none, and a pause where it has to wait."""
         holders = self.claims.holders()
         needs = self._pass_over_complete()
-        self._warm |= {model_of(each.spec) for each in needs if each.ended >= MIN_SETTINGS}
+        self._find_warm()
         needs.sort(key=lambda each: self._rank(each.spec, holders))
         for each in needs:
             if not self._has_to_wait(each.spec, holders) and self.claims.take(_name(each.spec)):
@@ -90,9 +91,8 @@ class _Assignment:
             self._notice(f"joining {joined.triple}, which another worker has begun")
             self._run(joined)
             return joined
-        for each in needs:
-            self._report_waiting(each.spec, holders)
         if needs:
+            self._report_waiting(holders)
             sleep(POLL_S)
         return None
 
@@ -107,10 +107,16 @@ class _Assignment:
         needs = needs_of(self.left, self._storage)
         for each in needs:
             if each.complete and each.study is not None:
-                self._warm.add(model_of(each.spec))
                 self._drop(each.spec)
                 self._on_complete(each.study.study_name, each.ended)
         return [each for each in needs if not each.complete]
+
+    def _find_warm(self) -> None:
+        """Find out which models have a study now that others can start from."""
+        cold = [spec for spec in self._specs if model_of(spec) not in self._warm]
+        for each in needs_of(cold, self._storage):
+            if each.complete or each.ended >= MIN_SETTINGS:
+                self._warm.add(model_of(each.spec))
 
     def _rank(self, spec: StudySpec, holders: Holders) -> tuple[bool, int]:
         """Studies of the loaded model first, then those of the model that fewest workers have."""
@@ -143,12 +149,14 @@ class _Assignment:
     def _drop(self, spec: StudySpec) -> None:
         self.left = [other for other in self.left if other is not spec]
 
-    def _report_waiting(self, spec: StudySpec, holders: Holders) -> None:
-        if spec.triple not in self._waited_for:
-            self._waited_for.add(spec.triple)
+    def _report_waiting(self, holders: Holders) -> None:
+        """Say once of each study that it is waited for, and who has it."""
+        for spec in self._specs:
             holder = holders.get(_name(spec))
-            who = "another worker" if holder is None else f"{holder.host}:{holder.pid}"
-            self._notice(f"waiting for {spec.triple}, which {who} is finishing")
+            if _name(spec) in holders and spec.triple not in self._waited_for:
+                self._waited_for.add(spec.triple)
+                who = "another worker" if holder is None else f"{holder.host}:{holder.pid}"
+                self._notice(f"waiting for {spec.triple}, which {who} measures")
 
 
 def workers_on(specs: Sequence[StudySpec], storage: Storage) -> list[Worker | None]:

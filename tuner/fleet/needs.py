@@ -12,6 +12,7 @@ from tuner.search.runner.progress import counted_trials
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
 from tuner.storage.log import log_of
+from tuner.storage.reading import reading
 from tuner.study.requests import is_answered, opened_for
 from tuner.study.results import read_results
 
@@ -42,11 +43,15 @@ class Needs:
 
 
 def needs_of(specs: Sequence[StudySpec], storage: Storage | None) -> list[Needs]:
-    """What each study needs; all of it without a `storage`."""
+    """What each study needs; all of it without a `storage`.
+
+    Raises `UsageError` where the database holds what cannot be read.
+    """
     if storage is None:
         return [Needs(spec=spec) for spec in specs]
-    attributes = storage.study_attributes()
-    return [_needs(spec, storage, attributes) for spec in specs]
+    with reading(storage.url):
+        attributes = storage.study_attributes()
+        return [_needs(spec, storage, attributes) for spec in specs]
 
 
 def _needs(spec: StudySpec, storage: Storage, attributes: dict[str, dict[str, Any]]) -> Needs:
