@@ -138,10 +138,7 @@ class StudyRun:
             return problem, first
         source = source_study(self.study, self.storage, problem) if self.spec.transfer else None
         if source is not None:
-            self.observer.notice(
-                f"warm start from {source.name} ({len(source.observations)} settings); "
-                "transfer = false disables it"
-            )
+            self.observer.notice(f"warm start from {source}; transfer = false disables it")
             problem = replace(problem, warm_start=source.observations, timed_before=source.timed)
             first = source.first(self.spec.aim) or first
         measured = [result.setting for result in read_results(self.study)]

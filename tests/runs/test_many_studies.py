@@ -17,11 +17,13 @@ SWEEP = [*FLAGS, "--sched", "UniPC,DDIM", "--trials", "1", "--pictures", "none"]
 
 
 @pytest.fixture
-def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which a sweep of two studies has ended."""
+def swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """What a sweep of two studies printed in the working folder."""
     monkeypatch.chdir(tmp_path)
     assert main(SWEEP) == 0
-    return tmp_path
+    return capsys.readouterr().out
 
 
 def refuse(*args: Any, **options: Any) -> None:
@@ -29,13 +31,12 @@ def refuse(*args: Any, **options: Any) -> None:
 
 
 def test_a_sweep_ends_with_one_file_and_one_report_and_its_second_start_measures_nothing(
-    swept: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    swept: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = capsys.readouterr().out
-    assert f"{UNIPC}: study 1 of 2; goal: " in first
-    assert f"{DDIM}: study 2 of 2; goal: " in first
+    assert f"{UNIPC}: study 1 of 2; goal: " in swept
+    assert f"{DDIM}: study 2 of 2; goal: " in swept
     ending = ["2 of 2 studies complete", "wrote search_params.json and report.html (2 studies)"]
-    assert first.splitlines()[-2:] == ending
+    assert swept.splitlines()[-2:] == ending
     assert json.loads(Path("search_params.json").read_text())["studies"].keys() == {DDIM, UNIPC}
     assert DDIM in Path("report.html").read_text()
     Path("search_params.json").unlink()
@@ -52,12 +53,11 @@ def test_a_sweep_ends_with_one_file_and_one_report_and_its_second_start_measures
 
 
 def test_a_dry_run_counts_and_estimates_without_loading_or_writing_anything(
-    swept: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    swept: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    capsys.readouterr()
     monkeypatch.setattr(Session, "__init__", refuse)
     monkeypatch.setattr(Evaluation, "measure", refuse)
-    before = sorted(swept.iterdir())
+    before = sorted(Path().iterdir())
     assert main([*SWEEP, "--dry-run", "--steps", "4,8", "--trials", "3"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "4 studies: 0 complete, 2 begun, 2 not begun; at most 10 trials left"
@@ -66,7 +66,7 @@ def test_a_dry_run_counts_and_estimates_without_loading_or_writing_anything(
     assert main([*SWEEP, "--dry-run"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "2 studies: 2 complete, 0 begun, 0 not begun"
-    assert sorted(swept.iterdir()) == before
+    assert sorted(Path().iterdir()) == before
 
 
 def test_a_dry_run_names_what_would_make_the_device_time_known(

@@ -16,13 +16,18 @@ from tuner.search.samplers import make_frontier
 from tuner.setting import Setting
 from tuner.study.identity import request
 
-PARTS = {"weights": "made up", "scheduler": "DDIM", "steps": 20, "device": "a processor"}
 TIMED = [
     Setting(),
     Setting.of({"deepcache": {"cache_interval": 3, "cache_branch_id": 0}}),
     Setting.of({"deepcache": {"cache_interval": 2, "cache_branch_id": 2}}),
 ]
 REST = 3.0  # seconds of text encoding and decoding
+
+
+def _parts(steps: int, sched: str) -> dict[str, Any]:
+    """What a study's latency key is made of."""
+    machine = {"weights": "made up", "device": "a processor"}
+    return machine | {"scheduler": {"class": sched}, "steps": steps}
 
 
 def seconds(problem: Problem, setting: Setting) -> np.ndarray:
@@ -37,16 +42,16 @@ def speedup(problem: Problem, setting: Setting) -> float:
     return float(whole[0] / whole[1])
 
 
-def study(folder: Path, steps: int, **parts: Any) -> Bench:
-    bench = Bench(folder, EVALUATION, steps=steps, search_targets=("deepcache",))
+def study(folder: Path, steps: int, sched: str = "UniPC", **parts: Any) -> Bench:
+    bench = Bench(folder, EVALUATION, sched=sched, steps=steps, search_targets=("deepcache",))
     bench.study.set_user_attr("request", request(bench.spec))
-    bench.study.set_user_attr("baseline_parts", PARTS | {"steps": steps} | parts)
+    bench.study.set_user_attr("baseline_parts", _parts(steps, sched) | parts)
     return bench
 
 
 def timed(folder: Path, steps: int) -> Bench:
     """A study whose steps were timed, as `tuner.timed_steps` stores them."""
-    bench = study(folder, steps)
+    bench = study(folder, steps, "DDIM")
     whole = REST + seconds(bench.problem, Setting()).sum()
     stored = {
         str(setting): {
@@ -56,7 +61,7 @@ def timed(folder: Path, steps: int) -> Bench:
         }
         for setting in TIMED
     }
-    parts = PARTS | {"steps": steps}
+    parts = _parts(steps, "DDIM")
     bench.storage.put(TIMED_STEPS, key_of(parts), parts, stored)
     return bench
 
@@ -67,7 +72,7 @@ def taken_over(target: Bench, source: Bench) -> list[TimedSteps]:
 
 @pytest.mark.parametrize("steps", [20, 50])
 def test_speeds_follow_from_the_steps_of_another_study(steps: int, tmp_path: Path) -> None:
-    source, target = timed(tmp_path, 20), study(tmp_path, steps, scheduler="UniPC")
+    source, target = timed(tmp_path, 20), study(tmp_path, steps)
     model = SpeedModel(target.problem.work)
     model.fit(taken_over(target, source), [])
     for setting in TIMED[1:]:
@@ -99,4 +104,4 @@ def test_steps_of_another_model_or_machine_are_not_taken_over(part: str, tmp_pat
 
 
 def test_a_study_that_timed_nothing_gives_nothing(tmp_path: Path) -> None:
-    assert taken_over(study(tmp_path, 50), study(tmp_path, 20)) == []
+    assert taken_over(study(tmp_path, 50), study(tmp_path, 20, "DDIM")) == []

@@ -8,11 +8,13 @@ TARGETS = ("deepcache", "tome", "tgate")
 EVERY = {"+".join(names) for count in (1, 2, 3) for names in combinations(sorted(TARGETS), count)}
 
 
-def test_each_combination_gets_a_feasible_setting_and_more_than_one_trial() -> None:
+def test_each_combination_gets_a_few_trials_and_a_feasible_setting() -> None:
     world = World(*TARGETS)
     seen = world.search(world.sampler(aim="combinations"), trials=28)
     tried = {name: [s for s in seen if _names(s) == name] for name in EVERY}
-    assert all(len(settings) >= 2 for settings in tried.values()), tried
+    assert {name: len(settings) >= 3 for name, settings in tried.items()} == dict.fromkeys(
+        EVERY, True
+    )
     assert all(min(map(world.loss, settings)) < LIMIT for settings in tried.values())
 
 

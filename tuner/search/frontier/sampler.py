@@ -30,6 +30,7 @@ from tuner.storage.optuna_names import FIXED
 STOPPED_SHARE = 0.4  # of its prompts are spent on an infeasible trial, on average
 PAIR = 1 / 8  # of the baseline's seconds for a trial's prompts are spent on timing it
 QUANTILES = (np.arange(16) + 0.5) / 16
+FEW = 3  # trials that each combination gets before others get more, with the aim `combinations`
 NEGLIGIBLE = 1e-9  # an improvement that is none
 
 
@@ -232,13 +233,14 @@ class FrontierSampler(BaseSampler, Ending):
         """The expected gain in the fastest speedup of each setting's own combination.
 
         Relative to the speedups of the combination, so that slow combinations count as much as fast
-        ones. One without a feasible setting gains the whole speedup.
+        ones. One without a feasible setting gains the whole speedup, and those with few trials come
+        first.
         """
         improvement = np.zeros_like(speedups)
         for rows in self._table.rows_by_combination():
             mine = np.intersect1d(rows, np.array(done, dtype=int))
             gain = expected_improvement(speedups[rows], speedups[mine], feasible[mine], least=0.0)
-            improvement[rows] = gain / speedups[rows].max()
+            improvement[rows] = gain / speedups[rows].max() + (len(mine) < FEW)
         return improvement
 
     def _area_improvement(self, speedups: np.ndarray, done: list[int]) -> np.ndarray:

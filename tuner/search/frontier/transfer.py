@@ -61,6 +61,11 @@ class SourceStudy:
         """The fastest feasible setting."""
         return next(iter(self.feasible), None)
 
+    def __str__(self) -> str:
+        """Its name, and what it gives."""
+        count = len(self.observations)
+        return f"{self.name} ({f'{count} settings' if count else 'its best setting'})"
+
     def first(self, aim: Aim) -> list[Setting]:
         """What a study with this aim measures first: the fastest, or that of each combination."""
         return first_of_each(self.feasible) if aim == "combinations" else self.feasible[:1]
@@ -68,11 +73,17 @@ class SourceStudy:
 
 def first_of_each(settings: Sequence[Setting]) -> list[Setting]:
     """The first of the settings of each combination of accelerators."""
-    return list({setting.combination: setting for setting in reversed(settings)}.values())[::-1]
+    first: dict[str, Setting] = {}
+    for setting in settings:
+        first.setdefault(setting.combination, setting)
+    return list(first.values())
 
 
 def source_study(study: optuna.Study, storage: Storage, problem: Problem) -> SourceStudy | None:
-    """The closest study that has enough settings of this problem's space; None where none has.
+    """The closest study that has enough settings of this problem's space.
+
+    Where none has, the closest one with a feasible setting, with its settings but no observations:
+    so few would mislead a model. None where there is no such study.
 
     The closest is first the one whose number of steps is nearest: with the same number a setting is
     the same computation, as fast, with the same reuse, whatever the scheduler. Then comes the same
@@ -87,20 +98,33 @@ def source_study(study: optuna.Study, storage: Storage, problem: Problem) -> Sou
         if comparable and log_of(other).finished() <= MAX_TRIALS:
             sources.append(other)
     sources.sort(key=lambda other: _distance(study.user_attrs, other.user_attrs))
+    timed = _timed(study, storage, problem, sources)
+    of_few: SourceStudy | None = None
     for source in sources:
         observations = _observations(source, study.user_attrs, problem)
-        if len(observations) >= MIN_SETTINGS:
-            timings = (
-                earlier_timings(study, other, storage, _source_problem(other, problem))
-                for other in sources  # the source may have taken over those of another one
-            )
-            return SourceStudy(
+        enough = len(observations) >= MIN_SETTINGS
+        if enough or of_few is None:
+            found = SourceStudy(
                 name=source.study_name,
-                observations=observations,
+                observations=observations if enough else [],
                 feasible=list(_feasible(source, problem)),
-                timed=next((timed for timed in timings if timed), []),
+                timed=timed,
             )
-    return None
+            if enough:
+                return found
+            of_few = found if found.feasible else None
+    return of_few
+
+
+def _timed(
+    study: optuna.Study, storage: Storage, problem: Problem, sources: Sequence[optuna.Study]
+) -> list[TimedSteps]:
+    """The timed steps of the closest study that has any: others took over those of another one."""
+    for source in sources:
+        timed = earlier_timings(study, source, storage, _source_problem(source, problem))
+        if timed:
+            return timed
+    return []
 
 
 def _has_same_scores(target: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
