@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from tuner import registry
@@ -21,6 +22,7 @@ from tuner.plans.plan import shape_of
 from tuner.prompts import listed, prompt_set
 from tuner.sampler_table import sampler_row
 from tuner.search.runner.observer import Observer
+from tuner.search.runner.progress import has_ended, is_done
 from tuner.search.space import Space
 from tuner.shared_run import SharedRun
 from tuner.spec import StudySpec
@@ -28,6 +30,7 @@ from tuner.storage.address import check_address
 from tuner.storage.database import Storage
 from tuner.storage.reading import reading
 from tuner.study.identity import study_of
+from tuner.study.requests import store_answer, store_opened
 from tuner.study.stored import check_stored
 from tuner.study_run import StudyRun
 from tuner.workloads import Workloads, device_of
@@ -132,6 +135,7 @@ class Session:
             return self._run(spec, observer, shared or SharedRun())
 
     def _run(self, spec: StudySpec, observer: Observer, shared: SharedRun) -> Outcome:
+        requested = spec
         with self._ledger.spent(Purpose.LOADING):
             spec = self._workloads.named(spec, _device(spec))
         evaluation = self.evaluation(spec, more=True)
@@ -150,8 +154,10 @@ class Session:
         with reading(spec.storage):
             study = study_of(spec, evaluation, storage)
             check_stored(study)
+        store_opened(study, requested)
         storage.patience.begin(observer.notice)
-        return StudyRun(
+        began = monotonic()
+        outcome = StudyRun(
             spec=spec,
             evaluation=evaluation,
             verification=verification,
@@ -162,6 +168,12 @@ class Session:
             pictures=self._pictures,
             shared=shared,
         ).run()
+        within_time = requested.timeout is None or monotonic() - began < requested.timeout
+        reached = outcome.goal.has_target and outcome.best is not None
+        is_over = outcome.is_over and within_time
+        if is_over and (reached or is_done(study, requested.trials)):
+            store_answer(study, requested, for_good=reached or has_ended(study))
+        return outcome
 
 
 def _device(spec: StudySpec) -> str:

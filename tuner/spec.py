@@ -18,7 +18,7 @@ from tuner.scheduler_table import name_of
 from tuner.size import Size
 from tuner.values import checked_knobs, checked_limit, checked_prompts, is_number, is_whole, wrong
 
-Aim = Literal["max", "front"]
+Aim = Literal["max", "front", "combinations"]
 
 AIMS = get_args(Aim)
 SEEDS = 2**32  # seeds are from 0 to this, exclusive; samplers take no greater ones
@@ -78,7 +78,7 @@ class StudySpec:
     timeout: float | None = None  # seconds of searching
     sampler: str = "frontier"  # a name in `tuner.sampler_table`
     distinct: bool = False  # of grid: measure each distinct computation once
-    aim: Aim = "max"  # of frontier: the fastest setting within the limits, or the Pareto front
+    aim: Aim = "max"  # of frontier: the fastest setting, the front, or each combination's fastest
     transfer: bool = True  # whether frontier takes a warm start from another study in the storage
     reference: bool = True  # whether a search measures the plain pipeline with fewer steps too
     storage: str = "sqlite:///tuner.db"  # SQLAlchemy URL of the database

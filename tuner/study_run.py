@@ -17,7 +17,7 @@ from tuner.outcome import Outcome
 from tuner.plans.plan import shape_of
 from tuner.sampler_table import sampler_row
 from tuner.search.frontier.sampler import FrontierSampler
-from tuner.search.frontier.transfer import source_study
+from tuner.search.frontier.transfer import first_of_each, source_study
 from tuner.search.goal import Goal
 from tuner.search.problem import Problem
 from tuner.search.runner.alone import BASELINE as BASELINE_WORK
@@ -129,7 +129,7 @@ class StudyRun:
         known = self.space.known_good()
         if self._stops_early and self.spec.aim == "max" and known:
             return [max(known, key=lambda setting: len(setting.accelerators))]
-        return known
+        return first_of_each(known) if self.spec.aim == "combinations" else known
 
     def _warm_started(
         self, problem: Problem, first: list[Setting]
@@ -139,12 +139,9 @@ class StudyRun:
             return problem, first
         source = source_study(self.study, self.storage, problem) if self.spec.transfer else None
         if source is not None:
-            self.observer.notice(
-                f"warm start from {source.name} ({len(source.observations)} settings); "
-                "transfer = false disables it"
-            )
-            problem = replace(problem, warm_start=source.observations)
-            first = first if source.best is None else [source.best]
+            self.observer.notice(f"warm start from {source}; transfer = false disables it")
+            problem = replace(problem, warm_start=source.observations, timed_before=source.timed)
+            first = source.first(self.spec.aim) or first
         measured = [result.setting for result in read_results(self.study)]
         return replace(problem, known=measured if self.study.trials else first), first
 
@@ -165,6 +162,7 @@ class StudyRun:
             max_samples=None if spec.sweep else problem.max_samples,
             stops_early=self._stops_early,
             resolves_at_once=self._stops_early and spec.aim == "front",
+            by_combination=spec.aim == "combinations",
             first=first,
             deadline=deadline,
             observer=Observers([self.observer, self._pages]),
@@ -186,7 +184,7 @@ class StudyRun:
 
     def _measure(self, setting: Setting, trial: int) -> Iterator[Measurement]:
         # A front compares settings with one another, so all of them get the same prompts.
-        drawn = self._stops_early and self.spec.aim == "max"
+        drawn = self._stops_early and self.spec.aim != "front"
         chosen, predicted = self.study.sampler, None
         if isinstance(chosen, FrontierSampler):
             predicted = chosen.prediction(self.study, setting)

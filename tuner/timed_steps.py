@@ -3,6 +3,7 @@
 from tuner.errors import UsageError
 from tuner.measure.cache_keys import key_of
 from tuner.measure.evaluation import Evaluation
+from tuner.search.frontier.earlier_timings import TIMED_STEPS
 from tuner.search.frontier.speed_model import TimedSteps
 from tuner.setting import Setting
 from tuner.storage.database import Storage
@@ -14,7 +15,7 @@ def timed_steps(
     """The settings' steps and the baseline's, timed on this machine now or in an earlier run."""
     parts = evaluation.latency_parts
     key = key_of(parts)
-    timed = storage.get("timed steps", key) or {}
+    timed = storage.get(TIMED_STEPS, key) or {}
     for setting in settings:
         if str(setting) not in timed:
             try:
@@ -25,10 +26,11 @@ def timed_steps(
                 continue
             for measured, seconds in ((Setting(), without), (setting, accelerated)):
                 timed[str(measured)] = {
+                    "params": measured.params,
                     "steps": [step / without.whole for step in seconds.steps],
                     "rest": (seconds.whole - seconds.denoising) / without.whole,
                 }
-            storage.put("timed steps", key, parts, timed)
+            storage.put(TIMED_STEPS, key, parts, timed)
     return [
         TimedSteps(
             setting=setting,

@@ -129,7 +129,7 @@ def databases(kind: str) -> Iterator[tuple[Callable[[], str], PostgreSQL | None]
 def run(plan: Plan, new_database: Callable[[], str], server: PostgreSQL | None) -> Verdict:
     """Run studies until all faults have happened and the last study has ended."""
     chance = random.Random(plan.seed)
-    left, verdicts = plan.faults, []
+    left, verdicts = plan.faults, list[Verdict]()
     while left > 0 or not verdicts:
         with tempfile.TemporaryDirectory() as folder:
             study = SimulatedStudy(

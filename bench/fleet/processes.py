@@ -140,7 +140,8 @@ class Verdict:
 
 def verdict_on(study: SimulatedStudy) -> Verdict:
     """Compare a database with what its witness saw; in a process of its own."""
-    return in_child(lambda: _verdict_on(study))
+    verdict: Verdict = in_child(lambda: _verdict_on(study))
+    return verdict
 
 
 def _verdict_on(study: SimulatedStudy) -> Verdict:

@@ -12,6 +12,7 @@ from tests.helpers.simulated import Bench, measurement
 from tuner.cli.lines import TrialLines
 from tuner.cli.live import View, live_view
 from tuner.cli.run_state import RunState
+from tuner.cli.sweep_progress import SweepProgress
 from tuner.search.runner.observer import Observer, Observers
 from tuner.setting import Setting
 
@@ -48,6 +49,23 @@ def test_the_view_begins_with_nothing_known(bench: Bench) -> None:
         "cost",
         "best so far no feasible setting yet",
     ]
+
+
+def test_the_view_shows_how_far_the_sweep_is(bench: Bench) -> None:
+    progress = {"number": 4, "of": 9, "complete": 2}
+    state = RunState(bench.spec, sweep=SweepProgress(**progress, others_s=3600.0))
+    assert (
+        lines(state)[1].replace("╸ ", "")
+        == "all studies study 4 of 9, 2 complete, time left: unknown"
+    )
+    clock = iter(range(1000))
+    state = RunState(
+        bench.spec, lambda: 60.0 * next(clock), SweepProgress(**progress, others_s=3600.0)
+    )
+    for done in range(4):
+        state.advanced(done, 10)
+    state.trial_began(3, DEEPCACHE)
+    assert "study 4 of 9, 2 complete, time left: about 1 h " in lines(state)[1]
 
 
 def test_the_view_shows_the_running_trial_the_best_the_front_and_the_cost(bench: Bench) -> None:

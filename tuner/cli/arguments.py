@@ -19,6 +19,7 @@ from tuner.cli.study_flags import (
     STORAGE_HELP,
     study_flags,
 )
+from tuner.cli.sweep_arguments import add_sweep_flags
 from tuner.cli.terminal_arguments import (
     DOCTOR_HELP,
     SHOW_HELP,
@@ -81,6 +82,7 @@ def _add_run(subparsers: Any) -> None:
         default="pictures",
         help="folder for pictures and contact sheets; 'none' keeps no pictures (default: pictures)",
     )
+    add_sweep_flags(run)
     add_allow_pickle(run)
     add_json(run, "write what happens to standard output as events, one JSON object per line")
     run.set_defaults(command=commands.run)

@@ -6,7 +6,7 @@ Imports stand inside the functions, so that `tuner --help` and invalid flags ans
 import argparse
 import json
 import sys
-from contextlib import AbstractContextManager, redirect_stdout
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,17 +45,26 @@ def run(args: argparse.Namespace, console: "Console") -> None:
     quiet()
     quiet_models()
     from tuner.cli import launch
+    from tuner.cli.dry_run import dry_run
     from tuner.cli.events import JsonLines
+    from tuner.cli.sweep_arguments import end_files
 
     pictures = None if args.pictures == "none" else Path(args.pictures)
-    if not args.json:
-        with locating(args.study_file, flags):
-            launch.run_all(specs, console, pictures, allow_pickle=args.allow_pickle)
-        return
-    events = JsonLines(sys.stdout)
+    events = JsonLines(sys.stdout) if args.json else None
     # What libraries print would not be JSON.
-    with redirect_stdout(sys.stderr), locating(args.study_file, flags):
-        launch.run_all(specs, console, pictures, events, allow_pickle=args.allow_pickle)
+    redirected = redirect_stdout(sys.stderr) if args.json else nullcontext()
+    with redirected, locating(args.study_file, flags):
+        if args.dry_run:
+            dry_run(specs, console, events, pictures=pictures is not None)
+            return
+        launch.run_all(
+            specs,
+            console,
+            pictures,
+            lines=events,
+            allow_pickle=args.allow_pickle,
+            files=end_files(args, len(specs)),
+        )
 
 
 def verify(args: argparse.Namespace, console: "Console") -> None:

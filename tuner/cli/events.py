@@ -4,12 +4,14 @@
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 import optuna
 
+from tuner.cli.sweep_progress import SweepProgress
 from tuner.measure.figures import Figures
 from tuner.params.write import figures_entry, point, verified_entry
 from tuner.printable import printable_json
@@ -164,10 +166,46 @@ class Events(Observer):
     def _cost_s(self) -> float:
         return round(self._spent_s(), 3)
 
+    def sweep_progress(self, sweep: SweepProgress) -> None:
+        """How far the sweep is as this study begins."""
+        self._write(
+            "sweep_progress",
+            number=sweep.number,
+            of=sweep.of,
+            complete=sweep.complete,
+            others_s=sweep.others_s,
+        )
+
     def _write(self, event: str, **values: Any) -> None:
         name = self._spec.triple if self._study is None else self._study.study_name
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._lines.write({"event": event, "time": now, "study": name} | values)
+        self._lines.write(_event(event, name, values))
+
+
+def sweep_finished(
+    studies: Sequence[optuna.Study], front: Path | None, report: Path | None
+) -> dict[str, Any]:
+    """The last event of a run of several studies."""
+    values = {
+        "studies": [study.study_name for study in studies],
+        "front": None if front is None else str(front),
+        "report": None if report is None else str(report),
+    }
+    return _event("sweep_finished", None, values)
+
+
+def study_complete(study: str, trials: int) -> dict[str, Any]:
+    """A study is passed over, because it has all that was asked for."""
+    return _event("study_complete", study, {"trials": trials})
+
+
+def dry_run_event(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The only event of a dry run."""
+    return _event("dry_run", None, values)
+
+
+def _event(event: str, study: str | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return {"event": event, "time": now, "study": study} | dict(values)
 
 
 def _batch(measured: Figures) -> dict[str, Any]:

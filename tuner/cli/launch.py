@@ -2,23 +2,27 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import optuna
 from rich.console import Console
 from rich.text import Text
 
 from tuner.cli.answer import answer
-from tuner.cli.events import Events, JsonLines
+from tuner.cli.events import Events, JsonLines, study_complete, sweep_finished
 from tuner.cli.lines import TrialLines
 from tuner.cli.live import STOPPING, live_view
 from tuner.cli.printing import print_lines
 from tuner.cli.reference import print_reference
 from tuner.cli.run_state import RunState
+from tuner.cli.sweep import EndFiles, studies_of, unreached
+from tuner.cli.sweep_progress import SweepProgress, SweepWatch
 from tuner.cli.tables import front_table, remarks
-from tuner.errors import TunerError, UnreachedError
-from tuner.formatting import seconds
+from tuner.errors import TunerError, UnreachedError, about
+from tuner.fleet.assignment import assigned
+from tuner.formatting import count, seconds
 from tuner.outcome import Outcome
 from tuner.passwords import hidden
 from tuner.search.goal import Goal
@@ -26,6 +30,8 @@ from tuner.search.runner.observer import Observer, Observers
 from tuner.search.runner.progress import is_done
 from tuner.session import Session
 from tuner.spec import StudySpec
+from tuner.storage.address import check_address
+from tuner.storage.database import Storage
 from tuner.study.baseline import BASELINE, attributes
 from tuner.study.results import read_results, read_stopped
 
@@ -39,51 +45,122 @@ def run_all(
     lines: JsonLines | None = None,
     *,
     allow_pickle: bool = False,
+    files: EndFiles | None = None,
 ) -> None:
-    """Run studies one after another.
+    """Run studies one after another, and write files about all of them at the end.
+
+    Of several studies other processes may run some at the same time; a complete one is passed over.
 
     Args:
-        specs: the studies.
+        specs: the studies, all in one database.
         console: where progress and results are printed.
         pictures: folder for sample images; None keeps none.
         lines: where events are written; None writes none.
         allow_pickle: as in `tuner.load`.
+        files: what is written at the end; nothing when None.
 
     Raises:
-        UnreachedError: after the last study, if one of them did not reach its goal.
+        UnreachedError: at the end, if a study did not reach its goal.
     """
-    session = Session(pictures, allow_pickle=allow_pickle)
-    places = dict.fromkeys(hidden(spec.storage) for spec in specs)
-    print_lines([f"results are stored in {', '.join(places)}, {_pictures_text(pictures)}"], console)
-    unreached: list[str] = []
-    for spec in specs:
-        goal = Goal.of(spec)
-        trials = "all points" if spec.trials is None else f"at most {spec.trials} trials"
-        title = Text.assemble((spec.triple, "bold"), f": goal: {goal}; {trials}")
+    files = files or EndFiles()
+    files.check()
+    runs = Runs(Session(pictures, allow_pickle=allow_pickle), console, lines)
+    place = hidden(specs[0].storage)
+    print_lines([f"results are stored in {place}, {_pictures_text(pictures)}"], console)
+    studies = [runs.run(specs[0]).study] if len(specs) == 1 else _run_sweep(specs, runs, console)
+    written = files.write(studies)
+    if written is not None:
+        print_lines([written], console)
+    if lines is not None and len(specs) > 1:
+        lines.write(sweep_finished(studies, files.front, files.report))
+    if runs.unreached:
+        raise UnreachedError("; ".join(runs.unreached.values()))
+
+
+def _run_sweep(specs: list[StudySpec], runs: "Runs", console: Console) -> list[optuna.Study]:
+    """Run the studies that are not complete and that nobody else runs; returns all of them."""
+    with about("storage"):
+        check_address(specs[0].storage)
+        storage = Storage(specs[0].storage)
+
+    def say(line: str) -> None:
+        print_lines([line], console)
+
+    def on_complete(name: str, trials: int) -> None:
+        say(f"{name}: complete ({count(trials, 'trial')})")
+        if runs.lines is not None:
+            runs.lines.write(study_complete(name, trials))
+
+    watch = SweepWatch(specs, storage)
+    try:
+        with closing(assigned(specs, storage, say, on_complete)) as studies:
+            for spec in studies:
+                runs.run(spec, watch.progress(spec))
+    except KeyboardInterrupt:
+        say(watch.summary())
+        raise
+    say(watch.summary())
+    runs.unreached |= unreached(specs, storage)
+    return studies_of(specs, storage, runs.studies)
+
+
+class Runs:
+    """Runs studies, with all that is printed of them.
+
+    `studies` are those that were run; `unreached` says by name of those that did not reach their
+    goal why.
+    """
+
+    def __init__(self, session: Session, console: Console, lines: JsonLines | None) -> None:
+        """`lines`: where events are written; None writes none."""
+        self._session, self._console, self.lines = session, console, lines
+        self.studies: list[optuna.Study] = []
+        self.unreached: dict[str, str] = {}
+
+    def run(self, spec: StudySpec, sweep: SweepProgress | None = None) -> Outcome:
+        """Run a study; `sweep` is how far the sweep is of which it is one."""
+        console, events = self._console, None
+        title = Text.assemble((spec.triple, "bold"), f": {_title(spec, sweep)}")
         console.print(title, highlight=False)
-        events = None if lines is None else Events(lines, spec)
+        if self.lines is not None:
+            events = Events(self.lines, spec)
+            if sweep is not None:
+                events.sweep_progress(sweep)
         with _errors_as_events(events):
-            outcome = _run(session, spec, console, events)
+            outcome = _run(self._session, spec, console, events, sweep)
         sentences = answer(outcome.study, outcome.goal)
         _print_outcome(outcome, console)
+        name = outcome.study.study_name
         if outcome.best is None:
-            unreached.append(f"{outcome.study.study_name}: {'; '.join(sentences)}")
+            self.unreached[name] = f"{name}: {'; '.join(sentences)}"
         else:
             print_lines(sentences, console)
         if events is not None:
             reached = "not reached" if outcome.best is None else "reached"
             events.finished(reached, "; ".join(sentences))
-    if unreached:
-        raise UnreachedError("; ".join(unreached))
+        self.studies.append(outcome.study)
+        return outcome
+
+
+def _title(spec: StudySpec, sweep: SweepProgress | None) -> str:
+    trials = "all points" if spec.trials is None else f"at most {spec.trials} trials"
+    place = "" if sweep is None else f"study {sweep.number} of {sweep.of}; "
+    return f"{place}goal: {Goal.of(spec)}; {trials}"
 
 
 def _pictures_text(pictures: Path | None) -> str:
     return "pictures are not kept" if pictures is None else f"pictures in {pictures}/"
 
 
-def _run(session: Session, spec: StudySpec, console: Console, events: Events | None) -> Outcome:
+def _run(
+    session: Session,
+    spec: StudySpec,
+    console: Console,
+    events: Events | None,
+    sweep: SweepProgress | None,
+) -> Outcome:
     """Run a study under the eyes of all observers; after Ctrl-C print what is known."""
-    state = RunState(spec)
+    state = RunState(spec, sweep=sweep)
     observers: list[Observer] = [state, TrialLines(console, state.goal)]
     if not console.is_terminal:
         observers.append(StoppingLine())

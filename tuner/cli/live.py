@@ -52,6 +52,7 @@ class View:
         state = self._state
         parts: list[RenderableType] = [
             Rule(Text(state.name), align="left", style="dim"),
+            *_sweep_lines(state),
             _bar_line("study", state.done, state.of, _progress_text(state)),
             _bar_line(*_activity(state.activity)),
             _line("cost", _cost_text(state)),
@@ -69,6 +70,17 @@ class View:
         if state.is_stopping:
             parts.append(Text(STOPPING, style="bold yellow", no_wrap=True, overflow="ellipsis"))
         yield Group(*parts)
+
+
+def _sweep_lines(state: RunState) -> list[Table]:
+    """How far the sweep is of which the study is one."""
+    sweep = state.sweep
+    if sweep is None:
+        return []
+    left_s = sweep.left_s(state.left_s)
+    left = "unknown" if left_s is None else f"about {_brief(left_s)}"
+    words = f"study {sweep.number} of {sweep.of}, {sweep.complete} complete, time left: {left}"
+    return [_bar_line("all studies", sweep.complete, sweep.of, words)]
 
 
 def best_text(best: Result | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 
 from tuner.cli.pace import Pace
+from tuner.cli.sweep_progress import SweepProgress
 from tuner.measure.figures import Figures
 from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer
@@ -32,9 +33,14 @@ class Activity:
 class RunState(Observer):
     """Follows a run. Read by the thread that draws the live view, so values are replaced whole."""
 
-    def __init__(self, spec: StudySpec, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` returns seconds."""
-        self.spec = spec
+    def __init__(
+        self,
+        spec: StudySpec,
+        clock: Callable[[], float] = time.monotonic,
+        sweep: SweepProgress | None = None,
+    ) -> None:
+        """`clock` returns seconds; `sweep` is how far the sweep is of which the study is one."""
+        self.spec, self.sweep = spec, sweep
         self.goal = Goal.of(spec)
         self.study: optuna.Study | None = None
         self.activity = Activity(title="loading")

@@ -180,8 +180,9 @@ def _add_sampler_flags(group: Group) -> None:
     group.add_argument(
         "--aim",
         help="with --sampler frontier: max searches for the fastest setting within the limits, "
-        "front for the smallest score loss at every speedup; the other samplers always search "
-        "for the front (default: max)",
+        "combinations for the fastest one of each combination of accelerators, front for the "
+        "smallest score loss at every speedup; the other samplers always search for the front "
+        "(default: max)",
     )
     group.add_argument(
         "--no-transfer",

@@ -1,1 +1,1 @@
-"""Many workers on the same studies: what each of them does, and how Dask places them."""
+"""Many studies and many workers: what is left, who does what, and how Dask places workers."""

@@ -34,6 +34,7 @@ class Problem:
     aim: Aim = "max"
     has_target: bool = False  # then only speedups under the current latency key count
     warm_start: Sequence[Observation] = ()  # the trials of a source study
+    timed_before: Sequence[TimedSteps] = ()  # steps that were timed in a source study
     num_samples: int | None = None  # prompts of a trial
     max_samples: int | None = None  # prompts that a setting may be measured with at most
     known: Sequence[Setting] = ()  # measured already, or going to be measured first

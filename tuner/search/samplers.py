@@ -52,6 +52,8 @@ def make_frontier(seed: int, problem: Problem) -> BaseSampler:
     )
     measured = [trial.setting for trial in problem.warm_start if trial.speedup is not None]
     measured += map(problem.canonical, problem.known)
+    earlier = problem.timed_before
+    to_time = settings_to_time(candidates.settings, work, TIMED_SETTINGS, measured, earlier)
     over = problem.limits.over
     return FrontierSampler(
         context,
@@ -63,7 +65,7 @@ def make_frontier(seed: int, problem: Problem) -> BaseSampler:
         aim=problem.aim,
         has_target=problem.has_target,
         seed=seed,
-        timed=problem.timed(settings_to_time(candidates.settings, work, TIMED_SETTINGS, measured)),
+        timed=[*earlier, *problem.timed(to_time)],
         warm_start=problem.warm_start,
         num_samples=problem.num_samples,
         max_samples=problem.max_samples,

@@ -106,6 +106,10 @@ class Storage:
         """The studies in the database, oldest first."""
         return [summary.study_name for summary in self.optuna.get_all_studies()]
 
+    def study_attributes(self) -> dict[str, dict[str, Any]]:
+        """The attributes of every study, by its name; oldest first."""
+        return {each.study_name: each.user_attrs for each in self.optuna.get_all_studies()}
+
     def study(self, name: str) -> optuna.Study:
         """A study that exists, for reading; else a `UsageError` with names that are near."""
         known = self.study_names()

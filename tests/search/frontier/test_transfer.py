@@ -78,6 +78,36 @@ def test_a_study_with_few_settings_is_no_source(tmp_path: Path) -> None:
         assert name(target) == expected
 
 
+def test_where_no_study_has_enough_settings_the_best_one_of_a_few_comes_first(
+    tmp_path: Path,
+) -> None:
+    target = study(tmp_path, sched="DDIM")
+    searched(tmp_path, sched="UniPC", trials=MIN_SETTINGS - 1, req_score_loss=0.9)
+    found = source(target)
+    assert found is not None and found.observations == []
+    assert found.first("max") == [found.best] != [None]
+    assert str(found) == "miniature/UniPC/50 (its best setting)"
+
+
+def test_a_study_that_is_being_searched_is_a_source(tmp_path: Path) -> None:
+    target = study(tmp_path, sched="DDIM")
+    other = searched(tmp_path, sched="UniPC")
+    other.study.ask()  # by a worker that is still at it
+    found = source(target)
+    assert str(found) == f"miniature/UniPC/50 ({len(other.measured)} settings)"
+
+
+def test_with_the_aim_combinations_the_best_of_each_comes_first(tmp_path: Path) -> None:
+    both = {"search_targets": ("deepcache", "tome"), "req_score_loss": 0.9}
+    target = study(tmp_path, sched="DDIM", **both)
+    searched(tmp_path, sched="UniPC", trials=20, **both)
+    found = source(target)
+    assert found is not None
+    first = found.first("combinations")
+    assert len(first) == len({setting.combination for setting in found.feasible}) > 1
+    assert first[0] == found.best
+
+
 def test_a_study_of_very_many_trials_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

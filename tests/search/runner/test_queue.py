@@ -11,6 +11,7 @@ from tests.search.runner.test_run_failures import interrupt
 from tuner.search.runner.queue import queue_first
 from tuner.setting import Setting
 from tuner.storage.log import log_of
+from tuner.storage.retries import QUEUED
 
 
 def count_queued(bench: Bench) -> int:
@@ -113,7 +114,9 @@ def test_a_queued_setting_that_another_run_measures_at_this_moment_is_passed_ove
     first, second = bench.problem.space.known_good()[:2]
     running = other.study.ask()
     running.set_user_attr("setting", first.params)
-    enqueue(bench.study, bench.problem.space, [first, second])
+    for setting in (first, second):
+        fixed = bench.problem.space.flat(setting)
+        bench.study.enqueue_trial(fixed, user_attrs={QUEUED: setting.params})
     end_once_something_is_measured(bench, other, running)
     bench.search()
     assert bench.measured == [second]

@@ -32,6 +32,7 @@ from tuner.study.schema import SETTING
 STOPPED_SHARE = 0.4  # of its prompts are spent on an infeasible trial, on average
 PAIR = 1 / 8  # of the baseline's seconds for a trial's prompts are spent on timing it
 QUANTILES = (np.arange(16) + 0.5) / 16
+FEW = 3  # trials that each combination gets before others get more, with the aim `combinations`
 NEGLIGIBLE = 1e-9  # an improvement that is none
 
 
@@ -44,7 +45,8 @@ class FrontierSampler(BaseSampler, Ending):
     expected improvement, Gardner et al., 2014, with a known objective), divided by the seconds that
     the trial is expected to cost: a fast setting is cheap to measure. A setting counts as feasible
     there if the 95% interval that is expected at the maximum number of prompts lies under the
-    limit. With the aim `front` it is that in the area under the front (expected hypervolume
+    limit. With the aim `combinations` it is that of each combination of accelerators, and with the
+    aim `front` it is that in the area under the front (expected hypervolume
     improvement, Emmerich et al., 2006).
 
     No computation is proposed twice. Trials outside of the space train the models and are never
@@ -212,7 +214,7 @@ class FrontierSampler(BaseSampler, Ending):
     def _acquisition(
         self, speedups: np.ndarray, history: History, untried: np.ndarray
     ) -> np.ndarray:
-        """The expected improvement by each row; with the aim `max` for each second it costs.
+        """The expected improvement by each row; for each second, unless the aim is `front`.
 
         It is the mean over the worlds of what running trials measure.
         """
@@ -223,16 +225,37 @@ class FrontierSampler(BaseSampler, Ending):
         value: np.ndarray
         if self._aim == "max":
             value = _mean_improvement(speedups, feasible, done)
+        if self._aim == "combinations":
+            value = np.mean(
+                [each * self._combination_improvement(speedups, each, done) for each in feasible],
+                axis=0,
+            )
         if self._aim == "front" or not (value[untried] > NEGLIGIBLE).any():
             value = self._feasibility.within_bounds() * self._area_improvement(speedups, done)
         if not (value[untried] > NEGLIGIBLE).any():
             # Nothing is faster than the baseline: look for what is nearest to it.
             value = _mean_improvement(speedups, feasible, done, least=0.0)
-        if self._aim == "max":
+        if self._aim != "front":
             likely = feasible.mean(axis=0)
             pictures = likely + (1 - likely) * STOPPED_SHARE
             value = value / (pictures / speedups + PAIR)
         return value
+
+    def _combination_improvement(
+        self, speedups: np.ndarray, feasible: np.ndarray, done: list[int]
+    ) -> np.ndarray:
+        """The expected gain in the fastest speedup of each setting's own combination.
+
+        Relative to the speedups of the combination, so that slow combinations count as much as fast
+        ones. One without a feasible setting gains the whole speedup, and those with few trials come
+        first.
+        """
+        improvement = np.zeros_like(speedups)
+        for rows in self._table.rows_by_combination():
+            mine = np.intersect1d(rows, np.array(done, dtype=int))
+            gain = expected_improvement(speedups[rows], speedups[mine], feasible[mine], least=0.0)
+            improvement[rows] = gain / speedups[rows].max() + (len(mine) < FEW)
+        return improvement
 
     def _area_improvement(self, speedups: np.ndarray, done: list[int]) -> np.ndarray:
         """The expected gain in the area between the front, a speedup of 1 and the limit."""

@@ -5,7 +5,7 @@ kind of work costs on this machine is fitted here, with no cost below zero.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class TimedSteps:
     setting: Setting
     steps: tuple[float, ...]  # each denoising step
     rest: float  # text encoding and decoding
+    # The work of each step where it was timed in another study, shape (steps, kinds of work).
+    work: np.ndarray | None = field(default=None, compare=False)
 
 
 class SpeedModel:
@@ -69,7 +71,7 @@ class SpeedModel:
         latencies: list[float] = []
         weights: list[float] = []
         for generation in timed:
-            work = self._work(generation.setting)
+            work = self._work_of(generation)
             rows += [np.append(row, 0.0) for row in work]
             latencies += generation.steps
             weights += [1.0] * len(work)
@@ -85,7 +87,7 @@ class SpeedModel:
             weights.append(TRIAL_WEIGHT)
         # Of a whole trial the mean over its steps.
         self._timed_work = np.vstack(
-            [self._work(generation.setting) for generation in timed]
+            [self._work_of(generation) for generation in timed]
             + [self._work(setting).mean(axis=0) for setting, _ in trials]
         )
         target = np.array(latencies)
@@ -93,6 +95,9 @@ class SpeedModel:
         # Weighted so that the relative error is minimised.
         regression.fit(np.vstack(rows), target, sample_weight=np.array(weights) / target**2)
         self._cost = regression.coef_
+
+    def _work_of(self, generation: TimedSteps) -> np.ndarray:
+        return self._work(generation.setting) if generation.work is None else generation.work
 
     def total(self, setting: Setting) -> np.ndarray:
         """The work of a whole generation by kind, and one for what is done once per generation."""
@@ -170,21 +175,23 @@ def settings_to_time(
     work: Callable[[Setting], np.ndarray],
     count: int,
     measured: Sequence[Setting] = (),
+    earlier: Sequence[TimedSteps] = (),
 ) -> list[Setting]:
     """Up to `count` settings whose timed steps say most about what each kind of work costs.
 
     Each next one adds most to the determinant of the regression's information matrix (D-optimal
     design, Fedorov, 1972), until none is left that adds `MIN_INFORMATION` nats. The baseline's
     steps are timed in any case; those of the settings `measured` count as timed, because their
-    speedups are measured or are going to be.
+    speedups are measured or are going to be. So do the steps that were timed in an `earlier` study.
     """
     everything = [Setting(), *measured, *candidates]
-    rows = [np.round(work(setting), 6) for setting in everything]
+    elsewhere = [generation.work for generation in earlier if generation.work is not None]
+    rows = [np.round(steps, 6) for steps in (*elsewhere, *map(work, everything))]
     kinds, which = np.unique(np.vstack(rows), axis=0, return_inverse=True)
     ends = np.cumsum([len(steps) for steps in rows])
     # The distinct steps of each setting, as rows of `kinds`.
     steps = [np.unique(part) for part in np.split(which.ravel(), ends[:-1])]
-    first = 1 + len(measured)
+    first = len(elsewhere) + 1 + len(measured)
     known, offered = steps[:first], dict(zip(candidates, steps[first:], strict=True))
     kinds = kinds / np.maximum(kinds.max(axis=0), 1e-9)
     information = PRIOR_INFORMATION * np.eye(kinds.shape[1])

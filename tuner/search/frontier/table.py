@@ -74,6 +74,11 @@ class CandidateTable:
         points: np.ndarray = self.points[[self._row[setting] for setting in settings]]
         return points
 
+    def rows_by_combination(self) -> list[np.ndarray]:
+        """The rows of the settings of each combination of accelerators."""
+        names = np.array([setting.combination for setting in self.settings])
+        return [np.flatnonzero(names == name) for name in np.unique(names)]
+
     def is_inside(self, row: int) -> bool:
         """Whether the study's space holds the setting of a row."""
         return bool(self._inside[row])

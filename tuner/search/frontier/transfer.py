@@ -5,16 +5,19 @@ the number of steps, the guidance, the prompts, the device and whatever else.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
 
 from tuner.search.frontier.context import Observation, observation
+from tuner.search.frontier.earlier_timings import earlier_timings
+from tuner.search.frontier.speed_model import TimedSteps
 from tuner.search.problem import Problem
 from tuner.search.space import Space
 from tuner.setting import Setting
+from tuner.spec import Aim
 from tuner.storage.database import Storage
 from tuner.storage.log import log_of
 from tuner.study.results import read_results
@@ -43,15 +46,44 @@ MAX_TRIALS = 2000  # a study with more, such as a long sweep, is not read
 
 @dataclass(frozen=True, kw_only=True)
 class SourceStudy:
-    """A study to start from: its observations, and its fastest feasible setting, if any."""
+    """A study to start from: its observations and its feasible settings, fastest first.
+
+    `timed` are the steps that it timed, where they tell what a step costs in this study.
+    """
 
     name: str
     observations: list[Observation]
-    best: Setting | None
+    feasible: list[Setting]
+    timed: list[TimedSteps]
+
+    @property
+    def best(self) -> Setting | None:
+        """The fastest feasible setting."""
+        return next(iter(self.feasible), None)
+
+    def __str__(self) -> str:
+        """Its name, and what it gives."""
+        count = len(self.observations)
+        return f"{self.name} ({f'{count} settings' if count else 'its best setting'})"
+
+    def first(self, aim: Aim) -> list[Setting]:
+        """What a study with this aim measures first: the fastest, or that of each combination."""
+        return first_of_each(self.feasible) if aim == "combinations" else self.feasible[:1]
+
+
+def first_of_each(settings: Sequence[Setting]) -> list[Setting]:
+    """The first of the settings of each combination of accelerators."""
+    first: dict[str, Setting] = {}
+    for setting in settings:
+        first.setdefault(setting.combination, setting)
+    return list(first.values())
 
 
 def source_study(study: optuna.Study, storage: Storage, problem: Problem) -> SourceStudy | None:
-    """The closest study that has enough settings of this problem's space; None where none has.
+    """The closest study that has enough settings of this problem's space.
+
+    Where none has, the closest one with a feasible setting, with its settings but no observations:
+    so few would mislead a model. None where there is no such study.
 
     The closest is first the one whose number of steps is nearest: with the same number a setting is
     the same computation, as fast, with the same reuse, whatever the scheduler. Then comes the same
@@ -65,12 +97,34 @@ def source_study(study: optuna.Study, storage: Storage, problem: Problem) -> Sou
         )
         if comparable and log_of(other).finished() <= MAX_TRIALS:
             sources.append(other)
-    for source in sorted(sources, key=lambda other: _distance(study.user_attrs, other.user_attrs)):
+    sources.sort(key=lambda other: _distance(study.user_attrs, other.user_attrs))
+    timed = _timed(study, storage, problem, sources)
+    of_few: SourceStudy | None = None
+    for source in sources:
         observations = _observations(source, study.user_attrs, problem)
-        if len(observations) >= MIN_SETTINGS:
-            best = _best(source, problem)
-            return SourceStudy(name=source.study_name, observations=observations, best=best)
-    return None
+        enough = len(observations) >= MIN_SETTINGS
+        if enough or of_few is None:
+            found = SourceStudy(
+                name=source.study_name,
+                observations=observations if enough else [],
+                feasible=list(_feasible(source, problem)),
+                timed=timed,
+            )
+            if enough:
+                return found
+            of_few = found if found.feasible else None
+    return of_few
+
+
+def _timed(
+    study: optuna.Study, storage: Storage, problem: Problem, sources: Sequence[optuna.Study]
+) -> list[TimedSteps]:
+    """The timed steps of the closest study that has any: others took over those of another one."""
+    for source in sources:
+        timed = earlier_timings(study, source, storage, _source_problem(source, problem))
+        if timed:
+            return timed
+    return []
 
 
 def _has_same_scores(target: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
@@ -132,8 +186,11 @@ def _observations(
     return list(by_setting.values())
 
 
-def _best(source: optuna.Study, problem: Problem) -> Setting | None:
-    """The fastest setting within this problem's limits, of the metrics that the source measured."""
+def _feasible(source: optuna.Study, problem: Problem) -> Iterator[Setting]:
+    """Settings within this problem's limits, fastest first.
+
+    Limits of metrics that the source study did not measure are left out.
+    """
     space = replace(problem.space, canonical=_source_problem(source, problem).canonical)
     for result in sorted(read_results(source), key=lambda result: -result.speedup.value):
         measured = {
@@ -142,8 +199,7 @@ def _best(source: optuna.Study, problem: Problem) -> Setting | None:
         setting = _translated(result.setting, space, problem)
         feasible = result.feasible(replace(problem.limits, others=measured))
         if feasible and setting is not None and setting.accelerators:
-            return setting
-    return None
+            yield setting
 
 
 def _source_problem(source: optuna.Study, problem: Problem) -> Problem:

@@ -10,6 +10,16 @@ from tuner.storage.retries import CUT_OFF, RESOLVES
 from tuner.storage.trial_log import ENDED
 
 
+def counted_trials(study: optuna.Study, *, resolves: bool = True) -> int:
+    """How many trials of a study have ended and count towards its budget.
+
+    A sweep `resolves` no setting, and counting by attribute is slow with its many trials.
+    """
+    log = log_of(study)
+    ended = log.finished() - log.count_with(CUT_OFF, TrialState.FAIL)
+    return ended - log.count_with(RESOLVES, *ENDED) if resolves else ended
+
+
 def is_done(study: optuna.Study, trials: int | None, observer: Observer | None = None) -> bool:
     """Whether a study has `trials` finished trials, or its sampler has nothing left to propose.
 
@@ -17,11 +27,7 @@ def is_done(study: optuna.Study, trials: int | None, observer: Observer | None =
     inconclusive setting.
     """
     observer = observer or Observer()
-    log = log_of(study)
-    ended = log.finished() - log.count_with(CUT_OFF, TrialState.FAIL)
-    # A sweep resolves no setting, and counting by attribute is slow with its many trials.
-    if not isinstance(study.sampler, Exhaustive):
-        ended -= log.count_with(RESOLVES, *ENDED)
+    ended = counted_trials(study, resolves=not isinstance(study.sampler, Exhaustive))
     if trials is not None:
         observer.advanced(ended, trials)
     elif isinstance(study.sampler, Exhaustive):

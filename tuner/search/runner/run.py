@@ -30,7 +30,7 @@ from tuner.setting import Setting
 from tuner.storage.log import log_of
 from tuner.storage.trial_log import TrialLog
 from tuner.study.constraints import update_for_limits, update_verified
-from tuner.study.results import read_result, read_results
+from tuner.study.results import Result, read_result, read_results
 from tuner.study.reuse import measured_before
 from tuner.study.schema import SETTING
 
@@ -63,6 +63,7 @@ class Search:
     max_samples: int | None = None  # of an inconclusive setting of the front; None: resolve none
     stops_early: bool = False
     resolves_at_once: bool = False  # an inconclusive trial takes more prompts while it runs
+    by_combination: bool = False  # a trial's rivals are those of its combination only
     first: Sequence[Setting] = ()
     deadline: Deadline = field(default_factory=lambda: Deadline(None))  # begin no trial after it
     observer: Observer = field(default_factory=Observer)
@@ -186,12 +187,16 @@ class Search:
             # A trial that resolves a setting needs more prompts than its earlier trials had.
             samples=max(before) + 1 if resolves else self.samples,
             # A result that was fast on another machine may be slow on this one.
-            rivals=[rival for rival in results if rival.setting != setting and rival.current],
+            rivals=[rival for rival in results if self._is_rival(rival, setting)],
             stops_early=self.stops_early and not resolves,
             setting=setting,
             trials_so_far=self._log.finished() + 1,
             resolves=resolves or self.resolves_at_once,
         )
+
+    def _is_rival(self, result: Result, setting: Setting) -> bool:
+        same = result.setting.combination == setting.combination
+        return result.setting != setting and result.current and (same or not self.by_combination)
 
     def _measured_before(self, setting: Setting) -> FrozenTrial | None:
         if self._sweeps:

@@ -1,0 +1,221 @@
+"""What does a sweep of related studies cost, compared with the same studies started cold?
+
+    python -m bench.fleet.traversal [--sched DDIM,DPM-Solver++,UniPC] [--steps 20,25,50]
+        [--num-samples 8] [--trials 8] [--req-speedup 2] [--req-score-loss 0.1] [--workers 2]
+
+Sweep: the studies of the miniature in one database, searched by several workers, which are stopped
+twice (killed when a third of the studies are complete, interrupted by Ctrl-C at two thirds) and
+started again by the same command. Cold: each study in a database of its own, one after another.
+Each study ends when a setting meets the target and holds when verified, so that both have the same
+answer to find. The device seconds are those that the runs stored with the studies, loading
+included; the processor seconds are those of the processes (of the cold ones without the start of
+Python), which depend less on other work on the machine. `--small` has few steps, small pictures and
+two schedulers.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bench.lib.miniature import conditions, quiet
+from tuner.cli.arguments import argument_parser
+from tuner.fleet.needs import needs_of
+from tuner.params.read import read
+from tuner.session import run
+from tuner.spec import StudySpec
+from tuner.storage.database import Storage
+from tuner.study.costs import read_costs
+from tuner.study.results import read_results
+from tuner.study_files import KEYS, read_specs
+
+ROOT = Path(__file__).parents[2]
+POLL_S = 0.5
+SMALL = ["--sched", "DDIM,UniPC", "--steps", "4,5", "--resolution", "32", "--num-samples", "4"]
+SMALL += ["--trials", "5", "--req-speedup", "1.2", "--req-score-loss", "0.99"]
+
+
+@dataclass(kw_only=True)
+class Cost:
+    """What some runs have cost."""
+
+    device_s: dict[str, float] = field(default_factory=dict)  # by study
+    trials: dict[str, int] = field(default_factory=dict)
+    speedups: dict[str, float] = field(default_factory=dict)  # of the fastest verified setting
+    processor_s: float = 0.0
+
+    def read(self, storage: Storage) -> None:
+        """Take in the studies of a database."""
+        for name in storage.study_names():
+            study = storage.study(name)
+            costs, results = read_costs(study), read_results(study)
+            self.device_s[name] = costs.total.total_s
+            self.trials[name] = len(costs.trials)
+            verified = (result.verified for result in results if result.verified_now)
+            self.speedups[name] = max((v.speedup.value for v in verified if v), default=1.0)
+
+
+class Runs:
+    """Runs of `tuner run` in a folder, and the processor seconds that they took."""
+
+    def __init__(self, folder: Path, flags: Sequence[str]) -> None:
+        self._folder, self._flags = folder, list(flags)
+        self.processor_s = 0.0
+
+    def start(self, count: int, *more: str) -> list[subprocess.Popen[bytes]]:
+        """Start so many workers, each with cores of its own."""
+        command = [sys.executable, str(ROOT / "cli.py"), "run", *self._flags, *more]
+        cores = sorted(os.sched_getaffinity(0))
+        return [
+            subprocess.Popen(
+                command,
+                cwd=self._folder,
+                env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+                stdout=(self._folder / f"worker{number}.log").open("ab"),
+                stderr=subprocess.STDOUT,
+                preexec_fn=_on_cores(cores[number % len(cores) :: count]),
+            )
+            for number in range(count)
+        ]
+
+    def end(self, processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
+        """Wait for processes; their exit codes."""
+        codes = []
+        for process in processes:
+            _, status, usage = os.wait4(process.pid, 0)
+            self.processor_s += usage.ru_utime + usage.ru_stime
+            process.returncode = os.waitstatus_to_exitcode(status)
+            codes.append(process.returncode)
+        return codes
+
+
+def _on_cores(cores: Sequence[int]) -> Callable[[], None]:
+    def begin() -> None:
+        os.sched_setaffinity(0, cores)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    return begin
+
+
+def main() -> None:
+    args = arguments()
+    quiet()
+    flags = flags_of(args)
+    print(f"{conditions()}; {' '.join(flags)}; {args.workers} workers\n", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(args.folder or folder)
+        in_a_sweep = run_sweep(place / "sweep", flags, args.workers)
+        started_cold = run_cold(place / "cold", flags)
+        print("\n".join(table(started_cold, in_a_sweep)))
+        document = read(place / "sweep" / "search_params.json")
+        missing = started_cold.device_s.keys() - document["studies"].keys()
+        print(f"\nsearch_params.json: {len(document['studies'])} studies, missing: {len(missing)}")
+        sys.exit(bool(missing))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sched", default="DDIM,DPM-Solver++,UniPC")
+    parser.add_argument("--steps", default="20,25,50")
+    parser.add_argument("--num-samples", default="8")
+    parser.add_argument("--trials", default="8", help="at most, of each study")
+    parser.add_argument("--req-speedup", default="2")
+    parser.add_argument("--req-score-loss", default="0.1")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--folder", help="an empty folder that keeps the databases")
+    parser.add_argument("--small", action="store_true", help="a few minutes in all")
+    return parser.parse_args()
+
+
+def flags_of(args: argparse.Namespace) -> list[str]:
+    """The flags of `tuner run`."""
+    fixed = ["--pipe", "miniature", "--device", "cpu", "--no-reference", "--pictures", "none"]
+    if args.small:
+        return [*fixed, *SMALL]
+    names = ("sched", "steps", "num_samples", "trials", "req_speedup", "req_score_loss")
+    chosen = [(f"--{name.replace('_', '-')}", getattr(args, name)) for name in names]
+    return [*fixed, *(part for pair in chosen for part in pair)]
+
+
+def run_cold(folder: Path, flags: Sequence[str]) -> Cost:
+    """Each study in a database of its own, one after another; each loads its model itself."""
+    folder.mkdir()
+    cost, began = Cost(), time.process_time()
+    for number, spec in enumerate(specs_of(flags)):
+        storage = f"sqlite:///{folder / f'{number}.db'}"
+        run(replace(spec, storage=storage))
+        cost.read(Storage(storage, create=False))
+    cost.processor_s = time.process_time() - began
+    return cost
+
+
+def run_sweep(folder: Path, flags: Sequence[str], workers: int) -> Cost:
+    """All studies in one database; stopped twice, and started again."""
+    folder.mkdir()
+    storage = f"sqlite:///{folder / 'tuner.db'}"
+    runs, began = Runs(folder, [*flags, "--storage", storage]), time.monotonic()
+    for share, sign in ((1 / 3, signal.SIGKILL), (2 / 3, signal.SIGINT), (1.0, None)):
+        processes = runs.start(workers)
+        if sign is not None:
+            wait_until(processes, complete(flags, storage), share)
+            for process in processes:
+                process.send_signal(sign)
+        runs.end(processes)
+        print(f"{share:.0%} after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    cost = Cost(processor_s=runs.processor_s)
+    cost.read(Storage(storage, create=False))
+    return cost
+
+
+def complete(flags: Sequence[str], storage: str) -> Iterator[float]:
+    """The share of the studies that are complete, again and again."""
+    specs = specs_of(flags)
+    file = Path(storage.removeprefix("sqlite:///"))
+    while True:
+        found = needs_of(specs, Storage(storage, create=False)) if file.exists() else []
+        yield sum(needs.complete for needs in found) / len(specs)
+
+
+def specs_of(flags: Sequence[str]) -> list[StudySpec]:
+    """The studies of a command line."""
+    parsed = vars(argument_parser().parse_args(["run", *flags]))
+    return read_specs(None, {name: value for name, value in parsed.items() if name in KEYS})
+
+
+def wait_until(
+    processes: Sequence[subprocess.Popen[bytes]], shares: Iterator[float], share: float
+) -> None:
+    """Wait until a share of the studies is complete, or a worker has ended."""
+    while next(shares) < share and all(process.poll() is None for process in processes):
+        time.sleep(POLL_S)
+
+
+def table(cold: Cost, sweep: Cost) -> Iterator[str]:
+    """The lines of the table."""
+    yield "| study | cold: device s | trials | fastest | sweep: device s | trials | fastest |"
+    yield "|---|---|---|---|---|---|---|"
+    for name in cold.device_s:
+        cells = [
+            f"{each.device_s.get(name, 0):.0f} | {each.trials.get(name, 0)} | "
+            f"{each.speedups.get(name, 1):.2f}×"
+            for each in (cold, sweep)
+        ]
+        yield f"| {name} | {' | '.join(cells)} |"
+    totals = [sum(each.device_s.values()) for each in (cold, sweep)]
+    yield f"| all | {totals[0]:.0f} | | | {totals[1]:.0f} | | |"
+    yield f"| processor seconds | {cold.processor_s:.0f} | | | {sweep.processor_s:.0f} | | |"
+    yield ""
+    yield (
+        f"sweep / cold: {totals[1] / totals[0]:.2f} of the device seconds, "
+        f"{sweep.processor_s / cold.processor_s:.2f} of the processor seconds"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The end of a run of several studies: one front file, one report, and one line for each study."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from tuner.cli.answer import answer
+from tuner.fleet.needs import needs_of
+from tuner.formatting import count
+from tuner.params.write import document, has_baseline, write
+from tuner.places import check_file
+from tuner.search.goal import Goal
+from tuner.spec import StudySpec
+from tuner.storage.database import Storage
+from tuner.study.results import read_results
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndFiles:
+    """The files that are written when all studies have been run; None writes none."""
+
+    front: Path | None = None  # search_params.json
+    report: Path | None = None  # an HTML page
+
+    def check(self) -> None:
+        """Raise `UsageError` for a file that could not be written at the end."""
+        for file in (self.front, self.report):
+            if file is not None:
+                check_file(file)
+
+    def write(self, studies: Sequence[optuna.Study]) -> str | None:
+        """Write the files of these studies; returns a line that names them."""
+        studies = [study for study in studies if has_baseline(study)]
+        written = [file for file in (self.front, self.report) if file is not None]
+        if not studies or not written:
+            return None
+        if self.front is not None:
+            write(self.front, document(studies))
+        if self.report is not None:
+            from tuner.report.write import write_report  # takes a second to import
+
+            write_report(studies, self.report)
+        files = " and ".join(map(str, written))
+        return f"wrote {files} ({count(len(studies), 'study', 'studies')})"
+
+
+def studies_of(
+    specs: Sequence[StudySpec], storage: Storage, run: Iterable[optuna.Study]
+) -> list[optuna.Study]:
+    """The studies of a sweep, in the order of its specs; `run` are those that this process ran."""
+    found = [each.study for each in needs_of(specs, storage) if each.study is not None]
+    by_name = {study.study_name: study for study in (*found, *run)}
+    return list(by_name.values())
+
+
+def unreached(specs: Sequence[StudySpec], storage: Storage) -> dict[str, str]:
+    """By the name of each study that has not reached its goal, why, in a line."""
+    lines = {}
+    for needs in needs_of(specs, storage):
+        if needs.study is None or not has_baseline(needs.study):
+            continue
+        goal, name = Goal.of(needs.spec), needs.study.study_name
+        if goal.reached(read_results(needs.study)) is None:
+            lines[name] = f"{name}: {'; '.join(answer(needs.study, goal))}"
+    return lines
