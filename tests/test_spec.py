@@ -208,6 +208,7 @@ def test_knobs_in_a_file_narrow_the_search_space(tmp_path: Path) -> None:
         ("width = 4", "width must be a whole number of at least 8, not 4"),
         ("negative_prompt = 3", "negative_prompt must be a string, not 3"),
         ('sched = "Heun"', "Heun makes several passes through the denoiser at a step"),
+        ('pipe = "SDXL"\nmodel = "./no/folder"', "'./no/folder' is neither a folder nor a hub id"),
         ('model = "./no/folder"', "'./no/folder' is neither a folder nor a hub id"),
         ("pipe = 3", "pipe"),
         ("sampler = 3", "sampler"),

@@ -36,8 +36,12 @@ def family_of(pipe: str | None, place: str | None) -> Model:
         place: hub id or folder of the model; when None, the family's own.
 
     Raises:
-        UsageError: the name is unknown, or the family is not known.
+        UsageError: the name is unknown, the family is not known, or the place is a path at which
+            there is no folder.
     """
+    is_path = place is not None and (Path(place).is_absolute() or place.startswith((".", "~")))
+    if is_path and not is_folder(str(place)):  # otherwise noticed after the prompts were loaded
+        raise _neither(str(place))
     names = {registry.plain(name) for name in registry.components("models")}
     if place is not None and (pipe is None or registry.plain(pipe) not in names):
         told = told_by(place)
@@ -248,10 +252,7 @@ def _downloaded(place: str, file: str) -> Path | None:
     except EntryNotFoundError:
         return None
     except HFValidationError as error:
-        raise UsageError(
-            f"{place!r} is neither a folder nor a hub id; set model to one",
-            key=("model",),
-        ) from error
+        raise _neither(place) from error
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = error
     line = (str(reason).strip().splitlines() or [type(reason).__name__])[0]
@@ -260,6 +261,11 @@ def _downloaded(place: str, file: str) -> Path | None:
         f"pipeline, connect to the hub, or set pipe to a known model of its kind: {_names()}",
         key=("model",),
     ) from reason
+
+
+def _neither(place: str) -> UsageError:
+    text = f"{place!r} is neither a folder nor a hub id; set model to one"
+    return UsageError(text, key=("model",))
 
 
 def _names() -> str:
