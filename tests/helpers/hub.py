@@ -34,10 +34,10 @@ class Hub(ThreadingHTTPServer):
 class _Answer(BaseHTTPRequestHandler):
     server: Hub
 
-    def do_HEAD(self) -> None:  # noqa: N802 (the library's name)
+    def do_HEAD(self) -> None:
         self._answer(with_body=False)
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._answer(with_body=True)
 
     def log_message(self, format: str, *arguments: object) -> None:
