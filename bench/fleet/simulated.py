@@ -61,8 +61,8 @@ class SimulatedStudy:
     def run(self, observer: Observer | None = None) -> None:
         """Run trials until the study has enough; several processes may do so at the same time."""
         study = self.open()
-        begun = len(study.get_trials(deepcopy=False))
-        seed = self.seed if not begun else hash((self.seed, begun, os.getpid())) % 2**32
+        # Workers that begin at the same moment are not to draw the same settings.
+        seed = hash((self.seed, os.getpid())) % 2**32
         table = TableSearch(self.truth, seed)
         table.study = study
         study.sampler = self._sampler(table, seed)

@@ -52,11 +52,11 @@ class Storage:
         options = address.engine_options(self.url, create)
         try:
             self.engine: Engine = create_engine(self.url, **options)
+            _tune(self.engine)
             if self.engine.dialect.name != "sqlite":  # a file was checked already
                 with self.engine.connect() as connection:
                     tables = set(inspect(self.engine).get_table_names())
                     address.check_owner(tables, _Plain(connection), self.url)
-            _tune(self.engine)
             _retried(self._make_tables)
             self.optuna = _retried(lambda: LivingStorage(self.url, options))
             _tune(self.optuna.engine)

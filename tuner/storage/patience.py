@@ -128,8 +128,7 @@ class Outage:
                 f"{WAIT_S:.0f} s)"
             )
             self.was_reported = True
-            while self._next_line_s <= self.lasted_s:
-                self._next_line_s *= 2
+            self._next_line_s = 2 * self.lasted_s
         time.sleep(self._pause_s)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
