@@ -5,7 +5,9 @@
 Starts PostgreSQL on this machine and as many processes as workers; all of them share its cores.
 The sampler `frontier`, the runner and the database are those of `tuner run`; a measurement sleeps
 for `--seconds` and returns made-up figures (`bench.fleet.landscape`), and workers import no torch.
-With `--begin N` the study has N finished trials already, which are written directly.
+With `--begin N` the study has N finished trials already, which are written directly. The workers
+are forked from one process that has read the study, so that they share its memory and its
+candidates; workers of `tuner run` each have their own.
 
 Bookkeeping is what passes between two measurements of a worker: the end of a trial is stored, the
 next setting is proposed, reserved and stored. The idle share is that of the workers' time in which
@@ -13,6 +15,7 @@ nothing is measured. The processor time of a worker is its own, without the serv
 """
 
 import argparse
+import gc
 import os
 import resource
 import time
@@ -36,6 +39,7 @@ from tuner.search.runner.run import Search
 from tuner.search.samplers import sampler
 from tuner.setting import Setting
 from tuner.storage.database import Storage
+from tuner.study.results import read_results
 
 NAME = "scale"
 SERVER = ("max_connections=300", "shared_buffers=256MB")  # four connections for each worker
@@ -46,9 +50,9 @@ BANDS = 5  # lines of the table
 class Worker:
     """One simulated worker, which notes what each trial costs besides its measurement."""
 
-    address: str
+    storage: Storage
+    study: optuna.Study  # with the sampler `frontier`
     landscape: Landscape
-    sampler: FrontierSampler
     trials: int
     seconds: float
     number: int
@@ -56,7 +60,9 @@ class Worker:
 
     def run(self) -> dict[str, Any]:
         """Search until the study has its trials; returns what was noted."""
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        for engine in (self.storage.engine, self.storage.optuna.engine):
+            engine.dispose(close=False)  # connections of the process that this one is forked from
+        self.study.sampler.reseed_rng()
         self._rng = np.random.default_rng(self.number)
         begin = self._ended = time.monotonic()
         self._processor = time.process_time()
@@ -76,16 +82,14 @@ class Worker:
 
     def _search(self) -> None:
         problem = self.landscape.problem
-        study = Storage(self.address).open_study(NAME, {"made": "up"})
-        study.sampler = self.sampler
-        study.sampler.reseed_rng()
 
         def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
-            self.sampler.prediction(study, setting)  # as `tuner run` asks for it
+            assert isinstance(self.study.sampler, FrontierSampler)
+            self.study.sampler.prediction(self.study, setting)  # as `tuner run` asks for it
             return self._measure(setting, trial)
 
         Search(
-            study=study,
+            study=self.study,
             space=problem.space,
             goal=Goal(limits=problem.limits),
             measure=measure,
@@ -112,6 +116,7 @@ def main() -> None:
     reason = missing()
     if reason is not None:
         raise SystemExit(reason)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     landscape = Landscape(shape_of_miniature())
     print(
         f"{datetime.now():%Y-%m-%d}, {os.cpu_count()} cores for all, load before "
@@ -120,17 +125,29 @@ def main() -> None:
         flush=True,
     )
     with PostgreSQL(SERVER) as server:
-        address = server.new_database()
-        storage = Storage(address)
+        storage = Storage(server.new_database())
         study = storage.open_study(NAME, {"made": "up"})
         if args.begin:
             fill(storage, study, landscape, args.begin)
-        storage.optuna.engine.dispose()
-        storage.engine.dispose()
+        prepare(study, landscape)
         begin = time.monotonic()
-        notes = run_workers(address, landscape, args)
+        notes = run_workers(storage, study, landscape, args)
         print_table(notes, args, time.monotonic() - begin)
-        print_check(Storage(address), args)
+        print_check(storage, args)
+
+
+def prepare(study: optuna.Study, landscape: Landscape) -> None:
+    """Read the study and propose a setting, as a worker does that joins; print what that takes."""
+    begin, processor = time.monotonic(), time.process_time()
+    study.sampler = sampler("frontier", 0, landscape.problem)
+    assert isinstance(study.sampler, FrontierSampler)
+    study.sampler.propose(study, 0)
+    read_results(study)
+    print(
+        f"to join the study: {time.monotonic() - begin:.1f} s, of which "
+        f"{time.process_time() - processor:.1f} s of processor time",
+        flush=True,
+    )
 
 
 def arguments() -> argparse.Namespace:
@@ -142,17 +159,17 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_workers(address: str, landscape: Landscape, args: argparse.Namespace) -> list[Any]:
-    """What each of the workers noted.
-
-    They are forked, so that they share what is imported, and one sampler's list of candidates.
-    """
+def run_workers(
+    storage: Storage, study: optuna.Study, landscape: Landscape, args: argparse.Namespace
+) -> list[Any]:
+    """What each of the workers noted; they are forked from this process, which has joined."""
     context = get_context("fork")
     queue: Any = context.SimpleQueue()
-    prepared = sampler("frontier", 0, landscape.problem)
-    assert isinstance(prepared, FrontierSampler)
+    for engine in (storage.engine, storage.optuna.engine):
+        engine.dispose()
+    gc.freeze()  # so that the processes share the memory
     workers = [
-        Worker(address, landscape, prepared, args.trials, args.seconds, number)
+        Worker(storage, study, landscape, args.trials, args.seconds, number)
         for number in range(args.workers)
     ]
     processes = [
@@ -168,6 +185,10 @@ def run_workers(address: str, landscape: Landscape, args: argparse.Namespace) ->
 
 def print_table(notes: list[Any], args: argparse.Namespace, seconds: float) -> None:
     """Print what trials cost, by their numbers."""
+    errors = [note["error"] for note in notes if note["error"] is not None]
+    print(f"\nerrors of workers: {len(errors)}{''.join(f'; {error}' for error in set(errors))}")
+    if not any(note["costs"] for note in notes):
+        return
     costs = np.array([cost for note in notes for cost in note["costs"]])
     measured = len(costs) * args.seconds
     total = sum(note["seconds"] for note in notes)
@@ -189,8 +210,6 @@ def print_table(notes: list[Any], args: argparse.Namespace, seconds: float) -> N
         f"a process: {np.mean([note['own_mib'] for note in notes]):.0f} MiB of its own at the end, "
         f"{max(note['peak_mib'] for note in notes):.0f} MiB at most with what is shared"
     )
-    errors = [note["error"] for note in notes if note["error"] is not None]
-    print(f"errors of workers: {len(errors)}{''.join(f'; {error}' for error in set(errors))}")
 
 
 def print_check(storage: Storage, args: argparse.Namespace) -> None:

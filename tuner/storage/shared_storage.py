@@ -15,10 +15,17 @@ from tuner.storage.patience import patient
 from tuner.storage.patient_storage import PatientStorage
 
 _LOCK_STUDY = text("UPDATE studies SET study_name = study_name WHERE study_id = :study")
-_OF_OTHERS = text(
-    "SELECT value_json FROM trials "
-    "JOIN trial_user_attributes ON trial_user_attributes.trial_id = trials.trial_id "
-    "WHERE study_id = :study AND state = 'RUNNING' AND trials.trial_id != :trial AND key = :key"
+# One statement, because all workers of the study wait meanwhile.
+_KEY, _VALUE = "CAST(:key AS VARCHAR(512))", "CAST(:value AS TEXT)"
+_RESERVE = text(
+    "INSERT INTO trial_user_attributes (trial_id, key, value_json) "
+    f"SELECT trial_id, {_KEY}, {_VALUE} FROM trials "
+    "WHERE trial_id = :trial AND state = 'RUNNING' AND NOT EXISTS ("
+    "SELECT 1 FROM trials AS others JOIN trial_user_attributes AS stored "
+    "ON stored.trial_id = others.trial_id WHERE others.study_id = :study "
+    "AND others.state = 'RUNNING' AND others.trial_id != :trial "
+    f"AND stored.key = {_KEY} AND stored.value_json = {_VALUE}) "
+    "ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
 )
 
 
@@ -34,16 +41,13 @@ class SharedStorage(PatientStorage):
     def reserve(self, study_id: int, trial_id: int, attribute: str, value: Any) -> bool:
         """Store a user attribute of a running trial, unless another running trial has the same.
 
-        The row of the study is locked meanwhile, so that of several processes one succeeds.
+        The row of the study is locked meanwhile, so that of several processes one succeeds. Values
+        are compared as JSON texts.
         """
-        with Session(self.engine) as session, session.begin():
-            session.execute(_LOCK_STUDY, {"study": study_id})
-            key = {"study": study_id, "trial": trial_id, "key": attribute}
-            others = session.execute(_OF_OTHERS, key).scalars()
-            if any(json.loads(other) == value for other in others):
-                return False
-            self._set_user_attributes(session, trial_id, {attribute: value})
-        return True
+        row = {"study": study_id, "trial": trial_id, "key": attribute, "value": json.dumps(value)}
+        with self.engine.begin() as connection:
+            connection.execute(_LOCK_STUDY, {"study": study_id})
+            return bool(connection.execute(_RESERVE, row).rowcount)
 
     @patient
     def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
