@@ -15,6 +15,7 @@ from tuner.cli.launch import StoppingLine, print_end, print_goal, print_places, 
 from tuner.cli.lines import TrialLines
 from tuner.cli.live import live_view
 from tuner.cli.printing import print_lines
+from tuner.cli.quiet import quiet, quiet_models
 from tuner.cli.run_state import Activity, RunState
 from tuner.errors import UnreachedError, UsageError, about
 from tuner.fleet.child import FAILED, RESULT
@@ -113,7 +114,12 @@ def run_fleet(
             marked(pictures, crew.run) as mark,
         ):
             crew.work = Member(
-                specs=specs, pictures=pictures, mark=mark, run=crew.run, allow_pickle=allow_pickle
+                specs=specs,
+                pictures=pictures,
+                mark=mark,
+                run=crew.run,
+                allow_pickle=allow_pickle,
+                prepare=quiet_both,
             )
             with board.shown():
                 ended = _until_ended(crew, board)
@@ -139,6 +145,12 @@ def _until_ended(crew: Crew, board: "Board") -> list[Ended]:
             raise
         board.look()
         return ended
+
+
+def quiet_both() -> None:
+    """Silence libraries in the process of a worker as in this one."""
+    quiet()
+    quiet_models()
 
 
 class Board(Listener):
@@ -175,9 +187,7 @@ class Board(Listener):
         for followed in self._followed.values():
             followed.follower.look()
         running = sum(followed.follower.running for followed in self._followed.values())
-        self._state.activity = Activity(
-            title=f"{count(running, 'trial')} in {len(self._workers)} workers"
-        )
+        self._state.activity = Activity(title=f"{count(running, 'trial')} running")
 
     def _follow(self, index: int, name: str) -> "Followed":
         spec = self._specs[index]

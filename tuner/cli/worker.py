@@ -72,14 +72,11 @@ def run_worker(
             print_lines([line], console)
             unreached += [] if outcome.best is not None else [line]
     except KeyboardInterrupt:
-        stopped = (
-            f"{me} was stopped after {count(measured.trials, 'trial')}; its trial is queued again"
-        )
+        trials = count(measured.trials, "trial")
+        stopped = f"{me} was stopped after {trials}; the one that was running is queued again"
         print_lines([*what_is_known(current), stopped], console)
         raise
-    studies = count(len(specs), "study", "studies")
-    print_lines(
-        [f"{me} is done: {studies}, {count(measured.trials, 'trial')} measured here"], console
-    )
+    studies, trials = count(len(specs), "study", "studies"), count(measured.trials, "trial")
+    print_lines([f"{me} is done: {studies}, {trials} measured here"], console)
     if unreached:
         raise UnreachedError("; ".join(unreached))

@@ -1,4 +1,4 @@
-"""Follows a study that other processes search: reads it from the storage, and reports as a run does.
+"""Follows a study that other processes search: reads the storage, and reports as a run does.
 
 What a run tells its observers as it happens, such as each batch, is not stored and not reported.
 """

@@ -1,7 +1,7 @@
 """What each worker of `tuner run --workers` or `--scheduler` does in its process."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ class Member:
         mark: a file in that folder which the client sees.
         run: the name of the run.
         allow_pickle: as in `tuner.load`.
+        prepare: called first in the worker's process.
     """
 
     specs: Sequence[StudySpec]
@@ -29,12 +30,14 @@ class Member:
     mark: Path | None
     run: str
     allow_pickle: bool
+    prepare: Callable[[], None]
 
     def __call__(self, number: int, send: Send) -> int:
         """Work until all studies are over; returns how many there were."""
         from tuner.fleet.worker import work_on
         from tuner.session import Session
 
+        self.prepare()
         session = Session(self._shared_pictures(send), allow_pickle=self.allow_pickle)
         specs = list(self.specs)
         over = work_on(specs, session, lambda spec: Report(specs.index(spec), send), self.run)

@@ -51,8 +51,7 @@ def places(device: str | None, workers: int | None) -> list[Place]:
     if kind == "cuda":
         if number and device is not None:
             raise UsageError(
-                f"device is {device!r}, but each worker gets a GPU of its own; set it to 'cuda', "
-                "or start one run without --workers"
+                f"device is {device!r}, but each worker gets a GPU of its own; set it to 'cuda'"
             )
         return [Place(gpu=name) for name in _chosen(_gpus(), workers, "GPU", "GPUs")]
     if kind == "cpu":

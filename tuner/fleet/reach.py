@@ -101,8 +101,8 @@ def network_warning(storage: str) -> str | None:
     if not kind.removeprefix("fuse.").startswith((*NETWORK, "sshfs")):
         return None
     return (
-        f"warning: the database {file} is on a network's file system ({kind}), where SQLite's locks "
-        f"may fail; for workers on several hosts set storage to a server, such as {SERVER}"
+        f"warning: the database {file} is on a network's file system ({kind}), where SQLite's "
+        f"locks may fail; for workers on several hosts set storage to a server, such as {SERVER}"
     )
 
 
