@@ -38,12 +38,12 @@ class Member:
         from tuner.session import Session
 
         self.prepare()
-        session = Session(self._shared_pictures(send), allow_pickle=self.allow_pickle)
+        session = Session(self.shared_pictures(send), allow_pickle=self.allow_pickle)
         specs = list(self.specs)
         over = work_on(specs, session, lambda spec: Report(specs.index(spec), send), self.run)
         return sum(1 for _ in over)
 
-    def _shared_pictures(self, send: Send) -> Path | None:
+    def shared_pictures(self, send: Send) -> Path | None:
         """The folder, if it is the client's: pictures elsewhere would be found by nobody."""
         if self.mark is None or self.pictures is None or self.mark.exists():
             return self.pictures

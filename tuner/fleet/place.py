@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tuner.errors import UsageError
 from tuner.formatting import count
-from tuner.loading import device_named
+from tuner.measure.device import own_cores
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 THREADS = "OMP_NUM_THREADS"
@@ -47,9 +47,11 @@ def places(device: str | None, workers: int | None) -> list[Place]:
     Raises:
         UsageError: there are fewer devices, or `device` names one of several GPUs.
     """
-    kind, _, number = device_named(device).partition(":")
+    from tuner.loading import device_named  # brings torch, which `Place.take` must precede
+
+    kind = device_named(device).partition(":")[0]
     if kind == "cuda":
-        if number and device is not None:
+        if device is not None and ":" in device:
             raise UsageError(
                 f"device is {device!r}, but each worker gets a GPU of its own; set it to 'cuda'"
             )
@@ -58,13 +60,6 @@ def places(device: str | None, workers: int | None) -> list[Place]:
         return [Place(cores=share) for share in _core_shares(workers)]
     _chosen([kind], workers, "device", "devices")
     return [Place()]
-
-
-def own_cores() -> list[int]:
-    """The numbers of the cores on which this process may run."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def _gpus() -> list[str]:
