@@ -17,7 +17,7 @@ from tuner.cli.live import live_view
 from tuner.cli.printing import print_lines
 from tuner.cli.quiet import quiet, quiet_models
 from tuner.cli.run_state import Activity, RunState
-from tuner.errors import UnreachedError, UsageError, about
+from tuner.errors import UnreachedError, UsageError, about, in_words
 from tuner.fleet.child import FAILED, RESULT
 from tuner.fleet.crew import POLL_S, Crew, Listener
 from tuner.fleet.follow import Follower
@@ -37,6 +37,7 @@ from tuner.storage.database import Storage
 from tuner.study.results import read_results
 
 AUTO = "auto"
+CONNECT_S = 30.0  # for the scheduler to answer
 STOP_S = 600.0  # for the workers to give back their trials after Ctrl-C
 LAST_S = 20.0  # after the second Ctrl-C
 
@@ -59,11 +60,11 @@ class Fleet:
                 yield client, chosen
             return
         try:
-            client = Client(self.scheduler, timeout="30s", set_as_default=False)
-        except (OSError, ValueError) as error:
+            client = Client(self.scheduler, timeout=CONNECT_S, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
             raise UsageError(
-                f"no Dask scheduler answers at {self.scheduler} ({error}); start one with `dask "
-                "scheduler`, or use --workers for the devices of this host"
+                f"no Dask scheduler answers at {self.scheduler} ({in_words(error)}); start one "
+                "with `dask scheduler`, or use --workers for the devices of this host"
             ) from error
         with client:
             yield client, None
