@@ -10,13 +10,14 @@ from typing import Any
 from distributed import Client
 from rich.console import Console
 
-from tuner.cli.events import Events, JsonLines
+from tuner.cli.events import Events, JsonLines, sweep_finished
 from tuner.cli.launch import StoppingLine, print_end, print_goal, print_places, what_is_known
 from tuner.cli.lines import TrialLines
 from tuner.cli.live import live_view
 from tuner.cli.printing import print_lines
 from tuner.cli.quiet import quiet, quiet_models
 from tuner.cli.run_state import Activity, RunState
+from tuner.cli.sweep import EndFiles, studies_of, unreached
 from tuner.errors import UnreachedError, UsageError, about, in_words
 from tuner.fleet.child import FAILED, RESULT
 from tuner.fleet.crew import POLL_S, Crew, Listener
@@ -78,8 +79,9 @@ def run_fleet(
     lines: JsonLines | None = None,
     *,
     allow_pickle: bool = False,
+    files: EndFiles | None = None,
 ) -> None:
-    """Search studies with several workers.
+    """Search studies with several workers, and write files about all of them at the end.
 
     Args:
         specs: the studies; all in one database.
@@ -88,11 +90,14 @@ def run_fleet(
         pictures: folder for pictures; None keeps none.
         lines: where events are written; None writes none.
         allow_pickle: as in `tuner.load`.
+        files: what is written at the end; nothing when None.
 
     Raises:
         UsageError: no worker could do anything.
         UnreachedError: a study did not reach its goal.
     """
+    files = files or EndFiles()
+    files.check()
     with about("storage"):
         check_address(specs[0].storage)
     specs = [replace(spec, storage=absolute(spec.storage)) for spec in specs]
@@ -124,7 +129,7 @@ def run_fleet(
             )
             with board.shown():
                 ended = _until_ended(crew, board)
-    board.finish(ended)
+    board.finish(ended, files)
 
 
 def _until_ended(crew: Crew, board: "Board") -> list[Ended]:
@@ -214,18 +219,27 @@ class Board(Listener):
             if followed.events is not None:
                 followed.events.finished("interrupted", "run the same command again to continue")
 
-    def finish(self, ended: Sequence[Ended]) -> None:
-        """Print the outcome of each study; raise what `run_fleet` raises."""
+    def finish(self, ended: Sequence[Ended], files: EndFiles) -> None:
+        """Print the outcome of each study, write the files; raise what `run_fleet` raises."""
         if not any(end.kind == RESULT for end in ended):
             reasons = list(dict.fromkeys(str(end.content) for end in ended))
             raise UsageError(f"every worker has failed: {'; '.join(reasons) or 'none answers'}")
-        unreached: list[str] = []
+        missed: dict[str, str] = {}
+        searched = []
         for followed in self._followed.values():
             study, goal = followed.follower.study, Goal.of(followed.follower.spec)
             outcome = Outcome(study=study, goal=goal, results=read_results(study))
-            unreached += print_end(outcome, self._console, followed.events)
-        if unreached:
-            raise UnreachedError("; ".join(unreached))
+            missed |= print_end(outcome, self._console, followed.events)
+            searched.append(study)
+        storage = Storage(self._specs[0].storage)
+        missed |= unreached(self._specs, storage)
+        studies = studies_of(self._specs, storage, searched)
+        written = files.write(studies)
+        print_lines([] if written is None else [written], self._console)
+        if self._lines is not None and len(self._specs) > 1:
+            self._lines.write(sweep_finished(studies, files.front, files.report))
+        if missed:
+            raise UnreachedError("; ".join(missed.values()))
 
     def joined(self, worker: str) -> None:
         """A worker has begun."""

@@ -13,6 +13,7 @@ from tuner.cli.launch import StoppingLine, print_goal, print_places, what_is_kno
 from tuner.cli.lines import TrialLines
 from tuner.cli.printing import print_lines
 from tuner.cli.run_state import RunState
+from tuner.cli.sweep import unreached
 from tuner.errors import UnreachedError
 from tuner.fleet.reach import network_warning
 from tuner.fleet.worker import work_on
@@ -22,6 +23,7 @@ from tuner.search.runner.interrupt import terminate_as_interrupt
 from tuner.search.runner.observer import Observer, Observers
 from tuner.session import Session
 from tuner.spec import StudySpec
+from tuner.storage.database import Storage
 
 
 class Measured(Observer):
@@ -63,14 +65,12 @@ def run_worker(
         lines = TrialLines(console, Goal.of(spec))
         return Observers([current, measured, lines, StoppingLine()])
 
-    unreached = []
     session = Session(pictures, allow_pickle=allow_pickle)
     try:
-        for _, outcome in work_on(specs, session, observer):
+        over = work_on(specs, session, observer, notice=lambda line: print_lines([line], console))
+        for _, outcome in over:
             sentences = answer(outcome.study, outcome.goal)
-            line = f"{outcome.study.study_name} is done: {'; '.join(sentences)}"
-            print_lines([line], console)
-            unreached += [] if outcome.best is not None else [line]
+            print_lines([f"{outcome.study.study_name} is done: {'; '.join(sentences)}"], console)
     except KeyboardInterrupt:
         trials = count(measured.trials, "trial")
         stopped = f"{me} was stopped after {trials}; the one that was running is queued again"
@@ -78,5 +78,6 @@ def run_worker(
         raise
     studies, trials = count(len(specs), "study", "studies"), count(measured.trials, "trial")
     print_lines([f"{me} is done: {studies}, {trials} measured here"], console)
-    if unreached:
-        raise UnreachedError("; ".join(unreached))
+    missed = unreached(specs, Storage(specs[0].storage))
+    if missed:
+        raise UnreachedError("; ".join(missed.values()))

@@ -40,7 +40,13 @@ class Member:
         self.prepare()
         session = Session(self.shared_pictures(send), allow_pickle=self.allow_pickle)
         specs = list(self.specs)
-        over = work_on(specs, session, lambda spec: Report(specs.index(spec), send), self.run)
+        over = work_on(
+            specs,
+            session,
+            lambda spec: Report(specs.index(spec), send),
+            self.run,
+            Report(0, send).notice,
+        )
         return sum(1 for _ in over)
 
     def shared_pictures(self, send: Send) -> Path | None:
