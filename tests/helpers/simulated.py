@@ -102,6 +102,7 @@ class Bench:
         )
         self.measured: list[Setting] = []
         self.batches = 0
+        self.is_over = False  # of the last search
         self.fails: Callable[[Setting], Exception | None] = lambda setting: None
         self.canonical: Callable[[Setting], Setting] = lambda setting: setting
 
@@ -119,9 +120,10 @@ class Bench:
         first: Sequence[Setting] = (),
         max_samples: int | None = None,
         observer: Observer | None = None,
+        waits: bool = True,
     ) -> list[optuna.trial.FrozenTrial]:
         """Search as the spec says; returns the finished trials."""
-        Search(
+        self.is_over = Search(
             study=self.study,
             space=self.problem.space,
             goal=Goal.of(self.spec),
@@ -134,6 +136,7 @@ class Bench:
             stops_early=stops_early,
             first=first,
             observer=observer or Observer(),
+            waits=waits,
         ).run()
         return [trial for trial in self.study.trials if trial.state.is_finished()]
 

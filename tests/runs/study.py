@@ -104,13 +104,13 @@ sys.exit(main(sys.argv[1:]))
 HELD_VERIFICATION = """
 import sys
 from tuner.cli.main import main
-from tuner.study_run import StudyRun
-measure_again = StudyRun._measure_again
+from tuner.study_ending import StudyEnding
+measure_again = StudyEnding._measure_again
 def held(*args, **options):
     print("the verification has begun", file=sys.stderr, flush=True)
     sys.stdin.readline()
     yield from measure_again(*args, **options)
-StudyRun._measure_again = held
+StudyEnding._measure_again = held
 sys.exit(main(sys.argv[1:]))
 """
 

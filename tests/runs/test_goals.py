@@ -94,7 +94,7 @@ def test_the_search_for_a_target_goes_on_until_the_timeout_if_verifications_fail
     left: list[float | None] = []
     monkeypatch.setattr("tuner.search.deadline.monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(Search, "run", lambda search: left.append(search.deadline.left))
-    monkeypatch.setattr("tuner.study_run.verify", lambda *_, **__: None)
+    monkeypatch.setattr("tuner.study_ending.verify", lambda *_, **__: None)
     session.run(spec(folder, req_speedup=0.01, trials=9, timeout=40.0))
     assert left == [35.0, 25.0, 15.0, 5.0]
 

@@ -7,6 +7,7 @@ from typing import Any
 from tuner.cli import commands
 from tuner.cli.choosing import add_pick
 from tuner.cli.compare_arguments import add_compare
+from tuner.cli.fleet_arguments import add_search, add_worker, add_workers
 from tuner.cli.parser import Parser
 from tuner.cli.report_arguments import add_report
 from tuner.cli.study_flags import (
@@ -48,6 +49,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show a traceback for errors")
     subparsers = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     _add_run(subparsers)
+    add_worker(subparsers)
     _add_init(subparsers)
     _add_verify(subparsers)
     add_show_flags(_add_reader(subparsers, "show", SHOW_HELP))
@@ -70,20 +72,9 @@ def _add_run(subparsers: Any) -> None:
         "continues where the last run stopped. Flags override the study file. Results are stored "
         "in the database (--storage), pictures in a folder (--pictures).",
     )
-    run.add_argument(
-        "study_file",
-        nargs="?",
-        type=Path,
-        help="study file in TOML; `tuner init` writes one, and the project's folder studies/ has "
-        "examples",
-    )
-    run.add_argument(
-        "--pictures",
-        default="pictures",
-        help="folder for pictures and contact sheets; 'none' keeps no pictures (default: pictures)",
-    )
+    add_search(run)
     add_sweep_flags(run)
-    add_allow_pickle(run)
+    add_workers(run)
     add_json(run, "write what happens to standard output as events, one JSON object per line")
     run.set_defaults(command=commands.run)
 

@@ -6,7 +6,9 @@ Imports stand inside the functions, so that `tuner --help` and invalid flags ans
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,16 +42,14 @@ def run(args: argparse.Namespace, console: "Console") -> None:
 
     flags = _study_flags(args)
     specs = read_specs(args.study_file, flags)
-    if not args.pictures:
-        raise UsageError("--pictures is empty; give a folder, or 'none' to keep no pictures")
+    pictures = _pictures(args)
     quiet()
     quiet_models()
-    from tuner.cli import launch
     from tuner.cli.dry_run import dry_run
     from tuner.cli.events import JsonLines
     from tuner.cli.sweep_arguments import end_files
 
-    pictures = None if args.pictures == "none" else Path(args.pictures)
+    search = _search_of(args)
     events = JsonLines(sys.stdout) if args.json else None
     # What libraries print would not be JSON.
     redirected = redirect_stdout(sys.stderr) if args.json else nullcontext()
@@ -57,14 +57,47 @@ def run(args: argparse.Namespace, console: "Console") -> None:
         if args.dry_run:
             dry_run(specs, console, events, pictures=pictures is not None)
             return
-        launch.run_all(
+        search(
             specs,
-            console,
-            pictures,
+            console=console,
+            pictures=pictures,
             lines=events,
             allow_pickle=args.allow_pickle,
             files=end_files(args, len(specs)),
         )
+
+
+def _search_of(args: argparse.Namespace) -> Callable[..., None]:
+    """The function that searches studies with the workers that the flags name."""
+    from tuner.cli import launch
+
+    if args.workers is None and args.scheduler is None:
+        return launch.run_all
+    from tuner.cli.fleet import Fleet, run_fleet
+
+    return partial(run_fleet, fleet=Fleet(workers=args.workers, scheduler=args.scheduler))
+
+
+def worker(args: argparse.Namespace, console: "Console") -> None:
+    """`tuner worker`: work on studies together with other workers."""
+    from tuner.study_files import locating, read_specs
+
+    flags = _study_flags(args)
+    specs = read_specs(args.study_file, flags)
+    pictures = _pictures(args)
+    quiet()
+    quiet_models()
+    from tuner.cli.worker import run_worker
+
+    with locating(args.study_file, flags):
+        run_worker(specs, console, pictures, allow_pickle=args.allow_pickle)
+
+
+def _pictures(args: argparse.Namespace) -> Path | None:
+    """The folder for pictures; None keeps none."""
+    if not args.pictures:
+        raise UsageError("--pictures is empty; give a folder, or 'none' to keep no pictures")
+    return None if args.pictures == "none" else Path(args.pictures)
 
 
 def verify(args: argparse.Namespace, console: "Console") -> None:

@@ -1,7 +1,7 @@
 """The search of `tuner run`, and what is printed before and after it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,7 @@ def run_all(
     files = files or EndFiles()
     files.check()
     runs = Runs(Session(pictures, allow_pickle=allow_pickle), console, lines)
-    place = hidden(specs[0].storage)
-    print_lines([f"results are stored in {place}, {_pictures_text(pictures)}"], console)
+    print_places(specs, pictures, console)
     studies = [runs.run(specs[0]).study] if len(specs) == 1 else _run_sweep(specs, runs, console)
     written = files.write(studies)
     if written is not None:
@@ -120,32 +119,43 @@ class Runs:
     def run(self, spec: StudySpec, sweep: SweepProgress | None = None) -> Outcome:
         """Run a study; `sweep` is how far the sweep is of which it is one."""
         console, events = self._console, None
-        title = Text.assemble((spec.triple, "bold"), f": {_title(spec, sweep)}")
-        console.print(title, highlight=False)
+        print_goal(spec, console, sweep)
         if self.lines is not None:
             events = Events(self.lines, spec)
             if sweep is not None:
                 events.sweep_progress(sweep)
         with _errors_as_events(events):
             outcome = _run(self._session, spec, console, events, sweep)
-        sentences = answer(outcome.study, outcome.goal)
-        _print_outcome(outcome, console)
-        name = outcome.study.study_name
-        if outcome.best is None:
-            self.unreached[name] = f"{name}: {'; '.join(sentences)}"
-        else:
-            print_lines(sentences, console)
-        if events is not None:
-            reached = "not reached" if outcome.best is None else "reached"
-            events.finished(reached, "; ".join(sentences))
+        self.unreached |= print_end(outcome, console, events)
         self.studies.append(outcome.study)
         return outcome
 
 
-def _title(spec: StudySpec, sweep: SweepProgress | None) -> str:
+def print_end(outcome: Outcome, console: Console, events: Events | None) -> dict[str, str]:
+    """Print the outcome of a study; returns by its name why its goal was not reached, if so."""
+    sentences = answer(outcome.study, outcome.goal)
+    _print_outcome(outcome, console)
+    if outcome.best is not None:
+        print_lines(sentences, console)
+    if events is not None:
+        reached = "not reached" if outcome.best is None else "reached"
+        events.finished(reached, "; ".join(sentences))
+    name = outcome.study.study_name
+    return {} if outcome.best is not None else {name: f"{name}: {'; '.join(sentences)}"}
+
+
+def print_goal(spec: StudySpec, console: Console, sweep: SweepProgress | None = None) -> None:
+    """Print what a study is searched for, and which study of a sweep it is."""
     trials = "all points" if spec.trials is None else f"at most {spec.trials} trials"
     place = "" if sweep is None else f"study {sweep.number} of {sweep.of}; "
-    return f"{place}goal: {Goal.of(spec)}; {trials}"
+    line = f": {place}goal: {Goal.of(spec)}; {trials}"
+    console.print(Text.assemble((spec.triple, "bold"), line), highlight=False)
+
+
+def print_places(specs: Sequence[StudySpec], pictures: Path | None, console: Console) -> None:
+    """Print where results and pictures are kept."""
+    place = hidden(specs[0].storage)
+    print_lines([f"results are stored in {place}, {_pictures_text(pictures)}"], console)
 
 
 def _pictures_text(pictures: Path | None) -> str:

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        again = "; run the same command again to continue" if args.name == "run" else ""
+        again = "; run the same command again to continue" if args.name in ("run", "worker") else ""
         print(f"tuner: interrupted{again}", file=sys.stderr)
         return 130
     return code or 0

@@ -62,6 +62,7 @@ class Crew:
     Args:
         client: of the Dask cluster.
         work: what each worker does, in a process of its own; anything that cloudpickle can send.
+            It may be set until the first `step`.
         places: what the workers use of their host, one for each; None where the cluster's workers
             were started with a device each.
         listener: is told what happens.
@@ -71,7 +72,7 @@ class Crew:
     """
 
     client: Client
-    work: Work
+    work: Work | None = None
     places: Sequence[Place] | None = None
     listener: Listener = field(default_factory=Listener)
     greet: Callable[[], Greeting] = greet
@@ -80,7 +81,6 @@ class Crew:
 
     def __post_init__(self) -> None:
         """Prepare what each task gets."""
-        self._function = cloudpickle.dumps(self.work)
         self._members: dict[str, _Member] = {}  # by the address of the Dask worker
         self._names: dict[str, str] = {}  # of all addresses so far
         self._begun = 0
@@ -155,7 +155,7 @@ class Crew:
             place=place or Place(),
             number=self._begun,
             folder=str(Path.cwd()),
-            function=self._function,
+            function=cloudpickle.dumps(self.work),
         )
         self._begun += 1
         future = self.client.submit(

@@ -49,12 +49,11 @@ def places(device: str | None, workers: int | None) -> list[Place]:
     """
     from tuner.loading import device_named  # brings torch, which `Place.take` must precede
 
-    kind, _, number = device_named(device).partition(":")
+    kind = device_named(device).partition(":")[0]
     if kind == "cuda":
-        if number and device is not None:
+        if device is not None and ":" in device:
             raise UsageError(
-                f"device is {device!r}, but each worker gets a GPU of its own; set it to 'cuda', "
-                "or start one run without --workers"
+                f"device is {device!r}, but each worker gets a GPU of its own; set it to 'cuda'"
             )
         return [Place(gpu=name) for name in _chosen(_gpus(), workers, "GPU", "GPUs")]
     if kind == "cpu":

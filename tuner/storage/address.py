@@ -48,6 +48,15 @@ def full(url: str) -> str:
     return url if "://" in url else f"sqlite:///{url}"
 
 
+def absolute(url: str) -> str:
+    """An address that names the same database from any folder."""
+    file = file_of(url)
+    if file is None:
+        return url
+    address = make_url(full(url)).set(database=str(file.absolute()))
+    return address.render_as_string(hide_password=False)
+
+
 def file_of(url: str) -> Path | None:
     """The file of a database; None for one that is on a server."""
     parsed = make_url(full(url))

@@ -14,6 +14,16 @@ from types import FrameType, TracebackType
 from typing import Self
 
 
+def terminate_as_interrupt() -> None:
+    """Let SIGTERM end this process as Ctrl-C does; for processes that others start and stop.
+
+    A shell that starts a process in the background has it ignore Ctrl-C, which would ignore
+    SIGTERM as well.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+
+
 class Interruptible:
     """For a ``with`` block: `check` raises KeyboardInterrupt once Ctrl-C was pressed."""
 

@@ -1,0 +1,84 @@
+"""Several runs on one study: one does what ends it, a target stops all, no budget is overshot."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from optuna.trial import FrozenTrial
+
+from tests.helpers.simulated import Bench
+from tuner.search.runner import alone as module
+from tuner.search.runner.alone import ENDING, alone
+from tuner.search.runner.observer import Observer
+from tuner.storage.log import log_of
+
+
+class Notices(Observer):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def notice(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_a_run_waits_while_another_one_ends_the_study_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Bench(tmp_path), Bench(tmp_path)
+    order, observer = [], Notices()
+    waits = threading.Event()
+    monkeypatch.setattr(module, "sleep", lambda _: waits.set() or threading.Event().wait(0.01))
+
+    def wait_for_it() -> None:
+        with alone(second.study, ENDING, observer=observer) as is_mine:
+            order.append(("second", is_mine))
+
+    with alone(first.study, ENDING) as is_mine:
+        thread = threading.Thread(target=wait_for_it)
+        thread.start()
+        assert waits.wait(10)
+        order.append(("first", is_mine))
+    thread.join(10)
+    assert order == [("first", True), ("second", True)]
+    assert len(observer.lines) == 1
+    assert observer.lines[0].startswith("waiting for ")
+    assert observer.lines[0].endswith("which verifies the best setting and times the front")
+
+
+def test_a_run_that_does_not_wait_is_told_that_another_one_does_it(tmp_path: Path) -> None:
+    first, second = Bench(tmp_path), Bench(tmp_path)
+    with alone(first.study, ENDING), alone(second.study, ENDING, waits=False) as is_mine:
+        assert not is_mine
+
+
+class BeginsElsewhere(Observer):
+    """Has another run do something once, after the first trial of this one."""
+
+    def __init__(self, other: Bench) -> None:
+        self.other: Bench | None = other
+
+    def trial_stored(self, trial: FrozenTrial) -> None:
+        other, self.other = self.other, None
+        if other is not None:
+            other.search()
+
+
+def test_a_target_that_another_run_reaches_stops_this_one(tmp_path: Path) -> None:
+    changes = {"req_speedup": 1.5, "req_score_loss": 0.5, "trials": 50}
+    slow = {"deepcache": {"cache_interval": (2,), "cache_branch_id": (0, 1)}}
+    unlucky = Bench(tmp_path, search_targets=("deepcache",), knobs=slow, **changes)
+    lucky = Bench(tmp_path, search_targets=("deepcache",), **changes)
+    unlucky.search(observer=BeginsElsewhere(lucky))
+    assert len(unlucky.measured) == 1
+    assert len(lucky.study.trials) < 50
+
+
+def test_a_run_that_does_not_wait_leaves_a_study_whose_last_trials_run_elsewhere(
+    tmp_path: Path,
+) -> None:
+    bench, other = Bench(tmp_path, trials=2), Bench(tmp_path, trials=2)
+    other.study.ask()
+    bench.search(waits=False)
+    assert not bench.is_over
+    assert len(bench.measured) == 1
+    assert log_of(bench.study).finished() == 1
