@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from tuner.storage.artifacts import create_artifact_store
 from tuner.storage.database import Storage
-from tuner.storage.living_storage import REMOVED
 from tuner.storage.optuna_names import ARTIFACTS
+from tuner.storage.patient_storage import REMOVED
 from tuner.study.sheets import Sheets, artifact_store_of, put_sheet, sheets_of
 
 NAME = "SD1.5/DDIM/50"
