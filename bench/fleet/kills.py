@@ -13,10 +13,8 @@ the database with it.
 """
 
 import argparse
-import pickle
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +25,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.fleet.processes import Fleet, Times, Verdict, verdict_on
+from bench.fleet.processes import Fleet, Times, Verdict, table_of_another_process, verdict_on
 from bench.fleet.simulated import TABLE, SimulatedStudy
 from bench.lib.truth_table import TruthTable
 from tests.helpers.postgres import PostgreSQL, missing
@@ -97,18 +95,6 @@ def arguments() -> argparse.Namespace:
     if args.fault == "outage":
         args.database = "postgresql"
     return args
-
-
-def table_of_another_process(name: str) -> TruthTable:
-    """A truth table without torch in this process, which is forked: torch has threads."""
-    code = (
-        "import pickle, sys; from bench.fleet.simulated import truth_table; "
-        "from bench.lib.miniature import quiet; quiet(); "
-        "sys.stdout.buffer.write(pickle.dumps(truth_table(sys.argv[1])))"
-    )
-    dumped = subprocess.run([sys.executable, "-c", code, name], stdout=subprocess.PIPE, check=True)
-    truth: TruthTable = pickle.loads(dumped.stdout)
-    return truth
 
 
 @contextmanager

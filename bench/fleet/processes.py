@@ -6,10 +6,12 @@ that starts them must have no thread and no open database.
 
 import json
 import os
+import pickle
+import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,6 +22,7 @@ import psutil
 from optuna.trial import TrialState
 
 from bench.fleet.simulated import SimulatedStudy, witnessed
+from bench.lib.truth_table import TruthTable
 from tuner.search.runner import other_runs
 from tuner.storage import living_storage, recovery
 from tuner.storage.log import log_of
@@ -175,11 +178,35 @@ def _verdict_on(study: SimulatedStudy) -> Verdict:
 
 def in_child(function: Callable[[], Any]) -> Any:
     """What a function returns in a forked process, which leaves no open database behind."""
-    receiver, sender = FORK.Pipe(duplex=False)
-    child = FORK.Process(target=lambda: sender.send(function()))
-    child.start()
-    sender.close()
-    try:
-        return receiver.recv()
-    finally:
+    return in_children([function])[0]
+
+
+def in_children(functions: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What functions return in processes that run at the same time."""
+    children = []
+    for function in functions:
+        receiver, sender = FORK.Pipe(duplex=False)
+        child = FORK.Process(target=_send, args=(sender, function))
+        child.start()
+        sender.close()
+        children.append((child, receiver))
+    results = [receiver.recv() for _, receiver in children]
+    for child, _ in children:
         child.join()
+    return results
+
+
+def _send(sender: Any, function: Callable[[], Any]) -> None:
+    sender.send(function())
+
+
+def table_of_another_process(name: str) -> TruthTable:
+    """A truth table without torch in this process, which is to fork: torch has threads."""
+    code = (
+        "import pickle, sys; from bench.fleet.simulated import truth_table; "
+        "from bench.lib.miniature import quiet; quiet(); "
+        "sys.stdout.buffer.write(pickle.dumps(truth_table(sys.argv[1])))"
+    )
+    dumped = subprocess.run([sys.executable, "-c", code, name], stdout=subprocess.PIPE, check=True)
+    truth: TruthTable = pickle.loads(dumped.stdout)
+    return truth

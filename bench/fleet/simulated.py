@@ -51,6 +51,7 @@ class SimulatedStudy:
     witness: Path | None = None  # the file of a `Witness`
     name: str = "simulated"
     notice: Callable[[str], None] = print  # of the database's outages
+    sleep: Callable[[float], None] = time.sleep  # while a batch is measured
 
     def open(self) -> optuna.Study:
         """The study, created where there is none."""
@@ -88,7 +89,7 @@ class SimulatedStudy:
         def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
             measurements = table.measure(setting, trial)
             while True:
-                time.sleep(self.seconds / BATCHES)
+                self.sleep(self.seconds / BATCHES)
                 measured = next(measurements, None)
                 if measured is None:
                     return
