@@ -4,9 +4,9 @@
 
 All processes search one simulated study (`bench.fleet.simulated`) at the same time. Bookkeeping is
 everything but the measurement: the proposal (at random; `--sampler frontier` for the model's) and
-what is read and written for a trial. Its share is that of the trial's seconds. Where more processes
-compute than there are cores, they wait for these too, so that the seconds of CPU are printed as
-well.
+what is read and written for a trial. Its share is that of the trial's seconds. On a machine that is
+busy with other work processes wait for a core too, so that the seconds on a core are printed as
+well. The first trial of each process is left out.
 """
 
 import argparse
@@ -33,8 +33,9 @@ class Clock(Observer):
 
     slept_s: float = 0.0
     began: float = field(default_factory=time.monotonic)
+    cpu_began: float = field(default_factory=time.process_time)
     spent_s: list[float] = field(default_factory=list)  # bookkeeping of each trial
-    cpu_s: float = field(default_factory=time.process_time)
+    cpu_s: list[float] = field(default_factory=list)  # of it on a core
     locked: int = 0
 
     def sleep(self, seconds: float) -> None:
@@ -45,9 +46,10 @@ class Clock(Observer):
 
     def trial_stored(self, trial: FrozenTrial) -> None:
         """Note what the trial took besides its measurement."""
-        now = time.monotonic()
+        now, cpu = time.monotonic(), time.process_time()
         self.spent_s.append(now - self.began - self.slept_s)
-        self.began, self.slept_s = now, 0.0
+        self.cpu_s.append(cpu - self.cpu_began)
+        self.began, self.slept_s, self.cpu_began = now, 0.0, cpu
 
     def notice(self, line: str) -> None:
         """Count waits for a locked database."""
@@ -61,7 +63,7 @@ def main() -> None:
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; trials of {args.seconds:g} s, "
         f"sampler {args.sampler}\n\n"
         "| processes | trials | database is locked | bookkeeping, median | longest | share of a "
-        "trial | of it CPU |\n|---|---|---|---|---|---|---|"
+        "trial | of it on a core | share |\n|---|---|---|---|---|---|---|---|"
     )
     for processes in map(int, args.processes.split(",")):
         with tempfile.TemporaryDirectory() as folder:
@@ -75,11 +77,12 @@ def main() -> None:
             in_child(partial(begin, study))
             clocks = in_children([partial(work, study)] * processes)
         spent = [seconds for clock in clocks for seconds in clock.spent_s[1:]]
-        cpu = sum(clock.cpu_s for clock in clocks) / sum(len(clock.spent_s) for clock in clocks)
+        cpu = median(seconds for clock in clocks for seconds in clock.cpu_s[1:])
         locked = sum(clock.locked for clock in clocks)
         print(
             f"| {processes} | {study.trials} | {locked} | {median(spent) * 1000:.0f} ms | "
-            f"{max(spent):.2f} s | {median(spent) / args.seconds:.1%} | {cpu * 1000:.0f} ms |",
+            f"{max(spent):.2f} s | {median(spent) / args.seconds:.1%} | {cpu * 1000:.0f} ms | "
+            f"{cpu / args.seconds:.1%} |",
             flush=True,
         )
 
@@ -110,7 +113,6 @@ def work(study: SimulatedStudy) -> Clock:
         if "locked" not in str(error):
             raise
         clock.locked += 1
-    clock.cpu_s = time.process_time() - clock.cpu_s
     return clock
 
 

@@ -159,15 +159,18 @@ def test_without_pictures_there_are_notes_and_no_sheets(tmp_path: Path) -> None:
     assert read_note(bench.study, 0)
 
 
+@pytest.mark.parametrize(
+    "write", ["tuner.dashboard.pictures.put_hidden", "tuner.dashboard.pages.put_sheet"]
+)
 def test_a_full_disk_costs_the_pictures_and_not_the_search(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    write: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = PicturedBench(tmp_path, trials=2)
 
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tuner.dashboard.pictures.put_hidden", full)
+    monkeypatch.setattr(write, full)
     bench.run()
     assert len(read_results(bench.study)) == 2
     assert bench.notices == ["no more pictures are kept: [Errno 28] No space left on device"]

@@ -38,8 +38,10 @@ class Sabotage(Observer):
             with torch.no_grad():
                 self.weight.view(-1)[0] = float("nan")
 
+    error: Exception = RuntimeError("CUDA error [/dev/nvidia0]:\nan illegal access")
+
     def fail(self, *args: Any) -> None:
-        raise RuntimeError("CUDA error [/dev/nvidia0]:\nan illegal access")
+        raise self.error
 
     def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
         self.ended.append((number, state, reason))
@@ -82,6 +84,18 @@ def test_a_crashing_trial_is_tried_twice_more_and_the_study_goes_on(
     ] * 3
     assert all("an illegal access" in trial.user_attrs["reason"] for trial in failed)
     assert all("RuntimeError" in trial.user_attrs["traceback"] for trial in failed)
+
+
+def test_a_trial_out_of_memory_fails_with_a_remedy_and_the_next_one_runs(
+    tmp_path: Path, session: Session
+) -> None:
+    request = spec(tmp_path, trials=2, **TOME_ONLY)
+    observer = Sabotage(session.evaluation(request).pipeline.unet, "tome 0.5/1", crash=True)
+    observer.error = torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2.00 GiB")
+    session.run(request, observer)
+    failed, complete = finished(tmp_path)
+    assert (failed.state, complete.state) == (TrialState.FAIL, TrialState.COMPLETE)
+    assert failed.user_attrs["reason"] == "out of memory; use a smaller batch_size"
 
 
 def test_the_reason_of_a_crash_is_printed_unchanged_with_the_setting(

@@ -117,8 +117,9 @@ class StudyPages(Observer):
             entries = self._pictures.baseline(scores)
             if entries:
                 sheet = baseline_sheet(self._study.study_name, entries)
-                path = put_sheet(self._study, self._pictures.store, None, sheet.png())
-                self._sheets[None] = path
+                with self._unless_full():
+                    path = put_sheet(self._study, self._pictures.store, None, sheet.png())
+                    self._sheets[None] = path
         self.update()
 
     @contextmanager
@@ -145,7 +146,8 @@ class StudyPages(Observer):
         if completed and self._pictures is not None and self._measured is not None:
             number, measured = self._measured
             if number == trial.number:
-                self._keep(self._pictures, number, measured)
+                with self._unless_full():
+                    self._pictures.end_trial(number, measured)
         if not completed and self._every_trial:
             self._write(trial.number, notes.ended_note(trial))
         if time.monotonic() >= self._next_update:
@@ -192,12 +194,14 @@ class StudyPages(Observer):
             prompts = common_prompts(list(trials.values()), FRONT_PROMPTS)
             title = f"{self._study.study_name}: the baseline and the front, fastest last"
             sheet = comparison(trials, self._database, title, prompts)
-            (self._folder / FRONT_FILE).write_bytes(sheet.png())
+            with self._unless_full():
+                (self._folder / FRONT_FILE).write_bytes(sheet.png())
 
-    def _keep(self, pictures: PictureStore, trial: int, measured: Measurement) -> None:
-        """Keep a trial's pictures; a full disk costs the pictures, and not the search."""
+    @contextmanager
+    def _unless_full(self) -> Iterator[None]:
+        """Write pictures in a ``with`` block; a full disk costs the pictures, not the search."""
         try:
-            pictures.end_trial(trial, measured)
+            yield
         except OSError as error:
             self._warn(f"no more pictures are kept: {error}")
             self._pictures = None
@@ -210,7 +214,10 @@ class StudyPages(Observer):
         entries = entries_of(self._study, store, result.trial)
         if entries and result.setting != Setting():
             sheet = trial_sheet(f"trial {result.trial}: {result.setting}", entries, self._database)
-            self._sheets[result.trial] = put_sheet(self._study, store, result.trial, sheet.png())
+            with self._unless_full():
+                self._sheets[result.trial] = put_sheet(
+                    self._study, store, result.trial, sheet.png()
+                )
 
     def _write(self, trial: int | None, text: str, shown: Result | None = None) -> None:
         """Write a note with a sheet, unless this run wrote it before.
