@@ -55,13 +55,13 @@ def studies_of(
     return list(by_name.values())
 
 
-def unreached(specs: Sequence[StudySpec], storage: Storage) -> dict[str, str]:
-    """By the name of each study that has not reached its goal, why, in a line."""
-    lines = {}
+def unreached(specs: Sequence[StudySpec], storage: Storage) -> dict[str, str | None]:
+    """By the name of each study, why it has not reached its goal; None where it has."""
+    reasons: dict[str, str | None] = {}
     for needs in needs_of(specs, storage):
         if needs.study is None or not has_baseline(needs.study):
             continue
         goal, name = Goal.of(needs.spec), needs.study.study_name
-        if goal.reached(read_results(needs.study)) is None:
-            lines[name] = f"{name}: {'; '.join(answer(needs.study, goal))}"
-    return lines
+        reached = goal.reached(read_results(needs.study)) is not None
+        reasons[name] = None if reached else f"{name}: {'; '.join(answer(needs.study, goal))}"
+    return reasons
