@@ -125,7 +125,7 @@ class Runs:
             events = Events(self.lines, spec)
             if sweep is not None:
                 events.sweep_progress(sweep)
-        with _errors_as_events(events):
+        with errors_as_events(events):
             outcome = _run(self._session, spec, console, events, sweep)
         self.unreached |= print_end(outcome, console, events)
         self.studies.append(outcome.study)
@@ -215,7 +215,7 @@ def what_is_known(state: RunState) -> list[str]:
 
 
 @contextmanager
-def _errors_as_events(events: Events | None) -> Iterator[None]:
+def errors_as_events(events: Events | None) -> Iterator[None]:
     """Write the last event of a study that an error or Ctrl-C ends."""
     try:
         yield
