@@ -62,7 +62,7 @@ def test_a_dry_run_counts_and_estimates_without_loading_or_writing_anything(
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "4 studies: 0 complete, 2 begun, 2 not begun; at most 10 trials left"
     assert printed[1].startswith("device time: at most ")
-    assert printed[1].endswith(" hours, by what was measured in sqlite:///tuner.db")
+    assert printed[1].endswith(" s, by what was measured in sqlite:///tuner.db")
     assert main([*SWEEP, "--dry-run"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "2 studies: 2 complete, 0 begun, 0 not begun"
