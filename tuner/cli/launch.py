@@ -72,9 +72,8 @@ def run_all(
         print_lines([written], console)
     if lines is not None and len(specs) > 1:
         lines.write(sweep_finished(studies, files.front, files.report))
-    reasons = [reason for reason in runs.unreached.values() if reason is not None]
-    if reasons:
-        raise UnreachedError("; ".join(reasons))
+    if runs.unreached:
+        raise UnreachedError("; ".join(runs.unreached.values()))
 
 
 def _run_sweep(specs: list[StudySpec], runs: "Runs", console: Console) -> list[optuna.Study]:
@@ -100,7 +99,7 @@ def _run_sweep(specs: list[StudySpec], runs: "Runs", console: Console) -> list[o
         say(watch.summary())
         raise
     say(watch.summary())
-    runs.unreached |= unreached(specs, storage)  # which other workers may have reached since
+    runs.unreached = unreached(specs, storage, runs.unreached)
     return studies_of(specs, storage, runs.studies)
 
 
@@ -108,14 +107,14 @@ class Runs:
     """Runs studies, with all that is printed of them.
 
     `studies` are those that were run; `unreached` says by the name of a study why it did not reach
-    its goal, with None where it did.
+    its goal.
     """
 
     def __init__(self, session: Session, console: Console, lines: JsonLines | None) -> None:
         """`lines`: where events are written; None writes none."""
         self._session, self._console, self.lines = session, console, lines
         self.studies: list[optuna.Study] = []
-        self.unreached: dict[str, str | None] = {}
+        self.unreached: dict[str, str] = {}
 
     def run(self, spec: StudySpec, sweep: SweepProgress | None = None) -> Outcome:
         """Run a study; `sweep` is how far the sweep is of which it is one."""
