@@ -85,7 +85,15 @@ class StudyEnding:
 
     def _time_front(self, deadline: Deadline) -> bool:
         """Time settings of the front whose speedups were predicted; whether there were any."""
-        return time_front(self.study, self.goal, self._time, deadline, self.observer.notice) > 0
+        timed = time_front(
+            self.study,
+            self.goal,
+            self._time,
+            deadline,
+            self.observer.notice,
+            by_combination=self.spec.aim == "combinations",
+        )
+        return timed > 0
 
     def _time(self, setting: Setting) -> PairedTimings:
         self.observer.timing_began(setting)

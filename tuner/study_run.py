@@ -16,12 +16,13 @@ from tuner.measure.measurement import Measurement
 from tuner.outcome import Outcome
 from tuner.plans.plan import shape_of
 from tuner.sampler_table import sampler_row
+from tuner.search.frontier.earlier_timings import earlier_timings
 from tuner.search.frontier.sampler import FrontierSampler
 from tuner.search.frontier.transfer import first_of_each, source_study
 from tuner.search.goal import Goal
 from tuner.search.problem import Problem
 from tuner.search.runner.alone import BASELINE as BASELINE_WORK
-from tuner.search.runner.alone import ENDING, alone
+from tuner.search.runner.alone import ENDING, STEPS, alone
 from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer, Observers
 from tuner.search.runner.progress import is_done
@@ -80,8 +81,7 @@ class StudyRun:
         problem, first = self._problem, self._first_settings()
         if self.spec.sweep is not None or not is_done(self.study, self.spec.trials):
             problem, first = self._warm_started(problem, first)
-            begun = log_of(self.study).begun()
-            self.study.sampler = sampler(self.spec.sampler, self.spec.seed, problem, begun)
+            self.study.sampler = self._sampler(problem)
         self._report(self.study.sampler)
         self._store_cost()
         with self._pages.during_search():
@@ -144,6 +144,14 @@ class StudyRun:
             first = source.first(self.spec.aim) or first
         measured = [result.setting for result in read_results(self.study)]
         return replace(problem, known=measured if self.study.trials else first), first
+
+    def _sampler(self, problem: Problem) -> BaseSampler:
+        """The sampler. One run at a time times steps for it, and those are not timed again."""
+        with alone(self.study, STEPS, observer=self.observer):
+            own = earlier_timings(self.study, self.study, self.storage, problem)
+            problem = replace(problem, timed_before=[*problem.timed_before, *own])
+            begun = log_of(self.study).begun()
+            return sampler(self.spec.sampler, self.spec.seed, problem, begun)
 
     def _search_and_verify(self, problem: Problem, first: list[Setting]) -> bool:
         """Search and verify the winner; with a target, search on while no winner holds.

@@ -11,7 +11,7 @@ from tuner.errors import about
 from tuner.fleet.costs import Costs
 from tuner.fleet.needs import Needs, needs_of
 from tuner.fleet.order import ordered
-from tuner.formatting import count, file_size
+from tuner.formatting import count, file_size, span
 from tuner.passwords import hidden
 from tuner.spec import StudySpec
 from tuner.storage.address import check_address, file_of
@@ -75,16 +75,20 @@ def _device_time(costs: Costs, database: str) -> Iterator[str]:
     expected = [costs.expected(each) for each in costs.left]
     known = [each for each in expected if each.seconds is not None]
     if known or not costs.left:
-        hours = sum(each.seconds or 0.0 for each in known) / HOUR_S
+        total = _hours(sum(each.seconds or 0.0 for each in known))
         about_or_most = "at most" if any(each.at_most for each in known) else "about"
         of = f" for {count(len(known), 'study', 'studies')}" if len(known) < len(expected) else ""
         basis = f", by what was measured in {database}" if known else ""
-        yield f"device time: {about_or_most} {hours:.2g} hours{of}{basis}"
+        yield f"device time: {about_or_most} {total}{of}{basis}"
     for spec in _first_of_each_model([n.spec for n in costs.left if _is_unknown(costs, n)]):
         yield (
             f"device time of {spec.pipe or spec.triple}: not known, because no study of this model "
             f"and size of pictures was measured on this kind of device; {_what_would_tell(spec)}"
         )
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / HOUR_S:,.1f} hours" if seconds >= HOUR_S else span(seconds)
 
 
 def _is_unknown(costs: Costs, needs: Needs) -> bool:

@@ -232,7 +232,7 @@ class Board(Listener):
             missed |= print_end(outcome, self._console, followed.events)
             searched.append(study)
         storage = Storage(self._specs[0].storage)
-        missed |= unreached(self._specs, storage)
+        missed = unreached(self._specs, storage, missed)
         studies = studies_of(self._specs, storage, searched)
         written = files.write(studies)
         print_lines([] if written is None else [written], self._console)

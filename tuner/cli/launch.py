@@ -29,6 +29,7 @@ from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer, Observers
 from tuner.search.runner.progress import is_done
 from tuner.session import Session
+from tuner.shared_run import SharedRun
 from tuner.spec import StudySpec
 from tuner.storage.address import check_address
 from tuner.storage.database import Storage
@@ -91,23 +92,29 @@ def _run_sweep(specs: list[StudySpec], runs: "Runs", console: Console) -> list[o
             runs.lines.write(study_complete(name, trials))
 
     watch = SweepWatch(specs, storage)
+    left, waits = specs, False
     try:
-        with closing(assigned(specs, storage, say, on_complete)) as studies:
-            for spec in studies:
-                runs.run(spec, watch.progress(spec))
+        while left:
+            with closing(assigned(left, storage, say, on_complete)) as studies:
+                outcomes = [
+                    (spec, runs.run(spec, watch.progress(spec), SharedRun(waits=waits)))
+                    for spec in studies
+                ]
+            # Other workers do what is left of these; one that dies would not.
+            left, waits = [spec for spec, outcome in outcomes if not outcome.is_over], True
     except KeyboardInterrupt:
         say(watch.summary())
         raise
     say(watch.summary())
-    runs.unreached |= unreached(specs, storage)
+    runs.unreached = unreached(specs, storage, runs.unreached)
     return studies_of(specs, storage, runs.studies)
 
 
 class Runs:
     """Runs studies, with all that is printed of them.
 
-    `studies` are those that were run; `unreached` says by name of those that did not reach their
-    goal why.
+    `studies` are those that were run; `unreached` says by the name of a study why it did not reach
+    its goal.
     """
 
     def __init__(self, session: Session, console: Console, lines: JsonLines | None) -> None:
@@ -116,16 +123,28 @@ class Runs:
         self.studies: list[optuna.Study] = []
         self.unreached: dict[str, str] = {}
 
-    def run(self, spec: StudySpec, sweep: SweepProgress | None = None) -> Outcome:
-        """Run a study; `sweep` is how far the sweep is of which it is one."""
+    def run(
+        self,
+        spec: StudySpec,
+        sweep: SweepProgress | None = None,
+        shared: SharedRun | None = None,
+    ) -> Outcome:
+        """Run a study.
+
+        `sweep` is how far the sweep is of which it is one, `shared` what other workers share.
+        """
         console, events = self._console, None
         print_goal(spec, console, sweep)
         if self.lines is not None:
             events = Events(self.lines, spec)
             if sweep is not None:
                 events.sweep_progress(sweep)
-        with _errors_as_events(events):
-            outcome = _run(self._session, spec, console, events, sweep)
+        with errors_as_events(events):
+            outcome = _run(self._session, spec, console, events, sweep, shared)
+        if not outcome.is_over:
+            name = outcome.study.study_name
+            print_lines([f"{name}: other workers measure what is left of it"], console)
+            return outcome
         self.unreached |= print_end(outcome, console, events)
         self.studies.append(outcome.study)
         return outcome
@@ -168,6 +187,7 @@ def _run(
     console: Console,
     events: Events | None,
     sweep: SweepProgress | None,
+    shared: SharedRun | None,
 ) -> Outcome:
     """Run a study under the eyes of all observers; after Ctrl-C print what is known."""
     state = RunState(spec, sweep=sweep)
@@ -178,7 +198,7 @@ def _run(
         observers.append(events)
     try:
         with live_view(state, console):
-            return session.run(spec, Observers(observers))
+            return session.run(spec, Observers(observers), shared)
     except KeyboardInterrupt:
         print_lines(what_is_known(state), console)
         raise
@@ -214,7 +234,7 @@ def what_is_known(state: RunState) -> list[str]:
 
 
 @contextmanager
-def _errors_as_events(events: Events | None) -> Iterator[None]:
+def errors_as_events(events: Events | None) -> Iterator[None]:
     """Write the last event of a study that an error or Ctrl-C ends."""
     try:
         yield

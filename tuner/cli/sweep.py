@@ -1,6 +1,6 @@
 """The end of a run of several studies: one front file, one report, and one line for each study."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,13 +55,23 @@ def studies_of(
     return list(by_name.values())
 
 
-def unreached(specs: Sequence[StudySpec], storage: Storage) -> dict[str, str]:
-    """By the name of each study that has not reached its goal, why, in a line."""
-    lines = {}
+def unreached(
+    specs: Sequence[StudySpec], storage: Storage, run: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """By the name of each study that has not reached its goal, why, in a line.
+
+    Args:
+        specs: the studies.
+        storage: their database.
+        run: the same of the studies that this process ran. It counts for those that cannot be found
+            in the database without their pipeline; others may have reached their goal since.
+    """
+    reasons = dict(run or {})
     for needs in needs_of(specs, storage):
         if needs.study is None or not has_baseline(needs.study):
             continue
         goal, name = Goal.of(needs.spec), needs.study.study_name
+        reasons.pop(name, None)
         if goal.reached(read_results(needs.study)) is None:
-            lines[name] = f"{name}: {'; '.join(answer(needs.study, goal))}"
-    return lines
+            reasons[name] = f"{name}: {'; '.join(answer(needs.study, goal))}"
+    return reasons

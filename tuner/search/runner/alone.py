@@ -13,10 +13,12 @@ from tuner.storage.claims import Claim
 from tuner.storage.log import log_of
 
 BASELINE = "baseline"
+STEPS = "steps"  # timing the steps from which speeds are predicted
 ENDING = "ending"  # verifying the winner, timing the front, measuring fewer steps
 RESOLVING = "resolving"  # choosing the setting that a run resolves next
 WORK = {
     BASELINE: "measures the baseline",
+    STEPS: "times the steps of some settings",
     ENDING: "verifies the best setting and times the front",
 }
 

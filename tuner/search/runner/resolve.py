@@ -19,21 +19,29 @@ from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.storage.log import log_of
 from tuner.storage.retries import RESOLVES
-from tuner.study.results import Result, pareto_front, read_results
+from tuner.study.offered import offered
+from tuner.study.results import Result, read_results
 
 
 def inconclusive(
-    results: Sequence[Result], limits: Limits, max_samples: int, tried: int
+    results: Sequence[Result],
+    limits: Limits,
+    max_samples: int,
+    tried: int,
+    *,
+    by_combination: bool = False,
 ) -> Iterator[Result]:
     """Results of the front, fastest first, that meet the limits but not for certain.
 
     Results with `max_samples` prompts are left out. `tried` is the number of trials of the study:
-    the fastest of many must be more certain.
+    the fastest of many must be more certain. With `by_combination` the best result of each
+    combination of accelerators is among them, also where it is slower than the baseline.
     """
-    for result in reversed(pareto_front(results, limits)):
+    for result in offered(results, limits, by_combination=by_combination):
         rivals = [other for other in results if other.setting != result.setting]
         rule = StoppingRule(limits=limits, rivals=rivals, trials_so_far=tried)
-        matters = result.feasible(limits) and result.speedup.value > 1
+        is_fast = by_combination or result.speedup.value > 1
+        matters = bool(result.setting.accelerators) and result.feasible(limits) and is_fast
         if matters and result.prompts < max_samples and not rule.surely_kept(result):
             yield result
 
@@ -44,11 +52,13 @@ def resolve(
     goal: Goal,
     max_samples: int,
     run: Callable[[optuna.Trial], object],
+    *,
+    by_combination: bool = False,
 ) -> Iterator[Result]:
     """Resolve one inconclusive result after the other; yields each before `run` gets its trial.
 
     A trial's figures may bring another setting to the front. No setting is resolved twice in a run,
-    nor while another process resolves it.
+    nor while another process resolves it. `by_combination` as in `inconclusive`.
     """
     resolved: set[Setting] = set()
     log = log_of(study)
@@ -59,7 +69,9 @@ def resolve(
             being_resolved = {trial.user_attrs.get(RESOLVES) for trial in running}
             # A setting that was fast on another machine displaces nothing from this one's front.
             results = [result for result in goal.admitted(read_results(study)) if result.current]
-            for result in inconclusive(results, goal.limits, max_samples, tried):
+            for result in inconclusive(
+                results, goal.limits, max_samples, tried, by_combination=by_combination
+            ):
                 unresolved = result.setting not in resolved and result.trial not in being_resolved
                 if unresolved and space.holds(result.setting):
                     break

@@ -63,7 +63,7 @@ class Search:
     max_samples: int | None = None  # of an inconclusive setting of the front; None: resolve none
     stops_early: bool = False
     resolves_at_once: bool = False  # an inconclusive trial takes more prompts while it runs
-    by_combination: bool = False  # a trial's rivals are those of its combination only
+    by_combination: bool = False  # rivals are of one combination; the best of each is resolved
     first: Sequence[Setting] = ()
     deadline: Deadline = field(default_factory=lambda: Deadline(None))  # begin no trial after it
     observer: Observer = field(default_factory=Observer)
@@ -142,7 +142,14 @@ class Search:
         """Measure inconclusive settings of the front with up to `max_samples` prompts."""
         if not is_done(self.study, self.trials):
             return
-        resolved = resolve(self.study, self.space, self.goal, max_samples, trials.run)
+        resolved = resolve(
+            self.study,
+            self.space,
+            self.goal,
+            max_samples,
+            trials.run,
+            by_combination=self.by_combination,
+        )
         for number, result in enumerate(resolved):
             if self.deadline.passed:
                 break

@@ -13,8 +13,9 @@ from tuner.measure.paired_timing import PairedTimings
 from tuner.search.deadline import Deadline
 from tuner.search.goal import Goal
 from tuner.setting import Setting
+from tuner.study.offered import offered
 from tuner.study.recording import store_timing
-from tuner.study.results import Result, pareto_front, read_results
+from tuner.study.results import Result, read_results
 
 
 def time_front(
@@ -23,16 +24,20 @@ def time_front(
     time: Callable[[Setting], PairedTimings],
     deadline: Deadline,
     notice: Callable[[str], None],
+    *,
+    by_combination: bool = False,
 ) -> int:
     """Time one setting of the front after the other, fastest first; returns how many there were.
 
     A setting that turns out slower may give its place to another one, which is timed then too. One
-    that fails keeps the speedup that it has.
+    that fails keeps the speedup that it has. With `by_combination` the best setting of each
+    combination of accelerators is timed too.
     """
     tried: set[int] = set()
     while not deadline.passed:
-        front = pareto_front(goal.admitted(read_results(study)), goal.limits)
-        wanted = (r for r in reversed(front) if r.trial not in tried and is_to_be_timed(r, goal))
+        results = goal.admitted(read_results(study))
+        front = offered(results, goal.limits, by_combination=by_combination)
+        wanted = (r for r in front if r.trial not in tried and is_to_be_timed(r, goal))
         result = next(wanted, None)
         if result is None:
             break

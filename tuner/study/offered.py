@@ -1,0 +1,18 @@
+"""The results that a user chooses from: the front, or also the best of each combination."""
+
+from collections.abc import Sequence
+
+from tuner.limits import Limits
+from tuner.study.results import Result, fastest_feasible, pareto_front
+
+
+def offered(results: Sequence[Result], limits: Limits, *, by_combination: bool) -> list[Result]:
+    """The front, fastest first; then the best of each combination that is not on it."""
+    front = pareto_front(results, limits)[::-1]
+    if not by_combination:
+        return front
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.setting.combination, []).append(result)
+    best = (fastest_feasible(group, limits) for group in groups.values())
+    return [*front, *(result for result in best if result is not None and result not in front)]
