@@ -34,6 +34,14 @@ class Setting:
         """Computed once: a search looks up the settings of all trials again and again."""
         return self._hash
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the same accelerators are on, with the same values."""
+        if self is other:
+            return True
+        if not isinstance(other, Setting):
+            return NotImplemented
+        return self._hash == other._hash and self.accelerators == other.accelerators
+
     @cached_property
     def _hash(self) -> int:
         return hash(self.accelerators)

@@ -91,7 +91,9 @@ class Goal:
 
     def admits(self, result: Result) -> bool:
         """Whether all its accelerators are requested."""
-        return self.accelerators is None or self.accelerators.issuperset(result.setting.params)
+        if self.accelerators is None:
+            return True
+        return all(part.name in self.accelerators for part in result.setting.accelerators)
 
     def admitted(self, results: Iterable[Result]) -> list[Result]:
         """The results all of whose accelerators are requested."""
