@@ -18,8 +18,8 @@ from tuner.storage.log import log_of
 def test_a_worker_goes_on_with_the_next_study_while_another_one_ends_the_first(
     tmp_path: Path, session: Session
 ) -> None:
-    first, second = spec(tmp_path, trials=1), spec(tmp_path, trials=1, steps=5)
-    session.run(first)
+    first, second = spec(tmp_path, trials=2), spec(tmp_path, trials=1, steps=5)
+    session.run(spec(tmp_path, trials=1))
     storage = Storage(first.storage)
     claim = log_of(storage.study(first.triple)).claim("ending")
     assert claim is not None

@@ -30,7 +30,7 @@ from tuner.fleet.reach import Reach, marked, network_warning
 from tuner.formatting import count
 from tuner.outcome import Outcome
 from tuner.search.goal import Goal
-from tuner.search.runner.interrupt import Interruptible, terminate_as_interrupt
+from tuner.search.runner.interrupt import Interruptible, terminable
 from tuner.search.runner.observer import Observer, Observers
 from tuner.spec import StudySpec
 from tuner.storage.address import absolute, check_address
@@ -105,8 +105,7 @@ def run_fleet(
     print_places(specs, pictures, console)
     warning = network_warning(specs[0].storage)
     print_lines([] if warning is None else [warning], console)
-    terminate_as_interrupt()
-    with fleet.client(specs[0].device) as (client, chosen):
+    with terminable(), fleet.client(specs[0].device) as (client, chosen):
         for spec in specs:
             print_goal(spec, console)
         board = Board(specs, console, lines)

@@ -19,7 +19,7 @@ from tuner.fleet.reach import network_warning
 from tuner.fleet.worker import work_on
 from tuner.formatting import count
 from tuner.search.goal import Goal
-from tuner.search.runner.interrupt import terminate_as_interrupt
+from tuner.search.runner.interrupt import terminable
 from tuner.search.runner.observer import Observer, Observers
 from tuner.session import Session
 from tuner.spec import StudySpec
@@ -50,7 +50,6 @@ def run_worker(
     Raises:
         UnreachedError: after the last study, if one of them did not reach its goal.
     """
-    terminate_as_interrupt()
     me = f"worker {socket.gethostname()}:{os.getpid()}"
     print_places(list(specs), pictures, console)
     warnings = {network_warning(spec.storage) for spec in specs} - {None}
@@ -67,10 +66,15 @@ def run_worker(
 
     session = Session(pictures, allow_pickle=allow_pickle)
     try:
-        over = work_on(specs, session, observer, notice=lambda line: print_lines([line], console))
-        for _, outcome in over:
-            sentences = answer(outcome.study, outcome.goal)
-            print_lines([f"{outcome.study.study_name} is done: {'; '.join(sentences)}"], console)
+        with terminable():
+            over = work_on(
+                specs, session, observer, notice=lambda line: print_lines([line], console)
+            )
+            for _, outcome in over:
+                sentences = answer(outcome.study, outcome.goal)
+                print_lines(
+                    [f"{outcome.study.study_name} is done: {'; '.join(sentences)}"], console
+                )
     except KeyboardInterrupt:
         trials = count(measured.trials, "trial")
         stopped = f"{me} was stopped after {trials}; the one that was running is queued again"

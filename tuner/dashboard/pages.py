@@ -25,7 +25,7 @@ from tuner.pictures.folder import folder_name
 from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer
 from tuner.setting import Setting
-from tuner.storage.artifacts import create_artifact_store
+from tuner.storage.artifacts import create_artifact_store, kept_elsewhere
 from tuner.storage.notes import write_note
 from tuner.study.baseline import BASELINE, attributes
 from tuner.study.results import Result, pareto_front, read_results
@@ -84,6 +84,9 @@ class StudyPages(Observer):
         folder, pictures = None, None
         if root is not None:
             folder = root / folder_name(study.study_name)
+            elsewhere = kept_elsewhere(study, folder / "artifacts")
+            if elsewhere is not None:
+                warn(elsewhere)
             pictures = PictureStore(
                 study=study,
                 store=create_artifact_store(study, folder / "artifacts"),

@@ -104,11 +104,9 @@ def engine_options(url: str, create: bool) -> dict[str, Any]:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; set storage to a file, such as sqlite:///tuner.db")
     if path.exists():
-        with path.open("rb") as file:
-            start = file.read(16)
-        if start and start != b"SQLite format 3\0":
-            raise UsageError(f"{path} is not a SQLite database; set storage to another file")
-        if start:
+        # Read by SQLite alone: closing the file otherwise would end the locks that this process's
+        # connections hold on it, and other processes would remove the log that they read.
+        if path.stat().st_size:
             _look_inside(path, url)
         if not os.access(path, os.W_OK):
             raise UsageError(f"{path} cannot be written to; set storage to another file")
@@ -158,6 +156,10 @@ def _look_inside(path: Path, url: str) -> None:
                 "which could run SQL of its author; set storage to another file"
             )
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
+            raise UsageError(
+                f"{path} is not a SQLite database; set storage to another file"
+            ) from error
         raise unusable(url, error) from error
     finally:
         connection.close()

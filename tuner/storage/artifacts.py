@@ -7,6 +7,7 @@ process finds them.
 import io
 import json
 import os
+import socket
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -57,14 +58,35 @@ def artifact_store_of(study: optuna.Study) -> ArtifactStore | None:
     return None if folder is None else ArtifactFolder(folder)
 
 
+def kept_elsewhere(study: optuna.Study, folder: Path) -> str | None:
+    """A warning that another host keeps the study's artifacts in a folder that is not this one.
+
+    Folders of two hosts are the same if both see the file that marks the folder.
+    """
+    location = system_attributes(study).get(LOCATION, {})
+    host, mark = location.get("host"), location.get("mark")
+    if host in (None, socket.gethostname()) or (folder / str(mark)).is_file():
+        return None
+    return (
+        f"warning: the study's pictures so far are in {location['folder']} on {host}, and {folder} "
+        "is another folder; the dashboard will find only those of the last run that began: set "
+        "pictures to a folder that all hosts share, or to 'none'"
+    )
+
+
 def create_artifact_store(study: optuna.Study, folder: Path) -> ArtifactStore:
     """A store in a folder, which is created; its location is stored with the study."""
     folder.mkdir(parents=True, exist_ok=True)
-    location = {"folder": str(folder.absolute())}
+    mark = system_attributes(study).get(LOCATION, {}).get("mark")
+    if mark is None or not (folder / str(mark)).is_file():
+        mark = f".{uuid.uuid4()}"
+        (folder / mark).touch()
+    location = {"folder": str(folder.absolute()), "host": socket.gethostname(), "mark": mark}
     database = _database_folder(study)
     if database is not None:
         location["from_database"] = os.path.relpath(folder.absolute(), database)
-    if system_attributes(study).get(LOCATION) != location:
+    stored = system_attributes(study).get(LOCATION, {})
+    if stored | {"host": location["host"]} != location:  # hosts may share the folder
         storage_of(study).set_study_system_attr(study._study_id, LOCATION, location)
     return ArtifactFolder(folder)
 

@@ -14,14 +14,24 @@ from types import FrameType, TracebackType
 from typing import Self
 
 
-def terminate_as_interrupt() -> None:
-    """Let SIGTERM end this process as Ctrl-C does; for processes that others start and stop.
+@contextmanager
+def terminable() -> Iterator[None]:
+    """For a ``with`` block: SIGTERM ends it as Ctrl-C does, which systemd and Slurm send.
 
-    A shell that starts a process in the background has it ignore Ctrl-C, which would ignore
-    SIGTERM as well.
+    A shell that starts a process in the background has it ignore Ctrl-C, and so SIGTERM as well;
+    in the block it does not.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
 
 
 class Interruptible:
