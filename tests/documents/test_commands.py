@@ -94,3 +94,11 @@ def test_each_module_and_make_target_exists(document: Path) -> None:
             assert words[1] in targets, words
         if words[1:2] == ["-m"] and "python" in words[0]:
             assert importlib.util.find_spec(words[2]), words
+
+
+@EACH_DOCUMENT
+def test_each_file_that_pytest_is_given_exists(document: Path) -> None:
+    for words in commands(document):
+        if "pytest" in words:
+            files = [word for word in words if word.startswith("tests/")]
+            assert all((ROOT / file).exists() for file in files), files
