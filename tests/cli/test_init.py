@@ -79,6 +79,7 @@ def test_every_key_is_in_the_file_and_its_commented_values_are_right(name: str) 
     # A pipeline of one's own has no model and no precision to choose.
     own = re.compile(r"(?m)^pipeline = .*\n|^\[call\]\n(?:\w+ = .*\n)+")
     Path("all.toml").write_text(own.sub("", text))
+    Path("my-model").mkdir()  # the folder of the commented example
     (spec,) = read_specs(Path("all.toml"), {})
     assert spec.resolution == registry.get("models", name).resolution
 

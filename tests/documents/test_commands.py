@@ -49,10 +49,14 @@ def arguments_of_tuner(document: Path) -> Iterator[list[str]]:
 
 @EACH_DOCUMENT
 def test_each_command_line_is_understood_by_the_parser(
-    document: Path, capsys: pytest.CaptureFixture[str]
+    document: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     if document == HISTORY:
         pytest.skip("the changelog also names flags of earlier versions")
+    monkeypatch.chdir(tmp_path)
     for arguments in arguments_of_tuner(document):
         try:
             parsed = vars(argument_parser().parse_args(arguments))
@@ -66,6 +70,8 @@ def test_each_command_line_is_understood_by_the_parser(
             continue
         if parsed["name"] in ("run", "init") and "NAME" not in arguments:
             flags = {name: value for name, value in parsed.items() if name in KEYS}
+            if str(flags.get("model")).startswith("./"):
+                Path(flags["model"]).mkdir(exist_ok=True)
             file = parsed.get("study_file")
             read_specs(ROOT / file if file and (ROOT / file).is_file() else None, flags)
 
@@ -94,3 +100,11 @@ def test_each_module_and_make_target_exists(document: Path) -> None:
             assert words[1] in targets, words
         if words[1:2] == ["-m"] and "python" in words[0]:
             assert importlib.util.find_spec(words[2]), words
+
+
+@EACH_DOCUMENT
+def test_each_file_that_pytest_is_given_exists(document: Path) -> None:
+    for words in commands(document):
+        if "pytest" in words:
+            files = [word for word in words if word.startswith("tests/")]
+            assert all((ROOT / file).exists() for file in files), files
