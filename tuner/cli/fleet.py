@@ -105,19 +105,12 @@ def run_fleet(
     print_places(specs, pictures, console)
     warning = network_warning(specs[0].storage)
     print_lines([] if warning is None else [warning], console)
+    for spec in specs:
+        print_goal(spec, console)
+    board = Board(specs, console, lines)
     with terminable(), fleet.client(specs[0].device) as (client, chosen):
-        for spec in specs:
-            print_goal(spec, console)
-        board = Board(specs, console, lines)
-        with (
-            Crew(
-                client=client,
-                places=chosen,
-                listener=board,
-                greet=Reach.of(specs[0].storage),
-            ) as crew,
-            marked(pictures, crew.run) as mark,
-        ):
+        crew = Crew(client=client, places=chosen, listener=board, greet=Reach.of(specs[0].storage))
+        with crew, marked(pictures, crew.run) as mark, board.shown():
             crew.work = Member(
                 specs=specs,
                 pictures=pictures,
@@ -126,8 +119,7 @@ def run_fleet(
                 allow_pickle=allow_pickle,
                 prepare=quiet_both,
             )
-            with board.shown():
-                ended = _until_ended(crew, board)
+            ended = _until_ended(crew, board)
     board.finish(ended, files)
 
 
