@@ -6,8 +6,8 @@ Each worker is a process that Dask places (`tuner.fleet`), on one study in an SQ
 sampler `frontier`, the runner and the database are those of `tuner run`; a measurement sleeps for
 `--seconds` and returns figures of a truth table (`bench.fleet.simulated`). Each worker has
 `--rounds` trials on average. The workers wait for one another before the first trial; the minutes
-are those from the begin of the first trial to the end of the last one. A trial that was cut off because
-its worker was lost does not count.
+are those from the begin of the first trial to the end of the last one. A trial that was cut off
+because its worker was lost does not count.
 """
 
 import argparse
