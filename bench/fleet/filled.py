@@ -20,6 +20,7 @@ from tuner.storage.optuna_names import CONSTRAINTS
 from tuner.study.recording import measured_attributes
 
 TAKES = timedelta(seconds=6)
+AT_ONCE = 1000  # rows that are sent together
 
 
 def fill(storage: Storage, study: optuna.Study, landscape: Landscape, count: int) -> None:
@@ -98,7 +99,8 @@ class Rows:
     def write(self, connection: Connection) -> None:
         """Insert all rows; the next trial gets the next id."""
         for table, rows in self._tables.items():
-            connection.execute(insert(table), rows)
+            for begin in range(0, len(rows), AT_ONCE):
+                connection.execute(insert(table), rows[begin : begin + AT_ONCE])
         if connection.dialect.name == "postgresql":
             query = "SELECT setval(pg_get_serial_sequence('trials', 'trial_id'), %(last)s)"
             last = self._first_id + len(self._tables[models.TrialModel]) - 1

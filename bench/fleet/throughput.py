@@ -6,7 +6,8 @@ Each worker is a process that Dask places (`tuner.fleet`), on one study in an SQ
 sampler `frontier`, the runner and the database are those of `tuner run`; a measurement sleeps for
 `--seconds` and returns figures of a truth table (`bench.fleet.simulated`). Each worker has
 `--rounds` trials on average. The workers wait for one another before the first trial; the minutes
-are those from the begin of the first trial to the end of the last one.
+are those from the begin of the first trial to the end of the last one. A trial that was cut off
+because its worker was lost does not count.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from optuna.trial import FrozenTrial
 from bench.fleet.simulated import TABLE, SimulatedStudy, truth_table
 from bench.lib.miniature import conditions, quiet
 from tuner.fleet.local import run_on_workers
+from tuner.study.reuse import MEASURED
 from tuner.study.schema import SAME_AS, SETTING
 
 POLL_S = 0.05
@@ -67,7 +69,7 @@ def measure(workers: int, trials: int, seconds: float) -> list[FrozenTrial]:
         )
         study.open()
         run_on_workers(Together(study, workers, Path(folder)), workers)
-        return [trial for trial in study.open().trials if trial.state.is_finished()]
+        return [trial for trial in study.open().trials if trial.state in MEASURED]
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """How long `frontier` takes to propose a setting, after few trials and after many.
 
-    python -m bench.search.propose [--trials 10,100,1000] [--proposals 10]
+    python -m bench.search.propose [--trials 10,100,1000] [--proposals 10] [--running 0]
 
 The space is a study's default one: DeepCache, ToMe and T-GATE at 20 steps. The trials' figures are
 invented, as a smooth function of what a setting reuses: only the time of a proposal is of interest.
+With `--running N` other workers measure the last N proposals at that moment.
 """
 
 import argparse
@@ -31,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", default="10,100,1000")
     parser.add_argument("--proposals", type=int, default=10)
+    parser.add_argument("--running", type=int, default=0, help="proposals that are being measured")
     args = parser.parse_args()
     quiet()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -45,26 +47,30 @@ def main() -> None:
     print(f"{conditions()}\n")
     print("| finished trials | a proposal: median | longest |\n|---|---|---|")
     for count in map(int, args.trials.split(",")):
-        seconds = proposals(problem, count, args.proposals)
+        seconds = proposals(problem, count, args.proposals, args.running)
         print(
             f"| {count} | {1000 * np.median(seconds):.0f} ms | {1000 * max(seconds):.0f} ms |",
             flush=True,
         )
 
 
-def proposals(problem: Problem, count: int, times: int) -> list[float]:
-    """Seconds of each proposal except the first, which also lists the candidates."""
+def proposals(problem: Problem, count: int, times: int, running: int) -> list[float]:
+    """Seconds of each proposal except the first ones, which also list the candidates."""
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=RandomSampler(0))
     for _ in range(count):
         add(study, problem, problem.space.suggest(study.ask(dict(problem.space.distributions()))))
     study.sampler = sampler("frontier", 0, problem)
-    seconds = []
-    for _ in range(times + 1):
+    seconds, measured = [], list[optuna.Trial]()
+    for _ in range(times + 1 + running):
         begin = time.perf_counter()
         trial = study.ask(dict(problem.space.distributions()))
         seconds.append(time.perf_counter() - begin)
-        add(study, problem, problem.space.suggest(trial))
-    return seconds[1:]
+        measured.append(trial)
+        if len(measured) > running:
+            ended = measured.pop(0)
+            study.tell(ended, state=TrialState.FAIL)
+            add(study, problem, problem.space.suggest(ended))
+    return seconds[1 + running :]
 
 
 def add(study: optuna.Study, problem: Problem, setting: Setting) -> None:

@@ -40,6 +40,20 @@ def expected_improvement(
     return expected
 
 
+def mean_improvement(
+    speedups: np.ndarray, feasible: np.ndarray, done: list[int], least: float = 1.0
+) -> np.ndarray:
+    """The expected improvement of each row, over worlds of which `feasible` is (worlds, rows)."""
+    mean: np.ndarray = np.mean(
+        [
+            probability * expected_improvement(speedups, speedups[done], probability[done], least)
+            for probability in feasible
+        ],
+        axis=0,
+    )
+    return mean
+
+
 def hypervolume_improvement(
     speedups: np.ndarray, losses: np.ndarray, points: Sequence[Point], limit: float
 ) -> np.ndarray:

@@ -15,6 +15,7 @@ from tuner.search.frontier.acquisition import (
     SPREAD,
     expected_improvement,
     hypervolume_improvement,
+    mean_improvement,
 )
 from tuner.search.frontier.context import Observation, SearchContext, Timing
 from tuner.search.frontier.feasibility import Bound, Feasibility
@@ -92,6 +93,7 @@ class FrontierSampler(BaseSampler, Ending):
         self._rng = np.random.default_rng(seed)
         self._independent = RandomSampler(seed)
         self._history = TrialHistory(self._limits, has_target=has_target)
+        self._value = np.zeros(0)  # the improvement by each row, at the last proposal
         self._speed = SpeedModel(context.work)
         self._table = CandidateTable(context, self._speed)
         self._table.add(result.setting for result in warm_start if result.setting.accelerators)
@@ -128,10 +130,12 @@ class FrontierSampler(BaseSampler, Ending):
         """The numbers of the proposed setting; none for a queued trial, which has them."""
         if FIXED in trial.system_attrs or not search_space:
             return {}
-        setting = self.propose(study, trial.number)
-        # Another worker may have chosen the same one meanwhile, which the next proposal knows.
+        setting, refusals = self.propose(study, trial.number), 0
+        # Another worker may have chosen the same one meanwhile, which the next proposal knows. With
+        # many workers that begin at once it is the next best after that: a proposal takes long.
         while setting is not None and not log_of(study).reserve(trial, SETTING, setting.params):
-            setting = self.propose(study, trial.number)
+            again = self.propose if refusals == 0 else self._next_best
+            setting, refusals = again(study, trial.number), refusals + 1
         return {} if setting is None else self._context.flat(setting)
 
     def sample_independent(
@@ -155,8 +159,18 @@ class FrontierSampler(BaseSampler, Ending):
         speedups = self._predict_speedups(results)
         self._feasibility.fit(results, history.running)
         value = self._acquisition(speedups, history, untried)
-        value = np.where(untried, value + 1e-12 * self._rng.random(len(value)), -1.0)
-        return self._table.settings[int(np.argmax(value))]
+        self._value = value + 1e-12 * self._rng.random(len(value))
+        return self._best(untried)
+
+    def _next_best(self, study: optuna.Study, number: int) -> Setting | None:
+        """The best setting by the last proposal's improvements that was not tried since."""
+        tried = self._read(study, number).tried
+        return self._best(self._table.untried(tried)[: len(self._value)])
+
+    def _best(self, untried: np.ndarray) -> Setting | None:
+        if not untried.any():
+            return None
+        return self._table.settings[int(np.argmax(np.where(untried, self._value, -1.0)))]
 
     def has_ended(self, study: optuna.Study) -> bool:
         """Whether every setting was tried; always False where the candidates are a sample."""
@@ -224,7 +238,7 @@ class FrontierSampler(BaseSampler, Ending):
         done = [row for row in rows if self._table.is_inside(row)]
         value: np.ndarray
         if self._aim == "max":
-            value = _mean_improvement(speedups, feasible, done)
+            value = mean_improvement(speedups, feasible, done)
         if self._aim == "combinations":
             value = np.mean(
                 [each * self._combination_improvement(speedups, each, done) for each in feasible],
@@ -234,7 +248,7 @@ class FrontierSampler(BaseSampler, Ending):
             value = self._feasibility.within_bounds() * self._area_improvement(speedups, done)
         if not (value[untried] > NEGLIGIBLE).any():
             # Nothing is faster than the baseline: look for what is nearest to it.
-            value = _mean_improvement(speedups, feasible, done, least=0.0)
+            value = mean_improvement(speedups, feasible, done, least=0.0)
         if self._aim != "front":
             likely = feasible.mean(axis=0)
             pictures = likely + (1 - likely) * STOPPED_SHARE
@@ -274,20 +288,6 @@ class FrontierSampler(BaseSampler, Ending):
             improvements.append(improvement.mean(axis=1))
         mean: np.ndarray = np.mean(improvements, axis=0)
         return mean
-
-
-def _mean_improvement(
-    speedups: np.ndarray, feasible: np.ndarray, done: list[int], least: float = 1.0
-) -> np.ndarray:
-    """The expected improvement of each row, over worlds of which `feasible` is (worlds, rows)."""
-    mean: np.ndarray = np.mean(
-        [
-            probability * expected_improvement(speedups, speedups[done], probability[done], least)
-            for probability in feasible
-        ],
-        axis=0,
-    )
-    return mean
 
 
 def _timings(results: Sequence[Observation]) -> list[tuple[Setting, Timing]]:
