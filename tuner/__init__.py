@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tuner.errors import (
         BadPictureError,
+        DatabaseGoneError,
         MissingExtraError,
         TrialError,
         TunerError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadPictureError",
+    "DatabaseGoneError",
     "MissingExtraError",
     "Outcome",
     "Setting",
@@ -46,6 +48,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "BadPictureError": "tuner.errors",
+    "DatabaseGoneError": "tuner.errors",
     "MissingExtraError": "tuner.errors",
     "Outcome": "tuner.outcome",
     "Setting": "tuner.setting",

@@ -33,7 +33,7 @@ OPTIONS = [
 
 def test_every_command_is_known() -> None:
     commands = {"run", "init", "verify", "show", "export", "report", "compare", "dashboard"}
-    assert set(parsers()) == commands | {"doctor", "completion"}
+    assert set(parsers()) == commands | {"doctor", "completion", "worker"}
 
 
 @pytest.mark.parametrize("name", parsers())

@@ -57,7 +57,7 @@ ROOT = Path(__file__).parent.parent.parent
         ("--prompts nowhere.txt", "cannot read the prompt file nowhere.txt"),
         ("--prompts .", "cannot read the prompt file ."),
         ("--model .", ". is not a diffusers pipeline: it has no model_index.json"),
-        ("--model ./nowhere", "cannot load './nowhere'"),
+        ("--model ./nowhere", "'./nowhere' is neither a folder nor a hub id"),
         ("--limit lpips", "limit 'lpips' must be a metric and a number, such as lpips=0.2"),
         ("--limit lpisp=0.2", "unknown metric 'lpisp'; known: clip, hpsv2, imagereward, lpips"),
         ("--limit clip=1", "clip is the score itself; req_score_loss is its limit"),
@@ -121,7 +121,7 @@ def test_a_wrong_study_file_is_refused(text: str, words: str, refused: Refused) 
         ('scorer_device = "gpu"', "study.toml:6: unknown scorer_device 'gpu'; available: "),
         ('dtype = "float23"', "study.toml:6: unknown dtype 'float23'; known: float32"),
         ('prompts = "nowhere.txt"', "study.toml:6: cannot read the prompt file nowhere.txt"),
-        ('model = "./nowhere"', "study.toml:6: cannot load './nowhere'"),
+        ('model = "./nowhere"', "study.toml:6: './nowhere' is neither a folder nor a hub id"),
         ('storage = "nowhere/x.db"', "study.toml:6: "),
         ("num_samples = 2000", "study.toml:6: the miniature's search pool has 1024 prompts"),
         ('sched = "FlowMatchEuler"', "study.toml:6: FlowMatchEuler does not fit this Stable"),
@@ -149,7 +149,9 @@ def test_a_missing_study_file_and_a_folder_are_refused(refused: Refused) -> None
     ("flags", "words"),
     [
         ("", "set prompts to a text file"),
-        ("--prompts two.txt --num-samples 2", "set model to a folder"),
+        pytest.param(
+            "--prompts two.txt --num-samples 2", "set model to a folder", marks=pytest.mark.slow
+        ),
     ],
     ids=["captions", "weights"],
 )

@@ -93,7 +93,12 @@ def test_the_search_for_a_target_goes_on_until_the_timeout_if_verifications_fail
     clock = iter(range(0, 100, 5))
     left: list[float | None] = []
     monkeypatch.setattr("tuner.search.deadline.monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(Search, "run", lambda search: left.append(search.deadline.left))
+
+    def search_nothing(search: Search) -> bool:
+        left.append(search.deadline.left)
+        return True
+
+    monkeypatch.setattr(Search, "run", search_nothing)
     monkeypatch.setattr("tuner.study_ending.verify", lambda *_, **__: None)
     session.run(spec(folder, req_speedup=0.01, trials=9, timeout=40.0))
     assert left == [35.0, 25.0, 15.0, 5.0]

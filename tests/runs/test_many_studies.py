@@ -113,6 +113,7 @@ def test_a_file_that_could_not_be_written_at_the_end_is_refused_at_once(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_steps_that_were_timed_in_one_study_are_not_timed_again_in_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,7 @@ def test_a_run_that_is_interrupted_in_its_verification_says_that_nothing_is_veri
     assert last["best"]["verified"] is None
 
 
+@pytest.mark.slow
 def test_a_point_of_a_suspended_run_on_another_host_has_one_complete_trial(
     folder: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def test_a_killed_sweep_continues_with_no_point_lost_or_run_twice(
     assert len(finished(folder)) == 3  # the study of the search is unchanged
 
 
+@pytest.mark.slow
 def test_each_product_has_a_study_for_its_sweep(folder: Path, session: Session) -> None:
     def run(**changes: Any) -> Count:
         observer = Count()

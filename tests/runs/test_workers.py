@@ -15,6 +15,7 @@ from tuner.storage.database import Storage
 from tuner.storage.log import log_of
 
 
+@pytest.mark.slow
 def test_a_worker_goes_on_with_the_next_study_while_another_one_ends_the_first(
     tmp_path: Path, session: Session
 ) -> None:

@@ -30,6 +30,12 @@ def opened(folder: Path) -> optuna.Study:
     return Storage(f"sqlite:///{folder / 'tuner.db'}").open_study(NAME, {"seed": 42})
 
 
+def artifacts(folder: Path) -> list[Path]:
+    """The files in the folder of artifacts, without the one that marks the folder."""
+    files = (folder / "artifacts").iterdir()
+    return [file for file in files if not file.name.startswith(".")]
+
+
 def test_a_study_without_artifacts_has_no_store_and_no_sheets(study: optuna.Study) -> None:
     assert artifact_store_of(study) is None
     assert sheets_of(study) == Sheets()
@@ -52,7 +58,7 @@ def test_a_new_sheet_replaces_the_earlier_one_and_its_file(
         put_sheet(study, store, None, content)
         put_sheet(study, store, 0, content)
     assert sheets_of(study) == Sheets(baseline=[b"second"], trials={0: [b"second"]})
-    assert len(list((tmp_path / "artifacts").iterdir())) == 2
+    assert len(artifacts(tmp_path)) == 2
 
 
 def test_optuna_reads_the_sheets_as_artifacts_also_after_some_were_removed(
@@ -86,5 +92,5 @@ def test_the_sheets_are_found_after_the_database_and_the_pictures_were_moved(
 
 def test_a_sheet_whose_file_was_deleted_is_left_out(study: optuna.Study, tmp_path: Path) -> None:
     put_sheet(study, create_artifact_store(study, tmp_path / "artifacts"), 0, b"png")
-    next((tmp_path / "artifacts").iterdir()).unlink()
+    artifacts(tmp_path)[0].unlink()
     assert sheets_of(study) == Sheets()

@@ -142,10 +142,10 @@ def test_a_worker_that_gets_no_point_fails_its_trial_in_one_line(
     monkeypatch.setattr(module, "FEW", 0)
     bench = Bench(tmp_path, **SMALL)
     for _ in range(POINTS - 1):
-        bench.study.ask()
+        bench.study.tell(bench.study.ask(), state=TrialState.FAIL)
     # As if this worker had read the progress before another one took the last but one point.
     monkeypatch.setattr(Grid, "reach", lambda sampler, study: Reach(passed=0, points=POINTS))
-    bench.spec = replace(bench.spec, trials=2)
-    trials = bench.search()
+    bench.spec = replace(bench.spec, trials=POINTS + 1)
+    trials = bench.search()[POINTS - 1 :]
     assert [trial.state for trial in trials] == [TrialState.COMPLETE, TrialState.FAIL]
     assert bench.measured == [setting_of(trials[0])]
