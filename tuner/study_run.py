@@ -139,7 +139,9 @@ class StudyRun:
             return problem, first
         source = source_study(self.study, self.storage, problem) if self.spec.transfer else None
         if source is not None:
-            self.observer.notice(f"warm start from {source}; transfer = false disables it")
+            self.observer.notice(
+                f"warm start from {source}; transfer = false (--no-transfer) disables it"
+            )
             problem = replace(problem, warm_start=source.observations, timed_before=source.timed)
             first = source.first(self.spec.aim) or first
         measured = [result.setting for result in read_results(self.study)]

@@ -113,7 +113,8 @@ def test_a_new_study_starts_warm_from_a_source_study_and_reports_it(
     assert sum(baseline["steps"]) + baseline["rest"] == pytest.approx(1)
     assert run("UniPC", 1, sampler="random") == []
     assert run("UniPC", 2, transfer=False) == []
-    notices = ["warm start from miniature/DDIM/4 (5 settings); transfer = false disables it"]
+    disables = "transfer = false (--no-transfer) disables it"
+    notices = [f"warm start from miniature/DDIM/4 (5 settings); {disables}"]
     assert run("UniPC", 3) == notices
     assert run("DPM-Solver++", 1) == notices
     fastest = max(finished(tmp_path), key=lambda trial: trial.values[0])

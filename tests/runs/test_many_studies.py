@@ -62,7 +62,7 @@ def test_a_dry_run_counts_and_estimates_without_loading_or_writing_anything(
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "4 studies: 0 complete, 2 begun, 2 not begun; at most 10 trials left"
     assert printed[1].startswith("device time: at most ")
-    assert printed[1].endswith(" s, by what was measured in sqlite:///tuner.db")
+    assert printed[1].endswith(" s, judging by what studies in sqlite:///tuner.db took")
     assert main([*SWEEP, "--dry-run"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "2 studies: 2 complete, 0 begun, 0 not begun"
@@ -86,18 +86,18 @@ def test_events_tell_how_far_the_sweep_is_and_which_files_were_written(
     monkeypatch.chdir(tmp_path)
     assert main([*SWEEP, "--json", "--report", "none"]) == 0
     events = events_of(capsys.readouterr().out)
-    progress = [event for event in events if event["event"] == "sweep_progress"]
+    progress = [event for event in events if event["event"] == "studies_progress"]
     assert [(event["study"], event["number"]) for event in progress] == [(UNIPC, 1), (DDIM, 2)]
     assert [event["complete"] for event in progress] == [0, 1]
     assert progress[0]["others_s"] is None and progress[1]["others_s"] == 0
     last = events[-1]
     assert (last["event"], last["front"], last["report"]) == (
-        *("sweep_finished", "search_params.json"),
+        *("studies_finished", "search_params.json"),
         None,
     )
     assert main([*SWEEP, "--json", "--report", "none", "--export", "none"]) == 0
     events = events_of(capsys.readouterr().out)
-    assert names(events) == ["study_complete", "study_complete", "sweep_finished"]
+    assert names(events) == ["study_complete", "study_complete", "studies_finished"]
     assert main([*SWEEP, "--json", "--dry-run"]) == 0
     (event,) = events_of(capsys.readouterr().out)
     assert (event["studies"], event["complete"], event["trials"], event["unknown"]) == (2, 2, 0, [])

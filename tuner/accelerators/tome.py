@@ -43,7 +43,7 @@ class ToMe(Accelerator):
         low=0.0,
         high=1.0,
         off=0.0,
-        help="share of the tokens to merge, above 0.75 no more are merged",
+        help="share of the tokens to merge; a value above 0.75 merges as many as 0.75",
     )
     max_downsample: int = knob(
         (1, 2, 3, 4),

@@ -35,8 +35,8 @@ def text_of(costs: Costs, *, pictures: bool) -> list[str]:
     """The lines that are printed; `pictures` is whether any will be kept."""
     database = hidden(costs.needs[0].spec.storage)
     lines = [_studies(costs), *_device_time(costs, database)]
-    disk = f"disk: about {file_size(costs.database_bytes)} of {database}"
-    kept = f" and at most {file_size(costs.picture_bytes)} of pictures" if pictures else ""
+    disk = f"disk space: about {file_size(costs.database_bytes)} for {database}"
+    kept = f", at most {file_size(costs.picture_bytes)} for pictures" if pictures else ""
     return [*lines, disk + kept, "nothing was measured or stored: this was a dry run"]
 
 
@@ -61,7 +61,7 @@ def _studies(costs: Costs) -> str:
     studies = count(len(costs.needs), "study", "studies")
     state = f"{complete} complete, {begun} begun, {len(costs.left) - begun} not begun"
     trials = _trials(costs.left)
-    left = "all points of the sweeps" if trials is None else f"at most {count(trials, 'trial')}"
+    left = "an unknown number of trials" if trials is None else f"at most {count(trials, 'trial')}"
     return f"{studies}: {state}" + (f"; {left} left" if costs.left else "")
 
 
@@ -78,12 +78,13 @@ def _device_time(costs: Costs, database: str) -> Iterator[str]:
         total = _hours(sum(each.seconds or 0.0 for each in known))
         about_or_most = "at most" if any(each.at_most for each in known) else "about"
         of = f" for {count(len(known), 'study', 'studies')}" if len(known) < len(expected) else ""
-        basis = f", by what was measured in {database}" if known else ""
+        basis = f", judging by what studies in {database} took" if known else ""
         yield f"device time: {about_or_most} {total}{of}{basis}"
     for spec in _first_of_each_model([n.spec for n in costs.left if _is_unknown(costs, n)]):
         yield (
-            f"device time of {spec.pipe or spec.triple}: not known, because no study of this model "
-            f"and size of pictures was measured on this kind of device; {_what_would_tell(spec)}"
+            f"device time of {spec.pipe or spec.triple}: not known, because this database has no "
+            "study of this model and size of pictures on this kind of device; "
+            f"{_what_would_tell(spec)}"
         )
 
 
@@ -106,9 +107,9 @@ def _first_of_each_model(specs: Sequence[StudySpec]) -> list[StudySpec]:
 def _what_would_tell(spec: StudySpec) -> str:
     """The short run after which the device time is known."""
     if spec.pipeline is not None or spec.trials is None:
-        return "a run of this study tells"
+        return "a run of this study will show it"
     return (
-        "a short study tells: the same command, without --dry-run, with "
+        "a short study will show it: the same command, without --dry-run, with "
         f"--pipe {spec.pipe} --sched '{spec.sched}' --steps {spec.steps} --trials 3"
     )
 

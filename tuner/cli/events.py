@@ -166,10 +166,10 @@ class Events(Observer):
     def _cost_s(self) -> float:
         return round(self._spent_s(), 3)
 
-    def sweep_progress(self, sweep: SweepProgress) -> None:
-        """How far the sweep is as this study begins."""
+    def studies_progress(self, sweep: SweepProgress) -> None:
+        """How far a run of several studies is as this one begins."""
         self._write(
-            "sweep_progress",
+            "studies_progress",
             number=sweep.number,
             of=sweep.of,
             complete=sweep.complete,
@@ -181,7 +181,7 @@ class Events(Observer):
         self._lines.write(_event(event, name, values))
 
 
-def sweep_finished(
+def studies_finished(
     studies: Sequence[optuna.Study], front: Path | None, report: Path | None
 ) -> dict[str, Any]:
     """The last event of a run of several studies."""
@@ -190,7 +190,7 @@ def sweep_finished(
         "front": None if front is None else str(front),
         "report": None if report is None else str(report),
     }
-    return _event("sweep_finished", None, values)
+    return _event("studies_finished", None, values)
 
 
 def study_complete(study: str, trials: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from distributed import Client
 from rich.console import Console
 
-from tuner.cli.events import Events, JsonLines, sweep_finished
+from tuner.cli.events import Events, JsonLines, studies_finished
 from tuner.cli.launch import StoppingLine, print_end, print_goal, print_places, what_is_known
 from tuner.cli.lines import TrialLines
 from tuner.cli.live import live_view
@@ -228,7 +228,7 @@ class Board(Listener):
         written = files.write(studies)
         print_lines([] if written is None else [written], self._console)
         if self._lines is not None and len(self._specs) > 1:
-            self._lines.write(sweep_finished(studies, files.front, files.report))
+            self._lines.write(studies_finished(studies, files.front, files.report))
         if missed:
             raise UnreachedError("; ".join(missed.values()))
 

@@ -32,13 +32,15 @@ def add_workers(run: argparse.ArgumentParser) -> None:
         type=_workers,
         metavar="N",
         help="search with N workers on this host at once, each with a GPU of its own or, on a CPU, "
-        "with an equal share of the cores; 'auto' is one for each GPU. Needs the extra cluster",
+        "with an equal share of the cores; 'auto' is one for each GPU, and a single one on a CPU. "
+        "Needs pip install 'diffusion-tuner[cluster]'",
     )
     who.add_argument(
         "--scheduler",
         metavar="ADDRESS",
         help="search with all workers of a running Dask cluster, such as tcp://10.0.0.7:8786; "
-        "the database must be a server if they are on other hosts. Needs the extra cluster",
+        "with workers on other hosts, --storage must name a database server. "
+        "Needs pip install 'diffusion-tuner[cluster]'",
     )
 
 
@@ -50,7 +52,8 @@ def add_worker(subparsers: Any) -> None:
         help="work on studies together with other workers",
         description="Work on the studies of a file together with the other workers that were "
         "started with the same file and the same database, on this host or others, until all "
-        "studies are done. Takes the flags of `tuner run`, loads a model once, prints plain lines. "
+        "studies are done. Takes the flags of `tuner run` that describe studies, loads a model "
+        "once, prints plain lines. "
         "Ctrl-C and SIGTERM end it after the running batch of prompts; its trial is queued again.",
     )
     add_search(worker)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tuner.cli.answer import answer
-from tuner.cli.events import Events, JsonLines, study_complete, sweep_finished
+from tuner.cli.events import Events, JsonLines, studies_finished, study_complete
 from tuner.cli.lines import TrialLines
 from tuner.cli.live import STOPPING, live_view
 from tuner.cli.printing import print_lines
@@ -72,7 +72,7 @@ def run_all(
     if written is not None:
         print_lines([written], console)
     if lines is not None and len(specs) > 1:
-        lines.write(sweep_finished(studies, files.front, files.report))
+        lines.write(studies_finished(studies, files.front, files.report))
     if runs.unreached:
         raise UnreachedError("; ".join(runs.unreached.values()))
 
@@ -131,14 +131,14 @@ class Runs:
     ) -> Outcome:
         """Run a study.
 
-        `sweep` is how far the sweep is of which it is one, `shared` what other workers share.
+        `sweep` is how far the run of several studies is, `shared` what other workers share.
         """
         console, events = self._console, None
         print_goal(spec, console, sweep)
         if self.lines is not None:
             events = Events(self.lines, spec)
             if sweep is not None:
-                events.sweep_progress(sweep)
+                events.studies_progress(sweep)
         with errors_as_events(events):
             outcome = _run(self._session, spec, console, events, sweep, shared)
         if not outcome.is_over:
@@ -164,7 +164,7 @@ def print_end(outcome: Outcome, console: Console, events: Events | None) -> dict
 
 
 def print_goal(spec: StudySpec, console: Console, sweep: SweepProgress | None = None) -> None:
-    """Print what a study is searched for, and which study of a sweep it is."""
+    """Print what a study is searched for, and which of several studies it is."""
     trials = "all points" if spec.trials is None else f"at most {spec.trials} trials"
     place = "" if sweep is None else f"study {sweep.number} of {sweep.of}; "
     line = f": {place}goal: {Goal.of(spec)}; {trials}"

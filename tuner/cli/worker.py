@@ -50,7 +50,7 @@ def run_worker(
     Raises:
         UnreachedError: after the last study, if one of them did not reach its goal.
     """
-    me = f"worker {socket.gethostname()}:{os.getpid()}"
+    me = f"this worker (process {os.getpid()} on {socket.gethostname()})"
     print_places(list(specs), pictures, console)
     warnings = {network_warning(spec.storage) for spec in specs} - {None}
     print_lines([str(warning) for warning in warnings], console)
@@ -77,7 +77,7 @@ def run_worker(
                 )
     except KeyboardInterrupt:
         trials = count(measured.trials, "trial")
-        stopped = f"{me} was stopped after {trials}; the one that was running is queued again"
+        stopped = f"{me} was stopped after {trials}; a trial that was running is queued again"
         print_lines([*what_is_known(current), stopped], console)
         raise
     studies, trials = count(len(specs), "study", "studies"), count(measured.trials, "trial")

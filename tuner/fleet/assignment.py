@@ -155,8 +155,8 @@ class _Assignment:
             holder = holders.get(_name(spec))
             if _name(spec) in holders and spec.triple not in self._waited_for:
                 self._waited_for.add(spec.triple)
-                who = "another worker" if holder is None else f"{holder.host}:{holder.pid}"
-                self._notice(f"waiting for {spec.triple}, which {who} measures")
+                who = "another worker" if holder is None else holder.for_people
+                self._notice(f"waiting for {spec.triple}, which {who} is searching")
 
 
 def workers_on(specs: Sequence[StudySpec], storage: Storage) -> list[Worker | None]:

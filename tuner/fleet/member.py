@@ -58,7 +58,7 @@ class Member:
                 "kind": NOTICE,
                 "spec": 0,
                 "line": f"keeps no pictures: {self.pictures} on {socket.gethostname()} is not the "
-                "folder of the client; set --pictures to a folder that all hosts share",
+                "folder of `tuner run`; set --pictures to a folder that all hosts share",
             }
         )
         return None

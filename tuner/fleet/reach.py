@@ -58,11 +58,14 @@ class Reach:
                 f"storage to a server, such as {SERVER}"
             )
         if self.database is not None and _inode(self.database.parent) != self.folder:
-            return f"it does not see the folder {self.database.parent} of the database"
+            return (
+                f"it does not see the folder {self.database.parent} of the database; set storage "
+                f"to a server, such as {SERVER}"
+            )
         if self.server in LOOPBACK and not same_machine:
             return (
-                f"the database is on {self.server}, which is another machine there; name the host "
-                f"of the server in storage, such as {SERVER}"
+                f"the database is on {self.server}, which on {here} means {here} itself; name the "
+                f"server's host in storage, such as {SERVER}"
             )
         return ""
 
@@ -101,7 +104,7 @@ def network_warning(storage: str) -> str | None:
     if not kind.removeprefix("fuse.").startswith((*NETWORK, "sshfs")):
         return None
     return (
-        f"warning: the database {file} is on a network's file system ({kind}), where SQLite's "
+        f"warning: the database {file} is on a network file system ({kind}), where SQLite's "
         f"locks may fail; for workers on several hosts set storage to a server, such as {SERVER}"
     )
 

@@ -69,8 +69,8 @@ def kept_elsewhere(study: optuna.Study, folder: Path) -> str | None:
         return None
     return (
         f"warning: the study's pictures so far are in {location['folder']} on {host}, and {folder} "
-        "is another folder; the dashboard will find only those of the last run that began: set "
-        "pictures to a folder that all hosts share, or to 'none'"
+        "is another folder; the dashboard will find only the pictures of the run that began last; "
+        "set pictures to a folder that all hosts share, or to 'none'"
     )
 
 

@@ -42,8 +42,8 @@ class Running:
         return max(0.0, GRACE_S - self.silent_s)
 
     def __str__(self) -> str:
-        """For people: 'trial 3 of host:4711'."""
-        owner = "" if self.process is None else f" of {self.process.host}:{self.process.pid}"
+        """For people: 'trial 3 of process 4711 on node1'."""
+        owner = "" if self.process is None else f" of {self.process.for_people}"
         return f"trial {self.trial.number}{owner}"
 
 

@@ -47,6 +47,11 @@ class Worker:
         return f"{self.host}:{self.pid}/{self.start} {self.place}".rstrip()
 
     @property
+    def for_people(self) -> str:
+        """The process in words: 'process 4711 on node1'."""
+        return f"process {self.pid} on {self.host}"
+
+    @property
     def runs(self) -> bool | None:
         """Whether the process runs; None where that cannot be determined."""
         if self.host != socket.gethostname() or self.place not in ("", _place()):

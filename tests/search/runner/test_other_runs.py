@@ -75,7 +75,7 @@ def test_a_trial_that_died_on_another_machine_is_waited_for_and_measured_again(
     observer = Reports()
     trials = bench.search(observer=observer)
     assert observer.lines[0] == (
-        f"waiting for trial 0 of elsewhere:7: after another {GRACE_S:.0f} s without a "
+        f"waiting for trial 0 of process 7 on elsewhere: after another {GRACE_S:.0f} s without a "
         "heartbeat it is marked as failed and measured by this run"
     )
     assert trials[0].state == TrialState.FAIL
@@ -103,7 +103,7 @@ def test_trials_that_a_run_stops_waiting_for_are_named(
     bench.spec = replace(bench.spec, timeout=3600.0)
     bench.search(observer=observer)
     assert observer.lines[1:] == [
-        "still running in other processes: trial 0 of elsewhere:7; "
+        "still running in other processes: trial 0 of process 7 on elsewhere; "
         "the same command continues the study"
     ]
     assert bench.study.trials[0].state == TrialState.RUNNING

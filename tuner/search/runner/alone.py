@@ -63,7 +63,7 @@ def _take(claim: Claim, part: str, waits: bool, observer: Observer) -> bool:
             holder = claim.holder()
             if not is_told and part in WORK and holder is not None:
                 is_told = True
-                observer.notice(f"waiting for {holder.host}:{holder.pid}, which {WORK[part]}")
+                observer.notice(f"waiting for {holder.for_people}, which {WORK[part]}")
             sleep(POLL_S)
             interruptible.check()
     return True
