@@ -26,7 +26,9 @@ def test_sqlite_is_refused_for_a_worker_on_another_machine(tmp_path: Path) -> No
 
 def test_a_container_that_does_not_see_the_folder_is_refused(tmp_path: Path) -> None:
     reach = replace(Reach.of(f"sqlite:///{tmp_path / 'tuner.db'}"), folder=(0, 0))
-    assert reach().refusal == f"it does not see the folder {tmp_path} of the database"
+    refusal = reach().refusal
+    assert refusal.startswith(f"it does not see the folder {tmp_path} of the database; set storage")
+    assert "postgresql+psycopg://" in refusal
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
