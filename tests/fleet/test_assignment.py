@@ -1,5 +1,7 @@
 """Which study of a sweep each worker gets."""
 
+import os
+import socket
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -114,7 +116,7 @@ def test_a_study_that_another_worker_finishes_is_waited_for(
     monkeypatch.setattr(assignment, "sleep", sleeps)
     assert triples(worker(sweep, lines)) == []
     assert [line.rpartition(", which ")[0] for line in lines] == [f"waiting for {FOURTH}"]
-    assert lines[0].endswith(" measures")
+    assert lines[0].endswith(f"process {os.getpid()} on {socket.gethostname()} is searching")
 
 
 def test_the_study_of_a_worker_that_died_is_taken_over(
