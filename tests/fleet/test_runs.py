@@ -129,13 +129,15 @@ def test_a_worker_that_is_killed_is_replaced(commands: Commands) -> None:
     run = commands.tuner("run", *STUDY, "--trials", "16", "--workers", "2")
     commands.wait_for_trials(2)
     (running,) = commands.study.get_trials(states=(TrialState.RUNNING,))[:1]
-    pid = int(running.user_attrs["worker"].partition(":")[2].partition("/")[0])
+    killed = running.user_attrs["worker"]
+    pid = int(killed.partition(":")[2].partition("/")[0])
     os.kill(pid, signal.SIGKILL)
     lines = output(run)
     assert run.returncode == 0, lines
     assert f"its process {pid} ended with signal 9" in lines
     assert len(ended(commands.study)) == 16
-    assert len(workers_of(ended(commands.study))) == 3
+    # The killed one may have had no time to end a trial.
+    assert len({killed, *workers_of(ended(commands.study))}) == 3
 
 
 def test_workers_of_a_cluster_join_later_are_replaced_and_stopped(commands: Commands) -> None:
