@@ -6,6 +6,7 @@ from pathlib import Path
 from optuna.trial import TrialState
 
 from tests.helpers.simulated import Bench
+from tuner.search.runner.progress import counted_trials, is_done
 from tuner.storage.log import log_of
 from tuner.storage.retries import CUT_OFF, RESOLVES, next_try
 
@@ -66,3 +67,26 @@ def test_workers_that_ask_at_the_same_time_begin_exactly_as_many_as_are_left(
     with ThreadPoolExecutor(WORKERS) as pool:
         begun = [number for numbers in pool.map(begin_all, benches) for number in numbers]
     assert sorted(begun) == list(range(TRIALS))
+
+
+def test_the_trials_that_count_are_those_of_the_budget(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    resolving = log_of(bench.study).begin({}, {RESOLVES: 0})
+    resolving.set_user_attr(CUT_OFF, True)
+    bench.study.tell(resolving, state=TrialState.FAIL)
+    assert counted_trials(bench.study) == 0
+    ended = log_of(bench.study).ask(1)
+    assert ended is not None
+    bench.study.tell(ended, state=TrialState.FAIL)
+    assert log_of(bench.study).ask(1) is None
+    assert is_done(bench.study, 1)  # else a run would wait for ever
+
+
+def test_a_trial_that_is_cut_off_while_trials_are_read_does_not_end_a_study(tmp_path: Path) -> None:
+    here, there = Bench(tmp_path), Bench(tmp_path)
+    trial = there.study.ask()
+    with log_of(here.study).one_reading():
+        assert len(here.study.trials) == 1
+        trial.set_user_attr(CUT_OFF, True)
+        there.study.tell(trial, state=TrialState.FAIL)
+        assert not is_done(here.study, 1)

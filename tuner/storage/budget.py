@@ -5,7 +5,7 @@ locked: two processes that ask at the same time get one trial each only where tw
 """
 
 from optuna.trial import TrialState
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from tuner.storage.retries import CUT_OFF, RESOLVES
@@ -14,13 +14,15 @@ from tuner.storage.retries import CUT_OFF, RESOLVES
 LOCK = text("UPDATE studies SET study_name = study_name WHERE study_id = :study")
 # Trials that were cut off and queued again are no part of the number, nor are those that resolve an
 # inconclusive setting. States are part of the text, as in `tuner.storage.living_storage`.
-_COUNT = text(
+_COUNT = (
     "SELECT COUNT(*) FROM trials WHERE study_id = :study "
-    f"AND state != '{TrialState.WAITING.name}' AND NOT EXISTS ("
+    "AND state NOT IN ({others}) AND NOT EXISTS ("
     "SELECT 1 FROM trial_user_attributes AS stored WHERE stored.trial_id = trials.trial_id AND "
     f"(stored.key = '{RESOLVES}' OR (stored.key = '{CUT_OFF}' "
     f"AND trials.state = '{TrialState.FAIL.name}')))"
 )
+_BEGUN = text(_COUNT.format(others=f"'{TrialState.WAITING.name}'"))
+_ENDED = text(_COUNT.format(others=f"'{TrialState.WAITING.name}', '{TrialState.RUNNING.name}'"))
 
 
 class BudgetSpentError(Exception):
@@ -34,5 +36,10 @@ def check_budget(session: Session, study_id: int, trials: int) -> None:
     """
     key = {"study": study_id}
     session.execute(LOCK, key)
-    if session.execute(_COUNT, key).scalar_one() >= trials:
+    if session.execute(_BEGUN, key).scalar_one() >= trials:
         raise BudgetSpentError
+
+
+def count_ended(connection: Connection, study_id: int) -> int:
+    """How many trials of a study have ended and are part of its number, at one moment."""
+    return int(connection.execute(_ENDED, {"study": study_id}).scalar_one())

@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.storage.optuna_names import CONSTRAINTS
 from tuner.storage.recovery import Running
-from tuner.storage.trial_log import TrialLog
+from tuner.storage.retries import CUT_OFF, RESOLVES
+from tuner.storage.trial_log import ENDED, TrialLog
 
 
 class MemoryLog(TrialLog):
@@ -28,6 +29,14 @@ class MemoryLog(TrialLog):
     def count_with(self, attribute: str, *states: TrialState) -> int:
         """How many trials in any of these states have a user attribute."""
         return sum(attribute in trial.user_attrs for trial in self._trials(*states))
+
+    def counted(self) -> int:
+        """How many trials have ended and count; a failed one that was cut off does not."""
+        return sum(
+            RESOLVES not in trial.user_attrs
+            and not (trial.state == TrialState.FAIL and CUT_OFF in trial.user_attrs)
+            for trial in self._trials(*ENDED)
+        )
 
     def waiting(self) -> int:
         """How many queued trials there are."""

@@ -60,7 +60,12 @@ class TrialLog(ABC):
 
     def finished(self) -> int:
         """How many trials have ended, in whatever state."""
-        return self.begun() - self.count(TrialState.RUNNING) - self.count(TrialState.WAITING)
+        # A queued trial that begins meanwhile is subtracted twice, rather than never.
+        return self.begun() - self.count(TrialState.WAITING) - self.count(TrialState.RUNNING)
+
+    @abstractmethod
+    def counted(self) -> int:
+        """How many trials have ended and count towards the number that the study is to have."""
 
     @abstractmethod
     def durations(self, most: int) -> list[float]:

@@ -133,7 +133,10 @@ class FrontierSampler(BaseSampler, Ending):
         setting, refusals = self.propose(study, trial.number), 0
         # Another worker may have chosen the same one meanwhile, which the next proposal knows. With
         # many workers that begin at once it is the next best after that: a proposal takes long.
-        while setting is not None and not log_of(study).reserve(trial, SETTING, setting.params):
+        log = log_of(study)
+        while setting is not None and not log.reserve(trial, SETTING, setting.params):
+            if log.trial(trial.number).state.is_finished():
+                return {}  # another worker has marked it as failed, which its end will show
             again = self.propose if refusals == 0 else self._next_best
             setting, refusals = again(study, trial.number), refusals + 1
         return {} if setting is None else self._context.flat(setting)

@@ -6,8 +6,7 @@ from optuna.trial import TrialState
 from tuner.search.runner.observer import Observer
 from tuner.search.sweep.sweep import Ending, Exhaustive
 from tuner.storage.log import log_of
-from tuner.storage.retries import CUT_OFF, RESOLVES
-from tuner.storage.trial_log import ENDED
+from tuner.storage.retries import CUT_OFF
 
 
 def counted_trials(study: optuna.Study, *, resolves: bool = True) -> int:
@@ -16,8 +15,9 @@ def counted_trials(study: optuna.Study, *, resolves: bool = True) -> int:
     A sweep `resolves` no setting, and counting by attribute is slow with its many trials.
     """
     log = log_of(study)
-    ended = log.finished() - log.count_with(CUT_OFF, TrialState.FAIL)
-    return ended - log.count_with(RESOLVES, *ENDED) if resolves else ended
+    if resolves:
+        return log.counted()
+    return log.finished() - log.count_with(CUT_OFF, TrialState.FAIL)
 
 
 def is_done(study: optuna.Study, trials: int | None, observer: Observer | None = None) -> bool:
