@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sqlite3
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,14 @@ from tuner.spec import StudySpec
 
 FIRST, SECOND = "miniature/DDIM/20", "miniature/UniPC/20"
 THIRD, FOURTH = "miniature/DDIM/50", "miniature/UniPC/50"
+
+
+class Broken(sqlite3.OperationalError):
+    """What SQLite reports of a disk that does not answer."""
+
+    sqlite_errorname = "SQLITE_IOERR"
+
+
 Studies = Generator[StudySpec, None, None]
 
 
@@ -153,3 +162,19 @@ def after(calls: int, then: Callable[[], None]) -> Callable[[float], None]:
             then()
 
     return sleep
+
+
+def test_a_worker_waits_for_a_database_that_does_not_answer_for_a_moment(sweep: Sweep) -> None:
+    engine = sweep.storage.optuna.engine
+    execute, failures = engine.dialect.do_execute, iter([True])
+
+    def fail_once(*arguments: Any, **options: Any) -> None:
+        if next(failures, False):
+            raise Broken("disk I/O error")
+        execute(*arguments, **options)
+
+    engine.dialect.do_execute = fail_once  # type: ignore[method-assign]
+    studies = worker(sweep)
+    assert next(studies).triple == FIRST
+    assert next(failures, None) is None
+    studies.close()

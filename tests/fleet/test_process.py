@@ -125,3 +125,15 @@ def test_it_runs_on_its_cores_only() -> None:
     core = own_cores()[-1]
     process = WorkerProcess(request(work, Place(cores=(core,))))
     assert end_of(process).content == ({core}, "1")
+
+
+def test_a_process_that_died_is_noticed_although_one_that_it_forked_goes_on(start: Start) -> None:
+    def work(number: int, send: Send) -> None:
+        if os.fork() == 0:
+            time.sleep(20)
+        os._exit(3)
+
+    began = time.monotonic()
+    ended = end_of(start(work))
+    assert (ended.kind, str(ended.content)[-11:]) == (DIED, "exit code 3")
+    assert time.monotonic() < began + 15

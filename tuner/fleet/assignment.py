@@ -36,7 +36,8 @@ def assigned(
     left, it joins the one with the most work to begin. Studies that other workers only have to
     finish are waited for, because a worker may die.
 
-    The worker has a study until it takes the next one, or until the generator is closed.
+    The worker has a study until it takes the next one, or until the generator is closed. While the
+    database does not answer, it waits (`tuner.storage.patience`).
 
     Args:
         specs: the studies of the sweep.
@@ -45,6 +46,7 @@ def assigned(
         on_complete: called with the name and the number of trials of each study that is passed
             over because it is complete.
     """
+    storage.patience.begin(notice)
     assignment = _Assignment(ordered(specs), storage, notice, on_complete)
     with assignment.claims.beating():
         while assignment.left:

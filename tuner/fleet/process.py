@@ -58,7 +58,10 @@ class WorkerProcess:
                 if not stopped and is_to_stop():
                     stopped = True
                     self.stop()
+                is_gone = self._process.poll() is not None
                 if not self._answers.poll(POLL_S):
+                    if is_gone:  # a process that it forked may keep the other end open
+                        break
                     continue
                 kind, content = self._answers.recv()
                 if kind == MESSAGE:

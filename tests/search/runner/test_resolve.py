@@ -13,9 +13,12 @@ from tuner.errors import TrialError
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search import deadline
+from tuner.search.runner.alone import RESOLVING
+from tuner.search.runner.observer import Observer
 from tuner.setting import Setting
+from tuner.storage.log import log_of
 from tuner.storage.retries import RESOLVES
-from tuner.study.results import fastest_feasible, read_results
+from tuner.study.results import Result, fastest_feasible, read_results
 
 KNOBS = {"deepcache": {"cache_interval": (3, 4, 5), "cache_branch_id": (0,)}}
 SLOW, MIDDLE, FAST = FIRST = [
@@ -137,3 +140,17 @@ def test_a_setting_is_resolved_before_other_queued_trials(tmp_path: Path) -> Non
         TrialState.COMPLETE,
     ]
     assert len(trials) == 3
+
+
+def test_an_error_that_is_kept_does_not_keep_other_runs_from_resolving(tmp_path: Path) -> None:
+    class Broken(Observer):
+        def resolve_began(self, result: Result) -> None:
+            raise KeyboardInterrupt
+
+    bench = Inconclusive(tmp_path, truth=0.015)
+    with pytest.raises(KeyboardInterrupt) as kept:  # as a notebook does, with its frames
+        bench.search(samples=2, max_samples=MAX_SAMPLES, first=FIRST, observer=Broken())
+    claim = log_of(Bench(tmp_path).study).claim(RESOLVING)
+    assert claim is not None
+    assert claim.holder() is None
+    del kept

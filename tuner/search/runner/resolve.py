@@ -6,7 +6,7 @@ the search, each setting of the front that meets the limits, but not for certain
 trial that goes on until the verdict is sure.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import optuna
 from optuna.trial import TrialState
@@ -54,7 +54,7 @@ def resolve(
     run: Callable[[optuna.Trial], object],
     *,
     by_combination: bool = False,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Resolve one inconclusive result after the other; yields each before `run` gets its trial.
 
     A trial's figures may bring another setting to the front. No setting is resolved twice in a run,

@@ -6,6 +6,7 @@ continues where an earlier one ended, several processes can search one study, an
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -142,7 +143,7 @@ class Search:
         """Measure inconclusive settings of the front with up to `max_samples` prompts."""
         if not is_done(self.study, self.trials):
             return
-        resolved = resolve(
+        results = resolve(
             self.study,
             self.space,
             self.goal,
@@ -150,15 +151,16 @@ class Search:
             trials.run,
             by_combination=self.by_combination,
         )
-        for number, result in enumerate(resolved):
-            if self.deadline.passed:
-                break
-            if number == 0:
-                self.observer.notice(
-                    "re-measuring inconclusive settings of the front with more prompts"
-                )
-            self.observer.resolve_began(result)
-            interruptible.check()
+        with closing(results):  # which ends its claim, also where an error is kept by a notebook
+            for number, result in enumerate(results):
+                if self.deadline.passed:
+                    break
+                if number == 0:
+                    self.observer.notice(
+                        "re-measuring inconclusive settings of the front with more prompts"
+                    )
+                self.observer.resolve_began(result)
+                interruptible.check()
 
     def _trial_runner(self, interruptible: Interruptible) -> TrialRunner:
         def measure(setting: Setting, trial: int) -> Iterator[Any]:
