@@ -1,12 +1,31 @@
 """The flags that name workers: what is refused, in one line."""
 
+import sqlite3
 import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
+from sqlalchemy.engine.default import DefaultDialect
 
+from tests.helpers.simulated import Bench
 from tuner.cli import fleet as module
+from tuner.cli.fleet import Board
 from tuner.cli.main import main
+from tuner.cli.sweep import EndFiles
+from tuner.errors import UsageError
+from tuner.fleet.child import INTERRUPTED
+from tuner.fleet.process import Ended
 from tuner.measure.device import own_cores
+
+
+class Broken(sqlite3.OperationalError):
+    """What SQLite reports of a disk that does not answer."""
+
+    sqlite_errorname = "SQLITE_IOERR"
+
 
 STUDY = ["run", "--pipe", "miniature", "--steps", "4", "--device", "cpu"]
 
@@ -64,3 +83,42 @@ def test_without_the_extra_cluster_the_line_names_it(
         "tuner: tuner run needs distributed, which is not installed; "
         "run pip install 'diffusion-tuner[cluster]'"
     )
+
+
+def test_pictures_that_cannot_be_kept_are_refused_before_workers_begin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pictures"
+    file.touch()
+    line = refusal(capsys, "--workers", "1", "--pictures", str(file))
+    assert "pictures must be a folder that can be written to, or 'none'" in line
+
+
+def board_of(bench: Bench) -> Board:
+    """A board that follows the study of a bench."""
+    board = Board([replace(bench.spec, storage=bench.storage.url)], Console(), None)
+    board.message("vm:0", {"kind": "study", "spec": 0, "study": bench.study.study_name})
+    return board
+
+
+def test_the_progress_waits_for_a_database_that_does_not_answer_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = board_of(Bench(tmp_path))
+    board.look()
+    execute, failures = DefaultDialect.do_execute, iter([True])
+
+    def fail_once(*arguments: Any, **options: Any) -> None:
+        if next(failures, False):
+            raise Broken("disk I/O error")
+        execute(*arguments, **options)
+
+    monkeypatch.setattr(DefaultDialect, "do_execute", fail_once)
+    board.look()
+    assert next(failures, None) is None
+
+
+def test_workers_that_were_all_stopped_are_an_error_that_says_so(tmp_path: Path) -> None:
+    ended = [Ended(kind=INTERRUPTED, content=None)] * 2
+    with pytest.raises(UsageError, match="every worker has failed: stopped"):
+        board_of(Bench(tmp_path)).finish(ended, EndFiles())

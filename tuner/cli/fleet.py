@@ -29,6 +29,7 @@ from tuner.fleet.process import DIED, Ended
 from tuner.fleet.reach import Reach, marked, network_warning
 from tuner.formatting import count
 from tuner.outcome import Outcome
+from tuner.pictures.folder import check_folder
 from tuner.search.goal import Goal
 from tuner.search.runner.interrupt import Interruptible, terminable
 from tuner.search.runner.observer import Observer, Observers
@@ -98,6 +99,7 @@ def run_fleet(
     """
     files = files or EndFiles()
     files.check()
+    check_folder(pictures)
     with about("storage"):
         check_address(specs[0].storage)
     specs = [replace(spec, storage=absolute(spec.storage)) for spec in specs]
@@ -157,6 +159,7 @@ class Board(Listener):
         self, specs: Sequence[StudySpec], console: Console, lines: JsonLines | None
     ) -> None:
         self._specs, self._console, self._lines = specs, console, lines
+        self._opened: Storage | None = None  # once a worker has begun a study
         self._followed: dict[tuple[int, str], Followed] = {}
         self._found: list[tuple[int, str]] = []  # studies that workers reported, not yet followed
         self._workers: set[str] = set()
@@ -188,13 +191,21 @@ class Board(Listener):
 
     def _follow(self, index: int, name: str) -> "Followed":
         spec = self._specs[index]
-        study = Storage(spec.storage).study(name)
+        study = self._storage.study(name)
         events = None if self._lines is None else Events(self._lines, spec)
         state = self._state if not self._followed else RunState(spec)
         observers: list[Observer] = [state, TrialLines(self._console, Goal.of(spec))]
         observers += [] if events is None else [events]
         follower = Follower(study, spec, Observers(observers))
         return Followed(follower=follower, state=state, events=events)
+
+    @property
+    def _storage(self) -> Storage:
+        """The database of the studies, which is waited for as the workers do."""
+        if self._opened is None:
+            self._opened = Storage(self._specs[0].storage)
+            self._opened.patience.begin(self._print)
+        return self._opened
 
     def interrupted(self) -> None:
         """Ctrl-C was pressed."""
@@ -213,7 +224,7 @@ class Board(Listener):
     def finish(self, ended: Sequence[Ended], files: EndFiles) -> None:
         """Print the outcome of each study, write the files; raise what `run_fleet` raises."""
         if not any(end.kind == RESULT for end in ended):
-            reasons = list(dict.fromkeys(str(end.content) for end in ended))
+            reasons = list(dict.fromkeys(str(end.content or "stopped") for end in ended))
             raise UsageError(f"every worker has failed: {'; '.join(reasons) or 'none answers'}")
         missed: dict[str, str] = {}
         searched = []
@@ -222,7 +233,7 @@ class Board(Listener):
             outcome = Outcome(study=study, goal=goal, results=read_results(study))
             missed |= print_end(outcome, self._console, followed.events)
             searched.append(study)
-        storage = Storage(self._specs[0].storage)
+        storage = self._storage
         missed = unreached(self._specs, storage, missed)
         studies = studies_of(self._specs, storage, searched)
         written = files.write(studies)

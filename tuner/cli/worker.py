@@ -65,16 +65,18 @@ def run_worker(
         return Observers([current, measured, lines, StoppingLine()])
 
     session = Session(pictures, allow_pickle=allow_pickle)
+    missed: dict[str, str] = {}
     try:
         with terminable():
             over = work_on(
                 specs, session, observer, notice=lambda line: print_lines([line], console)
             )
             for _, outcome in over:
+                name = outcome.study.study_name
                 sentences = answer(outcome.study, outcome.goal)
-                print_lines(
-                    [f"{outcome.study.study_name} is done: {'; '.join(sentences)}"], console
-                )
+                print_lines([f"{name} is done: {'; '.join(sentences)}"], console)
+                if outcome.best is None:
+                    missed[name] = f"{name}: {'; '.join(sentences)}"
     except KeyboardInterrupt:
         trials = count(measured.trials, "trial")
         stopped = f"{me} was stopped after {trials}; a trial that was running is queued again"
@@ -82,6 +84,6 @@ def run_worker(
         raise
     studies, trials = count(len(specs), "study", "studies"), count(measured.trials, "trial")
     print_lines([f"{me} is done: {studies}, {trials} measured here"], console)
-    missed = unreached(specs, Storage(specs[0].storage))
+    missed = unreached(specs, Storage(specs[0].storage), missed)
     if missed:
         raise UnreachedError("; ".join(missed.values()))

@@ -132,7 +132,7 @@ class DatabaseLog(TrialLog):
 
     @patient
     def counted(self) -> int:
-        """How many trials have ended and count, in one query: other processes end some meanwhile."""
+        """How many trials have ended and count, at one moment: other processes end some, too."""
         with self._engine.connect() as connection:
             return count_ended(connection, self._study._study_id)
 
