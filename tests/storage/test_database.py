@@ -185,11 +185,12 @@ def test_reading_does_not_create_a_database(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("mysql+oursql://me:secret@host/name", "SQLAlchemy does not know"),
-        ("mysql+mysqldb://me:secret@host/name", "needs a driver: .*; pip install 'mysqlclient'"),
+        ("mysql+pymysql://me:secret@host/name", "cannot use; try postgresql"),
+        ("postgresql+ours://me:secret@host/name", "SQLAlchemy does not know"),
+        ("postgresql+pg8000://me:secret@host/name", "needs a driver: .*; pip install 'pg8000'"),
     ],
 )
-def test_a_server_whose_driver_is_missing_is_refused_before_anything_is_measured(
+def test_a_server_that_cannot_be_used_is_refused_before_anything_is_measured(
     url: str, words: str
 ) -> None:
     with pytest.raises(UsageError, match=words) as caught:

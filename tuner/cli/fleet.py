@@ -105,8 +105,7 @@ def run_fleet(
     specs = [replace(spec, storage=absolute(spec.storage)) for spec in specs]
     pictures = None if pictures is None else pictures.absolute()
     print_places(specs, pictures, console)
-    warning = network_warning(specs[0].storage)
-    print_lines([] if warning is None else [warning], console)
+    print_lines(list(filter(None, [network_warning(specs[0].storage)])), console)
     for spec in specs:
         print_goal(spec, console)
     board = Board(specs, console, lines)
@@ -232,7 +231,7 @@ class Board(Listener):
             study, goal = followed.follower.study, Goal.of(followed.follower.spec)
             outcome = Outcome(study=study, goal=goal, results=read_results(study))
             missed |= print_end(outcome, self._console, followed.events)
-            searched.append(study)
+            searched.append(study.study_name)
         storage = self._storage
         missed = unreached(self._specs, storage, missed)
         studies = studies_of(self._specs, storage, searched)

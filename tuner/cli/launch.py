@@ -96,31 +96,32 @@ def _run_sweep(specs: list[StudySpec], runs: "Runs", console: Console) -> list[o
     try:
         while left:
             with closing(assigned(left, storage, say, on_complete)) as studies:
-                outcomes = [
-                    (spec, runs.run(spec, watch.progress(spec), SharedRun(waits=waits)))
+                # Other workers do what is left of these; one that dies would not.
+                left = [
+                    spec
                     for spec in studies
+                    if not runs.run(spec, watch.progress(spec), SharedRun(waits=waits)).is_over
                 ]
-            # Other workers do what is left of these; one that dies would not.
-            left, waits = [spec for spec, outcome in outcomes if not outcome.is_over], True
+            waits = True
     except KeyboardInterrupt:
         say(watch.summary())
         raise
     say(watch.summary())
     runs.unreached = unreached(specs, storage, runs.unreached)
-    return studies_of(specs, storage, runs.studies)
+    return studies_of(specs, storage, runs.names)
 
 
 class Runs:
     """Runs studies, with all that is printed of them.
 
-    `studies` are those that were run; `unreached` says by the name of a study why it did not reach
+    `names` are those of the studies that were run; `unreached` says by the name of a study why it did not reach
     its goal.
     """
 
     def __init__(self, session: Session, console: Console, lines: JsonLines | None) -> None:
         """`lines`: where events are written; None writes none."""
         self._session, self._console, self.lines = session, console, lines
-        self.studies: list[optuna.Study] = []
+        self.names: list[str] = []
         self.unreached: dict[str, str] = {}
 
     def run(
@@ -146,7 +147,7 @@ class Runs:
             print_lines([f"{name}: other workers measure what is left of it"], console)
             return outcome
         self.unreached |= print_end(outcome, console, events)
-        self.studies.append(outcome.study)
+        self.names.append(outcome.study.study_name)
         return outcome
 
 

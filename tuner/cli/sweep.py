@@ -47,12 +47,16 @@ class EndFiles:
 
 
 def studies_of(
-    specs: Sequence[StudySpec], storage: Storage, run: Iterable[optuna.Study]
+    specs: Sequence[StudySpec], storage: Storage, run: Iterable[str]
 ) -> list[optuna.Study]:
-    """The studies of a sweep, in the order of its specs; `run` are those that this process ran."""
-    found = [each.study for each in needs_of(specs, storage) if each.study is not None]
-    by_name = {study.study_name: study for study in (*found, *run)}
-    return list(by_name.values())
+    """The studies of a sweep, in the order of its specs.
+
+    `run` are the names of those that this run searched: only names, because each study that a run
+    has opened keeps connections to the database.
+    """
+    opened = [each.study for each in needs_of(specs, storage)]
+    names = [study.study_name for study in opened if study is not None]
+    return [storage.study(name) for name in dict.fromkeys((*names, *run))]
 
 
 def unreached(

@@ -18,7 +18,6 @@ from tuner.errors import UnreachedError
 from tuner.fleet.reach import network_warning
 from tuner.fleet.worker import work_on
 from tuner.formatting import count
-from tuner.search.goal import Goal
 from tuner.search.runner.interrupt import terminable
 from tuner.search.runner.observer import Observer, Observers
 from tuner.session import Session
@@ -54,14 +53,13 @@ def run_worker(
     print_places(list(specs), pictures, console)
     warnings = {network_warning(spec.storage) for spec in specs} - {None}
     print_lines([str(warning) for warning in warnings], console)
-    measured, states = Measured(), [RunState(spec) for spec in specs]
-    current = states[0]
+    measured, current = Measured(), RunState(specs[0])
 
     def observer(spec: StudySpec) -> Observer:
         nonlocal current
         print_goal(spec, console)
-        current = states[list(specs).index(spec)]
-        lines = TrialLines(console, Goal.of(spec))
+        current = RunState(spec)
+        lines = TrialLines(console, current.goal)
         return Observers([current, measured, lines, StoppingLine()])
 
     session = Session(pictures, allow_pickle=allow_pickle)

@@ -15,7 +15,8 @@ from tuner.places import can_write, check_name
 from tuner.storage.tables import VERSION
 
 # Packages by the modules that they bring, where the names differ; psycopg's has its C library.
-DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
+SERVER = "postgresql"  # whose SQL is used where that of databases differs, besides SQLite's
 MOST_TABLES = 1000  # that are looked at; the tuner and Optuna have about twenty
 MOST_BYTES = 16_000_000  # of a row that is read; the pictures and scores of a trial take far less
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
@@ -124,7 +125,12 @@ def engine_options(url: str, create: bool) -> dict[str, Any]:
 
 
 def _check_driver(address: URL) -> None:
-    """Raise `UsageError` where the package that connects to a database server is missing."""
+    """Raise `UsageError` for a server that is not PostgreSQL, or whose driver is missing."""
+    if address.get_backend_name() != SERVER:
+        raise UsageError(
+            f"{hidden(str(address))!r} is a database that the tuner cannot use; try "
+            "postgresql+psycopg://USER@HOST/NAME or a file"
+        )
     try:
         address.get_dialect().import_dbapi()
     except NoSuchModuleError as error:
