@@ -24,7 +24,7 @@ from optuna.trial import TrialState
 from bench.fleet.simulated import SimulatedStudy, witnessed
 from bench.lib.truth_table import TruthTable
 from tuner.search.runner import other_runs
-from tuner.storage import living_storage, recovery
+from tuner.storage import beating, recovery
 from tuner.storage.log import log_of
 from tuner.storage.retries import CUT_OFF
 from tuner.study.schema import SAME_AS, SETTING
@@ -43,7 +43,7 @@ class Times:
 
     def apply(self) -> None:
         """Set them in this process."""
-        for module in (living_storage, other_runs):
+        for module in (beating, other_runs):
             module.BEAT_S = self.beat_s  # type: ignore[attr-defined]
         recovery.GRACE_S = self.grace_s
 

@@ -11,6 +11,7 @@ from distributed import Client
 from rich.console import Console
 
 from tuner.cli.events import Events, JsonLines, studies_finished
+from tuner.cli.fleet_arguments import AUTO
 from tuner.cli.launch import StoppingLine, print_end, print_goal, print_places, what_is_known
 from tuner.cli.lines import TrialLines
 from tuner.cli.live import live_view
@@ -38,7 +39,6 @@ from tuner.storage.address import absolute, check_address
 from tuner.storage.database import Storage
 from tuner.study.results import read_results
 
-AUTO = "auto"
 CONNECT_S = 30.0  # for the scheduler to answer
 STOP_S = 600.0  # for the workers to give back their trials after Ctrl-C
 LAST_S = 20.0  # after the second Ctrl-C
@@ -161,9 +161,7 @@ class Board(Listener):
         self._opened: Storage | None = None  # once a worker has begun a study
         self._followed: dict[tuple[int, str], Followed] = {}
         self._found: list[tuple[int, str]] = []  # studies that workers reported, not yet followed
-        self._workers: set[str] = set()
         self._lock = threading.Lock()
-        self._told: set[str] = set()  # lines of workers that were printed
         self._state = RunState(specs[0])
         self._state.activity = Activity(title="starting workers")
 
@@ -244,7 +242,6 @@ class Board(Listener):
 
     def joined(self, worker: str) -> None:
         """A worker has begun."""
-        self._workers.add(worker)
         self._print(f"worker {worker} has begun")
 
     def message(self, worker: str, message: Mapping[str, Any]) -> None:
@@ -257,7 +254,6 @@ class Board(Listener):
 
     def ended(self, worker: str, ended: Ended) -> None:
         """A worker has ended; an error is one line."""
-        self._workers.discard(worker)
         if ended.kind == FAILED:
             self._print(f"worker {worker} has failed: {ended.content}")
         elif ended.kind == DIED:
@@ -265,7 +261,6 @@ class Board(Listener):
 
     def lost(self, worker: str) -> None:
         """A Dask worker is gone."""
-        self._workers.discard(worker)
         self._print(f"worker {worker} is gone; its trial is measured again by another one")
 
     def waiting(self) -> None:

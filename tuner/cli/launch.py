@@ -114,8 +114,8 @@ def _run_sweep(specs: list[StudySpec], runs: "Runs", console: Console) -> list[o
 class Runs:
     """Runs studies, with all that is printed of them.
 
-    `names` are those of the studies that were run; `unreached` says by the name of a study why it did not reach
-    its goal.
+    `names` are those of the studies that were run; `unreached` says by the name of a study why it
+    did not reach its goal.
     """
 
     def __init__(self, session: Session, console: Console, lines: JsonLines | None) -> None:

@@ -33,9 +33,6 @@ class Listener:
     def message(self, worker: str, message: Any) -> None:
         """A worker has sent something. Called in a thread of Dask."""
 
-    def remark(self, worker: str, line: str) -> None:
-        """A worker says something before it begins."""
-
     def ended(self, worker: str, ended: Ended) -> None:
         """The process of a worker has ended."""
 
@@ -148,8 +145,6 @@ class Crew:
             self._ended.append(ended)
             self.listener.ended(name, ended)
             return
-        for remark in greeting.remarks:
-            self.listener.remark(name, remark)
         place = None if self._free is None else self._free.pop(0)
         request = Request(
             place=place or Place(),

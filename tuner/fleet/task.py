@@ -22,7 +22,6 @@ class Greeting:
 
     host: str
     refusal: str = ""  # why it can get no task
-    remarks: tuple[str, ...] = ()  # lines for the user
 
 
 def run_in_process(request: Request, run: str) -> Ended:

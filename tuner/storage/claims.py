@@ -7,16 +7,16 @@ what is right: a process that was suspended for too long may work beside the nex
 measures something twice and stores it once.
 """
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
 from tuner.storage import worker
-from tuner.storage.living_storage import BEAT_S, LivingStorage
+from tuner.storage.beating import beating
+from tuner.storage.living_storage import LivingStorage
 from tuner.storage.patience import patient
 from tuner.storage.recovery import GRACE_S, silence_s
 from tuner.storage.tables import ClaimRow
@@ -103,23 +103,11 @@ class Claims:
 
     @contextmanager
     def beating(self) -> Iterator[None]:
-        """Write heartbeats in a daemon thread for the length of a ``with`` block; then end all."""
-        ended = threading.Event()
-
-        def beat_until_the_end() -> None:
-            while not ended.wait(BEAT_S):
-                try:
-                    self.beat()
-                except SQLAlchemyError:
-                    continue  # the next heartbeat may succeed
-
-        thread = threading.Thread(target=beat_until_the_end, name="claims", daemon=True)
-        thread.start()
+        """Write heartbeats for the length of a ``with`` block; then end all claims."""
         try:
-            yield
+            with beating(self.beat, "claims"):
+                yield
         finally:
-            ended.set()
-            thread.join()
             for name in list(self._mine):
                 self.release(name)
 

@@ -1,7 +1,7 @@
 """Optuna's storage in a database, with a heartbeat for each trial that runs.
 
-A trial that begins names its worker and gets a heartbeat: a row that its process updates every
-`BEAT_S` seconds. The row also decides who ends a trial: its worker deletes the row before it writes
+A trial that begins names its worker and gets a heartbeat: a row that its process updates every few
+seconds (`tuner.storage.beating`). The row also decides who ends a trial: its worker deletes the row before it writes
 the trial's state, and so does another process that marks the trial as failed because its worker
 died (`tuner.storage.recovery`). So a trial ends once, and a worker that was suspended for too long
 finds out that its trial is no longer its own.
@@ -9,9 +9,8 @@ finds out that its trial is no longer its own.
 
 import copy
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -19,17 +18,15 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import bindparam, text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from tuner.storage import worker
+from tuner.storage.beating import beating
 from tuner.storage.budget import check_budget
 from tuner.storage.patience import patient
 from tuner.storage.shared_storage import SharedStorage
 from tuner.storage.tables import HeartbeatRow
 from tuner.storage.worker import WORKER, Worker
-
-BEAT_S = 20.0  # between two heartbeats
 
 _BEAT = text("UPDATE tuner_heartbeats SET clock = :clock, at = :at WHERE trial = :trial")
 _RELEASE = text("DELETE FROM tuner_heartbeats WHERE trial = :trial")
@@ -236,25 +233,9 @@ class LivingStorage(SharedStorage):
                 if not connection.execute(_BEAT, key).rowcount:
                     self._lost.add(trial_id)
 
-    @contextmanager
-    def beating(self) -> Iterator[None]:
-        """Write heartbeats for the length of a ``with`` block, in a daemon thread."""
-        ended = threading.Event()
-
-        def beat_until_the_end() -> None:
-            while not ended.wait(BEAT_S):
-                try:
-                    self.beat()
-                except SQLAlchemyError:
-                    continue  # the next heartbeat may succeed; the trial itself reports the error
-
-        thread = threading.Thread(target=beat_until_the_end, name="heartbeat", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+    def beating(self) -> AbstractContextManager[None]:
+        """Write heartbeats for the length of a ``with`` block."""
+        return beating(self.beat, "heartbeat")
 
     def runs(self, trial_id: int) -> bool:
         """Whether this process has begun a trial and not ended it."""

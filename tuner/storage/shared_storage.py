@@ -11,10 +11,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tuner.storage.budget import LOCK
 from tuner.storage.patience import patient
 from tuner.storage.patient_storage import PatientStorage
 
-_LOCK_STUDY = text("UPDATE studies SET study_name = study_name WHERE study_id = :study")
 # One statement, because all workers of the study wait meanwhile.
 _KEY, _VALUE = "CAST(:key AS VARCHAR(512))", "CAST(:value AS TEXT)"
 _RESERVE = text(
@@ -46,7 +46,7 @@ class SharedStorage(PatientStorage):
         """
         row = {"study": study_id, "trial": trial_id, "key": attribute, "value": json.dumps(value)}
         with self.engine.begin() as connection:
-            connection.execute(_LOCK_STUDY, {"study": study_id})
+            connection.execute(LOCK, {"study": study_id})
             return bool(connection.execute(_RESERVE, row).rowcount)
 
     @patient

@@ -9,7 +9,7 @@ from time import monotonic, sleep
 
 import optuna
 
-from tuner.storage.living_storage import BEAT_S
+from tuner.storage.beating import BEAT_S
 from tuner.storage.log import log_of
 from tuner.storage.recovery import Running
 
