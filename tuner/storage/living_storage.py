@@ -1,10 +1,10 @@
 """Optuna's storage in a database, with a heartbeat for each trial that runs.
 
 A trial that begins names its worker and gets a heartbeat: a row that its process updates every few
-seconds (`tuner.storage.beating`). The row also decides who ends a trial: its worker deletes the row before it writes
-the trial's state, and so does another process that marks the trial as failed because its worker
-died (`tuner.storage.recovery`). So a trial ends once, and a worker that was suspended for too long
-finds out that its trial is no longer its own.
+seconds (`tuner.storage.beating`). The row also decides who ends a trial: its worker deletes the row
+before it writes the trial's state, and so does another process that marks the trial as failed
+because its worker died (`tuner.storage.recovery`). So a trial ends once, and a worker that was
+suspended for too long finds out that its trial is no longer its own.
 """
 
 import copy

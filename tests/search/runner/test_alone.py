@@ -4,13 +4,15 @@ import threading
 from pathlib import Path
 
 import pytest
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from tests.helpers.simulated import Bench
 from tuner.search.runner import alone as module
+from tuner.search.runner import other_runs
 from tuner.search.runner.alone import ENDING, alone
 from tuner.search.runner.observer import Observer
 from tuner.storage.log import log_of
+from tuner.study.schema import SETTING
 
 
 class Notices(Observer):
@@ -63,7 +65,10 @@ class BeginsElsewhere(Observer):
             other.search()
 
 
-def test_a_target_that_another_run_reaches_stops_this_one(tmp_path: Path) -> None:
+def test_a_target_that_another_run_reaches_stops_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(other_runs, "SHARE", 0)  # asked after each trial, however slow the machine
     changes = {"req_speedup": 1.5, "req_score_loss": 0.5, "trials": 50}
     slow = {"deepcache": {"cache_interval": (2,), "cache_branch_id": (0, 1)}}
     unlucky = Bench(tmp_path, search_targets=("deepcache",), knobs=slow, **changes)
@@ -82,3 +87,30 @@ def test_a_run_that_does_not_wait_leaves_a_study_whose_last_trials_run_elsewhere
     assert not bench.is_over
     assert len(bench.measured) == 1
     assert log_of(bench.study).finished() == 1
+
+
+def test_a_run_that_can_only_propose_what_another_one_measures_begins_few_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only = {"deepcache": {"cache_interval": (3,), "cache_branch_id": (0,)}}
+    here, there = (Bench(tmp_path, search_targets=("deepcache",), knobs=only) for _ in range(2))
+    setting = there.canonical(here.problem.space.known_good()[0])
+    running = [there.study.ask(), there.study.ask()]
+    for trial, params in zip(running, (setting.params, {}), strict=True):
+        assert log_of(there.study).reserve(trial, SETTING, params)
+
+    def end_theirs(seconds: float) -> None:
+        for trial in running:
+            there.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+
+    class FewTrials(Observer):
+        refused = 0
+
+        def trial_ended(self, number: int, state: str, result: object, reason: str) -> None:
+            self.refused += state == "FAIL"
+            assert self.refused < 10, "it begins one trial after the other"
+
+    monkeypatch.setattr(other_runs, "sleep", end_theirs)
+    observer = FewTrials()
+    here.search(observer=observer)
+    assert observer.refused == 1

@@ -41,6 +41,10 @@ class OtherRuns:
         sleep(POLL_S)
         self._next = 0.0
 
+    def pause(self) -> None:
+        """Let the other runs go on for a moment, which measure what this one has proposed."""
+        sleep(POLL_S)
+
     def report_unfinished(self) -> None:
         """Report the trials of other runs that this run does not wait for, if there are any."""
         running = log_of(self._study).running()

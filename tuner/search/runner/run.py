@@ -29,6 +29,7 @@ from tuner.search.space import Space
 from tuner.search.sweep.sweep import Exhaustive
 from tuner.setting import Setting
 from tuner.storage.log import log_of
+from tuner.storage.retries import CUT_OFF
 from tuner.storage.trial_log import TrialLog
 from tuner.study.constraints import update_for_limits, update_verified
 from tuner.study.results import Result, read_result, read_results
@@ -127,6 +128,8 @@ class Search:
                 continue
             ended = trials.run(trial)
             interruptible.check()
+            if ended is not None and CUT_OFF in ended.user_attrs:  # another run measures the same
+                self._other_runs.pause()
             if self._meets_target(ended):
                 return _Ending.MET
 
