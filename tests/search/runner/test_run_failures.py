@@ -1,6 +1,5 @@
 """Trials that fail: the reasons that are stored, and when the trials are tried again."""
 
-import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -102,7 +101,7 @@ def test_an_error_after_ctrl_c_is_the_interruption_itself(tmp_path: Path) -> Non
     """Ctrl-C reaches a compiler that torch has started too, and torch reports that it died."""
 
     def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # handled before it returns
         raise RuntimeError("the compiler died")
         yield
 
