@@ -3,6 +3,9 @@
 What a run tells its observers as it happens, such as each batch, is not stored and not reported.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import optuna
 from optuna.trial import TrialState
 
@@ -14,8 +17,8 @@ from tuner.storage.log import log_of
 from tuner.storage.trial_log import ENDED
 from tuner.study.baseline import BASELINE, attributes
 from tuner.study.costs import read_costs
-from tuner.study.results import Result, read_result, read_results
-from tuner.study.schema import SAME_AS, SETTING
+from tuner.study.results import read_result
+from tuner.study.schema import SAME_AS, SETTING, VERIFIED
 
 
 class Follower:
@@ -26,7 +29,7 @@ class Follower:
         self.study, self.spec = study, spec
         self._observer = observer
         self._seen = {number for _, number, _ in log_of(study).attributes(*ENDED)}
-        self._verified = {result.trial: _verification(result) for result in self._results()}
+        self._verified = attributes(study).get(VERIFIED, {})  # as stored, by the trial's number
         self._has_baseline = False
         observer.study_began(study, lambda: read_costs(study).total.total_s)
 
@@ -43,19 +46,20 @@ class Follower:
                 self._report(number)
         if self._has_baseline:
             is_done(self.study, self.spec.trials, self._observer)
-        for result in self._results():
-            if self._verified.get(result.trial) != _verification(result):
-                self._verified[result.trial] = _verification(result)
-                self._observer.verified(result)
+        self._report_verifications(stored.get(VERIFIED, {}))
 
     @property
     def running(self) -> int:
         """How many trials run now."""
         return log_of(self.study).count(TrialState.RUNNING)
 
-    def _results(self) -> list[Result]:
-        """The results; a sweep, whose trials may be very many, verifies only its winner."""
-        return read_results(self.study) if self.spec.sweep is None else []
+    def _report_verifications(self, stored: Mapping[str, Any]) -> None:
+        """Report the verifications among `stored` that are new."""
+        new = [number for number, entry in stored.items() if self._verified.get(number) != entry]
+        self._verified = stored
+        for number in new:
+            trial = log_of(self.study).trial(int(number))
+            self._observer.verified(read_result(self.study, trial.number, trial.user_attrs))
 
     def _report(self, number: int) -> None:
         """Report a trial that has ended."""
@@ -71,10 +75,3 @@ class Follower:
             reason = str(stored.get("reason", "its worker has ended"))
             self._observer.trial_ended(number, trial.state.name, None, reason)
         self._observer.trial_stored(trial)
-
-
-def _verification(result: Result) -> tuple[object, ...]:
-    """What tells verifications apart."""
-    verified = result.verified
-    figures = None if verified is None else (verified.prompts, verified.speedup.value)
-    return figures, result.failed_again
