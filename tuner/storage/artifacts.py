@@ -77,7 +77,8 @@ def kept_elsewhere(study: optuna.Study, folder: Path) -> str | None:
 def create_artifact_store(study: optuna.Study, folder: Path) -> ArtifactStore:
     """A store in a folder, which is created; its location is stored with the study."""
     folder.mkdir(parents=True, exist_ok=True)
-    mark = system_attributes(study).get(LOCATION, {}).get("mark")
+    stored = system_attributes(study).get(LOCATION, {})
+    mark = stored.get("mark")
     if mark is None or not (folder / str(mark)).is_file():
         mark = f".{uuid.uuid4()}"
         (folder / mark).touch()
@@ -85,7 +86,6 @@ def create_artifact_store(study: optuna.Study, folder: Path) -> ArtifactStore:
     database = _database_folder(study)
     if database is not None:
         location["from_database"] = os.path.relpath(folder.absolute(), database)
-    stored = system_attributes(study).get(LOCATION, {})
     if stored | {"host": location["host"]} != location:  # hosts may share the folder
         storage_of(study).set_study_system_attr(study._study_id, LOCATION, location)
     return ArtifactFolder(folder)

@@ -1,4 +1,4 @@
-"""Work at the end of a search that one of the runs on a study does for all of them."""
+"""Work on a study that one of its runs does for all of them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
