@@ -10,7 +10,7 @@ from typing import Any
 from distributed import Client
 from rich.console import Console
 
-from tuner.cli.events import Events, JsonLines, studies_finished
+from tuner.cli.events import Events, JsonLines
 from tuner.cli.fleet_arguments import AUTO
 from tuner.cli.launch import StoppingLine, print_end, print_goal, print_places, what_is_known
 from tuner.cli.lines import TrialLines
@@ -18,8 +18,8 @@ from tuner.cli.live import live_view
 from tuner.cli.printing import print_lines
 from tuner.cli.quiet import quiet, quiet_models
 from tuner.cli.run_state import Activity, RunState
-from tuner.cli.sweep import EndFiles, studies_of, unreached
-from tuner.errors import UnreachedError, UsageError, about, in_words
+from tuner.cli.sweep import EndFiles, end_run, studies_of, unreached
+from tuner.errors import UsageError, about, in_words
 from tuner.fleet.child import FAILED, RESULT
 from tuner.fleet.crew import POLL_S, Crew, Listener
 from tuner.fleet.follow import Follower
@@ -233,12 +233,8 @@ class Board(Listener):
         storage = self._storage
         missed = unreached(self._specs, storage, missed)
         studies = studies_of(self._specs, storage, searched)
-        written = files.write(studies)
-        print_lines([] if written is None else [written], self._console)
-        if self._lines is not None and len(self._specs) > 1:
-            self._lines.write(studies_finished(studies, files.front, files.report))
-        if missed:
-            raise UnreachedError("; ".join(missed.values()))
+        several = self._lines if len(self._specs) > 1 else None
+        end_run(studies, missed, files, self._console, several)
 
     def joined(self, worker: str) -> None:
         """A worker has begun."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,18 @@ from rich.console import Console
 from rich.text import Text
 
 from tuner.cli.answer import answer
-from tuner.cli.events import Events, JsonLines, studies_finished, study_complete
+from tuner.cli.events import Events, JsonLines, study_complete
 from tuner.cli.lines import TrialLines
 from tuner.cli.live import STOPPING, live_view
 from tuner.cli.printing import print_lines
 from tuner.cli.reference import print_reference
 from tuner.cli.run_state import RunState
-from tuner.cli.sweep import EndFiles, studies_of, unreached
+from tuner.cli.sweep import EndFiles, end_run, studies_of, unreached
 from tuner.cli.sweep_progress import SweepProgress, SweepWatch
 from tuner.cli.tables import front_table, remarks
-from tuner.errors import TunerError, UnreachedError, about
+from tuner.errors import TunerError, about
 from tuner.fleet.assignment import assigned
+from tuner.fleet.worker import until_over
 from tuner.formatting import count, seconds
 from tuner.outcome import Outcome
 from tuner.passwords import hidden
@@ -68,13 +69,7 @@ def run_all(
     runs = Runs(Session(pictures, allow_pickle=allow_pickle), console, lines)
     print_places(specs, pictures, console)
     studies = [runs.run(specs[0]).study] if len(specs) == 1 else _run_sweep(specs, runs, console)
-    written = files.write(studies)
-    if written is not None:
-        print_lines([written], console)
-    if lines is not None and len(specs) > 1:
-        lines.write(studies_finished(studies, files.front, files.report))
-    if runs.unreached:
-        raise UnreachedError("; ".join(runs.unreached.values()))
+    end_run(studies, runs.unreached, files, console, lines if len(specs) > 1 else None)
 
 
 def _run_sweep(specs: list[StudySpec], runs: "Runs", console: Console) -> list[optuna.Study]:
@@ -92,17 +87,14 @@ def _run_sweep(specs: list[StudySpec], runs: "Runs", console: Console) -> list[o
             runs.lines.write(study_complete(name, trials))
 
     watch = SweepWatch(specs, storage)
-    left, waits = specs, False
+    over = until_over(
+        specs,
+        lambda left: assigned(left, storage, say, on_complete),
+        lambda spec, waits: runs.run(spec, watch.progress(spec), SharedRun(waits=waits)),
+    )
     try:
-        while left:
-            with closing(assigned(left, storage, say, on_complete)) as studies:
-                # Other workers do what is left of these; one that dies would not.
-                left = [
-                    spec
-                    for spec in studies
-                    if not runs.run(spec, watch.progress(spec), SharedRun(waits=waits)).is_over
-                ]
-            waits = True
+        for _ in over:  # each prints its own end
+            pass
     except KeyboardInterrupt:
         say(watch.summary())
         raise

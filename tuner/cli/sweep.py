@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
+from rich.console import Console
 
 from tuner.cli.answer import answer
+from tuner.cli.events import JsonLines, studies_finished
+from tuner.cli.printing import print_lines
+from tuner.errors import UnreachedError
 from tuner.fleet.needs import needs_of
 from tuner.formatting import count
 from tuner.params.write import document, has_baseline, write
@@ -79,3 +83,30 @@ def unreached(
         if goal.reached(read_results(needs.study)) is None:
             reasons[name] = f"{name}: {'; '.join(answer(needs.study, goal))}"
     return reasons
+
+
+def end_run(
+    studies: Sequence[optuna.Study],
+    missed: Mapping[str, str],
+    files: EndFiles,
+    console: Console,
+    lines: JsonLines | None,
+) -> None:
+    """Write the files at the end of a run, and name them.
+
+    Args:
+        studies: all studies of the run.
+        missed: by name, why a study did not reach its goal; see `unreached`.
+        files: what is written.
+        console: where a line is printed.
+        lines: where the last event of several studies is written; None writes none.
+
+    Raises:
+        UnreachedError: a study did not reach its goal.
+    """
+    written = files.write(studies)
+    print_lines([] if written is None else [written], console)
+    if lines is not None:
+        lines.write(studies_finished(studies, files.front, files.report))
+    if missed:
+        raise UnreachedError("; ".join(missed.values()))

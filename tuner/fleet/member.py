@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import optuna
+
 from tuner.fleet.child import Send
 from tuner.search.runner.observer import Observer
 from tuner.spec import StudySpec
@@ -70,10 +72,9 @@ class Report(Observer):
     def __init__(self, index: int, send: Send) -> None:
         self._index, self._send = index, send
 
-    def study_began(self, study: object, spent_s: object) -> None:
+    def study_began(self, study: optuna.Study, spent_s: Callable[[], float]) -> None:
         """The client follows the study from now on."""
-        name = getattr(study, "study_name")  # noqa: B009
-        self._send({"kind": STUDY, "spec": self._index, "study": name})
+        self._send({"kind": STUDY, "spec": self._index, "study": study.study_name})
 
     def notice(self, line: str) -> None:
         """Pass the line on."""

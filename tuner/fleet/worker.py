@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 
 from tuner.fleet.assignment import assigned
 from tuner.outcome import Outcome
@@ -13,6 +14,37 @@ from tuner.storage.address import check_address
 from tuner.storage.database import Storage
 
 
+def until_over(
+    specs: Sequence[StudySpec],
+    assign: Callable[[list[StudySpec]], Generator[StudySpec, None, None]],
+    run: Callable[[StudySpec, bool], Outcome],
+    *,
+    waits: bool = False,
+) -> Iterator[tuple[StudySpec, Outcome]]:
+    """Run studies until nothing is left of them; yields each one that was over after it ran.
+
+    A worker that has nothing to begin in a study goes on with the next one. Only when nothing is
+    left anywhere does it wait: another worker may die, and its trial is to be measured then.
+
+    Args:
+        specs: the studies.
+        assign: which of the studies that are left this worker runs, one after the other.
+        run: runs a study; it is told whether to wait for what other workers measure.
+        waits: whether to wait from the beginning.
+    """
+    left = list(specs)
+    while left:
+        passed_over = []
+        with closing(assign(left)) as studies:
+            for spec in studies:
+                outcome = run(spec, waits)
+                if outcome.is_over:
+                    yield spec, outcome
+                else:
+                    passed_over.append(spec)
+        left, waits = passed_over, True  # nothing was left to begin but what others do
+
+
 def work_on(
     specs: Sequence[StudySpec],
     session: Session,
@@ -22,9 +54,6 @@ def work_on(
 ) -> Iterator[tuple[StudySpec, Outcome]]:
     """Work on studies together with other workers; yields each study that was over after it ran.
 
-    A worker that has nothing to begin in a study goes on with the next one. Only when nothing is
-    left anywhere does it wait: another worker may die, and its trial is to be measured then.
-
     Args:
         specs: the studies, all in one database.
         session: runs them; keeps what it has loaded.
@@ -32,17 +61,12 @@ def work_on(
         run: the name of the run, if its workers share one timeout.
         notice: prints a line.
     """
-    left, waits = list(specs), len(specs) == 1
-    while left:
-        passed_over = []
-        with closing(_next_studies(left, notice)) as studies:
-            for spec in studies:
-                outcome = session.run(spec, observer(spec), SharedRun(name=run, waits=waits))
-                if outcome.is_over:
-                    yield spec, outcome
-                else:
-                    passed_over.append(spec)
-        left, waits = passed_over, True  # nothing was left to begin but what others do
+    return until_over(
+        specs,
+        partial(_next_studies, notice=notice),
+        lambda spec, waits: session.run(spec, observer(spec), SharedRun(name=run, waits=waits)),
+        waits=len(specs) == 1,
+    )
 
 
 def _next_studies(
