@@ -31,6 +31,7 @@ import psutil
 
 from bench.fleet.filled import fill
 from bench.fleet.landscape import BATCH, PROMPTS, Landscape, shape_of_miniature
+from bench.fleet.simulated import repeated
 from tests.helpers.postgres import PostgreSQL, missing
 from tuner.measure.measurement import Measurement
 from tuner.search.frontier.sampler import FrontierSampler
@@ -40,6 +41,7 @@ from tuner.search.samplers import sampler
 from tuner.setting import Setting
 from tuner.storage.database import Storage
 from tuner.study.results import read_results
+from tuner.study.reuse import MEASURED
 
 NAME = "scale"
 SERVER = ("max_connections=300", "shared_buffers=256MB")  # four connections for each worker
@@ -219,13 +221,8 @@ def print_check(storage: Storage, args: argparse.Namespace) -> None:
         state: sum(trial.state.name == state for trial in trials)
         for state in sorted({trial.state.name for trial in trials})
     }
-    new = trials[args.begin :]
-    measured = [
-        str(trial.user_attrs["setting"])
-        for trial in new
-        if trial.state.name in ("COMPLETE", "PRUNED") and "same_as" not in trial.user_attrs
-    ]
-    print(f"states: {states}; settings measured twice: {len(measured) - len(set(measured))}")
+    measured = [trial for trial in trials[args.begin :] if trial.state in MEASURED]
+    print(f"states: {states}; settings measured twice: {repeated(measured)}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ be sent to another process, which then imports neither torch nor diffusers.
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from tuner.search.runner.observer import Observer, Observers
 from tuner.search.runner.run import Search
 from tuner.setting import Setting
 from tuner.storage.database import Storage
+from tuner.study.schema import SAME_AS, SETTING
 
 TABLE = "all-DDIM-20"  # the largest: settings of three accelerators
 BATCHES = PROMPTS // BATCH  # of a trial that is not stopped early
@@ -145,3 +146,13 @@ def truth_table(name: str = TABLE) -> TruthTable:
     for cached in ("row", "speedups", "feasible", "by_index", "index"):
         getattr(truth, cached)
     return truth
+
+
+def repeated(trials: Sequence[FrozenTrial]) -> int:
+    """How many trials measured a setting that another one measured, too."""
+    measured = [
+        str(trial.user_attrs[SETTING])
+        for trial in trials
+        if SETTING in trial.user_attrs and SAME_AS not in trial.user_attrs
+    ]
+    return len(measured) - len(set(measured))

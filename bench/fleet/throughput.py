@@ -21,11 +21,10 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from bench.fleet.simulated import TABLE, SimulatedStudy, truth_table
+from bench.fleet.simulated import TABLE, SimulatedStudy, repeated, truth_table
 from bench.lib.miniature import conditions, quiet
 from tuner.fleet.local import run_on_workers
 from tuner.study.reuse import MEASURED
-from tuner.study.schema import SAME_AS, SETTING
 
 POLL_S = 0.05
 
@@ -103,16 +102,6 @@ def periods(trials: Sequence[FrozenTrial]) -> np.ndarray:
         assert trial.datetime_complete is not None
         ends.setdefault(trial.user_attrs["worker"], []).append(trial.datetime_complete.timestamp())
     return np.concatenate([np.diff(sorted(times)) for times in ends.values()])
-
-
-def repeated(trials: Sequence[FrozenTrial]) -> int:
-    """How many trials measured a setting that another one measured, too."""
-    measured = [
-        str(trial.user_attrs[SETTING])
-        for trial in trials
-        if SETTING in trial.user_attrs and SAME_AS not in trial.user_attrs
-    ]
-    return len(measured) - len(set(measured))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from tuner.printable import printable, printable_json
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tuner.spec import StudySpec
+
 VERIFY_KEYS = (
     *("num_samples", "max_samples", "device", "scorer_device", "prompts", "model"),
     *("pipeline", "call"),
@@ -38,13 +40,7 @@ def init(args: argparse.Namespace, console: "Console") -> None:
 
 def run(args: argparse.Namespace, console: "Console") -> None:
     """`tuner run`: search each study."""
-    from tuner.study_files import locating, read_specs
-
-    flags = _study_flags(args)
-    specs = read_specs(args.study_file, flags)
-    pictures = _pictures(args)
-    quiet()
-    quiet_models()
+    specs, pictures, located = _requested(args)
     from tuner.cli.dry_run import dry_run
     from tuner.cli.events import JsonLines
     from tuner.cli.sweep_arguments import end_files
@@ -53,7 +49,7 @@ def run(args: argparse.Namespace, console: "Console") -> None:
     events = JsonLines(sys.stdout) if args.json else None
     # What libraries print would not be JSON.
     redirected = redirect_stdout(sys.stderr) if args.json else nullcontext()
-    with redirected, locating(args.study_file, flags):
+    with redirected, located:
         if args.dry_run:
             dry_run(specs, console, events, pictures=pictures is not None)
             return
@@ -80,6 +76,20 @@ def _search_of(args: argparse.Namespace) -> Callable[..., None]:
 
 def worker(args: argparse.Namespace, console: "Console") -> None:
     """`tuner worker`: work on studies together with other workers."""
+    specs, pictures, located = _requested(args)
+    from tuner.cli.worker import run_worker
+
+    with located:
+        run_worker(specs, console, pictures, allow_pickle=args.allow_pickle)
+
+
+def _requested(
+    args: argparse.Namespace,
+) -> tuple[list["StudySpec"], Path | None, AbstractContextManager[None]]:
+    """The studies to search, the folder for pictures, and a block that locates errors in files.
+
+    Libraries that load models print nothing from now on.
+    """
     from tuner.study_files import locating, read_specs
 
     flags = _study_flags(args)
@@ -87,10 +97,7 @@ def worker(args: argparse.Namespace, console: "Console") -> None:
     pictures = _pictures(args)
     quiet()
     quiet_models()
-    from tuner.cli.worker import run_worker
-
-    with locating(args.study_file, flags):
-        run_worker(specs, console, pictures, allow_pickle=args.allow_pickle)
+    return specs, pictures, locating(args.study_file, flags)
 
 
 def _pictures(args: argparse.Namespace) -> Path | None:

@@ -19,6 +19,7 @@ from tuner.scheduler_table import options_of
 from tuner.search.goal import Goal
 from tuner.size import Size
 from tuner.study.baseline import BASELINE, PARTS, attributes
+from tuner.study.offered import group_by_combination
 from tuner.study.picked import picked_result
 from tuner.study.reference import ReferenceRow, read_reference
 from tuner.study.results import Result, Verification, fastest_feasible, pareto_front, read_results
@@ -99,12 +100,8 @@ def entry(study: optuna.Study, pick: str | None = None) -> dict[str, Any]:
         if result.setting.accelerators
     ]
     rows = read_reference(study, stored)
-    combinations: dict[str, list[Result]] = {}
-    for result in results:
-        combinations.setdefault(result.setting.combination, []).append(result)
-    best_of = {
-        name: fastest_feasible(group, limits) for name, group in sorted(combinations.items())
-    }
+    groups = group_by_combination(results)
+    best_of = {name: fastest_feasible(group, limits) for name, group in sorted(groups.items())}
     best = fastest_feasible(results, limits)
     return {
         "pipe": request["pipe"],

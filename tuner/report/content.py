@@ -14,6 +14,7 @@ from tuner.search.goal import Goal
 from tuner.storage.log import log_of
 from tuner.study.baseline import BASELINE, attributes
 from tuner.study.costs import StudyCosts, read_costs
+from tuner.study.offered import group_by_combination
 from tuner.study.reference import ReferenceRow, read_reference
 from tuner.study.results import Result, counting, fastest_feasible, pareto_front
 from tuner.study.sheets import Sheets, sheets_of
@@ -82,10 +83,7 @@ class StudyContent:
     @cached_property
     def combinations(self) -> list[Combination]:
         """The combinations that were tried, the one with the fastest feasible setting first."""
-        groups: dict[str, list[Result]] = {}
-        for result in (*self.results, *self.stopped):
-            if result.setting.accelerators:
-                groups.setdefault(result.setting.combination, []).append(result)
+        groups = group_by_combination((*self.results, *self.stopped))
         complete = set(self.results_by_trial)
         combinations = [
             Combination(

@@ -1,6 +1,6 @@
 """The results that a user chooses from: the front, or also the best of each combination."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tuner.limits import Limits
 from tuner.study.results import Result, fastest_feasible, pareto_front
@@ -11,8 +11,14 @@ def offered(results: Sequence[Result], limits: Limits, *, by_combination: bool) 
     front = pareto_front(results, limits)[::-1]
     if not by_combination:
         return front
+    best = (fastest_feasible(group, limits) for group in group_by_combination(results).values())
+    return [*front, *(result for result in best if result is not None and result not in front)]
+
+
+def group_by_combination(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Results by their combination of accelerators, without the baseline's."""
     groups: dict[str, list[Result]] = {}
     for result in results:
-        groups.setdefault(result.setting.combination, []).append(result)
-    best = (fastest_feasible(group, limits) for group in groups.values())
-    return [*front, *(result for result in best if result is not None and result not in front)]
+        if result.setting.accelerators:
+            groups.setdefault(result.setting.combination, []).append(result)
+    return groups

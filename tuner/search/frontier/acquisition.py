@@ -1,6 +1,6 @@
 """The acquisition: how much one more setting is expected to improve the result."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.stats import norm
@@ -40,17 +40,24 @@ def expected_improvement(
     return expected
 
 
-def mean_improvement(
-    speedups: np.ndarray, feasible: np.ndarray, done: list[int], least: float = 1.0
+def improvement_over(
+    speedups: np.ndarray, done: list[int], feasible: np.ndarray, least: float = 1.0
 ) -> np.ndarray:
-    """The expected improvement of each row, over worlds of which `feasible` is (worlds, rows)."""
-    mean: np.ndarray = np.mean(
-        [
-            probability * expected_improvement(speedups, speedups[done], probability[done], least)
-            for probability in feasible
-        ],
-        axis=0,
-    )
+    """`expected_improvement` over the rows `done`; all arrays have the shape (rows,)."""
+    return expected_improvement(speedups, speedups[done], feasible[done], least)
+
+
+def mean_improvement(
+    feasible: np.ndarray, improvement: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """The expected improvement by each row, over the worlds of what running trials measure.
+
+    Args:
+        feasible: the probability that a row is feasible, shape (worlds, rows).
+        improvement: from these probabilities in one world, by how much each row improves the result
+            if it is feasible; both of shape (rows,).
+    """
+    mean: np.ndarray = np.mean([each * improvement(each) for each in feasible], axis=0)
     return mean
 
 

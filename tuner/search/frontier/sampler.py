@@ -1,6 +1,7 @@
 """Our own sampler: speed is predicted, so that trials are spent on learning the quality only."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tuner.search.frontier.acquisition import (
     SPREAD,
     expected_improvement,
     hypervolume_improvement,
+    improvement_over,
     mean_improvement,
 )
 from tuner.search.frontier.context import Observation, SearchContext, Timing
@@ -239,19 +241,18 @@ class FrontierSampler(BaseSampler, Ending):
         rows = self._table.rows([result for result in history.observations if result.current])
         rows += [self._table.row(setting) for setting in history.running]
         done = [row for row in rows if self._table.is_inside(row)]
+        faster = partial(improvement_over, speedups, done)
         value: np.ndarray
         if self._aim == "max":
-            value = mean_improvement(speedups, feasible, done)
+            value = mean_improvement(feasible, faster)
         if self._aim == "combinations":
-            value = np.mean(
-                [each * self._combination_improvement(speedups, each, done) for each in feasible],
-                axis=0,
-            )
+            in_each = partial(self._combination_improvement, speedups, done)
+            value = mean_improvement(feasible, in_each)
         if self._aim == "front" or not (value[untried] > NEGLIGIBLE).any():
             value = self._feasibility.within_bounds() * self._area_improvement(speedups, done)
         if not (value[untried] > NEGLIGIBLE).any():
             # Nothing is faster than the baseline: look for what is nearest to it.
-            value = mean_improvement(speedups, feasible, done, least=0.0)
+            value = mean_improvement(feasible, partial(faster, least=0.0))
         if self._aim != "front":
             likely = feasible.mean(axis=0)
             pictures = likely + (1 - likely) * STOPPED_SHARE
@@ -259,7 +260,7 @@ class FrontierSampler(BaseSampler, Ending):
         return value
 
     def _combination_improvement(
-        self, speedups: np.ndarray, feasible: np.ndarray, done: list[int]
+        self, speedups: np.ndarray, done: list[int], feasible: np.ndarray
     ) -> np.ndarray:
         """The expected gain in the fastest speedup of each setting's own combination.
 
