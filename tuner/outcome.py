@@ -17,6 +17,7 @@ class Outcome:
     study: optuna.Study
     goal: Goal
     results: list[Result]
+    timed_out: bool = False  # the timeout had passed when the run ended
     is_over: bool = True  # False: other workers do what is left, and this one did not wait for them
 
     @property

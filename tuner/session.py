@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from tuner import registry
@@ -156,7 +155,6 @@ class Session:
             check_stored(study)
         store_opened(study, requested)
         storage.patience.begin(observer.notice)
-        began = monotonic()
         outcome = StudyRun(
             spec=spec,
             evaluation=evaluation,
@@ -168,9 +166,8 @@ class Session:
             pictures=self._pictures,
             shared=shared,
         ).run()
-        within_time = requested.timeout is None or monotonic() - began < requested.timeout
         reached = outcome.goal.has_target and outcome.best is not None
-        is_over = outcome.is_over and within_time
+        is_over = outcome.is_over and not outcome.timed_out
         if is_over and (reached or is_done(study, requested.trials)):
             store_answer(study, requested, for_good=reached or has_ended(study))
         return outcome

@@ -16,6 +16,7 @@ from tuner.measure.measurement import Measurement
 from tuner.outcome import Outcome
 from tuner.plans.plan import shape_of
 from tuner.sampler_table import sampler_row
+from tuner.search.deadline import Deadline
 from tuner.search.frontier.earlier_timings import earlier_timings
 from tuner.search.frontier.sampler import FrontierSampler
 from tuner.search.frontier.transfer import first_of_each, source_study
@@ -84,12 +85,14 @@ class StudyRun:
             self.study.sampler = self._sampler(problem)
         self._report(self.study.sampler)
         self._store_cost()
+        deadline = self.shared.deadline(self.study, self.spec.timeout)
         with self._pages.during_search():
-            is_over = self._search_and_verify(problem, first)
+            is_over = self._search_and_verify(problem, first, deadline)
         return Outcome(
             study=self.study,
             goal=self._goal,
             results=read_results(self.study),
+            timed_out=deadline.passed,
             is_over=is_over,
         )
 
@@ -155,12 +158,14 @@ class StudyRun:
             begun = log_of(self.study).begun()
             return sampler(self.spec.sampler, self.spec.seed, problem, begun)
 
-    def _search_and_verify(self, problem: Problem, first: list[Setting]) -> bool:
+    def _search_and_verify(
+        self, problem: Problem, first: list[Setting], deadline: Deadline
+    ) -> bool:
         """Search and verify the winner; with a target, search on while no winner holds.
 
         Returns False where other runs do what is left, and this one does not wait for them.
         """
-        spec, deadline = self.spec, self.shared.deadline(self.study, self.spec.timeout)
+        spec = self.spec
         search = Search(
             study=self.study,
             space=problem.space,

@@ -12,6 +12,8 @@ from tuner.search.runner.run import Search
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.storage.database import Storage
+from tuner.study.baseline import attributes
+from tuner.study.requests import is_answered
 
 
 def test_a_changed_limit_re_evaluates_stored_trials_without_measuring(
@@ -102,6 +104,16 @@ def test_the_search_for_a_target_goes_on_until_the_timeout_if_verifications_fail
     monkeypatch.setattr("tuner.study_ending.verify", lambda *_, **__: None)
     session.run(spec(folder, req_speedup=0.01, trials=9, timeout=40.0))
     assert left == [35.0, 25.0, 15.0, 5.0]
+
+
+def test_a_run_that_its_timeout_ends_has_not_answered_its_request(
+    folder: Path, session: Session
+) -> None:
+    for timeout, is_in_time in ((1e-6, False), (600.0, True)):
+        request = spec(folder, trials=3, req_score_loss=0.5, timeout=timeout)
+        outcome = session.run(request)
+        assert outcome.timed_out is not is_in_time
+        assert is_answered(attributes(outcome.study), request) is is_in_time
 
 
 def test_an_unreachable_target_gives_exit_code_1_and_the_closest_setting(
