@@ -1,6 +1,7 @@
 """Writes finished trials into a database directly, so that a study is long from the start."""
 
 import json
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,16 +29,23 @@ def fill(storage: Storage, study: optuna.Study, landscape: Landscape, count: int
 
     The study must be new.
     """
-    rng = np.random.default_rng(0)
-    limits = landscape.problem.limits
     with storage.optuna.engine.begin() as connection:
         last = connection.execute(select(func.max(models.TrialModel.trial_id))).scalar() or 0
         rows = Rows(landscape, study._study_id, first_id=last + 1)
-        for setting in _settings(landscape, count, rng):
-            rule = StoppingRule(limits=limits, samples=PROMPTS, stops_early=True, setting=setting)
-            measured, answer = measure_until_stopped(landscape.measure(setting, rng), rule)
-            rows.add(setting, measured, TrialState.PRUNED if answer.stops else TrialState.COMPLETE)
+        for finished in finished_trials(landscape, count):
+            rows.add(*finished)
         rows.write(connection)
+
+
+def finished_trials(
+    landscape: Landscape, count: int
+) -> Iterator[tuple[Setting, Measurement, TrialState]]:
+    """`count` distinct settings with what a trial measured of each, and how it ended."""
+    rng, limits = np.random.default_rng(0), landscape.problem.limits
+    for setting in _settings(landscape, count, rng):
+        rule = StoppingRule(limits=limits, samples=PROMPTS, stops_early=True, setting=setting)
+        measured, answer = measure_until_stopped(landscape.measure(setting, rng), rule)
+        yield setting, measured, TrialState.PRUNED if answer.stops else TrialState.COMPLETE
 
 
 class Rows:
