@@ -76,7 +76,8 @@ def begun(landscape: Landscape, count: int) -> optuna.Study:
 
 def search(study: optuna.Study, landscape: Landscape, trials: int) -> None:
     """Run further trials."""
-    problem, rng = landscape.problem, np.random.default_rng(len(study.trials))
+    before = len(study.get_trials(deepcopy=False))  # a copy of all would take longer than a trial
+    problem, rng = landscape.problem, np.random.default_rng(before)
 
     def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
         assert isinstance(study.sampler, FrontierSampler)
@@ -89,7 +90,7 @@ def search(study: optuna.Study, landscape: Landscape, trials: int) -> None:
         goal=Goal(limits=problem.limits),
         measure=measure,
         canonical=problem.canonical,
-        trials=len(study.trials) + trials,
+        trials=before + trials,
         samples=PROMPTS,
         stops_early=True,
     ).run()

@@ -26,6 +26,7 @@ from tuner.storage.budget import check_budget
 from tuner.storage.patience import patient
 from tuner.storage.shared_storage import SharedStorage
 from tuner.storage.tables import HeartbeatRow
+from tuner.storage.trial_rows import set_user_attributes
 from tuner.storage.worker import WORKER, Worker
 
 _BEAT = text("UPDATE tuner_heartbeats SET clock = :clock, at = :at WHERE trial = :trial")
@@ -162,7 +163,7 @@ class LivingStorage(SharedStorage):
                 check_budget(session, int(queued.study_id), self._most)
             if not _locked(session, trial_id, TrialState.WAITING):
                 return False
-            self._set_user_attributes(session, trial_id, {WORKER: str(Worker.me())})
+            set_user_attributes(session.connection(), trial_id, {WORKER: str(Worker.me())})
             trial = models.TrialModel.find_or_raise_by_id(trial_id, session)
             trial.state, trial.datetime_start = TrialState.RUNNING, datetime.now()
             session.add(_heartbeat(trial_id, beat))
@@ -218,7 +219,7 @@ class LivingStorage(SharedStorage):
             if not (seized and _locked(session, trial_id, TrialState.RUNNING)):
                 session.rollback()
                 return False
-            self._set_user_attributes(session, trial_id, attributes)
+            set_user_attributes(session.connection(), trial_id, attributes)
             trial = models.TrialModel.find_or_raise_by_id(trial_id, session)
             trial.state, trial.datetime_complete = TrialState.FAIL, datetime.now()
             self._queue(session, study_id, retry)

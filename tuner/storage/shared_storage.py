@@ -8,15 +8,17 @@ from typing import Any
 
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import text
+from sqlalchemy import or_, text
 from sqlalchemy.orm import Session
 
 from tuner.storage.budget import LOCK
 from tuner.storage.patience import patient
 from tuner.storage.patient_storage import PatientStorage
+from tuner.storage.trial_rows import read_trials, set_user_attributes
 
-# One statement, because all workers of the study wait meanwhile.
 _KEY, _VALUE = "CAST(:key AS VARCHAR(512))", "CAST(:value AS TEXT)"
+_STUDY = text("SELECT 1 FROM studies WHERE study_id = :study")
+# One statement, because all workers of the study wait meanwhile.
 _RESERVE = text(
     "INSERT INTO trial_user_attributes (trial_id, key, value_json) "
     f"SELECT trial_id, {_KEY}, {_VALUE} FROM trials "
@@ -53,15 +55,18 @@ class SharedStorage(PatientStorage):
     def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         """Store several user attributes of a running trial, in one transaction."""
         with Session(self.engine) as session, session.begin():
-            self._set_user_attributes(session, trial_id, attributes)
+            trial: Any = models.TrialModel.find_or_raise_by_id(trial_id, session)
+            self.check_trial_is_updatable(trial_id, trial.state)
+            set_user_attributes(session.connection(), trial_id, attributes)
 
-    def _set_user_attributes(
-        self, session: Session, trial_id: int, attributes: Mapping[str, Any]
-    ) -> None:
-        for name, value in attributes.items():
-            self._set_trial_attr_without_commit(
-                session, models.TrialUserAttributeModel, trial_id, name, value
-            )
+    @patient
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Like Optuna's."""
+        with self.engine.connect() as connection:
+            trials = read_trials(connection, models.TrialModel.trial_id == trial_id)
+        if not trials:
+            raise KeyError(f"no trial has the id {trial_id}")
+        return trials[0]
 
     @contextmanager
     def one_reading(self) -> Iterator[None]:
@@ -86,9 +91,27 @@ class SharedStorage(PatientStorage):
         """Like Optuna's, but nothing new where `one_reading` has read the study already."""
         read = getattr(self._read, "studies", None)
         if read is None or states is not None:
-            return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
+            return self._read_trials(study_id, states, included_trial_ids, trial_id_greater_than)
         if study_id in read:
             return []
-        trials = super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
+        trials = self._read_trials(study_id, None, included_trial_ids, trial_id_greater_than)
         read.add(study_id)
+        return trials
+
+    @patient
+    def _read_trials(
+        self, study_id: int, states: Container[TrialState] | None, ids: set[int], after: int
+    ) -> list[FrozenTrial]:
+        """The trials of a study; of those up to the id `after` only these `ids`."""
+        row = models.TrialModel
+        conditions = [row.study_id == study_id]
+        if states is not None:
+            conditions.append(row.state.in_([state for state in TrialState if state in states]))
+        if after > -1:
+            earlier = sorted(trial_id for trial_id in ids if trial_id <= after)
+            conditions.append(or_(row.trial_id > after, row.trial_id.in_(earlier)))
+        with self.engine.connect() as connection:
+            trials = read_trials(connection, *conditions)
+            if not trials and connection.execute(_STUDY, {"study": study_id}).first() is None:
+                raise KeyError(f"no study has the id {study_id}")
         return trials

@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from tuner.search.frontier.acquisition import (
+    SPREAD,
     expected_improvement,
     hypervolume_improvement,
     staircase,
@@ -48,3 +50,27 @@ def test_settings_that_are_almost_surely_infeasible_do_not_lower_an_improvement(
 def test_an_improvement_is_over_the_best_setting_weighted_by_its_probability() -> None:
     half = expected_improvement(np.array([3.0]), np.array([2.0]), np.array([0.5]))
     assert half == pytest.approx(0.5 * (3.0 - 2.0) + 0.5 * (3.0 - 1.0), rel=1e-3)
+
+
+@pytest.mark.parametrize(("settings", "measured"), [(1, 0), (3, 1), (200, 40), (700, 2000)])
+def test_an_improvement_is_the_mean_over_all_measured_settings(
+    settings: int, measured: int
+) -> None:
+    rng = np.random.default_rng(0)
+    speedups, others = rng.uniform(0.5, 4, settings), rng.uniform(0.5, 4, measured)
+    probability = rng.uniform(0, 0.01, measured)
+    fastest_first = np.argsort(-others)
+    expected, none_so_far = np.zeros(settings), 1.0
+    for speedup, feasible in [
+        *zip(others[fastest_first], probability[fastest_first], strict=True),
+        (1.0, 1.0),
+    ]:
+        best = max(speedup, 1.0)
+        by = speedups - best
+        above = by / (SPREAD * speedups)
+        expected += (
+            none_so_far * feasible * (by * norm.cdf(above) + SPREAD * speedups * norm.pdf(above))
+        )
+        none_so_far *= 1 - feasible
+    improvement = expected_improvement(speedups, others, probability)
+    assert improvement == pytest.approx(expected, rel=1e-6, abs=1e-9)

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 SPREAD = 0.01  # relative standard deviation of predicted speedups around the measured ones
+FAR = 9.0  # standard deviations; what is beyond them is below the precision of a float
+AT_ONCE = 64  # settings of similar speedups
 Point = tuple[float, float]  # speedup and loss
 
 
@@ -32,32 +34,47 @@ def expected_improvement(
     probability = np.append(feasible[order], 1.0)
     is_best = probability * np.cumprod(np.append(1.0, 1 - probability[:-1]))
     matters = is_best > 1e-9  # a few of many that were measured
-    best, is_best = best[matters], is_best[matters]
-    deviation = SPREAD * speedups[:, None]
-    above = (speedups[:, None] - best) / deviation
-    gain = deviation * (above * norm.cdf(above) + norm.pdf(above))
-    expected: np.ndarray = gain @ is_best
+    best, is_best = best[matters][::-1], is_best[matters][::-1]  # slowest first
+    # Over those that are slower by far the gain is the difference, and over faster ones it is zero.
+    slower = np.append(0.0, np.cumsum(is_best)), np.append(0.0, np.cumsum(best * is_best))
+    expected = np.zeros(len(speedups))
+    for part in np.array_split(np.argsort(speedups), len(speedups) // AT_ONCE + 1):
+        speedup = speedups[part]
+        reach = FAR * SPREAD * speedup.max(initial=0.0)
+        first = np.searchsorted(best, speedup.min(initial=np.inf) - reach)
+        last = np.searchsorted(best, speedup.max(initial=0.0) + reach)
+        deviation = SPREAD * speedup[:, None]
+        above = (speedup[:, None] - best[first:last]) / deviation
+        density = np.exp(-(above**2) / 2) / np.sqrt(2 * np.pi)
+        gain = deviation * (above * ndtr(above) + density)
+        expected[part] = gain @ is_best[first:last]
+        expected[part] += speedup * slower[0][first] - slower[1][first]
     return expected
 
 
 def improvement_over(
-    speedups: np.ndarray, done: list[int], feasible: np.ndarray, least: float = 1.0
+    speedups: np.ndarray,
+    done: Sequence[int],
+    rows: np.ndarray,
+    feasible: np.ndarray,
+    least: float = 1.0,
 ) -> np.ndarray:
-    """`expected_improvement` over the rows `done`; all arrays have the shape (rows,)."""
-    return expected_improvement(speedups, speedups[done], feasible[done], least)
+    """`expected_improvement` of these `rows` over the rows `done`, shape (rows,)."""
+    return expected_improvement(speedups[rows], speedups[done], feasible[done], least)
 
 
 def mean_improvement(
-    feasible: np.ndarray, improvement: Callable[[np.ndarray], np.ndarray]
+    feasible: np.ndarray, rows: np.ndarray, improvement: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """The expected improvement by each row, over the worlds of what running trials measure.
+    """The expected improvement by each of these rows, over the worlds of running trials.
 
     Args:
-        feasible: the probability that a row is feasible, shape (worlds, rows).
-        improvement: from these probabilities in one world, by how much each row improves the result
-            if it is feasible; both of shape (rows,).
+        feasible: the probability that a row is feasible, shape (worlds, all rows).
+        rows: the numbers of rows.
+        improvement: from these probabilities in one world, shape (all rows,), by how much each of
+            `rows` improves the result if it is feasible, shape (rows,).
     """
-    mean: np.ndarray = np.mean([each * improvement(each) for each in feasible], axis=0)
+    mean: np.ndarray = np.mean([each[rows] * improvement(each) for each in feasible], axis=0)
     return mean
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr
 from scipy.stats import norm
 
 from tuner.search.frontier.context import Observation, SearchContext
@@ -94,7 +95,7 @@ class Feasibility:
             if figures:
                 self._fit(model, figures)
             mean, deviation = model.predict(self._table.points)
-            self._within_bounds *= norm.cdf(-mean / deviation)
+            self._within_bounds *= ndtr(-mean / deviation)
 
     def expected(self, settings: Sequence[Setting]) -> np.ndarray:
         """The expected score losses of settings, shape (settings,)."""
@@ -105,10 +106,10 @@ class Feasibility:
         """The expected score loss of each row, shape (worlds, rows)."""
         return self._quality.stretch(self._mean)
 
-    def losses_at(self, quantiles: np.ndarray) -> np.ndarray:
-        """These quantiles of the score loss of each row, shape (worlds, rows, quantiles)."""
-        deviations = self._deviation[:, None] * norm.ppf(quantiles)
-        return self._quality.stretch(self._mean[:, :, None] + deviations)
+    def losses_at(self, quantiles: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """These quantiles of the score losses of rows, shape (worlds, rows, quantiles)."""
+        deviations = self._deviation[rows, None] * norm.ppf(quantiles)
+        return self._quality.stretch(self._mean[:, rows, None] + deviations)
 
     def within_bounds(self) -> np.ndarray:
         """The probability that a row keeps the limits of all extra metrics, shape (rows,)."""
@@ -121,7 +122,7 @@ class Feasibility:
         For sure means that the 95% interval at `max_samples` prompts lies under the limit.
         """
         threshold = self._quality.squeeze(np.array(self._limit - self._margin()))
-        probability: np.ndarray = norm.cdf((threshold - self._mean) / self._deviation)
+        probability: np.ndarray = ndtr((threshold - self._mean) / self._deviation)
         return probability * self._within_bounds
 
     def _model(self, limit: float, figures: Sequence[Figure]) -> QualityModel:

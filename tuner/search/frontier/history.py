@@ -1,6 +1,6 @@
 """What the trials of a study mean to the frontier sampler."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,12 +44,16 @@ class _Ended:
 class TrialHistory:
     """Reads a study's trials; what a finished trial says is read once.
 
-    `limits` decide whether an earlier trial's verdict still holds. With `has_target` a setting
+    `limits` decide whether an earlier trial's verdict still holds. `same` returns the object that
+    stands for all equal settings. With `has_target` a setting
     that was timed under another latency key may be proposed again.
     """
 
-    def __init__(self, limits: Limits, *, has_target: bool) -> None:
+    def __init__(
+        self, limits: Limits, same: Callable[[Setting], Setting], *, has_target: bool
+    ) -> None:
         self._limits = limits
+        self._same = same
         self._has_target = has_target
         self._ended = _Ended()
         self._basis: tuple[Any, ...] = ()  # of the study's attributes, what `_ended` depends on
@@ -104,13 +108,14 @@ class TrialHistory:
                 if self._has_target:
                     result = replace(result, speedup=None, timing=None, current=False)
             setting = Setting.of(stored[SETTING]) if result is None else result.setting
+            setting = self._same(setting)
             self._note_tried(setting, trial, baseline)
             if not setting.accelerators:
                 continue
             ended.settings.append(setting)
             earlier = ended.observations.get(setting)
             if result is not None and (earlier is None or not result.is_superseded_by(earlier)):
-                ended.observations[setting] = result
+                ended.observations[setting] = replace(result, setting=setting)
 
     def _note_tried(self, setting: Setting, trial: FrozenTrial, baseline: Baseline) -> None:
         """Note whether a setting must not be proposed again, or that this may change."""

@@ -94,10 +94,10 @@ class FrontierSampler(BaseSampler, Ending):
         self._warm_start = list(warm_start)
         self._rng = np.random.default_rng(seed)
         self._independent = RandomSampler(seed)
-        self._history = TrialHistory(self._limits, has_target=has_target)
         self._value = np.zeros(0)  # the improvement by each row, at the last proposal
         self._speed = SpeedModel(context.work)
         self._table = CandidateTable(context, self._speed)
+        self._history = TrialHistory(self._limits, self._table.same, has_target=has_target)
         self._table.add(result.setting for result in warm_start if result.setting.accelerators)
         # Models the logarithm of measured over predicted speedup.
         self._speed_error = QualityModel(0.0, unit=1.0, summary=self._table.scale.summary)
@@ -159,12 +159,13 @@ class FrontierSampler(BaseSampler, Ending):
         results = history.observations
         self._table.expand(results, self._limits.score_loss)
         untried = self._table.untried(history.tried)
-        if not untried.any():
+        rows = np.flatnonzero(untried)
+        if not len(rows):
             return None
         speedups = self._predict_speedups(results)
         self._feasibility.fit(results, history.running)
-        value = self._acquisition(speedups, history, untried)
-        self._value = value + 1e-12 * self._rng.random(len(value))
+        self._value = 1e-12 * self._rng.random(len(speedups))
+        self._value[rows] += self._acquisition(speedups, history, rows)
         return self._best(untried)
 
     def _next_best(self, study: optuna.Study, number: int) -> Setting | None:
@@ -230,37 +231,36 @@ class FrontierSampler(BaseSampler, Ending):
         moved: np.ndarray = speedups * np.exp(self._speed_error.stretch(mean))
         return moved
 
-    def _acquisition(
-        self, speedups: np.ndarray, history: History, untried: np.ndarray
-    ) -> np.ndarray:
-        """The expected improvement by each row; for each second, unless the aim is `front`.
+    def _acquisition(self, speedups: np.ndarray, history: History, rows: np.ndarray) -> np.ndarray:
+        """The expected improvement by each of these rows; for each second, but for `front`.
 
         It is the mean over the worlds of what running trials measure.
         """
-        feasible = self._feasibility.surely_within_all()  # (worlds, rows)
-        rows = self._table.rows([result for result in history.observations if result.current])
-        rows += [self._table.row(setting) for setting in history.running]
-        done = [row for row in rows if self._table.is_inside(row)]
-        faster = partial(improvement_over, speedups, done)
+        feasible = self._feasibility.surely_within_all()  # (worlds, all rows)
+        measured = self._table.rows([result for result in history.observations if result.current])
+        measured += [self._table.row(setting) for setting in history.running]
+        done = [row for row in measured if self._table.is_inside(row)]
+        faster = partial(improvement_over, speedups, done, rows)
         value: np.ndarray
         if self._aim == "max":
-            value = mean_improvement(feasible, faster)
+            value = mean_improvement(feasible, rows, faster)
         if self._aim == "combinations":
-            in_each = partial(self._combination_improvement, speedups, done)
-            value = mean_improvement(feasible, in_each)
-        if self._aim == "front" or not (value[untried] > NEGLIGIBLE).any():
-            value = self._feasibility.within_bounds() * self._area_improvement(speedups, done)
-        if not (value[untried] > NEGLIGIBLE).any():
+            in_each = partial(self._combination_improvement, speedups, done, rows)
+            value = mean_improvement(feasible, rows, in_each)
+        if self._aim == "front" or not (value > NEGLIGIBLE).any():
+            likely = self._feasibility.within_bounds()[rows]
+            value = likely * self._area_improvement(speedups, done, rows)
+        if not (value > NEGLIGIBLE).any():
             # Nothing is faster than the baseline: look for what is nearest to it.
-            value = mean_improvement(feasible, partial(faster, least=0.0))
+            value = mean_improvement(feasible, rows, partial(faster, least=0.0))
         if self._aim != "front":
-            likely = feasible.mean(axis=0)
+            likely = feasible[:, rows].mean(axis=0)
             pictures = likely + (1 - likely) * STOPPED_SHARE
-            value = value / (pictures / speedups + PAIR)
+            value = value / (pictures / speedups[rows] + PAIR)
         return value
 
     def _combination_improvement(
-        self, speedups: np.ndarray, done: list[int], feasible: np.ndarray
+        self, speedups: np.ndarray, done: list[int], rows: np.ndarray, feasible: np.ndarray
     ) -> np.ndarray:
         """The expected gain in the fastest speedup of each setting's own combination.
 
@@ -269,17 +269,22 @@ class FrontierSampler(BaseSampler, Ending):
         first.
         """
         improvement = np.zeros_like(speedups)
-        for rows in self._table.rows_by_combination():
-            mine = np.intersect1d(rows, np.array(done, dtype=int))
-            gain = expected_improvement(speedups[rows], speedups[mine], feasible[mine], least=0.0)
-            improvement[rows] = gain / speedups[rows].max() + (len(mine) < FEW)
-        return improvement
+        for group in self._table.rows_by_combination():
+            mine = np.intersect1d(group, np.array(done, dtype=int))
+            gain = expected_improvement(speedups[group], speedups[mine], feasible[mine], least=0.0)
+            improvement[group] = gain / speedups[group].max() + (len(mine) < FEW)
+        of_rows: np.ndarray = improvement[rows]
+        return of_rows
 
-    def _area_improvement(self, speedups: np.ndarray, done: list[int]) -> np.ndarray:
+    def _area_improvement(
+        self, speedups: np.ndarray, done: list[int], rows: np.ndarray
+    ) -> np.ndarray:
         """The expected gain in the area between the front, a speedup of 1 and the limit."""
         limit = self._limits.score_loss
         worlds = zip(
-            self._feasibility.mean_losses(), self._feasibility.losses_at(QUANTILES), strict=True
+            self._feasibility.mean_losses(),
+            self._feasibility.losses_at(QUANTILES, rows),
+            strict=True,
         )
         improvements = []
         for expected, losses in worlds:
@@ -288,7 +293,7 @@ class FrontierSampler(BaseSampler, Ending):
                 for row in done
                 if expected[row] < limit and speedups[row] > 1
             ]
-            improvement = hypervolume_improvement(speedups, losses, measured, limit)
+            improvement = hypervolume_improvement(speedups[rows], losses, measured, limit)
             improvements.append(improvement.mean(axis=1))
         mean: np.ndarray = np.mean(improvements, axis=0)
         return mean

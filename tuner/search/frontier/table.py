@@ -65,6 +65,11 @@ class CandidateTable:
         """The row of a setting that has one."""
         return self._row[setting]
 
+    def same(self, setting: Setting) -> Setting:
+        """The equal setting that has a row, if there is one: the same object is found faster."""
+        row = self._row.get(setting)
+        return setting if row is None else self.settings[row]
+
     def rows(self, observations: Sequence[Observation]) -> list[int]:
         """The rows of measured settings."""
         return [self._row[result.setting] for result in observations]
