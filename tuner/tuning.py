@@ -75,7 +75,8 @@ def tune(
         timeout: seconds of searching.
         sampler: a name that ``tuner run --sampler`` takes.
         distinct: of the sampler grid: measure each distinct computation once.
-        aim: 'max' for the fastest setting within the limits, 'front' for the Pareto front.
+        aim: 'max' for the fastest setting within the limits, 'front' for the Pareto front,
+            'combinations' for the fastest of each combination of accelerators.
         transfer: whether a similar study in the database is a warm start.
         reference: whether the plain pipeline is measured with fewer steps too.
         storage: SQLAlchemy URL of the database.

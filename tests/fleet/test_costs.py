@@ -69,6 +69,13 @@ def test_another_device_tells_nothing(sweep: Sweep) -> None:
     assert expected(sweep, SECOND) == (None, False)
 
 
+def test_a_compiled_study_tells_nothing_of_one_that_is_not_compiled(sweep: Sweep) -> None:
+    measure(sweep, FIRST, trials=5, seconds=40.0)
+    study = sweep.storage.study(FIRST)
+    study.set_user_attr("evaluation", study.user_attrs["evaluation"] | {"compile": "default"})
+    assert expected(sweep, SECOND) == (None, False)
+
+
 def test_a_complete_study_needs_nothing(sweep: Sweep) -> None:
     sweep.complete(FIRST)
     (needs,) = needs_of([sweep.spec(FIRST)], sweep.storage)
