@@ -29,7 +29,7 @@ from tuner.storage.address import check_address
 from tuner.storage.database import Storage
 from tuner.storage.reading import reading
 from tuner.study.identity import study_of
-from tuner.study.requests import store_answer, store_opened
+from tuner.study.requests import is_answered, store_answer, store_opened
 from tuner.study.stored import check_stored
 from tuner.study_run import StudyRun
 from tuner.workloads import Workloads, device_of
@@ -164,12 +164,14 @@ class Session:
             study=study,
             observer=observer,
             pictures=self._pictures,
+            answered=is_answered(study.user_attrs, requested),
             shared=shared,
         ).run()
         reached = outcome.goal.has_target and outcome.best is not None
-        is_over = outcome.is_over and not outcome.timed_out
-        if is_over and (reached or is_done(study, requested.trials)):
-            store_answer(study, requested, for_good=reached or has_ended(study))
+        if outcome.is_over and not outcome.timed_out:
+            all_run = is_done(study, requested.trials)
+            for_good = reached or not all_run or has_ended(study)
+            store_answer(study, requested, for_good=for_good)
         return outcome
 
 

@@ -28,7 +28,7 @@ LISTS = ("search_targets", "metrics")
 DEFAULT_STEPS = 50
 OPTIONAL = ("pipe", "sched", "device", "scorer_device", "dtype", "model", "negative_prompt")
 TEXTS = ("sampler", "aim", "storage", *OPTIONAL)
-ABOVE_ZERO = ("req_time", "req_speedup", "timeout")
+ABOVE_ZERO = ("req_time", "req_speedup", "min_gain", "timeout")
 TABLES = {"knobs": "accelerators with their knobs", "limits": "metrics with their limits"}
 NUMBERS = (*ABOVE_ZERO, "req_score_loss", "guidance_scale")
 SIDE_MULTIPLE = 8  # of every model; some need more, which is checked once it is loaded
@@ -75,6 +75,8 @@ class StudySpec:
     metrics: tuple[str, ...] = ()  # extra metrics; those that have a limit are added
     limits: Mapping[str, float] = field(default_factory=dict)  # extra metric -> limit
     trials: int | None = None  # the study's total; when None, 100, or all points of a sweep
+    # Of frontier: stop once no setting is expected to gain this share; 0.002 is 0.2%.
+    min_gain: float | None = None
     timeout: float | None = None  # seconds of searching
     sampler: str = "frontier"  # a name in `tuner.sampler_table`
     distinct: bool = False  # of grid: measure each distinct computation once

@@ -26,7 +26,7 @@ from tuner.search.runner.alone import BASELINE as BASELINE_WORK
 from tuner.search.runner.alone import ENDING, STEPS, alone
 from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer, Observers
-from tuner.search.runner.progress import is_done
+from tuner.search.runner.progress import counted_trials, is_done
 from tuner.search.runner.run import Search
 from tuner.search.samplers import sampler
 from tuner.search.space import Space
@@ -60,6 +60,7 @@ class StudyRun:
     study: optuna.Study
     observer: Observer
     pictures: Path | None  # folder of the pictures; None: none are kept
+    answered: bool = False  # whether an earlier run has answered the same request
     shared: SharedRun = field(default_factory=SharedRun)
     name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])  # of this run, in the study
 
@@ -80,7 +81,7 @@ class StudyRun:
         self.study.set_user_attr("versions", versions())
         self._measure_baseline()
         problem, first = self._problem, self._first_settings()
-        if self.spec.sweep is not None or not is_done(self.study, self.spec.trials):
+        if self.spec.sweep is not None or not is_done(self.study, self._trials):
             problem, first = self._warm_started(problem, first)
             self.study.sampler = self._sampler(problem)
         self._report(self.study.sampler)
@@ -172,7 +173,7 @@ class StudyRun:
             goal=self._goal,
             measure=self._measure,
             canonical=problem.canonical,
-            trials=spec.trials,
+            trials=self._trials,
             samples=spec.num_samples,
             max_samples=None if spec.sweep else problem.max_samples,
             stops_early=self._stops_early,
@@ -258,10 +259,21 @@ class StudyRun:
             timed=lambda settings: timed_steps(settings, evaluation, self.storage),
             distinct=spec.distinct,
             aim=spec.aim,
+            min_gain=spec.min_gain,
             has_target=self._goal.has_target,
             num_samples=spec.num_samples,
             max_samples=len(evaluation.prompts) + len(evaluation.more_prompts),
         )
+
+    @cached_property
+    def _trials(self) -> int | None:
+        """The trials that the study is to have: no more where too little was left to gain.
+
+        What was measured since then, such as a verification, may change what is expected a little.
+        """
+        if self.answered and self.spec.min_gain is not None and not self._goal.has_target:
+            return counted_trials(self.study)
+        return self.spec.trials
 
     @cached_property
     def _goal(self) -> Goal:

@@ -31,6 +31,7 @@ def tune(
     metrics: Sequence[str] = (),
     limits: Mapping[str, float] | None = None,
     trials: int | None = None,
+    min_gain: float | None = None,
     timeout: float | None = None,
     sampler: str = "frontier",
     distinct: bool = False,
@@ -72,6 +73,8 @@ def tune(
         metrics: extra metrics to measure.
         limits: extra metric -> limit.
         trials: the study's total; 100 when None, or all points of a sweep.
+        min_gain: of the sampler frontier: stop once no setting is expected to improve the result
+            by this share: 0.002 is 0.2%.
         timeout: seconds of searching.
         sampler: a name that ``tuner run --sampler`` takes.
         distinct: of the sampler grid: measure each distinct computation once.
@@ -118,6 +121,7 @@ def tune(
         metrics=tuple(metrics),
         limits={} if limits is None else limits,
         trials=trials,
+        min_gain=min_gain,
         timeout=timeout,
         sampler=sampler,
         distinct=distinct,

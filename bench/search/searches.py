@@ -76,6 +76,7 @@ def frontier(
     first: Sequence[Setting] = (),
     *,
     resolves: bool = False,
+    min_gain: float | None = None,
 ) -> TableSearch:
     """A search by the sampler `frontier`, with the tuner's runner.
 
@@ -88,6 +89,7 @@ def frontier(
         related: observations of a source study, for a warm start.
         first: settings to begin with, instead of the papers'.
         resolves: resolve inconclusive settings of the front at the end.
+        min_gain: end once no setting is expected to improve the result by this share.
     """
     search = TableSearch(truth, seed, aim=aim)
     # As `tuner.study_run` begins a study.
@@ -97,6 +99,7 @@ def frontier(
         truth.context,
         limit=LIMIT,
         aim=aim,
+        min_gain=min_gain,
         seed=seed,
         timed=timed,
         warm_start=related,

@@ -56,6 +56,13 @@ def test_the_database_is_opened_and_its_studies_counted(folder: Path) -> None:
     assert by_name(examine("tuner.db", "miniature"))["database"].text == "tuner.db has 1 study"
 
 
+@pytest.mark.parametrize("address", ["://", "postgresql://host:port/tuner"])
+def test_an_address_that_is_none_is_a_finding(address: str) -> None:
+    database = by_name(examine(address, "miniature"))["database"]
+    assert database.status is Status.MISSING
+    assert "is not a database URL" in database.text
+
+
 def test_a_database_that_cannot_be_used_is_missing() -> None:
     Path("tuner.db").write_text("dear diary")
     findings = examine("sqlite:///tuner.db", "miniature")

@@ -152,6 +152,12 @@ def _add_stopping_flags(group: Group) -> None:
         "with grid and walk: all points of the sweep)",
     )
     group.add_argument(
+        "--min-gain",
+        type=float,
+        help="of frontier: stop once no setting is expected to improve the result by this share, "
+        "such as 0.002 for 0.2%% (default: none)",
+    )
+    group.add_argument(
         "--timeout", type=float, help="maximum search time of each study in seconds (default: none)"
     )
 

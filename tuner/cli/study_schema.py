@@ -48,6 +48,7 @@ EXAMPLES: dict[str, Any] = {  # of keys that have no default, or none with a pip
     "req_time": 0.5,
     "req_speedup": 2.0,
     "trials": 100,
+    "min_gain": 0.002,
     "timeout": 3600.0,
     "device": "cuda:0",
     "scorer_device": "cpu",

@@ -76,8 +76,9 @@ def _database(storage: str) -> Iterator[Finding]:
     """The database, and the disk that it is on."""
     from tuner.storage.address import file_of
 
-    file = file_of(storage)
+    file = None
     try:
+        file = file_of(storage)
         yield Finding(name="database", status=Status.OK, text=_contents(storage, file))
     except UsageError as error:
         yield Finding(

@@ -115,7 +115,7 @@ def _is_related(spec: StudySpec, stored: Mapping[str, Any]) -> bool:
         and request.get("model") == spec.model
         and evaluation.get("device") == device_model(device)
         and evaluation.get("resolution") == size
-        and evaluation.get("compile") == spec.compile
+        and bool(evaluation.get("compile") == spec.compile)
     )
 
 

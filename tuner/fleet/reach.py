@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy.engine import make_url
-
 from tuner.fleet.task import Greeting
-from tuner.storage.address import file_of
+from tuner.storage.address import file_of, parsed
 from tuner.storage.worker import clock
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -40,7 +38,7 @@ class Reach:
             boot=_boot(),
             database=place,
             folder=None if place is None else _inode(place.parent),
-            server=None if place is not None else make_url(storage).host,
+            server=None if place is not None else parsed(storage).host,
         )
 
     def __call__(self) -> Greeting:

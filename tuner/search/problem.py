@@ -32,6 +32,7 @@ class Problem:
     timed: Callable[[list[Setting]], list[TimedSteps]]
     distinct: bool = False  # a grid has one trial for all settings that compute the same
     aim: Aim = "max"
+    min_gain: float | None = None  # stop once no setting is expected to gain this share
     has_target: bool = False  # then only speedups under the current latency key count
     warm_start: Sequence[Observation] = ()  # the trials of a source study
     timed_before: Sequence[TimedSteps] = ()  # steps that were timed in a source study

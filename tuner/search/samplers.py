@@ -64,6 +64,7 @@ def make_frontier(seed: int, problem: Problem) -> BaseSampler:
         ],
         aim=problem.aim,
         has_target=problem.has_target,
+        min_gain=problem.min_gain,
         seed=seed,
         timed=[*earlier, *problem.timed(to_time)],
         warm_start=problem.warm_start,

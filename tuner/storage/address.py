@@ -54,16 +54,24 @@ def absolute(url: str) -> str:
     file = file_of(url)
     if file is None:
         return url
-    address = make_url(full(url)).set(database=str(file.absolute()))
+    address = parsed(url).set(database=str(file.absolute()))
     return address.render_as_string(hide_password=False)
+
+
+def parsed(url: str) -> URL:
+    """An address by its parts; a `UsageError` for what is none."""
+    try:
+        return make_url(full(url))
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
+        raise UsageError(f"{hidden(url)!r} is not a database URL; try sqlite:///tuner.db") from None
 
 
 def file_of(url: str) -> Path | None:
     """The file of a database; None for one that is on a server."""
-    parsed = make_url(full(url))
-    if not parsed.drivername.startswith("sqlite") or not parsed.database:
+    address = parsed(url)
+    if not address.drivername.startswith("sqlite") or not address.database:
         return None
-    return Path(parsed.database)
+    return Path(address.database)
 
 
 def folder_of(url: str) -> Path | None:
@@ -91,16 +99,13 @@ def without_password(reason: str, url: str) -> str:
 
 def engine_options(url: str, create: bool) -> dict[str, Any]:
     """SQLAlchemy's arguments for the address; a `UsageError` if it cannot be used."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):  # ValueError: the port is not a number
-        raise UsageError(f"{hidden(url)!r} is not a database URL; try sqlite:///tuner.db") from None
-    if not parsed.drivername.startswith("sqlite"):
-        _check_driver(parsed)
-        return {"connect_args": _CONNECT.get(parsed.get_driver_name(), {})}
-    if not parsed.database or parsed.database == ":memory:":
+    address = parsed(url)
+    if not address.drivername.startswith("sqlite"):
+        _check_driver(address)
+        return {"connect_args": _CONNECT.get(address.get_driver_name(), {})}
+    if not address.database or address.database == ":memory:":
         raise UsageError("the database must be a file; try sqlite:///tuner.db")
-    path = Path(parsed.database)
+    path = Path(address.database)
     check_name(path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder; set storage to a file, such as sqlite:///tuner.db")

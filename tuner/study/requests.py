@@ -27,7 +27,7 @@ BESIDE = ("trials", "timeout", "storage", "transfer", "device", "scorer_device",
 # What is searched in a study, and for what.
 SEARCHED = (
     *("search_targets", "knobs", "req_time", "req_speedup", "req_score_loss", "limits"),
-    *("max_samples", "sampler", "distinct", "aim", "reference"),
+    *("max_samples", "sampler", "distinct", "aim", "min_gain", "reference"),
 )
 PRODUCT = ("search_targets", "knobs", "distinct", "sampler")  # of a sweep; these decide its study
 

@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
+from tuner.formatting import short_percent
 from tuner.limits import Limits
 from tuner.measure.prediction import Prediction
 from tuner.search.frontier.acquisition import (
@@ -72,6 +73,7 @@ class FrontierSampler(BaseSampler, Ending):
         bounds: Sequence[Bound] = (),
         aim: Aim = "max",
         has_target: bool = False,
+        min_gain: float | None = None,
         seed: int | None = None,
         timed: Sequence[TimedSteps] = (),
         warm_start: Sequence[Observation] = (),
@@ -80,7 +82,9 @@ class FrontierSampler(BaseSampler, Ending):
     ) -> None:
         """`limit`: of the score loss; `bounds`: the limits of extra metrics.
 
-        `has_target`: whether what was timed under another latency key may be measured again.
+        `has_target`: whether what was timed under another latency key may be measured again;
+        `min_gain`: the search has ended once no setting is expected to improve the result by this
+        share of it (Jones et al., 1998); None: not before every setting was tried.
 
         `timed`: the steps timed at the study's start; `warm_start`: the trials of a source study;
         `num_samples`: prompts of a trial; `max_samples`: prompts of a setting at most.
@@ -90,11 +94,15 @@ class FrontierSampler(BaseSampler, Ending):
             score_loss=limit, others={bound.name: bound.limit for bound in bounds}
         )
         self._aim = aim
+        self._min_gain = min_gain
         self._timed = list(timed)
         self._warm_start = list(warm_start)
         self._rng = np.random.default_rng(seed)
         self._independent = RandomSampler(seed)
-        self._value = np.zeros(0)  # the improvement by each row, at the last proposal
+        self._ranked: History | None = None  # what the next two follow from
+        self._value = np.zeros(0)  # the improvement by each row, for each second
+        self._has_converged = False  # settings are left, of which none gains enough
+        self._gain = 0.0  # the greatest improvement by a row that is expected, as a share
         self._speed = SpeedModel(context.work)
         self._table = CandidateTable(context, self._speed)
         self._history = TrialHistory(self._limits, self._table.same, has_target=has_target)
@@ -155,18 +163,23 @@ class FrontierSampler(BaseSampler, Ending):
 
     def propose(self, study: optuna.Study, number: int) -> Setting | None:
         """A setting for the trial of this number; None when every candidate was tried."""
-        history = self._read(study, number)
+        untried = self._rank(self._read(study, number))
+        return self._best(untried)
+
+    def _rank(self, history: History) -> np.ndarray:
+        """Compute by how much each row improves the result; returns which rows are untried."""
         results = history.observations
-        self._table.expand(results, self._limits.score_loss)
+        if history != self._ranked:
+            self._table.expand(results, self._limits.score_loss)
         untried = self._table.untried(history.tried)
         rows = np.flatnonzero(untried)
-        if not len(rows):
-            return None
-        speedups = self._predict_speedups(results)
-        self._feasibility.fit(results, history.running)
-        self._value = 1e-12 * self._rng.random(len(speedups))
-        self._value[rows] += self._acquisition(speedups, history, rows)
-        return self._best(untried)
+        if history != self._ranked and len(rows):
+            speedups = self._predict_speedups(results)
+            self._feasibility.fit(results, history.running)
+            self._value = 1e-12 * self._rng.random(len(speedups))
+            self._value[rows] += self._acquisition(speedups, history, rows)
+        self._ranked = history
+        return untried
 
     def _next_best(self, study: optuna.Study, number: int) -> Setting | None:
         """The best setting by the last proposal's improvements that was not tried since."""
@@ -179,10 +192,25 @@ class FrontierSampler(BaseSampler, Ending):
         return self._table.settings[int(np.argmax(np.where(untried, self._value, -1.0)))]
 
     def has_ended(self, study: optuna.Study) -> bool:
-        """Whether every setting was tried; always False where the candidates are a sample."""
-        if self._context.neighbours is not None:
-            return False
-        return not self._table.untried(self._read(study).tried).any()
+        """Whether every setting was tried, or none is expected to improve the result by `min_gain`.
+
+        Where the candidates are a sample, there are always others to try.
+        """
+        is_sample = self._context.neighbours is not None
+        if self._min_gain is None:
+            return not is_sample and not self._table.untried(self._read(study).tried).any()
+        history = self._read(study)
+        are_left = bool(self._rank(history).any())
+        gains_little = bool(history.observations) and self._gain < self._min_gain
+        self._has_converged = are_left and gains_little
+        return self._has_converged or not (are_left or is_sample)
+
+    def why_ended(self) -> str:
+        """Why there is nothing left to propose."""
+        if not self._has_converged:
+            return super().why_ended()
+        share = short_percent(self._min_gain or 0.0)
+        return f"no setting is expected to improve the result by {share}"
 
     def expected(self, settings: Sequence[Setting]) -> np.ndarray:
         """The expected score losses of settings."""
@@ -244,12 +272,16 @@ class FrontierSampler(BaseSampler, Ending):
         value: np.ndarray
         if self._aim == "max":
             value = mean_improvement(feasible, rows, faster)
+            share = value / speedups[rows]
         if self._aim == "combinations":
             in_each = partial(self._combination_improvement, speedups, done, rows)
-            value = mean_improvement(feasible, rows, in_each)
+            value = share = mean_improvement(feasible, rows, in_each)
         if self._aim == "front" or not (value > NEGLIGIBLE).any():
             likely = self._feasibility.within_bounds()[rows]
             value = likely * self._area_improvement(speedups, done, rows)
+        if self._aim == "front":
+            share = value / (self._limits.score_loss * max(speedups.max() - 1, NEGLIGIBLE))
+        self._gain = float(share.max())
         if not (value > NEGLIGIBLE).any():
             # Nothing is faster than the baseline: look for what is nearest to it.
             value = mean_improvement(feasible, rows, partial(faster, least=0.0))

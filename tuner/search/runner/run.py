@@ -26,7 +26,7 @@ from tuner.search.runner.resolve import resolve
 from tuner.search.runner.stopping import StoppingRule
 from tuner.search.runner.trial import Measure, TrialRunner
 from tuner.search.space import Space
-from tuner.search.sweep.sweep import Exhaustive
+from tuner.search.sweep.sweep import Ending, Exhaustive
 from tuner.setting import Setting
 from tuner.storage.log import log_of
 from tuner.storage.retries import CUT_OFF
@@ -94,8 +94,9 @@ class Search:
                 return False
             if ending is not _Ending.MET and is_left_to_others(self.study):
                 self._other_runs.report_unfinished()
-            if not self._sweeps and has_ended(self.study):
-                self.observer.notice("the search has ended: every setting was tried")
+            sampler = self.study.sampler
+            if not self._sweeps and isinstance(sampler, Ending) and has_ended(self.study):
+                self.observer.notice(f"the search has ended: {sampler.why_ended()}")
             if self.max_samples is not None and not self._sweeps and not self.goal.has_target:
                 self._resolve(trials, interruptible, self.max_samples)
         return True

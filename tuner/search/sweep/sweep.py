@@ -42,6 +42,10 @@ class Ending(ABC):
     def has_ended(self, study: optuna.Study) -> bool:
         """Whether there is nothing left to propose."""
 
+    def why_ended(self) -> str:
+        """Why there is nothing left to propose, once `has_ended` has found so."""
+        return "every setting was tried"
+
 
 class Exhaustive(Ending):
     """A sampler that goes through a product and gives each point to one trial."""
