@@ -12,6 +12,7 @@ from tests.fuzz.bounds import INPUTS, answer, fuzz
 from tests.fuzz.hostile import NESTED, TEXTS, damaged, json_of, mangled
 from tests.params.files import contents, point, study
 from tests.params.settings import DEEPCACHE
+from tuner.loading import model_named
 from tuner.params.as_diffusers import script
 from tuner.params.choice import choices_of_class
 from tuner.params.pick import point_picked_by
@@ -52,6 +53,14 @@ def test_any_file_of_settings_gives_a_setting_or_one_line(inputs: int, tmp_path:
 )
 def test_files_that_once_crashed_or_hung_a_reader(text: str, words: str, tmp_path: Path) -> None:
     assert words in answer(lambda value: _use(tmp_path, value, "fastest"), text.encode())
+
+
+def test_without_a_guidance_scale_the_models_own_counts() -> None:
+    whole = study(8, DEEPCACHE)
+    del whole["evaluation"]["guidance"]
+    default = model_named(whole["pipe"]).guidance_scale
+    assert spec_of(whole, {}).guidance_scale is None
+    assert f"guidance_scale={default}" in script("a", whole)
 
 
 @pytest.mark.parametrize("text", ['"""\nimport os\n"""', '\\"""\nimport os\n', "x\\"])

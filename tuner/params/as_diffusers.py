@@ -117,7 +117,7 @@ def _use(study: Mapping[str, Any], occupied: frozenset[str]) -> Use:
         device_type=evaluation.get("device_type", "unknown"),
         dtype=evaluation["dtype"],
         steps=study["steps"],
-        guided=evaluation["guidance"] > 1 and not takes_guidance,
+        guided=_guidance(study) > 1 and not takes_guidance,
         batch=evaluation["batch"],
         seed=evaluation["seed"],
         occupied=occupied,
@@ -164,6 +164,12 @@ def _wrapped(start: str, names: list[str]) -> str:
     return "\n".join([f"{start}(", *(f"    {name}," for name in names), ")"])
 
 
+def _guidance(study: Mapping[str, Any]) -> float:
+    """The guidance scale: that of the conditions or, where they have none, the model's default."""
+    guidance: float | None = study["evaluation"].get("guidance")
+    return model_named(study["pipe"]).guidance_scale if guidance is None else guidance
+
+
 def _loading(study: Mapping[str, Any]) -> str:
     """Loads the pipeline as `tuner.load` does."""
     evaluation, kind = study["evaluation"], study["pipeline"]
@@ -196,7 +202,7 @@ def _generate(study: Mapping[str, Any], codes: list[PlainCode]) -> str:
     evaluation = study["evaluation"]
     arguments: dict[str, Any] = {
         "num_inference_steps": study["steps"],
-        "guidance_scale": evaluation["guidance"],
+        "guidance_scale": _guidance(study),
     }
     size = Size.of(evaluation)
     if size is not None:

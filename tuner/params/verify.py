@@ -132,7 +132,7 @@ def _conditions(study: Mapping[str, Any]) -> dict[str, Any]:
     conditions = study["evaluation"]
     return {
         "steps": study["steps"],
-        "guidance_scale": conditions["guidance"],
+        "guidance_scale": conditions.get("guidance"),
         **{name: conditions.get(name) for name in ("resolution", "height", "width")},
         "negative_prompt": conditions.get("negative_prompt"),
         "dtype": conditions["dtype"],
