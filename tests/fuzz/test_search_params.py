@@ -56,7 +56,7 @@ def test_files_that_once_crashed_or_hung_a_reader(text: str, words: str, tmp_pat
 
 
 def test_without_a_guidance_scale_the_models_own_counts() -> None:
-    whole = study(8, DEEPCACHE)
+    whole = study(8, DEEPCACHE, evaluation={})
     del whole["evaluation"]["guidance"]
     default = model_named(whole["pipe"]).guidance_scale
     assert spec_of(whole, {}).guidance_scale is None
