@@ -60,7 +60,7 @@ def test_without_a_guidance_scale_the_models_own_counts() -> None:
     del whole["evaluation"]["guidance"]
     default = model_named(whole["pipe"]).guidance_scale
     assert spec_of(whole, {}).guidance_scale is None
-    assert f"guidance_scale={default}" in script("a", whole)
+    assert f'"guidance_scale": {default}' in script("a", whole)
 
 
 @pytest.mark.parametrize("text", ['"""\nimport os\n"""', '\\"""\nimport os\n', "x\\"])
