@@ -1,16 +1,16 @@
 """What does a sweep of related studies cost, compared with the same studies started cold?
 
     python -m bench.fleet.traversal [--sched DDIM,DPM-Solver++,UniPC] [--steps 20,25,50]
-        [--num-samples 8] [--trials 8] [--req-speedup 2] [--req-score-loss 0.1] [--workers 2]
+        [--num-samples 16] [--min-gain 0.002] [--trials 100] [--workers 2]
 
 Sweep: the studies of the miniature in one database, searched by several workers, which are stopped
 twice (killed when a third of the studies are complete, interrupted by Ctrl-C at two thirds) and
 started again by the same command. Cold: each study in a database of its own, one after another.
-Each study ends when a setting meets the target and holds when verified, so that both have the same
-answer to find. The device seconds are those that the runs stored with the studies, loading
-included; the processor seconds are those of the processes (of the cold ones without the start of
-Python), which depend less on other work on the machine. `--small` has few steps, small pictures and
-two schedulers.
+Each study ends once no setting is expected to be faster by `--min-gain`, and verifies its winner:
+so both search until as little is left to gain. The device seconds are those that the runs stored
+with the studies, loading included; the processor seconds are those of the processes (of the cold
+ones without the start of Python), which depend less on other work on the machine, and the pictures
+do not depend on it. `--small` has few steps, small pictures and two schedulers.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from tuner.study_files import KEYS, read_specs
 ROOT = Path(__file__).parents[2]
 POLL_S = 0.5
 SMALL = ["--sched", "DDIM,UniPC", "--steps", "4,5", "--resolution", "32", "--num-samples", "4"]
-SMALL += ["--trials", "5", "--req-speedup", "1.2", "--req-score-loss", "0.99"]
+SMALL += ["--trials", "8", "--min-gain", "0.05", "--req-score-loss", "0.99"]
 
 
 @dataclass(kw_only=True)
@@ -49,6 +49,7 @@ class Cost:
     trials: dict[str, int] = field(default_factory=dict)
     speedups: dict[str, float] = field(default_factory=dict)  # of the fastest verified setting
     processor_s: float = 0.0
+    pictures: int = 0  # of all studies, for every purpose
 
     def read(self, storage: Storage) -> None:
         """Take in the studies of a database."""
@@ -57,6 +58,7 @@ class Cost:
             costs, results = read_costs(study), read_results(study)
             self.device_s[name] = costs.total.total_s
             self.trials[name] = len(costs.trials)
+            self.pictures += sum(costs.total.pictures.values())
             verified = (result.verified for result in results if result.verified_now)
             self.speedups[name] = max((v.speedup.value for v in verified if v), default=1.0)
 
@@ -123,10 +125,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sched", default="DDIM,DPM-Solver++,UniPC")
     parser.add_argument("--steps", default="20,25,50")
-    parser.add_argument("--num-samples", default="8")
-    parser.add_argument("--trials", default="8", help="at most, of each study")
-    parser.add_argument("--req-speedup", default="2")
-    parser.add_argument("--req-score-loss", default="0.1")
+    parser.add_argument("--num-samples", default="16")
+    parser.add_argument("--min-gain", default="0.002")
+    parser.add_argument("--trials", default="100", help="at most, of each study")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", help="an empty folder that keeps the databases")
     parser.add_argument("--small", action="store_true", help="a few minutes in all")
@@ -138,7 +139,7 @@ def flags_of(args: argparse.Namespace) -> list[str]:
     fixed = ["--pipe", "miniature", "--device", "cpu", "--no-reference", "--pictures", "none"]
     if args.small:
         return [*fixed, *SMALL]
-    names = ("sched", "steps", "num_samples", "trials", "req_speedup", "req_score_loss")
+    names = ("sched", "steps", "num_samples", "min_gain", "trials")
     chosen = [(f"--{name.replace('_', '-')}", getattr(args, name)) for name in names]
     return [*fixed, *(part for pair in chosen for part in pair)]
 
@@ -209,11 +210,13 @@ def table(cold: Cost, sweep: Cost) -> Iterator[str]:
         yield f"| {name} | {' | '.join(cells)} |"
     totals = [sum(each.device_s.values()) for each in (cold, sweep)]
     yield f"| all | {totals[0]:.0f} | | | {totals[1]:.0f} | | |"
+    yield f"| pictures | {cold.pictures} | | | {sweep.pictures} | | |"
     yield f"| processor seconds | {cold.processor_s:.0f} | | | {sweep.processor_s:.0f} | | |"
     yield ""
     yield (
         f"sweep / cold: {totals[1] / totals[0]:.2f} of the device seconds, "
-        f"{sweep.processor_s / cold.processor_s:.2f} of the processor seconds"
+        f"{sweep.processor_s / cold.processor_s:.2f} of the processor seconds, "
+        f"{sweep.pictures / cold.pictures:.2f} of the pictures"
     )
 
 
