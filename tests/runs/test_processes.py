@@ -70,14 +70,17 @@ def test_a_run_waits_for_another_on_the_same_device(folder: Path) -> None:
     assert "Pareto front" in printed
 
 
+@pytest.mark.parametrize(
+    "sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_run_prints_what_is_known_and_how_to_continue_and_continues(
-    folder: Path, session: Session
+    sign: signal.Signals, folder: Path, session: Session
 ) -> None:
     stored = baselines(folder)
     process = started(folder, "--trials", "50", program=("-c", HELD))
     assert process.stdout is not None
     assert "a trial has begun\n" in process.stdout
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sign)
     printed, errors = process.communicate("go on\n", timeout=600)
     assert process.returncode == 130, printed + errors
     assert errors.splitlines() == [STOPPING, INTERRUPTED]

@@ -27,6 +27,7 @@ from tuner.formatting import count, seconds
 from tuner.outcome import Outcome
 from tuner.passwords import hidden
 from tuner.search.goal import Goal
+from tuner.search.runner.interrupt import terminable
 from tuner.search.runner.observer import Observer, Observers
 from tuner.search.runner.progress import is_done
 from tuner.session import Session
@@ -68,7 +69,9 @@ def run_all(
     files.check()
     runs = Runs(Session(pictures, allow_pickle=allow_pickle), console, lines)
     print_places(specs, pictures, console)
-    studies = [runs.run(specs[0]).study] if len(specs) == 1 else _run_sweep(specs, runs, console)
+    with terminable(in_background=False):
+        one = len(specs) == 1
+        studies = [runs.run(specs[0]).study] if one else _run_sweep(specs, runs, console)
     end_run(studies, runs.unreached, files, console, lines if len(specs) > 1 else None)
 
 

@@ -15,13 +15,16 @@ from typing import Self
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
+def terminable(*, in_background: bool = True) -> Iterator[None]:
     """For a ``with`` block: SIGTERM ends it as Ctrl-C does, which systemd and Slurm send.
 
     A shell that starts a process in the background has it ignore Ctrl-C, and so SIGTERM as well;
-    in the block it does not.
+    in the block it does not. Without `in_background` such a process is left as it is: it goes on
+    ignoring Ctrl-C, and SIGTERM kills it.
     """
-    if threading.current_thread() is not threading.main_thread():
+    is_main = threading.current_thread() is threading.main_thread()
+    ignores = signal.getsignal(signal.SIGINT) != signal.default_int_handler
+    if not is_main or (ignores and not in_background):
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
