@@ -1,7 +1,6 @@
 """Our own sampler: speed is predicted, so that trials are spent on learning the quality only."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,16 +12,11 @@ from optuna.trial import FrozenTrial
 from tuner.formatting import short_percent
 from tuner.limits import Limits
 from tuner.measure.prediction import Prediction
-from tuner.search.frontier.acquisition import (
-    SPREAD,
-    expected_improvement,
-    hypervolume_improvement,
-    improvement_over,
-    mean_improvement,
-)
+from tuner.search.frontier.acquisition import SPREAD
 from tuner.search.frontier.context import Observation, SearchContext, Timing
 from tuner.search.frontier.feasibility import Bound, Feasibility
 from tuner.search.frontier.history import History, TrialHistory
+from tuner.search.frontier.improvement import Improvements
 from tuner.search.frontier.quality_model import QualityModel
 from tuner.search.frontier.speed_model import SpeedModel, TimedSteps
 from tuner.search.frontier.table import CandidateTable
@@ -32,12 +26,6 @@ from tuner.spec import Aim
 from tuner.storage.log import log_of
 from tuner.storage.optuna_names import FIXED
 from tuner.study.schema import SETTING
-
-STOPPED_SHARE = 0.4  # of its prompts are spent on an infeasible trial, on average
-PAIR = 1 / 8  # of the baseline's seconds for a trial's prompts are spent on timing it
-QUANTILES = (np.arange(16) + 0.5) / 16
-FEW = 3  # trials that each combination gets before others get more, with the aim `combinations`
-NEGLIGIBLE = 1e-9  # an improvement that is none
 
 
 class FrontierSampler(BaseSampler, Ending):
@@ -93,7 +81,6 @@ class FrontierSampler(BaseSampler, Ending):
         self._limits = Limits(
             score_loss=limit, others={bound.name: bound.limit for bound in bounds}
         )
-        self._aim = aim
         self._min_gain = min_gain
         self._timed = list(timed)
         self._warm_start = list(warm_start)
@@ -118,6 +105,10 @@ class FrontierSampler(BaseSampler, Ending):
             num_samples=num_samples,
             max_samples=max_samples,
             seed=seed or 0,
+        )
+
+        self._improvements = Improvements(
+            table=self._table, feasibility=self._feasibility, aim=aim, limit=limit
         )
 
     def reseed_rng(self) -> None:
@@ -169,15 +160,18 @@ class FrontierSampler(BaseSampler, Ending):
     def _rank(self, history: History) -> np.ndarray:
         """Compute by how much each row improves the result; returns which rows are untried."""
         results = history.observations
-        if history != self._ranked:
+        is_new = history != self._ranked or len(self._value) != len(self._table.settings)
+        if is_new:
             self._table.expand(results, self._limits.score_loss)
         untried = self._table.untried(history.tried)
         rows = np.flatnonzero(untried)
-        if history != self._ranked and len(rows):
+        if is_new and len(rows):
             speedups = self._predict_speedups(results)
             self._feasibility.fit(results, history.running)
             self._value = 1e-12 * self._rng.random(len(speedups))
-            self._value[rows] += self._acquisition(speedups, history, rows)
+            improvement = self._improvements.of(speedups, history, rows)
+            self._value[rows] += improvement.value
+            self._gain = improvement.share
         self._ranked = history
         return untried
 
@@ -258,77 +252,6 @@ class FrontierSampler(BaseSampler, Ending):
         mean, _ = self._speed_error.predict(self._table.points)
         moved: np.ndarray = speedups * np.exp(self._speed_error.stretch(mean))
         return moved
-
-    def _acquisition(self, speedups: np.ndarray, history: History, rows: np.ndarray) -> np.ndarray:
-        """The expected improvement by each of these rows; for each second, but for `front`.
-
-        It is the mean over the worlds of what running trials measure.
-        """
-        feasible = self._feasibility.surely_within_all()  # (worlds, all rows)
-        measured = self._table.rows([result for result in history.observations if result.current])
-        measured += [self._table.row(setting) for setting in history.running]
-        done = [row for row in measured if self._table.is_inside(row)]
-        faster = partial(improvement_over, speedups, done, rows)
-        value: np.ndarray
-        if self._aim == "max":
-            value = mean_improvement(feasible, rows, faster)
-            share = value / speedups[rows]
-        if self._aim == "combinations":
-            in_each = partial(self._combination_improvement, speedups, done, rows)
-            value = share = mean_improvement(feasible, rows, in_each)
-        if self._aim == "front" or not (value > NEGLIGIBLE).any():
-            likely = self._feasibility.within_bounds()[rows]
-            value = likely * self._area_improvement(speedups, done, rows)
-        if self._aim == "front":
-            share = value / (self._limits.score_loss * max(speedups.max() - 1, NEGLIGIBLE))
-        self._gain = float(share.max())
-        if not (value > NEGLIGIBLE).any():
-            # Nothing is faster than the baseline: look for what is nearest to it.
-            value = mean_improvement(feasible, rows, partial(faster, least=0.0))
-        if self._aim != "front":
-            likely = feasible[:, rows].mean(axis=0)
-            pictures = likely + (1 - likely) * STOPPED_SHARE
-            value = value / (pictures / speedups[rows] + PAIR)
-        return value
-
-    def _combination_improvement(
-        self, speedups: np.ndarray, done: list[int], rows: np.ndarray, feasible: np.ndarray
-    ) -> np.ndarray:
-        """The expected gain in the fastest speedup of each setting's own combination.
-
-        Relative to the speedups of the combination, so that slow combinations count as much as fast
-        ones. One without a feasible setting gains the whole speedup, and those with few trials come
-        first.
-        """
-        improvement = np.zeros_like(speedups)
-        for group in self._table.rows_by_combination():
-            mine = np.intersect1d(group, np.array(done, dtype=int))
-            gain = expected_improvement(speedups[group], speedups[mine], feasible[mine], least=0.0)
-            improvement[group] = gain / speedups[group].max() + (len(mine) < FEW)
-        of_rows: np.ndarray = improvement[rows]
-        return of_rows
-
-    def _area_improvement(
-        self, speedups: np.ndarray, done: list[int], rows: np.ndarray
-    ) -> np.ndarray:
-        """The expected gain in the area between the front, a speedup of 1 and the limit."""
-        limit = self._limits.score_loss
-        worlds = zip(
-            self._feasibility.mean_losses(),
-            self._feasibility.losses_at(QUANTILES, rows),
-            strict=True,
-        )
-        improvements = []
-        for expected, losses in worlds:
-            measured = [
-                (speedups[row], float(expected[row]))
-                for row in done
-                if expected[row] < limit and speedups[row] > 1
-            ]
-            improvement = hypervolume_improvement(speedups[rows], losses, measured, limit)
-            improvements.append(improvement.mean(axis=1))
-        mean: np.ndarray = np.mean(improvements, axis=0)
-        return mean
 
 
 def _timings(results: Sequence[Observation]) -> list[tuple[Setting, Timing]]:
