@@ -58,9 +58,8 @@ class StudySpec:
     # The kind of model; that of `model`, or SD1.5, when None. With `pipeline` it only names the
     # study, which is named after the pipeline's class when None.
     pipe: str | None = None
-    sched: str | None = (
-        None  # a name in `tuner.scheduler_table`; the model's, or `pipeline`'s, when None
-    )
+    # A name in `tuner.scheduler_table`; the model's, or `pipeline`'s, when None.
+    sched: str | None = None
     steps: int | None = None  # 50, or as `pipeline` is called, when None
     pipeline: Any = None  # a diffusers pipeline, or 'FILE.py:FUNCTION', which returns one
     call: Mapping[str, Any] | str | None = None  # its arguments, or 'FILE.py:FUNCTION'
@@ -75,8 +74,7 @@ class StudySpec:
     metrics: tuple[str, ...] = ()  # extra metrics; those that have a limit are added
     limits: Mapping[str, float] = field(default_factory=dict)  # extra metric -> limit
     trials: int | None = None  # the study's total; when None, 100, or all points of a sweep
-    # Of frontier: stop once no setting is expected to gain this share; 0.002 is 0.2%.
-    min_gain: float | None = None
+    min_gain: float | None = None  # of frontier: stop once no setting is expected to gain it
     timeout: float | None = None  # seconds of searching
     sampler: str = "frontier"  # a name in `tuner.sampler_table`
     distinct: bool = False  # of grid: measure each distinct computation once

@@ -53,6 +53,10 @@ class FrontierSampler(BaseSampler, Ending):
     train the models too.
     """
 
+    _ranked: History | None = None  # what the improvements follow from
+    _gain = 0.0  # of `Improvement`, the share
+    _has_converged = False  # settings are left, of which none gains enough
+
     def __init__(
         self,
         context: SearchContext,
@@ -78,18 +82,13 @@ class FrontierSampler(BaseSampler, Ending):
         `num_samples`: prompts of a trial; `max_samples`: prompts of a setting at most.
         """
         self._context = context
-        self._limits = Limits(
-            score_loss=limit, others={bound.name: bound.limit for bound in bounds}
-        )
+        self._limits = Limits(score_loss=limit, others={b.name: b.limit for b in bounds})
         self._min_gain = min_gain
         self._timed = list(timed)
         self._warm_start = list(warm_start)
         self._rng = np.random.default_rng(seed)
         self._independent = RandomSampler(seed)
-        self._ranked: History | None = None  # what the next two follow from
-        self._value = np.zeros(0)  # the improvement by each row, for each second
-        self._has_converged = False  # settings are left, of which none gains enough
-        self._gain = 0.0  # the greatest improvement by a row that is expected, as a share
+        self._value = np.zeros(0)  # of `Improvement`, for all rows
         self._speed = SpeedModel(context.work)
         self._table = CandidateTable(context, self._speed)
         self._history = TrialHistory(self._limits, self._table.same, has_target=has_target)
@@ -106,7 +105,6 @@ class FrontierSampler(BaseSampler, Ending):
             max_samples=max_samples,
             seed=seed or 0,
         )
-
         self._improvements = Improvements(
             table=self._table, feasibility=self._feasibility, aim=aim, limit=limit
         )
