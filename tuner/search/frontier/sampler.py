@@ -75,11 +75,10 @@ class FrontierSampler(BaseSampler, Ending):
         """`limit`: of the score loss; `bounds`: the limits of extra metrics.
 
         `has_target`: whether what was timed under another latency key may be measured again;
-        `min_gain`: the search has ended once no setting is expected to improve the result by this
-        share of it (Jones et al., 1998); None: not before every setting was tried.
+        `min_gain`: it has ended once no setting is expected to gain this share (Jones et al., 1998).
 
-        `timed`: the steps timed at the study's start; `warm_start`: the trials of a source study;
-        `num_samples`: prompts of a trial; `max_samples`: prompts of a setting at most.
+        `timed`: steps that were timed; `warm_start`: the trials of a source study; `num_samples`:
+        prompts of a trial; `max_samples`: of a setting at most.
         """
         self._context = context
         self._limits = Limits(score_loss=limit, others={b.name: b.limit for b in bounds})
