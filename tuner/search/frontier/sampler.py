@@ -75,7 +75,7 @@ class FrontierSampler(BaseSampler, Ending):
         """`limit`: of the score loss; `bounds`: the limits of extra metrics.
 
         `has_target`: whether what was timed under another latency key may be measured again;
-        `min_gain`: it has ended once no setting is expected to gain this share (Jones et al., 1998).
+        `min_gain`: it ends once no setting is expected to gain this share (Jones et al., 1998).
 
         `timed`: steps that were timed; `warm_start`: the trials of a source study; `num_samples`:
         prompts of a trial; `max_samples`: of a setting at most.
