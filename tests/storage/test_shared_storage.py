@@ -44,6 +44,24 @@ def test_of_several_workers_on_postgresql_one_gets_a_value() -> None:
         assert sum(reserved_at_once(server.new_database())) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(missing() is not None, reason=str(missing()))
+def test_workers_that_begin_at_once_create_the_tables_of_a_new_database_together() -> None:
+    def open_at_once(address: str) -> set[int]:
+        barrier = Barrier(WORKERS)
+
+        def open_study(_: int) -> int:
+            barrier.wait()
+            return int(opened(address)._study_id)
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            return set(pool.map(open_study, range(WORKERS)))
+
+    with PostgreSQL() as server:
+        for _ in range(10):
+            assert len(open_at_once(server.new_database())) == 1
+
+
 def test_a_value_is_free_again_once_its_trial_has_ended(tmp_path: Path) -> None:
     study = opened(f"sqlite:///{tmp_path}/tuner.db")
     first, second = study.ask(), study.ask()

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from tuner.storage.creating import created
 from tuner.storage.database_log import engine_of
 from tuner.storage.optuna_names import POINT
 from tuner.storage.patience import patient
@@ -123,8 +124,12 @@ class Cursor:
     @patient
     def index_computations(self) -> None:
         """Make the index that `is_computed` uses."""
-        with self._engine.begin() as connection:
-            connection.execute(_INDEX)
+
+        def index() -> None:
+            with self._engine.begin() as connection:
+                connection.execute(_INDEX)
+
+        created(index)
 
     @patient
     def is_computed(self, computation: str) -> bool:

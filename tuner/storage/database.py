@@ -3,20 +3,19 @@
 import hashlib
 import json
 import sqlite3
-import time
 import warnings
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import optuna
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from tuner.errors import UsageError
 from tuner.passwords import hidden
 from tuner.storage import address
+from tuner.storage.creating import created
 from tuner.storage.database_log import bypass_trial_cache, index_by_state
 from tuner.storage.living_storage import LivingStorage
 from tuner.storage.names import names_hint
@@ -24,7 +23,6 @@ from tuner.storage.patience import Patience, patient
 from tuner.storage.tables import VERSION, Base, BaselineRow, VersionRow
 
 NAME_LENGTH = 500  # characters of a study's name; Optuna's column has room for 512
-Made = TypeVar("Made")
 # What is set for each connection, by the kind of database.
 SETTINGS = {
     # With SQLite's defaults processes lock each other out.
@@ -57,8 +55,8 @@ class Storage:
                 with self.engine.connect() as connection:
                     tables = set(inspect(self.engine).get_table_names())
                     address.check_owner(tables, _Plain(connection), self.url)
-            _retried(self._make_tables)
-            self.optuna = _retried(lambda: LivingStorage(self.url, options))
+            created(self._make_tables)
+            self.optuna = created(lambda: LivingStorage(self.url, options))
             _tune(self.optuna.engine)
             self.optuna.engine.dispose()  # the connection that created its tables is not tuned
         except (SQLAlchemyError, RuntimeError, ModuleNotFoundError) as error:
@@ -144,7 +142,7 @@ class Storage:
             with warnings.catch_warnings():  # Optuna calls the names of metrics experimental
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 study.set_metric_names(["speedup", "score loss"])
-        _retried(lambda: index_by_state(study))
+        created(lambda: index_by_state(study))
         return study
 
     def _own_name(self, wanted: str, evaluation: dict[str, Any]) -> str:
@@ -160,16 +158,6 @@ class Storage:
     def open_sweep(self, name: str, evaluation: dict[str, Any]) -> optuna.Study:
         """A study that may have very many trials, named as in `open_study`."""
         return bypass_trial_cache(self.open_study(name, evaluation))
-
-
-def _retried(make: Callable[[], Made]) -> Made:
-    """Create tables while another process may be creating the same ones, Optuna's or ours."""
-    for _ in range(9):
-        try:
-            return make()
-        except (OperationalError, IntegrityError):
-            time.sleep(0.2)
-    return make()
 
 
 class _Plain:
