@@ -21,7 +21,7 @@ from tuner.plans.plan import shape_of
 from tuner.prompts import listed, prompt_set
 from tuner.sampler_table import sampler_row
 from tuner.search.runner.observer import Observer
-from tuner.search.runner.progress import has_ended, is_done
+from tuner.search.runner.progress import has_ended, is_done, is_idle
 from tuner.search.space import Space
 from tuner.shared_run import SharedRun
 from tuner.spec import StudySpec
@@ -154,6 +154,7 @@ class Session:
             study = study_of(spec, evaluation, storage)
             check_stored(study)
         store_opened(study, requested)
+        answered = is_answered(study.user_attrs, requested)
         storage.patience.begin(observer.notice)
         outcome = StudyRun(
             spec=spec,
@@ -164,14 +165,17 @@ class Session:
             study=study,
             observer=observer,
             pictures=self._pictures,
-            answered=is_answered(study.user_attrs, requested),
+            answered=answered,
             shared=shared,
         ).run()
         reached = outcome.goal.has_target and outcome.best is not None
-        if outcome.is_over and not outcome.timed_out:
+        if outcome.is_over and not outcome.timed_out and not answered:
             all_run = is_done(study, requested.trials)
-            for_good = reached or not all_run or has_ended(study)
-            store_answer(study, requested, for_good=for_good)
+            # What was measured after the search's end may have raised what is expected a little.
+            converged = requested.min_gain is not None and not all_run and is_idle(study)
+            if reached or all_run or converged:
+                for_good = reached or converged or has_ended(study)
+                store_answer(study, requested, for_good=for_good)
         return outcome
 
 

@@ -19,7 +19,6 @@ from tuner.size import Size
 from tuner.values import checked_knobs, checked_limit, checked_prompts, is_number, is_whole, wrong
 
 Aim = Literal["max", "front", "combinations"]
-
 AIMS = get_args(Aim)
 SEEDS = 2**32  # seeds are from 0 to this, exclusive; samplers take no greater ones
 DEFAULT_TRIALS = 100  # of a search
@@ -28,9 +27,9 @@ LISTS = ("search_targets", "metrics")
 DEFAULT_STEPS = 50
 OPTIONAL = ("pipe", "sched", "device", "scorer_device", "dtype", "model", "negative_prompt")
 TEXTS = ("sampler", "aim", "storage", *OPTIONAL)
-ABOVE_ZERO = ("req_time", "req_speedup", "min_gain", "timeout")
+ABOVE_ZERO = ("req_time", "req_speedup", "timeout")
 TABLES = {"knobs": "accelerators with their knobs", "limits": "metrics with their limits"}
-NUMBERS = (*ABOVE_ZERO, "req_score_loss", "guidance_scale")
+NUMBERS = (*ABOVE_ZERO, "req_score_loss", "min_gain", "guidance_scale")
 SIDE_MULTIPLE = 8  # of every model; some need more, which is checked once it is loaded
 WHOLE_NUMBERS = {  # with the least value of each
     "steps": 1,
@@ -203,6 +202,8 @@ class StudySpec:
         """A sweep has all its accelerators on; only a grid can leave out equal computations."""
         if self.distinct and self.sweep != "grid":
             raise wrong("distinct", f"works with the sampler grid only, not with {self.sampler}")
+        if self.min_gain is not None and self.sampler != "frontier":
+            raise wrong("min_gain", f"works with the sampler frontier only, not {self.sampler}")
         for first, second in combinations(self.accelerators if self.sweep else (), 2):
             if first.occupies & second.occupies:
                 raise UsageError(
@@ -223,9 +224,10 @@ class StudySpec:
             if (getattr(self, name) or 0) % SIDE_MULTIPLE:
                 value = getattr(self, name)
                 raise wrong(name, f"must be a multiple of {SIDE_MULTIPLE}, not {value}")
-        loss, guidance = self.req_score_loss, self.guidance_scale
-        if not 0 < loss < 1:
-            raise wrong("req_score_loss", f"must lie between 0 and 1 (0.02 is 2%), not {loss}")
+        guidance = self.guidance_scale
+        for name, share in (("req_score_loss", self.req_score_loss), ("min_gain", self.min_gain)):
+            if share is not None and not 0 < share < 1:
+                raise wrong(name, f"must lie between 0 and 1 (0.02 is 2%), not {share}")
         for name in ABOVE_ZERO:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -295,6 +297,4 @@ class StudySpec:
     def values(self, accelerator: type[Accelerator]) -> dict[str, tuple[Value, ...]]:
         """The values that the search may give to each knob."""
         chosen = self.knobs.get(accelerator.name, {})
-        return {
-            knob.name: tuple(chosen.get(knob.name, knob.values)) for knob in accelerator.knobs()
-        }
+        return {k.name: tuple(chosen.get(k.name, k.values)) for k in accelerator.knobs()}

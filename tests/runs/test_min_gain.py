@@ -44,6 +44,19 @@ def test_a_sweep_of_such_studies_is_complete_and_starts_none_of_them_again(
     assert counts == [len(finished(tmp_path, name)) for name in (TRIPLE, "miniature/UniPC/4")]
 
 
-def test_it_must_be_a_share_above_zero(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*FLAGS, "--min-gain", "0"]) == 2
-    assert "min_gain must be above 0" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--sampler", "frontier", "--min-gain", "0"], "min_gain must lie between 0 and 1"),
+        (["--sampler", "frontier", "--min-gain", "2"], "min_gain must lie between 0 and 1"),
+        (
+            ["--sampler", "tpe", "--min-gain", "0.1"],
+            "works with the sampler frontier only, not tpe",
+        ),
+    ],
+)
+def test_it_must_be_a_share_and_of_frontier(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FLAGS, *flags]) == 2
+    assert words in capsys.readouterr().err

@@ -154,8 +154,8 @@ def _add_stopping_flags(group: Group) -> None:
     group.add_argument(
         "--min-gain",
         type=float,
-        help="of frontier: stop once no setting is expected to improve the result by this share, "
-        "such as 0.002 for 0.2%% (default: none)",
+        help="stop before --trials once no setting is expected to improve the result by this "
+        "share, such as 0.002 for 0.2%%; with the sampler frontier only (default: none)",
     )
     group.add_argument(
         "--timeout", type=float, help="maximum search time of each study in seconds (default: none)"

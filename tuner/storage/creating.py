@@ -11,11 +11,11 @@ Made = TypeVar("Made")
 RACES = (OperationalError, IntegrityError, ProgrammingError)
 
 
-def created(make: Callable[[], Made]) -> Made:
+def created(make: Callable[[], Made], races: tuple[type[Exception], ...] = RACES) -> Made:
     """What `make` returns, which creates tables or indexes unless they are there."""
     for _ in range(9):
         try:
             return make()
-        except RACES:
+        except races:
             time.sleep(0.2)
     return make()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from tuner.storage.creating import created
 from tuner.storage.database_log import engine_of
@@ -129,7 +129,7 @@ class Cursor:
             with self._engine.begin() as connection:
                 connection.execute(_INDEX)
 
-        created(index)
+        created(index, (IntegrityError, ProgrammingError))  # `patient` waits for other errors
 
     @patient
     def is_computed(self, computation: str) -> bool:

@@ -27,7 +27,7 @@ BESIDE = ("trials", "timeout", "storage", "transfer", "device", "scorer_device",
 # What is searched in a study, and for what.
 SEARCHED = (
     *("search_targets", "knobs", "req_time", "req_speedup", "req_score_loss", "limits"),
-    *("max_samples", "sampler", "distinct", "aim", "min_gain", "reference"),
+    *("max_samples", "sampler", "distinct", "aim", "reference"),
 )
 PRODUCT = ("search_targets", "knobs", "distinct", "sampler")  # of a sweep; these decide its study
 
@@ -44,7 +44,9 @@ def request_key(spec: StudySpec) -> str | None:
     """A digest of the whole request except for its number of trials; None as in `study_key`."""
     if spec.pipeline is not None:
         return None
-    return key_of(_study_parts(spec) | {"searched": _values(spec, SEARCHED)})
+    # Left out where there is none, as in the digests of versions without it.
+    names = SEARCHED if spec.min_gain is None else (*SEARCHED, "min_gain")
+    return key_of(_study_parts(spec) | {"searched": _values(spec, names)})
 
 
 def store_opened(study: optuna.Study, spec: StudySpec) -> None:
@@ -90,7 +92,7 @@ def is_answered(attributes: Mapping[str, Any], spec: StudySpec) -> bool:
 
 def _study_parts(spec: StudySpec) -> dict[str, Any]:
     """What decides which study it is: the spec's own values, the files they name, the machine."""
-    others = {*BESIDE, *SEARCHED, "targets_are_defaults"}
+    others = {*BESIDE, *SEARCHED, "min_gain", "targets_are_defaults"}
     names = [field.name for field in fields(spec) if field.name not in others]
     parts = _values(spec, tuple(names))
     if spec.sweep is not None:

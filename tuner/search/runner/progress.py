@@ -41,6 +41,11 @@ def has_ended(study: optuna.Study) -> bool:
     return log_of(study).count(TrialState.RUNNING) == 0 and _nothing_to_begin(study)
 
 
+def is_idle(study: optuna.Study) -> bool:
+    """Whether no trial runs or waits."""
+    return log_of(study).count(TrialState.RUNNING) == 0 and log_of(study).waiting() == 0
+
+
 def is_left_to_others(study: optuna.Study) -> bool:
     """Whether other runs measure all that is missing; to be called between two trials."""
     return log_of(study).count(TrialState.RUNNING) > 0 and _nothing_to_begin(study)
