@@ -107,8 +107,13 @@ def test_an_error_after_ctrl_c_is_the_interruption_itself(tmp_path: Path) -> Non
 
     bench = Bench(tmp_path, search_targets=("tome",), trials=4)
     bench.measure = measure  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        bench.search()
+    # Tests that a shell started in the background would ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            bench.search()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert bench.study.trials[0].user_attrs["reason"] == "interrupted"
 
 
