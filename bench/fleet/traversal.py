@@ -10,7 +10,8 @@ Each study ends once no setting is expected to be faster by `--min-gain`, and ve
 so both search until as little is left to gain. The device seconds are those that the runs stored
 with the studies, loading included; the processor seconds are those of the processes (of the cold
 ones without the start of Python), which depend less on other work on the machine, and the pictures
-do not depend on it. `--small` has few steps, small pictures and two schedulers.
+do not depend on it. `--small` has few steps, small pictures and two schedulers,
+and its studies end at a target.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from tuner.study_files import KEYS, read_specs
 ROOT = Path(__file__).parents[2]
 POLL_S = 0.5
 SMALL = ["--sched", "DDIM,UniPC", "--steps", "4,5", "--resolution", "32", "--num-samples", "4"]
-SMALL += ["--trials", "8", "--min-gain", "0.05", "--req-score-loss", "0.99"]
+SMALL += ["--trials", "5", "--req-speedup", "1.2", "--req-score-loss", "0.99"]
 
 
 @dataclass(kw_only=True)

@@ -69,10 +69,10 @@ def run_all(
     files.check()
     runs = Runs(Session(pictures, allow_pickle=allow_pickle), console, lines)
     print_places(specs, pictures, console)
+    one = len(specs) == 1
     with terminable(in_background=False):
-        one = len(specs) == 1
         studies = [runs.run(specs[0]).study] if one else _run_sweep(specs, runs, console)
-    end_run(studies, runs.unreached, files, console, lines if len(specs) > 1 else None)
+        end_run(studies, runs.unreached, files, console, None if one else lines)
 
 
 def _run_sweep(specs: list[StudySpec], runs: "Runs", console: Console) -> list[optuna.Study]:

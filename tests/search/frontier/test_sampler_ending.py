@@ -3,12 +3,13 @@
 from copy import copy
 
 import numpy as np
-import optuna
 import pytest
 
 from tests.search.frontier.world import World, create
+from tuner.errors import UsageError
+from tuner.sampler_table import SAMPLERS
 from tuner.setting import Setting
-from tuner.spec import AIMS, Aim
+from tuner.spec import AIMS, Aim, StudySpec
 
 
 def searched(
@@ -92,5 +93,7 @@ def test_what_runs_elsewhere_counts_as_measured(world: World) -> None:
     assert alone._gain < before[1]
 
 
-def test_optunas_samplers_have_no_such_end(world: World) -> None:
-    assert not hasattr(optuna.samplers.TPESampler(), "has_ended")
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "frontier"])
+def test_every_other_sampler_is_refused_with_it(name: str) -> None:
+    with pytest.raises(UsageError, match=f"works with the sampler frontier only, not {name}"):
+        StudySpec(pipe="miniature", sampler=name, min_gain=0.1)

@@ -38,7 +38,7 @@ def is_done(study: optuna.Study, trials: int | None, observer: Observer | None =
 
 def has_ended(study: optuna.Study) -> bool:
     """Whether nothing is left to begin, and no running trial could still fail and be retried."""
-    return log_of(study).count(TrialState.RUNNING) == 0 and _nothing_to_begin(study)
+    return is_idle(study) and _proposes_nothing(study)
 
 
 def is_idle(study: optuna.Study) -> bool:
@@ -48,10 +48,11 @@ def is_idle(study: optuna.Study) -> bool:
 
 def is_left_to_others(study: optuna.Study) -> bool:
     """Whether other runs measure all that is missing; to be called between two trials."""
-    return log_of(study).count(TrialState.RUNNING) > 0 and _nothing_to_begin(study)
+    log = log_of(study)
+    runs_elsewhere = log.count(TrialState.RUNNING) > 0
+    return runs_elsewhere and log.waiting() == 0 and _proposes_nothing(study)
 
 
-def _nothing_to_begin(study: optuna.Study) -> bool:
-    """Whether the sampler has nothing left to propose, and nothing waits for another try."""
-    ended = isinstance(study.sampler, Ending) and study.sampler.has_ended(study)
-    return ended and log_of(study).waiting() == 0
+def _proposes_nothing(study: optuna.Study) -> bool:
+    """Whether the sampler has nothing left to propose; to find that out may take a proposal."""
+    return isinstance(study.sampler, Ending) and study.sampler.has_ended(study)
