@@ -114,7 +114,7 @@ def databases(kind: str) -> Iterator[tuple[Callable[[], str], PostgreSQL | None]
 
 def run(plan: Plan, new_database: Callable[[], str], server: PostgreSQL | None) -> Verdict:
     """Run studies until all faults have happened and the last study has ended."""
-    chance = random.Random(plan.seed)
+    rng = random.Random(plan.seed)
     left, verdicts = plan.faults, list[Verdict]()
     while left > 0 or not verdicts:
         with tempfile.TemporaryDirectory() as folder:
@@ -137,8 +137,8 @@ def run(plan: Plan, new_database: Callable[[], str], server: PostgreSQL | None) 
             fleet.start()
             try:
                 while fleet.keep():
-                    time.sleep(chance.uniform(*GAP_S))
-                    left -= left > 0 and strike(plan, fleet, server, chance)
+                    time.sleep(rng.uniform(*GAP_S))
+                    left -= left > 0 and strike(plan, fleet, server, rng)
             finally:
                 fleet.end()
             verdicts.append(verdict_on(study))
@@ -146,7 +146,7 @@ def run(plan: Plan, new_database: Callable[[], str], server: PostgreSQL | None) 
     return sum(verdicts[1:], verdicts[0])
 
 
-def strike(plan: Plan, fleet: Fleet, server: PostgreSQL | None, chance: random.Random) -> bool:
+def strike(plan: Plan, fleet: Fleet, server: PostgreSQL | None, rng: random.Random) -> bool:
     """Let one fault happen, if there is something to happen to; whether it did."""
     parents = {parent.pid for parent in fleet.parents}
     alive = fleet.alive()
@@ -158,11 +158,11 @@ def strike(plan: Plan, fleet: Fleet, server: PostgreSQL | None, chance: random.R
         server.start()
         return True
     hit = [process for process in alive if process.pid in parents]
-    if plan.fault == "freeze" or not hit or chance.random() > PARENTS:
+    if plan.fault == "freeze" or not hit or rng.random() > PARENTS:
         hit = workers
     if not hit:
         return False
-    victim = chance.choice(hit)
+    victim = rng.choice(hit)
     if plan.fault == "kill":
         victim.kill()
     else:

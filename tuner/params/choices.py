@@ -133,10 +133,10 @@ class Choices:
         for choice in choices:
             measured = choice.evaluation.get("compile")
             if measured != now and (measured is None or now is None):
-                with_, without = ("study", "pipeline") if now is None else ("pipeline", "study")
+                compiled, plain = ("study", "pipeline") if now is None else ("pipeline", "study")
                 self._warn(
-                    f"{choice.name}: the denoiser of the {with_} is compiled "
-                    f"({compiled_text(str(measured or now))}) and that of the {without} "
+                    f"{choice.name}: the denoiser of the {compiled} is compiled "
+                    f"({compiled_text(str(measured or now))}) and that of the {plain} "
                     "is not, so the study's speedup may not hold here"
                 )
 
