@@ -34,7 +34,7 @@ from tuner.study.verdicts import ELSEWHERE, limits_text, verified_text
 HOW_TIMED = {
     None: "timed in pairs of batches, with and without the setting",
     "model": "predicted from timed steps; no timed pair of batches contradicts it",
-    "few pairs": "timed in a few pairs of batches, which contradict the prediction; known to 5%",
+    "few pairs": "timed in a few pairs of batches, with and without the setting",
 }
 UNVERIFIED = "Not verified: it was measured once, by the search that chose it."
 

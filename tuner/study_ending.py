@@ -33,6 +33,7 @@ class StudyEnding:
     """
 
     spec: StudySpec
+    trials: int | None  # that the study is to have
     goal: Goal
     study: optuna.Study
     storage: Storage
@@ -46,13 +47,13 @@ class StudyEnding:
     def end(self, deadline: Deadline) -> bool:
         """Verify the winner, time the front and measure fewer steps.
 
-        Returns False where the search is to go on: no winner holds, and there is a target.
+        Returns False where the search is to go on: no winner holds, and it has not had its trials.
         """
         winner = self._verify(deadline)
         if not self.goal.has_target and self._time_front(deadline):
             winner = self._verify(deadline)  # which may be another one now
-        finished = is_done(self.study, self.spec.trials) or deadline.passed
-        if winner is None and self.goal.has_target and not finished:
+        finished = is_done(self.study, self.trials) or deadline.passed
+        if winner is None and not finished:
             return False
         self._measure_reference(deadline)
         return True
@@ -91,7 +92,7 @@ class StudyEnding:
             self._time,
             deadline,
             self.observer.notice,
-            by_combination=self.spec.aim == "combinations",
+            self.spec.aim,
         )
         return timed > 0
 
@@ -109,7 +110,7 @@ class StudyEnding:
             self.evaluation.steps,
             self.spec.num_samples,
             lambda steps, predicted: self.evaluation.measure(
-                FewerSteps(steps=steps), self.storage, predicted=predicted
+                FewerSteps(steps=steps), self.storage, predicted=predicted, few_pairs=True
             ),
             deadline,
             self.observer.notice,

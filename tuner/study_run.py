@@ -156,8 +156,7 @@ class StudyRun:
         with alone(self.study, STEPS, observer=self.observer):
             own = earlier_timings(self.study, self.study, self.storage, problem)
             problem = replace(problem, timed_before=[*problem.timed_before, *own])
-            begun = log_of(self.study).begun()
-            return sampler(self.spec.sampler, self.spec.seed, problem, begun)
+            return sampler(self.spec.sampler, self.spec.seed, problem, log_of(self.study).begun())
 
     def _search_and_verify(
         self, problem: Problem, first: list[Setting], deadline: Deadline
@@ -166,7 +165,6 @@ class StudyRun:
 
         Returns False where other runs do what is left, and this one does not wait for them.
         """
-        spec = self.spec
         search = Search(
             study=self.study,
             space=problem.space,
@@ -174,11 +172,10 @@ class StudyRun:
             measure=self._measure,
             canonical=problem.canonical,
             trials=self._trials,
-            samples=spec.num_samples,
-            max_samples=None if spec.sweep else problem.max_samples,
+            samples=self.spec.num_samples,
+            max_samples=None if self.spec.sweep else problem.max_samples,
             stops_early=self._stops_early,
-            resolves_at_once=self._stops_early and spec.aim == "front",
-            by_combination=spec.aim == "combinations",
+            aim=self.spec.aim,
             first=first,
             deadline=deadline,
             observer=Observers([self.observer, self._pages]),
@@ -199,13 +196,17 @@ class StudyRun:
         store_cost(self.study, self.name, self.evaluation.ledger.own())
 
     def _measure(self, setting: Setting, trial: int) -> Iterator[Measurement]:
-        # A front compares settings with one another, so all of them get the same prompts.
-        drawn = self._stops_early and self.spec.aim != "front"
         chosen, predicted = self.study.sampler, None
         if isinstance(chosen, FrontierSampler):
             predicted = chosen.prediction(self.study, setting)
         measurements = self.evaluation.measure(
-            setting, self.storage, drawn=drawn, predicted=predicted, **self._pages.picture_arguments
+            setting,
+            self.storage,
+            # A front compares settings with one another, so all of them get the same prompts.
+            drawn=self._stops_early and self.spec.aim != "front",
+            predicted=predicted,
+            few_pairs=self._stops_early,  # what matters is timed at the end
+            **self._pages.picture_arguments,
         )
         return self._pages.watched(trial, measurements)
 
@@ -238,6 +239,7 @@ class StudyRun:
     def _ending(self) -> StudyEnding:
         return StudyEnding(
             spec=self.spec,
+            trials=self._trials,
             goal=self._goal,
             study=self.study,
             storage=self.storage,
@@ -267,10 +269,7 @@ class StudyRun:
 
     @cached_property
     def _trials(self) -> int | None:
-        """The trials that the study is to have: no more where too little was left to gain.
-
-        What was measured since then, such as a verification, may change what is expected a little.
-        """
+        """The trials that the study is to have: no more where too little was left to gain."""
         if self.answered and self.spec.min_gain is not None and not self._goal.has_target:
             return counted_trials(self.study)
         return self.spec.trials

@@ -109,7 +109,7 @@ class Crew(Observer):
             trials=self.trials,
             samples=PROMPTS,
             stops_early=True,
-            resolves_at_once=self.aim == "front",
+            aim=self.aim,
             first=self._first,
             observer=self,
         ).run()

@@ -92,7 +92,7 @@ class TableSearch:
             samples=PROMPTS,
             max_samples=PROMPTS + MORE if resolves else None,
             stops_early=True,
-            resolves_at_once=self.aim == "front",
+            aim=self.aim,
             first=first,
             deadline=_UntilArrived(self, whole),
             observer=_TrialCounter(self),

@@ -22,7 +22,7 @@ from tuner.search.runner.run import Search
 from tuner.search.samplers import sampler
 from tuner.search.space import Space
 from tuner.setting import Setting
-from tuner.spec import StudySpec
+from tuner.spec import Aim, StudySpec
 from tuner.storage.database import Storage
 from tuner.storage.log import log_of
 
@@ -121,6 +121,7 @@ class Bench:
         max_samples: int | None = None,
         observer: Observer | None = None,
         waits: bool = True,
+        aim: Aim = "max",
     ) -> list[optuna.trial.FrozenTrial]:
         """Search as the spec says; returns the finished trials."""
         self.is_over = Search(
@@ -137,6 +138,7 @@ class Bench:
             first=first,
             observer=observer or Observer(),
             waits=waits,
+            aim=aim,
         ).run()
         return [trial for trial in self.study.trials if trial.state.is_finished()]
 

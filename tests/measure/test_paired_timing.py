@@ -203,16 +203,28 @@ def test_a_prediction_that_a_pair_contradicts_is_replaced_by_pairs(
     assert last.speedup.value == pytest.approx(2 / 1.3)
 
 
-def test_pairs_that_contradict_a_prediction_are_timed_to_the_end_later(
-    evaluation: Evaluation, store: Storage
+@pytest.mark.parametrize("predicted", [PREDICTED, None])
+def test_what_the_search_times_at_its_end_is_known_from_few_pairs_before(
+    evaluation: Evaluation, store: Storage, predicted: Prediction | None
 ) -> None:
-    simulated = timed(evaluation).takes((2.0, 1.3), (2.0, 1.3), (2.0, 1.27), (2.0, 1.31))
+    scattered = (2.0, 1.3), (2.0, 1.3), (2.0, 1.2), (2.0, 1.4)
+    simulated = timed(evaluation).takes(*scattered)
     store_baseline(simulated, store, 2.0)
-    *_, last = simulated.measure(FAST, store, predicted=PREDICTED)
-    assert (last.speedup_from, last.timed) == ("few pairs", True)
-    assert last.speedup.low < 2 / 1.3 < last.speedup.high
+    *_, last = simulated.measure(FAST, store, predicted=predicted, few_pairs=True)
+    assert (last.speedup_from, last.timed, last.unsteady) == ("few pairs", True, None)
+    assert len(last.ratios) == 3
+    assert last.speedup.low < 2 / 1.3 < last.speedup.high < 1.2 * last.speedup.low
     timings = simulated.time(FAST, store)
     assert timings.source is None
+
+
+def test_a_speedup_that_is_not_timed_again_is_timed_until_it_is_precise(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    simulated = timed(evaluation).takes((2.0, 1.3), (2.0, 1.3), (2.0, 1.2), (2.0, 1.4))
+    store_baseline(simulated, store, 2.0)
+    *_, last = simulated.measure(FAST, store, predicted=PREDICTED)
+    assert last.speedup_from is None and len(last.ratios) > 3
 
 
 def test_a_batch_whose_baseline_is_missing_is_a_pair_that_is_scored_on_both_sides(

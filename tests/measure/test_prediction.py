@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tuner.measure.prediction import Prediction, Scatter
+from tuner.measure.prediction import Prediction, Scatter, of_few
 
 PREDICTED = Prediction(speedup=2.0, spread=0.02)
 
@@ -52,3 +52,15 @@ def test_the_scatter_of_pairs_is_learned_from_the_pairs_of_all_settings() -> Non
         for count in (1, 2, 3):
             scatter.add(list(ratios[:count]))
     assert scatter.value == pytest.approx(0.01, rel=0.2)
+
+
+@pytest.mark.parametrize("own", [0.01, 0.03, 0.06])
+def test_a_few_pairs_are_as_certain_as_pairs_scatter_on_the_machine_or_less(own: float) -> None:
+    rng, covered = np.random.default_rng(7), []
+    for _ in range(2000):
+        estimate = of_few(list(2 * np.exp(rng.normal(0, own, 3))), 0.03)
+        covered.append(estimate.low < 2 < estimate.high)
+    assert np.mean(covered) > (
+        0.93 if own <= 0.03 else 0.85
+    )  # three values say little of their own
+    assert of_few([2.0, 2.0, 2.0], 0.03).high > 2.05

@@ -1,12 +1,21 @@
 """A study with `--min-gain` ends by itself, and the same command measures nothing more."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.runs.study import FLAGS, TRIPLE, finished
 from tuner.cli.main import main
+from tuner.limits import Limits
+from tuner.measure.measurement import Measurement
+from tuner.measure.statistics import Estimate
+from tuner.search.runner.interrupt import Interruptible
+from tuner.setting import Setting
 from tuner.storage.database import Storage
+from tuner.study.results import read_results
+from tuner.study_ending import StudyEnding
 
 ENDED = "the search has ended: no setting is expected to improve the result by 90%"
 
@@ -42,6 +51,31 @@ def test_a_sweep_of_such_studies_is_complete_and_starts_none_of_them_again(
     assert "complete" in capsys.readouterr().out
     assert main(command) == 0
     assert counts == [len(finished(tmp_path, name)) for name in (TRIPLE, "miniature/UniPC/4")]
+
+
+def test_a_search_goes_on_where_none_of_its_settings_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every setting of the first trials loses too much when it is verified."""
+    monkeypatch.chdir(tmp_path)
+    measure_again, refused = StudyEnding._measure_again, set[Setting]()
+
+    def refusing(
+        self: StudyEnding, setting: Setting, interruptible: Interruptible
+    ) -> Iterator[Measurement]:
+        if not refused:
+            refused.update(result.setting for result in read_results(self.study))
+        for measured in measure_again(self, setting, interruptible):
+            bad = Estimate(value=0.5, low=0.49, high=0.51)
+            yield replace(measured, score_loss=bad) if setting in refused else measured
+
+    monkeypatch.setattr(StudyEnding, "_measure_again", refusing)
+    command = [*FLAGS, "--pictures", "none", "--sampler", "frontier", "--req-score-loss", "0.4"]
+    assert main([*command, "--trials", "20", "--min-gain", "0.1"]) == 0
+    results = read_results(Storage("sqlite:///tuner.db").study(TRIPLE))
+    (winner,) = (result for result in results if result.verified and result.setting not in refused)
+    assert winner.feasible(Limits(score_loss=0.4))
+    assert refused < {result.setting for result in results}
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,7 @@ class Evaluation(BatchGenerator):
         *,
         drawn: bool = False,
         predicted: Prediction | None = None,
+        few_pairs: bool = False,
     ) -> Iterator[Measurement]:
         """Evaluate a setting; yields the measurement so far after each batch of prompts.
 
@@ -158,6 +159,8 @@ class Evaluation(BatchGenerator):
                 settings are not all lucky with the same ones. Their order is always random, and the
                 same whenever this setting is measured.
             predicted: what is expected of the speedup.
+            few_pairs: time no more than `timing_pairs`, because settings that matter will be timed
+                again; the speedup may be known to no better than some per cent.
 
         Raises:
             UnfitError: an accelerator does not fit the pipeline.
@@ -169,21 +172,22 @@ class Evaluation(BatchGenerator):
             return
         self._check(setting)
         baseline = self._baseline_procedure(store, on_baseline)
-        scores, latency = self._baseline_or_latency(baseline)
+        known = self._baseline_or_latency(baseline)
         with self._memory_errors(), self._account(setting) as account:
-            procedure = self._procedure(setting, baseline, scores, latency, account, predicted)
+            procedure = self._procedure(setting, baseline, known, account, predicted, few_pairs)
             yield from procedure.measurements(on_pictures, drawn=drawn)
 
     def _procedure(
         self,
         setting: Setting,
         baseline: BaselineProcedure,
-        scores: BaselineScores | None,
-        latency: BaselineLatency,
+        known: tuple[BaselineScores | None, BaselineLatency],
         account: TrialAccount,
         predicted: Prediction | None,
+        few_pairs: bool,
     ) -> SettingProcedure:
-        """How a setting is measured; the arguments are those of `SettingProcedure`."""
+        """How a setting is measured; `known` is the baseline as it is stored."""
+        scores, latency = known
         return SettingProcedure(
             setting=setting,
             generator=self,
@@ -195,6 +199,7 @@ class Evaluation(BatchGenerator):
             scores=scores,
             least_pairs=self.timing_pairs,
             predicted=predicted,
+            few_pairs=few_pairs,
         )
 
     def _check(self, setting: Setting) -> None:

@@ -21,8 +21,8 @@ class Figures:
     score_loss: Estimate  # a share of the baseline's score
     score: float  # baseline score · (1 − loss): of the study's first prompts, whatever these are
     # "model" where the speedup is predicted by the search's model of latencies, and no timed pair
-    # of batches contradicts it; "few pairs" where pairs contradict the model, and it is known to
-    # 5% only; None where enough pairs were timed to know it to 2%.
+    # of batches contradicts it; "few pairs" where it was timed in a few pairs, because they
+    # contradict the model or there is none; None where enough pairs were timed to know it to 2%.
     speedup_from: str | None = None
     denoising: Estimate | None = None  # the speedup of denoising alone
     fidelity: Mapping[str, Estimate] = field(default_factory=dict)  # of extra metrics, by name

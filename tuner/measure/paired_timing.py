@@ -1,6 +1,7 @@
 """Paired timings: a batch of the baseline and one of a setting, as often as the speedup needs.
 
 Where the speedup is predicted (`tuner.measure.prediction`), one pair is enough while it agrees.
+A search times the settings that matter at its end, and each of its trials takes a few pairs only.
 """
 
 from collections import deque
@@ -13,8 +14,8 @@ from typing import Any
 from tuner.measure import statistics
 from tuner.measure.account import Purpose
 from tuner.measure.interleave import RunJobs, interleaved, one_by_one, twin_of
-from tuner.measure.prediction import Prediction, Scatter
-from tuner.measure.statistics import Estimate
+from tuner.measure.prediction import Prediction, Scatter, of_few
+from tuner.measure.statistics import Estimate, half_width
 from tuner.measure.stopwatch import Seconds
 from tuner.pipelines.compiling import is_compiled
 from tuner.pipelines.denoiser import called_denoiser
@@ -33,7 +34,9 @@ class PairedTimings:
     """The timings of some pairs of batches; with more pairs, the speedup is more certain.
 
     `predicted` is the speedup that the search expects, where it can predict one, and `scatter` the
-    standard deviation of the logarithm of one pair's ratio on this machine.
+    standard deviation of the logarithm of one pair's ratio on this machine. Of `few` pairs, which
+    are all that a trial takes where the search times what matters at its end, the scatter counts
+    too.
     """
 
     stored_s: float  # the baseline's latency in the store, seconds per image
@@ -41,6 +44,7 @@ class PairedTimings:
     baseline: tuple[Seconds, ...] = ()
     accelerated: tuple[Seconds, ...] = ()
     predicted: Prediction | None = None
+    few: bool = False
     scatter: float = Scatter.FIRST
     recent: tuple[Seconds, ...] = ()  # the last batches of the baseline, of earlier trials too
 
@@ -62,6 +66,8 @@ class PairedTimings:
         """End to end."""
         if self.expected is not None:
             return self.expected.combined(self.ratios, self.scatter)
+        if self.few and self.ratios:
+            return of_few(self.ratios, self.scatter)
         return statistics.speedup(self.ratios)
 
     @property
@@ -73,8 +79,8 @@ class PairedTimings:
         predicted = self.predicted
         if predicted is None or predicted.is_contradicted(self.ratios, self.scatter):
             return None
-        few = len(self.ratios) < FEWEST
-        by_pairs = not few and _half_width(statistics.speedup(self.ratios)) <= PRECISE
+        enough = len(self.ratios) >= FEWEST
+        by_pairs = enough and half_width(statistics.speedup(self.ratios)) <= PRECISE
         return None if by_pairs else predicted
 
     @property
@@ -82,8 +88,7 @@ class PairedTimings:
         """What the speedup is from, unless enough pairs were timed: see `Figures.speedup_from`."""
         if self.expected is not None:
             return "model"
-        to_the_end = self.predicted is None or _half_width(self.speedup) <= PRECISE
-        return None if to_the_end else "few pairs"
+        return "few pairs" if self.few and half_width(self.speedup) > PRECISE else None
 
     @property
     def denoising(self) -> Estimate | None:
@@ -119,7 +124,7 @@ class PairedTimings:
 
     def is_precise(self, precision: float) -> bool:
         """Whether the speedup's interval is ±`precision` (a share of it), on a steady machine."""
-        return _half_width(self.speedup) <= precision and not self.drifts
+        return half_width(self.speedup) <= precision and not self.drifts
 
     @property
     def unsteady(self) -> str | None:
@@ -132,8 +137,8 @@ class PairedTimings:
             return (
                 f"the baseline takes {now:.3g} s per image now, {self.stored_s:.3g} s when stored"
             )
-        if _half_width(self.speedup) > IMPRECISE:
-            return f"the speedup is known to ±{_half_width(self.speedup):.0%} only"
+        if not self.few and half_width(self.speedup) > IMPRECISE:
+            return f"the speedup is known to ±{half_width(self.speedup):.0%} only"
         return None
 
     @property
@@ -169,16 +174,12 @@ def _differ(before: float, after: float, share: float) -> bool:
     return max(before, after) > (1 + share) * min(before, after)
 
 
-def _half_width(estimate: Estimate) -> float:
-    """Half the interval's width, as a share of the value."""
-    return (estimate.high - estimate.low) / 2 / estimate.value
-
-
 @dataclass(frozen=True, kw_only=True)
 class PairTimer:
     """Times pairs of batches: `least` of them, and up to `most` until ±`precision` is reached.
 
-    Where the speedup is predicted there is no least number, and ±`IMPRECISE` is enough.
+    Where the speedup is predicted there is no least number, and ±`IMPRECISE` is enough. Where `few`
+    pairs are wanted, `least` of them are enough in any case.
     """
 
     # As `BatchGenerator.generate_with`: (setting, numbers, yield_control, pipeline=, purpose=) ->
@@ -257,9 +258,7 @@ class PairTimer:
             return True
         if timings.expected is not None:
             return timings.is_precise(max(IMPRECISE, self.precision))
-        # A search that predicts speeds times its front at the end, and needs no more until then.
-        precision = self.precision if timings.predicted is None else max(IMPRECISE, self.precision)
-        return count >= self.least and timings.is_precise(precision)
+        return count >= self.least and (timings.few or timings.is_precise(self.precision))
 
     def until_precise(
         self, setting: Setting, timings: PairedTimings, most: int | None = None

@@ -9,7 +9,7 @@ speedup; pairs that contradict the prediction replace it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
-from statistics import median
+from statistics import median, stdev
 
 from tuner.measure.statistics import Estimate
 
@@ -54,6 +54,16 @@ class Prediction:
             return False
         error = sqrt(self.spread**2 + _error(len(ratios), scatter) ** 2)
         return abs(_centre(ratios) - log(self.speedup)) > CONTRADICTION * error
+
+
+def of_few(ratios: Sequence[float], scatter: float) -> Estimate:
+    """The speedup by a few pairs, whose own scatter says little: it counts where it is greater.
+
+    `scatter` is the standard deviation of the logarithm of one pair's ratio on this machine.
+    """
+    own = stdev(map(log, ratios)) if len(ratios) > 1 else 0.0
+    centre, half = _centre(ratios), WIDTH * _error(len(ratios), max(scatter, own))
+    return Estimate(value=exp(centre), low=exp(centre - half), high=exp(centre + half))
 
 
 def _centre(ratios: Sequence[float]) -> float:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tuner.measure.account import Purpose, TrialAccount
@@ -32,7 +32,8 @@ class SettingProcedure:
 
     A batch whose baseline is not stored yet is generated with and without the setting, interleaved:
     a pair that is scored on both sides. Where the speedup is `predicted`, one more pair is timed if
-    there is none of these and the prediction is to be confirmed; otherwise there are `least_pairs`.
+    there is none of these and the prediction is to be confirmed; otherwise there are `least_pairs`,
+    and more until the speedup is precise, unless `few_pairs` are wanted.
     """
 
     setting: Setting
@@ -45,6 +46,7 @@ class SettingProcedure:
     scores: BaselineScores | None  # of `prompts`; None: their baseline is taken batch by batch
     least_pairs: int
     predicted: Prediction | None
+    few_pairs: bool
 
     def measurements(self, on_pictures: OnPictures | None, *, drawn: bool) -> Iterator[Measurement]:
         """What is known after each batch; see `Evaluation.measure`."""
@@ -68,10 +70,11 @@ class SettingProcedure:
     def _begun(self, order: list[range]) -> Progress:
         """Nothing is known yet; where that is necessary, a batch is generated as a warm-up."""
         stored_s, size = self.latency.latency_s, self.latency.batch_size
+        none_yet = self.pairs.none_yet(stored_s, size, self.predicted)
         progress = Progress(
             setting=self.setting,
             latency=self.latency,
-            timings=self.pairs.none_yet(stored_s, size, self.predicted),
+            timings=replace(none_yet, few=self.few_pairs),
             fidelity=Fidelity(metrics=self.baseline.extra_metrics),
         )
         if self.scores is not None:

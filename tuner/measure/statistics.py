@@ -23,6 +23,11 @@ class Estimate:
     high: float
 
 
+def half_width(estimate: Estimate) -> float:
+    """Half the interval's width, as a share of the value."""
+    return (estimate.high - estimate.low) / 2 / estimate.value
+
+
 def score_loss(baseline: list[float], scores: list[float]) -> Estimate:
     """1 − Σ score / Σ baseline over the same prompts and noise, with its interval.
 

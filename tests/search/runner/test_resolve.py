@@ -16,6 +16,7 @@ from tuner.search import deadline
 from tuner.search.runner.alone import RESOLVING
 from tuner.search.runner.observer import Observer
 from tuner.setting import Setting
+from tuner.spec import Aim
 from tuner.storage.log import log_of
 from tuner.storage.retries import RESOLVES
 from tuner.study.results import Result, fastest_feasible, read_results
@@ -71,6 +72,54 @@ def test_the_trial_with_the_most_prompts_counts(tmp_path: Path) -> None:
     ]
     winner = fastest_feasible(results, bench.problem.limits)
     assert winner is not None and winner.setting == MIDDLE  # its verdict is certain already
+
+
+class AllInconclusive(Bench):
+    """Three settings under the limit, whose verdicts are inconclusive until they have 8 prompts."""
+
+    def __init__(self, folder: Path, **changes: object) -> None:
+        super().__init__(folder, search_targets=("deepcache",), knobs=KNOBS, trials=3, **changes)
+
+    def measure(self, setting: Setting, trial: int) -> Iterator[Measurement]:
+        loss = measurement(setting).score_loss.value
+        for prompts in (2, 4, 6, MAX_SAMPLES):
+            half = 0.05 if prompts < MAX_SAMPLES else 0.0005
+            interval = Estimate(value=loss, low=loss - half, high=loss + half)
+            yield replace(measurement(setting), prompts=prompts, score_loss=interval)
+
+
+@pytest.mark.parametrize(
+    ("aim", "expected"), [("max", [FAST]), ("front", [FAST, MIDDLE, SLOW]), ("combinations", None)]
+)
+def test_for_the_fastest_setting_only_those_that_may_be_it_are_resolved(
+    tmp_path: Path, aim: Aim, expected: list[Setting] | None
+) -> None:
+    bench = AllInconclusive(tmp_path)
+    trials = bench.search(samples=2, max_samples=MAX_SAMPLES, first=FIRST, aim=aim)
+    resolved = [setting_of(trial) for trial in trials if RESOLVES in trial.user_attrs]
+    assert resolved == (expected or [FAST, MIDDLE, SLOW])
+
+
+def test_what_may_be_the_fastest_setting_is_resolved_to_the_end_whatever_others_lose(
+    tmp_path: Path,
+) -> None:
+    class EquallyFast(AllInconclusive):
+        """The last setting looks better at first than it is."""
+
+        def measure(self, setting: Setting, trial: int) -> Iterator[Measurement]:
+            for measured in super().measure(setting, trial):
+                estimate = measured.score_loss
+                if setting == FAST:
+                    value = 0.001 if measured.prompts == 2 else 0.012
+                    estimate = replace(estimate, value=value)
+                speedup = replace(measured.speedup, value=2.0)
+                yield replace(measured, score_loss=estimate, speedup=speedup)
+
+    bench = EquallyFast(tmp_path)
+    trials = bench.search(samples=2, max_samples=MAX_SAMPLES, first=FIRST)
+    resolved = [trial for trial in trials if RESOLVES in trial.user_attrs]
+    assert setting_of(resolved[0]) == FAST
+    assert resolved[0].user_attrs["prompts"] == MAX_SAMPLES
 
 
 def test_a_setting_is_resolved_although_its_canonical_values_are_not_offered(

@@ -99,7 +99,7 @@ def _bracket(
 
 
 def _measured(measure: Callable[[], Iterator[Measurement]], samples: int) -> Measurement | Failure:
-    """The figures over all prompts, timed until the speedup is known to 5%."""
+    """The figures over all prompts, timed in a few pairs at most."""
     try:
         for measured in measure():
             # After the last prompt it comes as it is, and then with as many pairs as it takes.

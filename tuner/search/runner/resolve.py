@@ -3,7 +3,8 @@
 During a search every trial has the same number of prompts: an inconclusive trial trains the
 sampler's models just as well, and most inconclusive settings are not on the front in the end. After
 the search, each setting of the front that meets the limits, but not for certain, gets a further
-trial that goes on until the verdict is sure.
+trial that goes on until the verdict is sure. Where the fastest setting is the aim, only those get
+one that are faster than all whose verdict is known.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -17,6 +18,7 @@ from tuner.search.runner.alone import RESOLVING, alone
 from tuner.search.runner.stopping import StoppingRule
 from tuner.search.space import Space
 from tuner.setting import Setting
+from tuner.spec import Aim
 from tuner.storage.log import log_of
 from tuner.storage.retries import RESOLVES
 from tuner.study.offered import offered
@@ -28,22 +30,26 @@ def inconclusive(
     limits: Limits,
     max_samples: int,
     tried: int,
-    *,
-    by_combination: bool = False,
+    aim: Aim,
 ) -> Iterator[Result]:
     """Results of the front, fastest first, that meet the limits but not for certain.
 
     Results with `max_samples` prompts are left out. `tried` is the number of trials of the study:
-    the fastest of many must be more certain. With `by_combination` the best result of each
-    combination of accelerators is among them, also where it is slower than the baseline.
+    the fastest of many must be more certain. With the aim `combinations` the best result of each
+    combination of accelerators is among them, also where it is slower than the baseline. With the
+    aim `max` they end before the first one that is certain, or has `max_samples` prompts.
     """
+    by_combination = aim == "combinations"
     for result in offered(results, limits, by_combination=by_combination):
         rivals = [other for other in results if other.setting != result.setting]
         rule = StoppingRule(limits=limits, rivals=rivals, trials_so_far=tried)
         is_fast = by_combination or result.speedup.value > 1
-        matters = bool(result.setting.accelerators) and result.feasible(limits) and is_fast
-        if matters and result.prompts < max_samples and not rule.surely_kept(result):
+        if not (result.setting.accelerators and result.feasible(limits) and is_fast):
+            continue
+        if result.prompts < max_samples and not rule.surely_kept(result):
             yield result
+        elif aim == "max":
+            return
 
 
 def resolve(
@@ -52,13 +58,12 @@ def resolve(
     goal: Goal,
     max_samples: int,
     run: Callable[[optuna.Trial], object],
-    *,
-    by_combination: bool = False,
+    aim: Aim,
 ) -> Generator[Result, None, None]:
     """Resolve one inconclusive result after the other; yields each before `run` gets its trial.
 
     A trial's figures may bring another setting to the front. No setting is resolved twice in a run,
-    nor while another process resolves it. `by_combination` as in `inconclusive`.
+    nor while another process resolves it.
     """
     resolved: set[Setting] = set()
     log = log_of(study)
@@ -69,9 +74,7 @@ def resolve(
             being_resolved = {trial.user_attrs.get(RESOLVES) for trial in running}
             # A setting that was fast on another machine displaces nothing from this one's front.
             results = [result for result in goal.admitted(read_results(study)) if result.current]
-            for result in inconclusive(
-                results, goal.limits, max_samples, tried, by_combination=by_combination
-            ):
+            for result in inconclusive(results, goal.limits, max_samples, tried, aim):
                 unresolved = result.setting not in resolved and result.trial not in being_resolved
                 if unresolved and space.holds(result.setting):
                     break

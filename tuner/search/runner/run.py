@@ -28,6 +28,7 @@ from tuner.search.runner.trial import Measure, TrialRunner
 from tuner.search.space import Space
 from tuner.search.sweep.sweep import Ending, Exhaustive
 from tuner.setting import Setting
+from tuner.spec import Aim
 from tuner.storage.log import log_of
 from tuner.storage.retries import CUT_OFF
 from tuner.storage.trial_log import TrialLog
@@ -51,8 +52,10 @@ class Search:
 
     A new study begins with the settings `first`, or with those of the papers where `first` is
     empty. With `stops_early` a trial is stopped once it is certain to miss a limit or to be behind
-    another setting in speed and quality; it is PRUNED then. `canonical` returns one setting for all
-    that are the same computation: it is measured once, and further trials copy the figures.
+    another setting in speed and quality; it is PRUNED then. With the `aim` front an inconclusive
+    trial takes more prompts while it runs; with `combinations` rivals are of one combination.
+    `canonical` returns one setting for all that are the same computation: it is measured once, and
+    further trials copy the figures.
     """
 
     study: optuna.Study
@@ -64,8 +67,7 @@ class Search:
     samples: int | None = None  # prompts of a trial; all that are offered when None
     max_samples: int | None = None  # of an inconclusive setting of the front; None: resolve none
     stops_early: bool = False
-    resolves_at_once: bool = False  # an inconclusive trial takes more prompts while it runs
-    by_combination: bool = False  # rivals are of one combination; the best of each is resolved
+    aim: Aim = "max"
     first: Sequence[Setting] = ()
     deadline: Deadline = field(default_factory=lambda: Deadline(None))  # begin no trial after it
     observer: Observer = field(default_factory=Observer)
@@ -153,7 +155,7 @@ class Search:
             self.goal,
             max_samples,
             trials.run,
-            by_combination=self.by_combination,
+            self.aim,
         )
         with closing(results):  # which ends its claim, also where an error is kept by a notebook
             for number, result in enumerate(results):
@@ -199,17 +201,22 @@ class Search:
             limits=limits,
             # A trial that resolves a setting needs more prompts than its earlier trials had.
             samples=max(before) + 1 if resolves else self.samples,
-            # A result that was fast on another machine may be slow on this one.
-            rivals=[rival for rival in results if self._is_rival(rival, setting)],
+            # Of what may be the fastest setting the verdict must be known, whatever others lose. A
+            # result that was fast on another machine may be slow on this one.
+            rivals=[
+                rival
+                for rival in results
+                if self._is_rival(rival, setting) and not (resolves and self.aim == "max")
+            ],
             stops_early=self.stops_early and not resolves,
             setting=setting,
             trials_so_far=self._log.finished() + 1,
-            resolves=resolves or self.resolves_at_once,
+            resolves=resolves or (self.stops_early and self.aim == "front"),
         )
 
     def _is_rival(self, result: Result, setting: Setting) -> bool:
         same = result.setting.combination == setting.combination
-        return result.setting != setting and result.current and (same or not self.by_combination)
+        return result.setting != setting and result.current and (same or self.aim != "combinations")
 
     def _measured_before(self, setting: Setting) -> FrozenTrial | None:
         if self._sweeps:
