@@ -5,13 +5,13 @@
 
 Sweep: the studies of the miniature in one database, searched by several workers, which are stopped
 twice (killed when a third of the studies are complete, interrupted by Ctrl-C at two thirds) and
-started again by the same command. Cold: each study in a database of its own, one after another.
-Each study ends once no setting is expected to be faster by `--min-gain`, and verifies its winner:
-so both search until as little is left to gain. The device seconds are those that the runs stored
-with the studies, loading included; the processor seconds are those of the processes (of the cold
-ones without the start of Python), which depend less on other work on the machine, and the pictures
-do not depend on it. `--small` has few steps, small pictures and two schedulers,
-and its studies end at a target.
+started again by the same command. Cold: each study in a database of its own, by a process of its
+own; as many run at the same time, on the same cores, so that both meet the same machine. Each study
+ends once no setting is expected to be faster by `--min-gain`, and verifies its winner: so both
+search until as little is left to gain. The device seconds are those that the runs stored with the
+studies, loading included; the processor seconds are those of the processes, which depend less on
+other work on the machine, and the pictures do not depend on it. `--small` has few steps, small
+pictures and two schedulers, and its studies end at a target.
 """
 
 import argparse
@@ -22,14 +22,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 
 from bench.lib.miniature import conditions, quiet
 from tuner.cli.arguments import argument_parser
 from tuner.fleet.needs import needs_of
 from tuner.params.read import read
-from tuner.session import run
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
 from tuner.study.costs import read_costs
@@ -71,21 +72,21 @@ class Runs:
         self._folder, self._flags = folder, list(flags)
         self.processor_s = 0.0
 
-    def start(self, count: int, *more: str) -> list[subprocess.Popen[bytes]]:
+    def start(self, count: int) -> list[subprocess.Popen[bytes]]:
         """Start so many workers, each with cores of its own."""
-        command = [sys.executable, str(ROOT / "cli.py"), "run", *self._flags, *more]
+        return [self.start_one(number, count) for number in range(count)]
+
+    def start_one(self, number: int, count: int, *more: str) -> subprocess.Popen[bytes]:
+        """Start one of so many workers, with more flags."""
         cores = sorted(os.sched_getaffinity(0))
-        return [
-            subprocess.Popen(
-                command,
-                cwd=self._folder,
-                env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-                stdout=(self._folder / f"worker{number}.log").open("ab"),
-                stderr=subprocess.STDOUT,
-                preexec_fn=_on_cores(cores[number % len(cores) :: count]),
-            )
-            for number in range(count)
-        ]
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "cli.py"), "run", *self._flags, *more],
+            cwd=self._folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stdout=(self._folder / f"worker{number}.log").open("ab"),
+            stderr=subprocess.STDOUT,
+            preexec_fn=_on_cores(cores[number % len(cores) :: count]),
+        )
 
     def end(self, processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
         """Wait for processes; their exit codes."""
@@ -114,7 +115,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(args.folder or folder)
         in_a_sweep = run_sweep(place / "sweep", flags, args.workers)
-        started_cold = run_cold(place / "cold", flags)
+        started_cold = run_cold(place / "cold", flags, args.workers)
         print("\n".join(table(started_cold, in_a_sweep)))
         document = read(place / "sweep" / "search_params.json")
         missing = started_cold.device_s.keys() - document["studies"].keys()
@@ -145,15 +146,27 @@ def flags_of(args: argparse.Namespace) -> list[str]:
     return [*fixed, *(part for pair in chosen for part in pair)]
 
 
-def run_cold(folder: Path, flags: Sequence[str]) -> Cost:
-    """Each study in a database of its own, one after another; each loads its model itself."""
+def run_cold(folder: Path, flags: Sequence[str], workers: int) -> Cost:
+    """Each study in a database of its own; as many at the same time as the sweep has workers."""
     folder.mkdir()
-    cost, began = Cost(), time.process_time()
-    for number, spec in enumerate(specs_of(flags)):
-        storage = f"sqlite:///{folder / f'{number}.db'}"
-        run(replace(spec, storage=storage))
+    runs, cost = Runs(folder, flags), Cost()
+    free, storages = SimpleQueue[int](), []
+    for number in range(workers):
+        free.put(number)
+
+    def search(spec: StudySpec) -> None:
+        storage = f"sqlite:///{folder / f'{spec.sched}-{spec.steps}.db'}"
+        storages.append(storage)
+        more = ["--sched", str(spec.sched), "--steps", str(spec.steps), "--storage", storage]
+        number = free.get()
+        runs.end([runs.start_one(number, workers, *more)])
+        free.put(number)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(search, specs_of(flags)))
+    for storage in storages:
         cost.read(Storage(storage, create=False))
-    cost.processor_s = time.process_time() - began
+    cost.processor_s = runs.processor_s
     return cost
 
 
