@@ -11,6 +11,7 @@ setting.
 """
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,7 +83,9 @@ def searches(truth: TruthTable, seeds: int, trials: int) -> Iterator[Run]:
                     storage=f"sqlite:///{Path(folder) / 'tuner.db'}",
                 )
             )
-            yield Run(costs=read_costs(outcome.study), winner=outcome.best)
+            run = Run(costs=read_costs(outcome.study), winner=outcome.best)
+            print(f"seed {seed}: {run.in_b:.1f} B, {run.winner}", file=sys.stderr, flush=True)
+            yield run
 
 
 def timed_here(truth: TruthTable) -> float:
