@@ -67,6 +67,7 @@ class StudyEnding:
                 lambda result: self._measure_again(result.setting, interruptible),
                 Observers([self.observer, self.pages]).verified,
                 self.spec.num_samples,
+                self.verification.most_prompts,
                 failed=self._failed,
                 deadline=deadline,
                 notice=self.observer.notice,

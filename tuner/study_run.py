@@ -264,7 +264,7 @@ class StudyRun:
             min_gain=spec.min_gain,
             has_target=self._goal.has_target,
             num_samples=spec.num_samples,
-            max_samples=len(evaluation.prompts) + len(evaluation.more_prompts),
+            max_samples=evaluation.most_prompts,
         )
 
     @cached_property

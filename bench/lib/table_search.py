@@ -207,6 +207,7 @@ class TableSearch:
             ),
             lambda result: None,
             PROMPTS,
+            len(self._others),
         )
 
     def observations(self) -> list[Observation]:

@@ -77,6 +77,11 @@ class Evaluation(BatchGenerator):
         return Reference(self.extra_metrics, self.score_parts, store)
 
     @property
+    def most_prompts(self) -> int:
+        """How many prompts a setting may be measured on."""
+        return len(self.prompts) + len(self.more_prompts)
+
+    @property
     def least_images(self) -> int:
         """How many images measuring a setting takes at least.
 

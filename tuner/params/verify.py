@@ -199,7 +199,8 @@ def verify_setting(
     A setting holds if it is within the limits and not clearly slower than exported (`is_slower`).
     """
     limits, setting = Limits.of(spec), Setting.of(params)
-    rule = StoppingRule(limits=limits, samples=spec.num_samples, resolves=True)
+    most = evaluation.most_prompts
+    rule = StoppingRule(limits=limits, samples=spec.num_samples, resolves=True, most=most)
     points = [point for point in all_points(study) if point["params"] == params]
     measured = measure_again(partial(evaluation.measure, setting, store), rule)
     if isinstance(measured, Failure):

@@ -5,10 +5,11 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tuner.limits import Limits
-from tuner.measure.statistics import Estimate
+from tuner.measure.statistics import Estimate, score_loss
 from tuner.search.runner.stopping import Answer, StoppingRule, measure_until_stopped
 from tuner.setting import Setting
 from tuner.study.results import Result
@@ -226,6 +227,49 @@ def test_a_verification_ends_as_soon_as_its_verdict_is_certain() -> None:
     last, answer = measure_until_stopped(batches(), resolving_rule())
     assert (last.prompts, answer) == (64, Answer.ENOUGH)
     assert taken == [16, 32, 48, 64]
+
+
+@pytest.mark.parametrize(
+    ("value", "prompts", "answer"),
+    [
+        (0.015, 64, Answer.GO_ON),  # the other half may take it over the limit
+        (0.012, 96, Answer.ENOUGH),  # few are left
+        (0.028, 96, Answer.ENOUGH),
+        (0.018, 96, Answer.GO_ON),
+        (0.012, 116, Answer.GO_ON),  # it was looked at before: once in each eighth
+    ],
+)
+def test_it_ends_before_that_where_the_other_prompts_are_certain_not_to_change_the_verdict(
+    value: float, prompts: int, answer: Answer
+) -> None:
+    rule = replace(resolving_rule(), most=128)
+    before = prompts - (4 if prompts > 112 else 8)
+    assert rule.answer(measured(prompts, loss(value, 0.011)), before) is answer
+    assert resolving_rule().answer(measured(prompts, loss(value, 0.011)), before) is Answer.GO_ON
+
+
+def test_a_verdict_that_is_decided_stays_so_while_the_setting_is_timed() -> None:
+    rule = replace(resolving_rule(), most=128)
+    assert rule.answer(measured(96, loss(0.012, 0.011), timed=False), 92) is Answer.GO_ON
+    assert rule.answer(measured(96, loss(0.012, 0.011)), 96) is Answer.ENOUGH
+
+
+@pytest.mark.parametrize("truth", [0.012, 0.016, 0.02, 0.024, 0.028])
+def test_more_prompts_would_change_under_3_percent_of_the_verdicts(truth: float) -> None:
+    rng, rule = np.random.default_rng(3), replace(resolving_rule(), samples=32, most=128)
+    changed = []
+    for _ in range(400):
+        before = rng.normal(20, 2, 128)
+        after = before * (1 - truth) + rng.normal(0, 1.2, 128)
+
+        def batches(before: np.ndarray = before, after: np.ndarray = after) -> Iterator[Any]:
+            for count in range(16, 129, 16):
+                yield measured(count, score_loss(list(before[:count]), list(after[:count])))
+
+        last, _ = measure_until_stopped(batches(), rule)
+        all_prompts = score_loss(list(before), list(after))
+        changed.append((last.score_loss.value < 0.02) != (all_prompts.value < 0.02))
+    assert np.mean(changed) < 0.03
 
 
 @pytest.mark.parametrize(

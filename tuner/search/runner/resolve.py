@@ -28,25 +28,28 @@ from tuner.study.results import Result, read_results
 def inconclusive(
     results: Sequence[Result],
     limits: Limits,
+    samples: int,
     max_samples: int,
     tried: int,
     aim: Aim,
 ) -> Iterator[Result]:
     """Results of the front, fastest first, that meet the limits but not for certain.
 
-    Results with `max_samples` prompts are left out. `tried` is the number of trials of the study:
-    the fastest of many must be more certain. With the aim `combinations` the best result of each
-    combination of accelerators is among them, also where it is slower than the baseline. With the
-    aim `max` they end before the first one that is certain, or has `max_samples` prompts.
+    Results with more than `samples` prompts that up to `max_samples` would not change are left out.
+    `tried` is the number of trials of the study: the fastest of many must be more certain. With the
+    aim `combinations` the best result of each combination of accelerators is among them, also where
+    it is slower than the baseline. With the aim `max` they end before the first one whose verdict
+    is known.
     """
     by_combination = aim == "combinations"
     for result in offered(results, limits, by_combination=by_combination):
         rivals = [other for other in results if other.setting != result.setting]
-        rule = StoppingRule(limits=limits, rivals=rivals, trials_so_far=tried)
+        rule = StoppingRule(limits=limits, rivals=rivals, trials_so_far=tried, most=max_samples)
         is_fast = by_combination or result.speedup.value > 1
         if not (result.setting.accelerators and result.feasible(limits) and is_fast):
             continue
-        if result.prompts < max_samples and not rule.surely_kept(result):
+        is_resolved = result.prompts > samples and rule.decided(result)
+        if not (is_resolved or rule.surely_kept(result)):
             yield result
         elif aim == "max":
             return
@@ -56,6 +59,7 @@ def resolve(
     study: optuna.Study,
     space: Space,
     goal: Goal,
+    samples: int,
     max_samples: int,
     run: Callable[[optuna.Trial], object],
     aim: Aim,
@@ -74,7 +78,7 @@ def resolve(
             being_resolved = {trial.user_attrs.get(RESOLVES) for trial in running}
             # A setting that was fast on another machine displaces nothing from this one's front.
             results = [result for result in goal.admitted(read_results(study)) if result.current]
-            for result in inconclusive(results, goal.limits, max_samples, tried, aim):
+            for result in inconclusive(results, goal.limits, samples, max_samples, tried, aim):
                 unresolved = result.setting not in resolved and result.trial not in being_resolved
                 if unresolved and space.holds(result.setting):
                     break

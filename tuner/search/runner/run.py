@@ -153,6 +153,7 @@ class Search:
             self.study,
             self.space,
             self.goal,
+            self.samples or max_samples,
             max_samples,
             trials.run,
             self.aim,
@@ -211,6 +212,7 @@ class Search:
             stops_early=self.stops_early and not resolves,
             setting=setting,
             trials_so_far=self._log.finished() + 1,
+            most=self.max_samples,
             resolves=resolves or (self.stops_early and self.aim == "front"),
         )
 

@@ -5,8 +5,10 @@ may belong to the front is also timed until its speedup is known well, unless it
 infeasible. With early stopping a trial ends before that, when it is certain to miss a limit
 (`tuner.search.runner.racing`), or certain to be behind a feasible setting of the same combination
 in both speed and loss: neither the front nor the best of each combination can contain it. A trial
-that resolves an inconclusive setting (`tuner.search.runner.resolve`) goes on while the interval of
-a figure contains its limit, up to `max_samples`.
+that resolves an inconclusive setting (`tuner.search.runner.resolve`), or verifies the winner, goes
+on while the interval of a figure contains its limit, up to `max_samples`; but no longer than until
+it is certain on which side of the limit the figure over all these prompts will be (stochastic
+curtailment, Lan, Simon and Halperin, 1982, Sequential Analysis 1).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +22,7 @@ from tuner.measure.measurement import Measurement
 from tuner.measure.statistics import CONFIDENCE, Estimate
 from tuner.search.runner.racing import (
     BEHIND,
+    DECIDED,
     at_certainty,
     certain_to_miss,
     is_look_due,
@@ -54,6 +57,7 @@ class StoppingRule:
     # Time every setting equally, also those that cannot be on the front.
     treats_all_alike: bool = False
     resolves: bool = False  # take more prompts while the verdict is inconclusive
+    most: int | None = None  # prompts that a trial which resolves has at most, where it is known
     setting: Setting = field(default_factory=Setting)
     trials_so_far: int = 1  # trials of the study, this one included
 
@@ -71,7 +75,14 @@ class StoppingRule:
         if not matters or self.limits.surely_missed(measured.score_loss, measured.fidelity):
             return Answer.ENOUGH
         conclusive = not self.resolves or self.surely_kept(measured)
+        if not conclusive and self._is_look_due(measured, before):
+            conclusive = self.decided(measured)
         return Answer.ENOUGH if conclusive and measured.timed else Answer.GO_ON
+
+    def _is_look_due(self, measured: Figures, before: int) -> bool:
+        """Whether to see if the verdict is decided; a setting that was only timed is seen again."""
+        again = before == measured.prompts
+        return again or (self.most is not None and is_look_due(before, measured.prompts, self.most))
 
     def ahead(self, measured: Figures) -> Result | None:
         """A rival that the trial is certain to be behind, whatever its other prompts show.
@@ -105,6 +116,16 @@ class StoppingRule:
         return self.limits.surely_missed(
             self._over_all_prompts(measured.score_loss, measured, certainty), fidelity
         )
+
+    def decided(self, measured: Figures) -> bool:
+        """Whether more prompts, up to `most`, are certain to leave the verdict as it is."""
+        if self.most is None:
+            return False
+        loss, *others = (
+            over_all_prompts(figure, measured.prompts, self.most, DECIDED)
+            for figure in (measured.score_loss, *measured.fidelity.values())
+        )
+        return self.limits.sure(loss, dict(zip(measured.fidelity, others, strict=True)))
 
     def _over_all_prompts(self, figure: Estimate, measured: Figures, certainty: float) -> Estimate:
         """The interval of a figure over all the prompts that a trial has without early stopping."""

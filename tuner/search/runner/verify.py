@@ -37,6 +37,7 @@ def verify(
     measure: Callable[[Result], Iterator[Any]],
     on_verified: Callable[[Result], None],
     samples: int | None = None,
+    most: int | None = None,
     *,
     failed: set[Setting] | None = None,
     deadline: Deadline | None = None,
@@ -53,6 +54,7 @@ def verify(
         measure: measures a result's setting, on the prompts for verifying.
         on_verified: called with each result that was verified.
         samples: prompts of a verification; all when None.
+        most: prompts of a verification that is inconclusive, where the number is known.
         failed: settings whose verification failed in this run; they are not tried again. A new run
             tries them again, unless their pictures were broken.
         deadline: no further verification is begun after it; the first one always is, because
@@ -71,7 +73,7 @@ def verify(
             notified = True
             notice(MOVED)
         begun += 1
-        rule = StoppingRule(limits=goal.limits, samples=samples, resolves=True)
+        rule = StoppingRule(limits=goal.limits, samples=samples, resolves=True, most=most)
         verification = measure_again(partial(measure, candidate), rule)
         if isinstance(verification, Failure):
             failed.add(candidate.setting)
