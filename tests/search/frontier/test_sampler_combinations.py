@@ -3,6 +3,7 @@
 from itertools import combinations
 
 from tests.search.frontier.world import LIMIT, World
+from tuner.search.frontier.context import Observation
 
 TARGETS = ("deepcache", "tome", "tgate")
 EVERY = {"+".join(names) for count in (1, 2, 3) for names in combinations(sorted(TARGETS), count)}
@@ -25,6 +26,20 @@ def test_the_fastest_of_a_combination_is_looked_for_within_it() -> None:
         own = [setting for setting in world.candidates.settings if _names(setting) == name]
         tried = [setting for setting in seen if _names(setting) == name]
         assert world.best_of(tried) >= 0.95 * world.best_of(own), name
+
+
+def test_a_combination_that_a_source_study_knows_needs_one_trial_before_others_get_more() -> None:
+    world = World(*TARGETS)
+    source = world.search(world.sampler(aim="combinations"), trials=28)
+    known = [
+        Observation(setting=setting, loss=world.loss(setting), error=0.001, speedup=None)
+        for setting in source
+    ]
+    seen = world.search(world.sampler(aim="combinations", warm_start=known), trials=len(EVERY))
+    assert sorted(map(_names, seen)) == sorted(EVERY)
+    for name in EVERY:
+        best = world.best_of([setting for setting in source if _names(setting) == name])
+        assert world.best_of([s for s in seen if _names(s) == name]) >= 0.85 * best, name
 
 
 def test_with_the_aim_max_slow_combinations_get_none() -> None:

@@ -12,6 +12,7 @@ from tuner.search.frontier.acquisition import (
     improvement_over,
     mean_improvement,
 )
+from tuner.search.frontier.context import Observation
 from tuner.search.frontier.feasibility import Feasibility
 from tuner.search.frontier.history import History
 from tuner.search.frontier.table import CandidateTable
@@ -20,7 +21,7 @@ from tuner.spec import Aim
 STOPPED_SHARE = 0.4  # of its prompts are spent on an infeasible trial, on average
 PAIR = 1 / 8  # of the baseline's seconds for a trial's prompts are spent on timing it
 QUANTILES = (np.arange(16) + 0.5) / 16
-FEW = 3  # trials that each combination gets before others get more, with the aim `combinations`
+FEW = 3  # trials of each combination before others get more, with the aim `combinations`
 NEGLIGIBLE = 1e-9  # an improvement that is none
 
 
@@ -42,13 +43,14 @@ class Improvement:
 class Improvements:
     """Computes improvements over the rows of a table, by the aim of the search.
 
-    `limit`: of the score loss.
+    `limit`: of the score loss; `warm_start`: the trials of a source study.
     """
 
     table: CandidateTable
     feasibility: Feasibility
     aim: Aim
     limit: float
+    warm_start: Sequence[Observation] = ()
 
     def of(self, speedups: np.ndarray, history: History, rows: np.ndarray) -> Improvement:
         """The improvement by these `rows`; `speedups` are those of all rows."""
@@ -89,13 +91,15 @@ class Improvements:
 
         Relative to the speedups of the combination, so that slow combinations count as much as fast
         ones. One without a feasible setting gains the whole speedup, and those with few trials come
-        first.
+        first; of those that a source study knows, one trial is enough.
         """
+        known = self.table.rows(self.warm_start)
         improvement = np.zeros_like(speedups)
         for group in self.table.rows_by_combination():
             mine = np.intersect1d(group, np.array(done, dtype=int))
             gain = expected_improvement(speedups[group], speedups[mine], feasible[mine], least=0.0)
-            improvement[group] = gain / speedups[group].max() + (len(mine) < FEW)
+            few = 1 if len(np.intersect1d(group, known)) >= FEW else FEW
+            improvement[group] = gain / speedups[group].max() + (len(mine) < few)
         of_rows: np.ndarray = improvement[rows]
         return of_rows
 

@@ -105,7 +105,11 @@ class FrontierSampler(BaseSampler, Ending):
             seed=seed or 0,
         )
         self._improvements = Improvements(
-            table=self._table, feasibility=self._feasibility, aim=aim, limit=limit
+            table=self._table,
+            feasibility=self._feasibility,
+            aim=aim,
+            limit=limit,
+            warm_start=[result for result in warm_start if result.setting.accelerators],
         )
 
     def reseed_rng(self) -> None:
