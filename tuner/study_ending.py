@@ -19,7 +19,7 @@ from tuner.search.runner.reference import measure_reference
 from tuner.search.runner.time_front import time_front
 from tuner.search.runner.verify import verify
 from tuner.setting import Setting
-from tuner.spec import StudySpec
+from tuner.spec import Aim, StudySpec
 from tuner.storage.database import Storage
 from tuner.study.results import Result
 
@@ -33,6 +33,7 @@ class StudyEnding:
     """
 
     spec: StudySpec
+    aim: Aim
     trials: int | None  # that the study is to have
     goal: Goal
     study: optuna.Study
@@ -93,7 +94,7 @@ class StudyEnding:
             self._time,
             deadline,
             self.observer.notice,
-            self.spec.aim,
+            self.aim,
         )
         return timed > 0
 

@@ -161,7 +161,7 @@ class StudyRun:
     def _search_and_verify(
         self, problem: Problem, first: list[Setting], deadline: Deadline
     ) -> bool:
-        """Search and verify the winner; with a target, search on while no winner holds.
+        """Search and verify the winner; while no winner holds, search on if there is more to find.
 
         Returns False where other runs do what is left, and this one does not wait for them.
         """
@@ -175,7 +175,7 @@ class StudyRun:
             samples=self.spec.num_samples,
             max_samples=None if self.spec.sweep else problem.max_samples,
             stops_early=self._stops_early,
-            aim=self.spec.aim,
+            aim=sampler_row(self.spec.sampler).aim_of(self.spec.aim),
             first=first,
             deadline=deadline,
             observer=Observers([self.observer, self._pages]),
@@ -205,7 +205,7 @@ class StudyRun:
             # A front compares settings with one another, so all of them get the same prompts.
             drawn=self._stops_early and self.spec.aim != "front",
             predicted=predicted,
-            few_pairs=self._stops_early,  # what matters is timed at the end
+            few_pairs=self._stops_early,  # its end, or the verification, times what matters
             **self._pages.picture_arguments,
         )
         return self._pages.watched(trial, measurements)
@@ -239,6 +239,7 @@ class StudyRun:
     def _ending(self) -> StudyEnding:
         return StudyEnding(
             spec=self.spec,
+            aim=sampler_row(self.spec.sampler).aim_of(self.spec.aim),
             trials=self._trials,
             goal=self._goal,
             study=self.study,

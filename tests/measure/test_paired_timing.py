@@ -15,6 +15,7 @@ from tuner.measure.evaluation import Evaluation
 from tuner.measure.interleave import interleaved, one_by_one
 from tuner.measure.paired_timing import PairedTimings
 from tuner.measure.prediction import Prediction
+from tuner.measure.statistics import half_width
 from tuner.measure.stopwatch import Seconds
 from tuner.session import Session
 from tuner.setting import Setting
@@ -216,6 +217,36 @@ def test_what_the_search_times_at_its_end_is_known_from_few_pairs_before(
     assert last.speedup.low < 2 / 1.3 < last.speedup.high < 1.2 * last.speedup.low
     timings = simulated.time(FAST, store)
     assert timings.source is None
+
+
+def test_few_pairs_are_enough_also_where_they_agree_with_an_uncertain_prediction(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    simulated = timed(evaluation).takes((2.0, 1.0), (2.0, 1.3), (2.0, 0.8), (2.0, 1.1))
+    store_baseline(simulated, store, 2.0)
+    predicted = Prediction(speedup=2.0, spread=0.5)
+    *_, last = simulated.measure(FAST, store, predicted=predicted, few_pairs=True)
+    assert (len(last.ratios), last.speedup_from, last.timed) == (3, "model", True)
+
+
+def test_where_the_machine_changes_within_few_pairs_more_are_timed(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    simulated = timed(evaluation).takes((2.0, 1.0), (2.0, 1.0), (6.0, 3.0))
+    store_baseline(simulated, store, 2.0)
+    *_, last = simulated.measure(FAST, store, few_pairs=True)
+    assert len(last.ratios) > 3
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
+def test_pairs_that_agree_with_a_prediction_never_make_it_less_certain(count: int) -> None:
+    predicted, second = Prediction(speedup=1.5, spread=0.01), Seconds(whole=1.0, denoising=1.0)
+    timings = PairedTimings(stored_s=1.0, batch_size=1, predicted=predicted, few=True, scatter=0.02)
+    before = half_width(timings.speedup)
+    for number in range(count):
+        whole = 1.52 + 0.001 * (number % 2)
+        timings = timings.plus(Seconds(whole=whole, denoising=1.0), second)
+    assert half_width(timings.speedup) <= before
 
 
 def test_a_speedup_that_is_not_timed_again_is_timed_until_it_is_precise(

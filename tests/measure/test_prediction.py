@@ -55,12 +55,12 @@ def test_the_scatter_of_pairs_is_learned_from_the_pairs_of_all_settings() -> Non
 
 
 @pytest.mark.parametrize("own", [0.01, 0.03, 0.06])
-def test_a_few_pairs_are_as_certain_as_pairs_scatter_on_the_machine_or_less(own: float) -> None:
+def test_a_few_pairs_cover_the_speedup_also_where_they_scatter_more_than_others(
+    own: float,
+) -> None:
     rng, covered = np.random.default_rng(7), []
     for _ in range(2000):
         estimate = of_few(list(2 * np.exp(rng.normal(0, own, 3))), 0.03)
         covered.append(estimate.low < 2 < estimate.high)
-    assert np.mean(covered) > (
-        0.93 if own <= 0.03 else 0.85
-    )  # three values say little of their own
+    assert np.mean(covered) > (0.93 if own <= 0.03 else 0.87)
     assert of_few([2.0, 2.0, 2.0], 0.03).high > 2.05

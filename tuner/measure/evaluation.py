@@ -164,8 +164,8 @@ class Evaluation(BatchGenerator):
                 settings are not all lucky with the same ones. Their order is always random, and the
                 same whenever this setting is measured.
             predicted: what is expected of the speedup.
-            few_pairs: time no more than `timing_pairs`, because settings that matter will be timed
-                again; the speedup may be known to no better than some per cent.
+            few_pairs: no more than `timing_pairs` are timed on a steady machine, so that the
+                speedup may be known to some per cent only: a search times what matters at its end.
 
         Raises:
             UnfitError: an accelerator does not fit the pipeline.

@@ -1,7 +1,7 @@
 """Paired timings: a batch of the baseline and one of a setting, as often as the speedup needs.
 
-Where the speedup is predicted (`tuner.measure.prediction`), one pair is enough while it agrees.
-A search times the settings that matter at its end, and each of its trials takes a few pairs only.
+Where the speedup is predicted (`tuner.measure.prediction`), one pair is enough while it agrees; a
+trial takes few pairs in any case where the search times what matters at its end.
 """
 
 from collections import deque
@@ -33,10 +33,8 @@ FEWEST = 3  # batches, or pairs, from which a latency or a speedup is judged by 
 class PairedTimings:
     """The timings of some pairs of batches; with more pairs, the speedup is more certain.
 
-    `predicted` is the speedup that the search expects, where it can predict one, and `scatter` the
-    standard deviation of the logarithm of one pair's ratio on this machine. Of `few` pairs, which
-    are all that a trial takes where the search times what matters at its end, the scatter counts
-    too.
+    `predicted` is the speedup that the search expects, if any, and `scatter` the standard deviation
+    of the logarithm of one pair's ratio on this machine, which counts where there are `few`.
     """
 
     stored_s: float  # the baseline's latency in the store, seconds per image
@@ -66,7 +64,11 @@ class PairedTimings:
         """End to end."""
         if self.expected is not None:
             return self.expected.combined(self.ratios, self.scatter)
-        if self.few and self.ratios:
+        return self._by_pairs
+
+    @property
+    def _by_pairs(self) -> Estimate:
+        if self.few and FEWEST <= len(self.ratios) < statistics.SIGNED_RANKS:
             return of_few(self.ratios, self.scatter)
         return statistics.speedup(self.ratios)
 
@@ -79,8 +81,7 @@ class PairedTimings:
         predicted = self.predicted
         if predicted is None or predicted.is_contradicted(self.ratios, self.scatter):
             return None
-        enough = len(self.ratios) >= FEWEST
-        by_pairs = enough and half_width(statistics.speedup(self.ratios)) <= PRECISE
+        by_pairs = len(self.ratios) >= FEWEST and half_width(self._by_pairs) <= PRECISE
         return None if by_pairs else predicted
 
     @property
@@ -101,7 +102,8 @@ class PairedTimings:
     @property
     def now_s(self) -> float:
         """The baseline's latency now, in seconds per image; the stored one where few are timed."""
-        return self._latency_s(self.latest) if self._shows_latency else self.stored_s
+        is_shown = self.predicted is None or len(self.latest) >= FEWEST
+        return self._latency_s(self.latest) if is_shown else self.stored_s
 
     @property
     def baseline_changed(self) -> bool:
@@ -156,10 +158,6 @@ class PairedTimings:
         return all(batch.wall is None for batch in self.baseline)
 
     @property
-    def _shows_latency(self) -> bool:
-        return self.predicted is None or len(self.latest) >= FEWEST
-
-    @property
     def _halves(self) -> tuple[float, float]:
         """The baseline's latency in the first and in the second half, in seconds per image."""
         half = (len(self.baseline) + 1) // 2
@@ -178,8 +176,8 @@ def _differ(before: float, after: float, share: float) -> bool:
 class PairTimer:
     """Times pairs of batches: `least` of them, and up to `most` until ±`precision` is reached.
 
-    Where the speedup is predicted there is no least number, and ±`IMPRECISE` is enough. Where `few`
-    pairs are wanted, `least` of them are enough in any case.
+    Where the speedup is predicted there is no least number, and ±`IMPRECISE` is enough; where `few`
+    pairs are wanted, so are `least` of them on a steady machine.
     """
 
     # As `BatchGenerator.generate_with`: (setting, numbers, yield_control, pipeline=, purpose=) ->
@@ -256,9 +254,11 @@ class PairTimer:
         count = len(timings.ratios)
         if count >= self.most:
             return True
+        if timings.few and count >= self.least and not timings.drifts:
+            return True
         if timings.expected is not None:
             return timings.is_precise(max(IMPRECISE, self.precision))
-        return count >= self.least and (timings.few or timings.is_precise(self.precision))
+        return count >= self.least and timings.is_precise(self.precision)
 
     def until_precise(
         self, setting: Setting, timings: PairedTimings, most: int | None = None

@@ -9,9 +9,9 @@ speedup; pairs that contradict the prediction replace it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
-from statistics import median, stdev
+from statistics import median, variance
 
-from tuner.measure.statistics import Estimate
+from tuner.measure.statistics import CONFIDENCE, Estimate
 
 WIDTH = 1.96  # standard deviations in half a 95% interval
 GUESS = 0.05  # a spread from which on a prediction says nothing about how good others are
@@ -57,12 +57,18 @@ class Prediction:
 
 
 def of_few(ratios: Sequence[float], scatter: float) -> Estimate:
-    """The speedup by a few pairs, whose own scatter says little: it counts where it is greater.
+    """The speedup by a few pairs, whose own scatter says little.
 
-    `scatter` is the standard deviation of the logarithm of one pair's ratio on this machine.
+    `scatter` is the standard deviation of the logarithm of one pair's ratio on this machine. It
+    counts as so many observed deviations, together with those of the pairs: a moderated t interval
+    (Smyth, 2004, Statistical Applications in Genetics and Molecular Biology 3).
     """
-    own = stdev(map(log, ratios)) if len(ratios) > 1 else 0.0
-    centre, half = _centre(ratios), WIDTH * _error(len(ratios), max(scatter, own))
+    from scipy.stats import t as student
+
+    known, own = Scatter.WEIGHT, len(ratios) - 1
+    pooled = (known * scatter**2 + own * variance(map(log, ratios))) / (known + own)
+    width = float(student.ppf(0.5 + CONFIDENCE / 2, known + own))
+    centre, half = _centre(ratios), width * _error(len(ratios), sqrt(pooled))
     return Estimate(value=exp(centre), low=exp(centre - half), high=exp(centre + half))
 
 

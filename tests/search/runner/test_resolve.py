@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -10,16 +11,18 @@ from optuna.trial import TrialState
 
 from tests.helpers.simulated import Bench, measurement, setting_of
 from tuner.errors import TrialError
+from tuner.limits import Limits
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search import deadline
 from tuner.search.runner.alone import RESOLVING
 from tuner.search.runner.observer import Observer
+from tuner.search.runner.resolve import inconclusive
 from tuner.setting import Setting
 from tuner.spec import Aim
 from tuner.storage.log import log_of
 from tuner.storage.retries import RESOLVES
-from tuner.study.results import Result, fastest_feasible, read_results
+from tuner.study.results import Result, Verification, fastest_feasible, read_results
 
 KNOBS = {"deepcache": {"cache_interval": (3, 4, 5), "cache_branch_id": (0,)}}
 SLOW, MIDDLE, FAST = FIRST = [
@@ -89,15 +92,20 @@ class AllInconclusive(Bench):
 
 
 @pytest.mark.parametrize(
-    ("aim", "expected"), [("max", [FAST]), ("front", [FAST, MIDDLE, SLOW]), ("combinations", None)]
+    ("aim", "expected"),
+    [
+        ("max", [FAST]),
+        ("front", [FAST, MIDDLE, SLOW]),
+        ("combinations", [FAST, MIDDLE, SLOW]),
+    ],
 )
 def test_for_the_fastest_setting_only_those_that_may_be_it_are_resolved(
-    tmp_path: Path, aim: Aim, expected: list[Setting] | None
+    tmp_path: Path, aim: Aim, expected: list[Setting]
 ) -> None:
     bench = AllInconclusive(tmp_path)
     trials = bench.search(samples=2, max_samples=MAX_SAMPLES, first=FIRST, aim=aim)
     resolved = [setting_of(trial) for trial in trials if RESOLVES in trial.user_attrs]
-    assert resolved == (expected or [FAST, MIDDLE, SLOW])
+    assert resolved == expected
 
 
 def test_what_may_be_the_fastest_setting_is_resolved_to_the_end_whatever_others_lose(
@@ -203,3 +211,47 @@ def test_an_error_that_is_kept_does_not_keep_other_runs_from_resolving(tmp_path:
     assert claim is not None
     assert claim.holder() is None
     del kept
+
+
+def unsure(setting: Setting, prompts: int, **changes: Any) -> Result:
+    """A result that is under the limit of 2%, but not for sure."""
+    return Result(
+        trial=0,
+        setting=setting,
+        speedup=Estimate(value=2.0, low=1.99, high=2.01),
+        score_loss=Estimate(value=0.01, low=-0.01, high=0.03),
+        latency_s=1.0,
+        score=30.0,
+        prompts=prompts,
+        same_pictures=False,
+        **changes,
+    )
+
+
+VERIFICATION = Verification(
+    prompts=32,
+    speedup=Estimate(value=2.0, low=1.99, high=2.01),
+    score_loss=Estimate(value=0.01, low=-0.01, high=0.03),
+    score=30.0,
+    latency_s=1.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("result", "most", "aim", "is_resolved"),
+    [
+        (unsure(FAST, 32), 128, "max", False),
+        (unsure(FAST, 32), 32, "max", True),  # there are no more prompts
+        (unsure(FAST, 128), 128, "max", True),
+        (unsure(FAST, 124), 128, "max", True),  # the last four would not change it
+        (unsure(FAST, 36), 128, "max", False),
+        (unsure(FAST, 32, verified=VERIFICATION), 128, "max", True),
+        (unsure(FAST, 32), 33, "max", False),  # its trial did not take more prompts yet
+        (unsure(FAST, 32), 33, "front", True),  # its trial would have taken them at once
+    ],
+)
+def test_a_verdict_that_more_prompts_would_not_change_is_not_resolved_again(
+    result: Result, most: int, aim: Aim, is_resolved: bool
+) -> None:
+    left = list(inconclusive([result], Limits(score_loss=0.02), 32, most, 1, aim))
+    assert left == ([] if is_resolved else [result])

@@ -20,7 +20,6 @@ from tuner.measure.statistics import CONFIDENCE, Estimate
 PARTS = 8  # of a trial's prompts, with one look in each
 MISSED = 0.99  # one-sided, at each look: seven of them err in under 2% of trials at the limit
 BEHIND = 0.999  # that a rival is ahead; stricter: a setting of the front may be barely better
-DECIDED = 0.975  # one-sided, at each look: that more prompts will not change a verdict
 LEAST = 4  # prompts before the first look
 
 

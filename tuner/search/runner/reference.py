@@ -102,7 +102,7 @@ def _measured(measure: Callable[[], Iterator[Measurement]], samples: int) -> Mea
     """The figures over all prompts, timed in a few pairs at most."""
     try:
         for measured in measure():
-            # After the last prompt it comes as it is, and then with as many pairs as it takes.
+            # After the last prompt it comes as it is, and then with more pairs where it takes some.
             if measured.prompts >= samples and (measured.timed or measured.unsteady is None):
                 break
     except Exception as error:  # a comparison that fails does not end the study

@@ -2,9 +2,9 @@
 
 During a search every trial has the same number of prompts: an inconclusive trial trains the
 sampler's models just as well, and most inconclusive settings are not on the front in the end. After
-the search, each setting of the front that meets the limits, but not for certain, gets a further
-trial that goes on until the verdict is sure. Where the fastest setting is the aim, only those get
-one that are faster than all whose verdict is known.
+the search, settings of the front that meet the limits, but not for certain, get a further trial
+that goes on as long as more prompts may change the verdict. Where the fastest setting is the aim,
+only those get one that are faster than all whose verdict is known.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -35,21 +35,23 @@ def inconclusive(
 ) -> Iterator[Result]:
     """Results of the front, fastest first, that meet the limits but not for certain.
 
-    Results with more than `samples` prompts that up to `max_samples` would not change are left out.
-    `tried` is the number of trials of the study: the fastest of many must be more certain. With the
-    aim `combinations` the best result of each combination of accelerators is among them, also where
-    it is slower than the baseline. With the aim `max` they end before the first one whose verdict
-    is known.
+    Left out are those that were verified, and those of more than `samples` prompts whose verdict
+    would stay with up to `max_samples`. `tried` is the number of trials of the study: the fastest
+    of many must be more certain. With the aim `combinations` the best result of each combination of
+    accelerators is among them, also where it is slower than the baseline. With the aim `max` they
+    end before the first one whose verdict is known.
     """
     by_combination = aim == "combinations"
+    # With the aim `front` a trial takes more prompts at once.
+    least = min(max_samples, samples if aim == "front" else samples + 1)
     for result in offered(results, limits, by_combination=by_combination):
         rivals = [other for other in results if other.setting != result.setting]
         rule = StoppingRule(limits=limits, rivals=rivals, trials_so_far=tried, most=max_samples)
         is_fast = by_combination or result.speedup.value > 1
         if not (result.setting.accelerators and result.feasible(limits) and is_fast):
             continue
-        is_resolved = result.prompts > samples and rule.decided(result)
-        if not (is_resolved or rule.surely_kept(result)):
+        is_resolved = result.prompts >= least and rule.decided(result)
+        if not (is_resolved or result.verified_now or rule.surely_kept(result)):
             yield result
         elif aim == "max":
             return

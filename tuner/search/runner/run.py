@@ -202,17 +202,13 @@ class Search:
             limits=limits,
             # A trial that resolves a setting needs more prompts than its earlier trials had.
             samples=max(before) + 1 if resolves else self.samples,
-            # Of what may be the fastest setting the verdict must be known, whatever others lose. A
-            # result that was fast on another machine may be slow on this one.
-            rivals=[
-                rival
-                for rival in results
-                if self._is_rival(rival, setting) and not (resolves and self.aim == "max")
-            ],
+            # A result that was fast on another machine may be slow on this one.
+            rivals=[rival for rival in results if self._is_rival(rival, setting)],
             stops_early=self.stops_early and not resolves,
             setting=setting,
             trials_so_far=self._log.finished() + 1,
             most=self.max_samples,
+            is_chosen=resolves,
             resolves=resolves or (self.stops_early and self.aim == "front"),
         )
 

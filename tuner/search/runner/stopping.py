@@ -1,14 +1,14 @@
 """When a trial ends, decided after each batch of prompts.
 
-Every setting is measured on the same number of prompts, the study's `num_samples`. A trial that
-may belong to the front is also timed until its speedup is known well, unless it is certainly
-infeasible. With early stopping a trial ends before that, when it is certain to miss a limit
-(`tuner.search.runner.racing`), or certain to be behind a feasible setting of the same combination
-in both speed and loss: neither the front nor the best of each combination can contain it. A trial
-that resolves an inconclusive setting (`tuner.search.runner.resolve`), or verifies the winner, goes
-on while the interval of a figure contains its limit, up to `max_samples`; but no longer than until
-it is certain on which side of the limit the figure over all these prompts will be (stochastic
-curtailment, Lan, Simon and Halperin, 1982, Sequential Analysis 1).
+Every setting is measured on the same number of prompts, the study's `num_samples`. A trial that may
+belong to the front is also timed, unless it is certainly infeasible. With early stopping a trial
+ends before that, when it is certain to miss a limit (`tuner.search.runner.racing`), or certain to
+be behind a feasible setting of the same combination in both speed and loss: neither the front nor
+the best of each combination can contain it. A trial that resolves an inconclusive setting
+(`tuner.search.runner.resolve`), or verifies the winner, goes on while the interval of a figure
+contains its limit, up to `max_samples`; but no longer than until it is certain on which side of the
+limit the figure over all these prompts will be (stochastic curtailment, Lan, Simon and Halperin,
+1982, Sequential Analysis 1).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,6 @@ from tuner.measure.measurement import Measurement
 from tuner.measure.statistics import CONFIDENCE, Estimate
 from tuner.search.runner.racing import (
     BEHIND,
-    DECIDED,
     at_certainty,
     certain_to_miss,
     is_look_due,
@@ -58,6 +57,7 @@ class StoppingRule:
     treats_all_alike: bool = False
     resolves: bool = False  # take more prompts while the verdict is inconclusive
     most: int | None = None  # prompts that a trial which resolves has at most, where it is known
+    is_chosen: bool = False  # to be resolved: it matters, however fast it is and others are
     setting: Setting = field(default_factory=Setting)
     trials_so_far: int = 1  # trials of the study, this one included
 
@@ -71,7 +71,7 @@ class StoppingRule:
         if measured.prompts < self.samples:
             look = self.stops_early and is_look_due(before, measured.prompts, self.samples)
             return self._early(measured) if look else Answer.GO_ON
-        matters = not self.treats_all_alike and self._matters(measured)
+        matters = self.is_chosen or (not self.treats_all_alike and self._matters(measured))
         if not matters or self.limits.surely_missed(measured.score_loss, measured.fidelity):
             return Answer.ENOUGH
         conclusive = not self.resolves or self.surely_kept(measured)
@@ -122,7 +122,7 @@ class StoppingRule:
         if self.most is None:
             return False
         loss, *others = (
-            over_all_prompts(figure, measured.prompts, self.most, DECIDED)
+            over_all_prompts(figure, measured.prompts, self.most, self._certainty(measured))
             for figure in (measured.score_loss, *measured.fidelity.values())
         )
         return self.limits.sure(loss, dict(zip(measured.fidelity, others, strict=True)))
@@ -134,7 +134,18 @@ class StoppingRule:
         )
 
     def surely_kept(self, measured: Figures) -> bool:
-        """Whether every limit is met for certain.
+        """Whether every limit is met for certain."""
+        certainty = self._certainty(measured)
+        fidelity = {
+            name: at_certainty(figure, measured.prompts, certainty)
+            for name, figure in measured.fidelity.items()
+        }
+        return self.limits.surely_kept(
+            at_certainty(measured.score_loss, measured.prompts, certainty), fidelity
+        )
+
+    def _certainty(self, measured: Figures) -> float:
+        """How certain a verdict must be.
 
         The fastest of many may seem feasible by luck, and must be more certain: the error rate of 1
         in 40 is divided by the number of settings that were tried (Bonferroni).
@@ -144,14 +155,7 @@ class StoppingRule:
             for rival in self.rivals
             if self._surely_feasible(rival)
         )
-        certainty = 1 - (1 - CONFIDENCE) / 2 / (self.trials_so_far if fastest else 1)
-        fidelity = {
-            name: at_certainty(figure, measured.prompts, certainty)
-            for name, figure in measured.fidelity.items()
-        }
-        return self.limits.surely_kept(
-            at_certainty(measured.score_loss, measured.prompts, certainty), fidelity
-        )
+        return 1 - (1 - CONFIDENCE) / 2 / (self.trials_so_far if fastest else 1)
 
     def _surely_feasible(self, rival: Result) -> bool:
         met = self.limits.surely_kept(rival.score_loss, rival.fidelity)
