@@ -254,21 +254,26 @@ def test_a_verdict_that_is_decided_stays_so_while_the_setting_is_timed() -> None
     assert rule.answer(measured(96, loss(0.012, 0.011)), 96) is Answer.ENOUGH
 
 
-@pytest.mark.parametrize("truth", [0.012, 0.016, 0.02, 0.024, 0.028])
-def test_more_prompts_would_change_under_3_percent_of_the_verdicts(truth: float) -> None:
-    rng, rule = np.random.default_rng(3), replace(resolving_rule(), samples=32, most=128)
+@pytest.mark.parametrize("truth", [0.016, 0.02, 0.025])
+@pytest.mark.parametrize("is_skewed", [False, True])
+def test_under_3_percent_of_the_verdicts_are_others_than_without_this_end(
+    truth: float, is_skewed: bool
+) -> None:
+    rng, rule = np.random.default_rng(11), replace(resolving_rule(), most=128)
     changed = []
-    for _ in range(400):
+    for _ in range(200):
         before = rng.normal(20, 2, 128)
-        after = before * (1 - truth) + rng.normal(0, 1.2, 128)
+        lost = rng.normal(0, 1.2, 128)
+        if is_skewed:  # a few prompts lose much
+            lost = np.where(rng.random(128) < 0.15, rng.exponential(2.5, 128), 0.0) - 0.375
+        after = before * (1 - truth) - lost
 
         def batches(before: np.ndarray = before, after: np.ndarray = after) -> Iterator[Any]:
             for count in range(16, 129, 16):
                 yield measured(count, score_loss(list(before[:count]), list(after[:count])))
 
-        last, _ = measure_until_stopped(batches(), rule)
-        all_prompts = score_loss(list(before), list(after))
-        changed.append((last.score_loss.value < 0.02) != (all_prompts.value < 0.02))
+        ends = [measure_until_stopped(batches(), each)[0] for each in (rule, resolving_rule())]
+        changed.append(len({end.score_loss.value < 0.02 for end in ends}) > 1)
     assert np.mean(changed) < 0.03
 
 

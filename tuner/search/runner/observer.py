@@ -48,7 +48,7 @@ class Observer:
         """The next trial measures the setting of an inconclusive result with more prompts."""
 
     def timing_began(self, setting: Setting) -> None:
-        """A setting of the front, whose speedup was predicted, is timed in pairs."""
+        """A setting of the front, whose speedup is not known well, is timed in pairs."""
 
     def verification_began(self, setting: Setting) -> None:
         """A setting is measured on prompts that the search never used."""
