@@ -21,6 +21,13 @@ def test_a_row_makes_a_sampler_that_is_exhaustive_if_and_only_if_it_sweeps(
     assert (bench.spec.sweep == row.name) == row.sweeps
 
 
+@pytest.mark.parametrize("row", SAMPLERS.values(), ids=lambda row: row.name)
+def test_all_samplers_but_frontier_look_for_the_front(row: SamplerRow) -> None:
+    is_ours = row.name == "frontier"
+    assert row.aim_of("max") == ("max" if is_ours else "front")
+    assert row.aim_of("combinations") == "combinations"
+
+
 def test_case_and_punctuation_of_a_name_do_not_matter() -> None:
     assert sampler_row("NSGA-2").name == "nsga2"
     assert sweep_named("Grid") == "grid"
