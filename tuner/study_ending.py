@@ -55,6 +55,7 @@ class StudyEnding:
             winner = self._verify(deadline)  # which may be another one now
         finished = is_done(self.study, self.trials) or deadline.passed
         if winner is None and not finished:
+            self.observer.notice("no setting holds so far: the search goes on")
             return False
         self._measure_reference(deadline)
         return True

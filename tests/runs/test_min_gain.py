@@ -54,7 +54,7 @@ def test_a_sweep_of_such_studies_is_complete_and_starts_none_of_them_again(
 
 
 def test_a_search_goes_on_where_none_of_its_settings_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every setting of the first trials loses too much when it is verified."""
     monkeypatch.chdir(tmp_path)
@@ -72,6 +72,7 @@ def test_a_search_goes_on_where_none_of_its_settings_holds(
     monkeypatch.setattr(StudyEnding, "_measure_again", refusing)
     command = [*FLAGS, "--pictures", "none", "--sampler", "frontier", "--req-score-loss", "0.4"]
     assert main([*command, "--trials", "20", "--min-gain", "0.1"]) == 0
+    assert "no setting holds so far: the search goes on" in capsys.readouterr().out
     results = read_results(Storage("sqlite:///tuner.db").study(TRIPLE))
     (winner,) = (result for result in results if result.verified and result.setting not in refused)
     assert winner.feasible(Limits(score_loss=0.4))
