@@ -8,7 +8,9 @@ import pytest
 from tests.helpers.simulated import Bench
 from tuner.errors import UsageError
 from tuner.sampler_table import SAMPLERS, SamplerRow, sampler_row, sweep_named
+from tuner.search.samplers import aim_of
 from tuner.search.sweep.sweep import Exhaustive
+from tuner.spec import StudySpec
 
 
 @pytest.mark.parametrize("row", SAMPLERS.values(), ids=lambda row: row.name)
@@ -23,9 +25,9 @@ def test_a_row_makes_a_sampler_that_is_exhaustive_if_and_only_if_it_sweeps(
 
 @pytest.mark.parametrize("row", SAMPLERS.values(), ids=lambda row: row.name)
 def test_all_samplers_but_frontier_look_for_the_front(row: SamplerRow) -> None:
-    is_ours = row.name == "frontier"
-    assert row.aim_of("max") == ("max" if is_ours else "front")
-    assert row.aim_of("combinations") == "combinations"
+    expected = "max" if row.name == "frontier" else "front"
+    assert aim_of(StudySpec(pipe="miniature", sampler=row.name)) == expected
+    assert aim_of(StudySpec(pipe="miniature", sampler=row.name, aim="front")) == "front"
 
 
 def test_case_and_punctuation_of_a_name_do_not_matter() -> None:

@@ -5,12 +5,8 @@ search. What makes the sampler is named as 'module:function' and imported when a
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tuner import registry
-
-if TYPE_CHECKING:
-    from tuner.spec import Aim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +23,6 @@ class SamplerRow:
     stops_early: bool = False  # it learns from trials that were stopped early as PRUNED
     warm_starts: bool = False  # it uses the trials of a source study
     sweeps: bool = False  # it measures every combination of values, with every accelerator on
-
-    def aim_of(self, asked: "Aim") -> "Aim":
-        """The aim of a search: the samplers of Optuna always look for the front."""
-        return "front" if asked == "max" and not self.stops_early else asked
 
 
 _MAKERS = "tuner.search.samplers"

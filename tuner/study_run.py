@@ -28,7 +28,7 @@ from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer, Observers
 from tuner.search.runner.progress import counted_trials, is_done
 from tuner.search.runner.run import Search
-from tuner.search.samplers import sampler
+from tuner.search.samplers import aim_of, sampler
 from tuner.search.space import Space
 from tuner.search.sweep.estimate import SweepEstimate, recent_s
 from tuner.search.sweep.grid import FEW
@@ -175,7 +175,7 @@ class StudyRun:
             samples=self.spec.num_samples,
             max_samples=None if self.spec.sweep else problem.max_samples,
             stops_early=self._stops_early,
-            aim=sampler_row(self.spec.sampler).aim_of(self.spec.aim),
+            aim=aim_of(self.spec),
             first=first,
             deadline=deadline,
             observer=Observers([self.observer, self._pages]),
@@ -239,7 +239,7 @@ class StudyRun:
     def _ending(self) -> StudyEnding:
         return StudyEnding(
             spec=self.spec,
-            aim=sampler_row(self.spec.sampler).aim_of(self.spec.aim),
+            aim=aim_of(self.spec),
             trials=self._trials,
             goal=self._goal,
             study=self.study,

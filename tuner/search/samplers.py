@@ -17,6 +17,7 @@ from tuner.search.frontier.speed_model import settings_to_time
 from tuner.search.problem import Problem
 from tuner.search.sweep.grid import grid
 from tuner.search.sweep.walk import Walk
+from tuner.spec import Aim, StudySpec
 
 TIMED_SETTINGS = 5  # at most; their steps and the baseline's are timed when a study begins
 
@@ -34,6 +35,12 @@ def sampler(name: str, seed: int, problem: Problem, begun: int = 0) -> BaseSampl
         seed = int(np.random.SeedSequence([seed, begun]).generate_state(1)[0])
     make: Callable[[int, Problem], BaseSampler] = resolve_name(row.make)
     return make(seed, problem)
+
+
+def aim_of(spec: StudySpec) -> Aim:
+    """The aim of a study's search: the samplers of Optuna always look for the front."""
+    is_ours = sampler_row(spec.sampler).stops_early
+    return "front" if spec.aim == "max" and not is_ours else spec.aim
 
 
 def make_frontier(seed: int, problem: Problem) -> BaseSampler:
