@@ -30,6 +30,7 @@ from queue import SimpleQueue
 from bench.lib.miniature import conditions, quiet
 from tuner.cli.arguments import argument_parser
 from tuner.fleet.needs import needs_of
+from tuner.measure.account import Account, Purpose
 from tuner.params.read import read
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
@@ -51,7 +52,12 @@ class Cost:
     trials: dict[str, int] = field(default_factory=dict)
     speedups: dict[str, float] = field(default_factory=dict)  # of the fastest verified setting
     processor_s: float = 0.0
-    pictures: int = 0  # of all studies, for every purpose
+    account: Account = field(default_factory=Account)  # of all studies
+
+    @property
+    def pictures(self) -> int:
+        """For every purpose."""
+        return sum(self.account.pictures.values())
 
     def read(self, storage: Storage) -> None:
         """Take in the studies of a database."""
@@ -60,7 +66,7 @@ class Cost:
             costs, results = read_costs(study), read_results(study)
             self.device_s[name] = costs.total.total_s
             self.trials[name] = len(costs.trials)
-            self.pictures += sum(costs.total.pictures.values())
+            self.account.include(costs.total)
             verified = (result.verified for result in results if result.verified_now)
             self.speedups[name] = max((v.speedup.value for v in verified if v), default=1.0)
 
@@ -226,6 +232,15 @@ def table(cold: Cost, sweep: Cost) -> Iterator[str]:
     yield f"| all | {totals[0]:.0f} | | | {totals[1]:.0f} | | |"
     yield f"| pictures | {cold.pictures} | | | {sweep.pictures} | | |"
     yield f"| processor seconds | {cold.processor_s:.0f} | | | {sweep.processor_s:.0f} | | |"
+    yield ""
+    yield "| purpose | cold: device s | pictures | sweep: device s | pictures |"
+    yield "|---|---|---|---|---|"
+    for purpose in Purpose:
+        cells = [
+            f"{each.account.seconds.get(purpose, 0):.0f} | {each.account.pictures.get(purpose, 0)}"
+            for each in (cold, sweep)
+        ]
+        yield f"| {purpose.value} | {' | '.join(cells)} |"
     yield ""
     yield (
         f"sweep / cold: {totals[1] / totals[0]:.2f} of the device seconds, "
