@@ -186,7 +186,7 @@ def run_sweep(folder: Path, flags: Sequence[str], workers: int) -> Cost:
         if sign is not None:
             wait_until(processes, complete(flags, storage), share)
             for process in processes:
-                process.send_signal(sign)
+                os.kill(process.pid, sign)  # which, unlike `send_signal`, does not reap it
         runs.end(processes)
         print(f"{share:.0%} after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     cost = Cost(processor_s=runs.processor_s)
@@ -213,8 +213,14 @@ def wait_until(
     processes: Sequence[subprocess.Popen[bytes]], shares: Iterator[float], share: float
 ) -> None:
     """Wait until a share of the studies is complete, or a worker has ended."""
-    while next(shares) < share and all(process.poll() is None for process in processes):
+    while next(shares) < share and not any(map(has_ended, processes)):
         time.sleep(POLL_S)
+
+
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process has ended; its processor time can still be asked for."""
+    options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, process.pid, options) is not None
 
 
 def table(cold: Cost, sweep: Cost) -> Iterator[str]:
