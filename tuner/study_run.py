@@ -205,7 +205,7 @@ class StudyRun:
             # A front compares settings with one another, so all of them get the same prompts.
             drawn=self._stops_early and self.spec.aim != "front",
             predicted=predicted,
-            few_pairs=self._stops_early,  # its end, or the verification, times what matters
+            few_pairs=self._stops_early,  # what matters is timed when the search has ended
             **self._pages.picture_arguments,
         )
         return self._pages.watched(trial, measurements)

@@ -84,7 +84,8 @@ def searches(truth: TruthTable, seeds: int, trials: int) -> Iterator[Run]:
                 )
             )
             run = Run(costs=read_costs(outcome.study), winner=outcome.best)
-            print(f"seed {seed}: {run.in_b:.1f} B, {run.winner}", file=sys.stderr, flush=True)
+            found = "no setting" if run.winner is None else run.winner.setting
+            print(f"seed {seed}: {run.in_b:.1f} B, {found}", file=sys.stderr, flush=True)
             yield run
 
 

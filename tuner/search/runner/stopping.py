@@ -109,23 +109,16 @@ class StoppingRule:
     def _hopeless(self, measured: Figures) -> bool:
         """Whether it is certain to miss a limit, whatever its other prompts show."""
         certainty = certain_to_miss(1 + len(self.limits.others))
-        fidelity = {
-            name: self._over_all_prompts(figure, measured, certainty)
-            for name, figure in measured.fidelity.items()
-        }
         return self.limits.surely_missed(
-            self._over_all_prompts(measured.score_loss, measured, certainty), fidelity
+            *_each(measured, lambda figure: self._over_all_prompts(figure, measured, certainty))
         )
 
     def decided(self, measured: Figures) -> bool:
         """Whether more prompts, up to `most`, are certain to leave the verdict as it is."""
-        if self.most is None:
-            return False
-        loss, *others = (
-            over_all_prompts(figure, measured.prompts, self.most, self._certainty(measured))
-            for figure in (measured.score_loss, *measured.fidelity.values())
+        most, certainty = self.most, self._certainty(measured)
+        return most is not None and self.limits.sure(
+            *_each(measured, lambda f: over_all_prompts(f, measured.prompts, most, certainty))
         )
-        return self.limits.sure(loss, dict(zip(measured.fidelity, others, strict=True)))
 
     def _over_all_prompts(self, figure: Estimate, measured: Figures, certainty: float) -> Estimate:
         """The interval of a figure over all the prompts that a trial has without early stopping."""
@@ -136,12 +129,8 @@ class StoppingRule:
     def surely_kept(self, measured: Figures) -> bool:
         """Whether every limit is met for certain."""
         certainty = self._certainty(measured)
-        fidelity = {
-            name: at_certainty(figure, measured.prompts, certainty)
-            for name, figure in measured.fidelity.items()
-        }
         return self.limits.surely_kept(
-            at_certainty(measured.score_loss, measured.prompts, certainty), fidelity
+            *_each(measured, lambda figure: at_certainty(figure, measured.prompts, certainty))
         )
 
     def _certainty(self, measured: Figures) -> float:
@@ -173,6 +162,14 @@ class StoppingRule:
             for rival in self.rivals
             if rival.feasible(self.limits)
         )
+
+
+def _each(
+    measured: Figures, change: Callable[[Estimate], Estimate]
+) -> tuple[Estimate, dict[str, Estimate]]:
+    """The score loss and the extra metrics, each of them changed."""
+    fidelity = {name: change(figure) for name, figure in measured.fidelity.items()}
+    return change(measured.score_loss), fidelity
 
 
 def measure_until_stopped(

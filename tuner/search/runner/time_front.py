@@ -59,7 +59,7 @@ def time_front(
 def is_to_be_timed(result: Result, goal: Goal, known: float) -> bool:
     """Whether a user may choose a result of the front that was timed in too few pairs.
 
-    It was not where its speedup is known to `known`, a share of it.
+    Its pairs are enough where half of its speedup's interval is at most `known`, a share of it.
     """
     faster = bool(result.setting.accelerators) and result.speedup.value > 1
     return (
