@@ -16,6 +16,7 @@ from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer, Observers
 from tuner.search.runner.progress import is_done
 from tuner.search.runner.reference import measure_reference
+from tuner.search.runner.stopping import StoppingRule
 from tuner.search.runner.time_front import time_front
 from tuner.search.runner.verify import verify
 from tuner.setting import Setting
@@ -66,7 +67,7 @@ class StudyEnding:
             winner = verify(
                 self.study,
                 self.goal,
-                lambda result: self._measure_again(result.setting, interruptible),
+                lambda result, rule: self._measure_again(result.setting, rule, interruptible),
                 Observers([self.observer, self.pages]).verified,
                 self.spec.num_samples,
                 self.verification.most_prompts,
@@ -78,11 +79,15 @@ class StudyEnding:
         return winner
 
     def _measure_again(
-        self, setting: Setting, interruptible: Interruptible
+        self, setting: Setting, rule: StoppingRule, interruptible: Interruptible
     ) -> Iterator[Measurement]:
-        """Measure a setting on the prompts for verifying."""
+        """Measure a setting on the prompts for verifying; it is timed once its verdict is settled.
+
+        Most of the pairs are then batches that its verdict needed in any case.
+        """
         self.observer.verification_began(setting)
-        for measured in self.verification.measure(setting, self.storage):
+        measurements = self.verification.measure(setting, self.storage, settled=rule.settled)
+        for measured in measurements:
             self.observer.verification_went_on(setting, measured)
             yield measured
             interruptible.check()

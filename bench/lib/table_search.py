@@ -202,7 +202,7 @@ class TableSearch:
         return verify(
             self.study,
             Goal(limits=LIMITS),
-            lambda result: self._measured(
+            lambda result, rule: self._measured(
                 self.truth.row[result.setting], self._others, purpose=Purpose.VERIFICATION
             ),
             lambda result: None,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Self, TypedDict
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -34,6 +34,13 @@ from tuner.study.sheets import put_sheet, sheet_paths
 SHARE = 20  # an update waits this many times as long as the last one took
 FRONT_FILE = "front.png"
 FRONT_PROMPTS = 4  # of the sheet that compares the whole front
+
+
+class PictureArguments(TypedDict, total=False):
+    """Arguments of `Evaluation.measure`."""
+
+    on_pictures: OnPictures
+    on_baseline: OnPictures
 
 
 class StudyPages(Observer):
@@ -105,7 +112,7 @@ class StudyPages(Observer):
         )
 
     @property
-    def picture_arguments(self) -> dict[str, OnPictures]:
+    def picture_arguments(self) -> PictureArguments:
         """The arguments of `Evaluation.measure` that keep pictures."""
         if self._pictures is None:
             return {}

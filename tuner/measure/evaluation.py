@@ -21,7 +21,7 @@ from tuner.measure.measurement import Measurement as Measurement
 from tuner.measure.out_of_memory import memory_errors, remedy
 from tuner.measure.paired_timing import PRECISE, PairedTimings, PairTimer
 from tuner.measure.prediction import Prediction
-from tuner.measure.setting_procedure import SettingProcedure
+from tuner.measure.setting_procedure import SettingProcedure, Settled
 from tuner.measure.statistics import Estimate
 from tuner.measure.stopwatch import Seconds
 from tuner.measure.warm_ups import WarmUps
@@ -147,13 +147,15 @@ class Evaluation(BatchGenerator):
         drawn: bool = False,
         predicted: Prediction | None = None,
         few_pairs: bool = False,
+        settled: Settled | None = None,
     ) -> Iterator[Measurement]:
         """Evaluate a setting; yields the measurement so far after each batch of prompts.
 
         Those of `more_prompts` come last; the caller stops when it has enough. Pairs of batches,
         with and without the setting, give the speedup: the first `timing_pairs`, or with a
-        prediction a single one. If that is not precise enough after the last batch of `prompts`,
-        more are timed, and the measurement is yielded before (`timed` is False) and after.
+        prediction a single one, and all batches whose baseline has to be generated. If that is not
+        precise enough after the last batch of `prompts`, or once the verdict is `settled`, more are
+        timed, and the measurement is yielded before (`timed` is False) and after.
 
         Args:
             setting: which accelerators are on, or a smaller number of steps (`FewerSteps`).
@@ -166,6 +168,8 @@ class Evaluation(BatchGenerator):
             predicted: what is expected of the speedup.
             few_pairs: no more than `timing_pairs` are timed on a steady machine, so that the
                 speedup may be known to some per cent only: a search times what matters at its end.
+            settled: whether a measurement needs no more prompts. Pairs that nothing else needs are
+                timed only then, or after the last prompt.
 
         Raises:
             UnfitError: an accelerator does not fit the pipeline.
@@ -180,7 +184,7 @@ class Evaluation(BatchGenerator):
         known = self._baseline_or_latency(baseline)
         with self._memory_errors(), self._account(setting) as account:
             procedure = self._procedure(setting, baseline, known, account, predicted, few_pairs)
-            yield from procedure.measurements(on_pictures, drawn=drawn)
+            yield from procedure.measurements(on_pictures, settled, drawn=drawn)
 
     def _procedure(
         self,

@@ -1,7 +1,7 @@
 """Measuring one setting, batch by batch of prompts."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +24,8 @@ from tuner.measure.warm_ups import WarmUps
 from tuner.setting import Setting
 
 StoredBatch = tuple[BaselineScores, Reference]
+# Whether a measurement needs no more prompts; takes the number of prompts at the last look, too.
+Settled = Callable[[Measurement, int], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,24 +50,37 @@ class SettingProcedure:
     predicted: Prediction | None
     few_pairs: bool
 
-    def measurements(self, on_pictures: OnPictures | None, *, drawn: bool) -> Iterator[Measurement]:
+    def measurements(
+        self, on_pictures: OnPictures | None, settled: Settled | None, *, drawn: bool
+    ) -> Iterator[Measurement]:
         """What is known after each batch; see `Evaluation.measure`."""
         batches = self.generator.batches()
         rng = random.Random(f"{self.generator.seed}/{self.setting}")
         order = shuffled(batches, self.generator.more_batches(), rng, drawn=drawn)
         progress = self._begun(order)
+        before, timed = 0, False
         for index, numbers in enumerate(order):
             output, reference = self._generated(progress, index, numbers)
             self._add(progress, numbers, output, reference)
             if on_pictures is not None:
                 on_pictures(numbers, progress.images)
-            if index == len(batches) - 1:
-                for timings in self.pairs.completed(self.setting, progress.timings):
-                    progress.timings = timings
-                    progress.latency = self._updated_latency(progress)
-                    yield self._measurement(progress, all_prompts=True)
+            is_full = index >= len(batches) - 1
+            so_far = self._measurement(progress, all_prompts=is_full)
+            is_last = index == len(order) - 1
+            may_be_due = is_full and not timed
+            if may_be_due and (settled is None or is_last or settled(so_far, before)):
+                timed = True
+                yield from self._timed(progress)
             else:
-                yield self._measurement(progress, all_prompts=index >= len(batches))
+                yield so_far
+            before = so_far.prompts
+
+    def _timed(self, progress: Progress) -> Iterator[Measurement]:
+        """What is known with the least number of pairs, and then with enough of them."""
+        for timings in self.pairs.completed(self.setting, progress.timings):
+            progress.timings = timings
+            progress.latency = self._updated_latency(progress)
+            yield self._measurement(progress, all_prompts=True)
 
     def _begun(self, order: list[range]) -> Progress:
         """Nothing is known yet; where that is necessary, a batch is generated as a warm-up."""

@@ -202,7 +202,9 @@ def verify_setting(
     most = evaluation.most_prompts
     rule = StoppingRule(limits=limits, samples=spec.num_samples, resolves=True, most=most)
     points = [point for point in all_points(study) if point["params"] == params]
-    measured = measure_again(partial(evaluation.measure, setting, store), rule)
+    measured = measure_again(
+        partial(evaluation.measure, setting, store, settled=rule.settled), rule
+    )
     if isinstance(measured, Failure):
         set_verdict(study, points, feasible=False, verified=None)
         report(f"no longer holds: {setting}: {measured.reason}")

@@ -12,6 +12,7 @@ from tuner.errors import BadPictureError, UsageError
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
+from tuner.search.runner.stopping import StoppingRule
 from tuner.search.runner.verify import TRIES, verify
 from tuner.setting import Setting
 from tuner.study.results import Result, read_results
@@ -39,7 +40,7 @@ class Verified:
         return list(dict.fromkeys(result.setting for result in ordered))
 
     def verify(self, change: Callable[[Measurement], Measurement]) -> Result | None:
-        def measure(result: Result) -> Iterator[Measurement]:
+        def measure(result: Result, rule: StoppingRule) -> Iterator[Measurement]:
             self.seen.append(result.setting)
             yield change(measurement(result.setting))
 

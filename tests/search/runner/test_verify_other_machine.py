@@ -15,6 +15,7 @@ from tuner.measure.cache_keys import key_of
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.goal import OTHER_KEY, Goal
+from tuner.search.runner.stopping import StoppingRule
 from tuner.search.runner.verify import verify
 from tuner.setting import Setting
 from tuner.study.baseline import keep_baseline, key_old_trials
@@ -56,7 +57,7 @@ class Moved(Bench):
         keep_baseline(self.study, self.measurement_of(SLOW))
 
     def verify(self, goal: Goal) -> Result | None:
-        def measure(result: Result) -> Iterator[Measurement]:
+        def measure(result: Result, rule: StoppingRule) -> Iterator[Measurement]:
             self.seen.append(result.setting)
             yield self.measurement_of(result.setting)
 

@@ -14,6 +14,7 @@ from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.deadline import Deadline
 from tuner.search.goal import Goal
+from tuner.search.runner.stopping import StoppingRule
 from tuner.search.runner.verify import verify
 from tuner.setting import Setting
 from tuner.storage.database import Storage
@@ -45,7 +46,7 @@ class OneOfTwo(Bench):
         yield self.measurement_of(setting)
 
     def verify(self, goal: Goal, **options: Any) -> Result | None:
-        def measure_again(result: Result) -> Iterator[Measurement]:
+        def measure_again(result: Result, rule: StoppingRule) -> Iterator[Measurement]:
             self.seen += 1
             yield self.measurement_of(result.setting)
 
@@ -108,7 +109,7 @@ def test_a_failed_verification_is_repeated_on_another_machine_and_in_the_next_ru
     goal, failed = Goal.of(first.spec), set[Setting]()
 
     def verify_failing(error: Exception, bench: OneOfTwo) -> Result | None:
-        def measure_again(result: Result) -> Iterator[Measurement]:
+        def measure_again(result: Result, rule: StoppingRule) -> Iterator[Measurement]:
             bench.seen += 1
             if result.speedup.value > 1.55:
                 raise error

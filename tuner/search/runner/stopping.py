@@ -74,10 +74,26 @@ class StoppingRule:
         matters = self.is_chosen or (not self.treats_all_alike and self._matters(measured))
         if not matters or self.limits.surely_missed(measured.score_loss, measured.fidelity):
             return Answer.ENOUGH
-        conclusive = not self.resolves or self.surely_kept(measured)
-        if not conclusive and self._is_look_due(measured, before):
-            conclusive = self.decided(measured)
-        return Answer.ENOUGH if conclusive and measured.timed else Answer.GO_ON
+        return Answer.ENOUGH if self._is_over(measured, before) else Answer.GO_ON
+
+    def _is_over(self, measured: Measurement, before: int) -> bool:
+        """Whether it needs no more prompts, nor pairs: those of what misses a limit do not matter.
+
+        Which side of a limit it is on is known only where a trial resolves that.
+        """
+        if not self.settled(measured, before):
+            return False
+        missed = self.limits.missed(measured.score_loss.value, measured.fidelity)
+        return measured.timed or (self.resolves and bool(missed))
+
+    def settled(self, measured: Measurement, before: int = 0) -> bool:
+        """Whether the verdict needs no more prompts; its speedup may still have to be timed.
+
+        `before` is the number of prompts at the last answer.
+        """
+        if not self.resolves or self.surely_kept(measured):
+            return True
+        return self._is_look_due(measured, before) and self.decided(measured)
 
     def _is_look_due(self, measured: Figures, before: int) -> bool:
         """Whether to see if the verdict is decided; a setting that was only timed is seen again."""

@@ -34,7 +34,7 @@ TRIES = 2  # of a verification that fails
 def verify(
     study: optuna.Study,
     goal: Goal,
-    measure: Callable[[Result], Iterator[Any]],
+    measure: Callable[[Result, StoppingRule], Iterator[Any]],
     on_verified: Callable[[Result], None],
     samples: int | None = None,
     most: int | None = None,
@@ -51,7 +51,8 @@ def verify(
     Args:
         study: the results to choose from.
         goal: what a result must meet.
-        measure: measures a result's setting, on the prompts for verifying.
+        measure: measures a result's setting, on the prompts for verifying, under a rule that says
+            when its verdict is settled, so that its speedup is timed.
         on_verified: called with each result that was verified.
         samples: prompts of a verification; all when None.
         most: prompts of a verification that is inconclusive, where the number is known.
@@ -74,7 +75,7 @@ def verify(
             notice(MOVED)
         begun += 1
         rule = StoppingRule(limits=goal.limits, samples=samples, resolves=True, most=most)
-        verification = measure_again(partial(measure, candidate), rule)
+        verification = measure_again(partial(measure, candidate, rule), rule)
         if isinstance(verification, Failure):
             failed.add(candidate.setting)
         store_verification(study, candidate.trial, verification, goal.limits)
