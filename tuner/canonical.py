@@ -55,7 +55,7 @@ def _combined(parts: Sequence[Accelerator | None]) -> Setting:
 def _equivalents(part: Accelerator, shape: Shape, steps: int) -> Sequence[Accelerator | None]:
     """What computes the same as `part` does alone, smallest first; [None] if that is nothing."""
     effect = _effect_alone(part, shape, steps)
-    if effect == (plan_of((), _one_layer_of_each_kind(shape), steps).computation, frozenset()):
+    if effect == (_baseline(shape, steps), frozenset()):
         return [None]
     return _by_effect(type(part), shape, steps).get(effect, [part])
 
@@ -73,6 +73,13 @@ def _by_effect(
     return groups
 
 
+@lru_cache(maxsize=64)
+def _baseline(shape: Shape, steps: int) -> tuple[Any, ...]:
+    """What the baseline computes."""
+    return computation_of(Setting(), shape, steps)
+
+
+@lru_cache(maxsize=4096)
 def _effect_alone(part: Accelerator, shape: Shape, steps: int) -> tuple[Any, ...]:
     """What an accelerator computes on its own, and the steps at which it forces full passes."""
     plan = plan_of((part,), _one_layer_of_each_kind(shape), steps)

@@ -1,17 +1,17 @@
 """What does a sweep of related studies cost, compared with the same studies started cold?
 
     python -m bench.fleet.traversal [--sched DDIM,DPM-Solver++,UniPC] [--steps 20,25,50]
-        [--num-samples 16] [--min-gain 0.002] [--trials 100] [--workers 2]
+        [--req-speedup 3 | --min-gain 0.002] [--num-samples 32] [--trials 100] [--workers 2]
 
 Sweep: the studies of the miniature in one database, searched by several workers, which are stopped
 twice (killed when a third of the studies are complete, interrupted by Ctrl-C at two thirds) and
 started again by the same command. Cold: each study in a database of its own, by a process of its
 own; as many run at the same time, on the same cores, so that both meet the same machine. Each study
-ends once no setting is expected to be faster by `--min-gain`, and verifies its winner: so both
-search until as little is left to gain. The device seconds are those that the runs stored with the
-studies, loading included; the processor seconds are those of the processes, which depend less on
-other work on the machine, and the pictures do not depend on it. `--small` has few steps, small
-pictures and two schedulers, and its studies end at a target.
+ends with a verified setting that is `--req-speedup` times as fast as the baseline; or, with
+`--min-gain`, once no setting is expected to be faster by that share. The device seconds are those
+that the runs stored with the studies, loading included; the processor seconds are those of the
+processes, which depend less on other work on the machine, and the pictures do not depend on it.
+`--small` has few steps, small pictures and two schedulers, and its studies end at a low target.
 """
 
 import argparse
@@ -133,8 +133,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sched", default="DDIM,DPM-Solver++,UniPC")
     parser.add_argument("--steps", default="20,25,50")
-    parser.add_argument("--num-samples", default="16")
-    parser.add_argument("--min-gain", default="0.002")
+    parser.add_argument("--num-samples", default="32")
+    ends = parser.add_mutually_exclusive_group()
+    ends.add_argument("--req-speedup", default="3")
+    ends.add_argument("--min-gain")
     parser.add_argument("--trials", default="100", help="at most, of each study")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", help="an empty folder that keeps the databases")
@@ -147,7 +149,8 @@ def flags_of(args: argparse.Namespace) -> list[str]:
     fixed = ["--pipe", "miniature", "--device", "cpu", "--no-reference", "--pictures", "none"]
     if args.small:
         return [*fixed, *SMALL]
-    names = ("sched", "steps", "num_samples", "min_gain", "trials")
+    end = "req_speedup" if args.min_gain is None else "min_gain"
+    names = ("sched", "steps", "num_samples", end, "trials")
     chosen = [(f"--{name.replace('_', '-')}", getattr(args, name)) for name in names]
     return [*fixed, *(part for pair in chosen for part in pair)]
 

@@ -1,24 +1,31 @@
 """When does `--min-gain` end a search, and how good is what it exports?
 
     python -m bench.search.ending [--min-gains 0.01,0.002] [--tables tgate-DDIM-20] [--seeds 20]
+    python -m bench.search.ending --tables tgate-DDIM-20 --after tgate-DPM-Solver++-20
 
 Simulated searches by `frontier` on the truth tables (`bench.lib.table_search`), each to its own
 end: no setting is expected to be faster by that share, inconclusive settings of the front are
 resolved, and the fastest is verified. The speed of the exported setting is a share of that of the
 fastest truly feasible one. B is what the baseline takes for 32 prompts; all pictures are counted.
+With `--after` each search has a warm start from one of another table that has ended in this way.
 """
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import optuna
 
 from bench.lib.miniature import conditions, quiet
 from bench.lib.table_costs import PROMPTS
-from bench.lib.table_search import MORE
+from bench.lib.table_search import LIMITS, MORE, TableSearch
 from bench.lib.tables import PRODUCTS
 from bench.lib.truth_table import LIMIT, TruthTable
 from bench.search.searches import frontier
+from tuner.search.frontier.context import Observation
+from tuner.setting import Setting
+from tuner.study.results import fastest_feasible
 
 MOST = 100  # trials, as `tuner run` has by default
 
@@ -34,6 +41,7 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|")
     chosen = None if args.tables is None else args.tables.split(",")
+    source = next((TruthTable.of(each) for each in PRODUCTS if each.file.stem == args.after), None)
     for product in PRODUCTS:
         name = product.file.stem
         if not product.file.exists() or (chosen is not None and name not in chosen):
@@ -42,7 +50,10 @@ def main() -> None:
         # The others have no prompts for a verification, or no answer.
         if truth.table.prompts > PROMPTS + MORE and truth.feasible.any():
             for min_gain in map(float, args.min_gains.split(",")):
-                print(f"| {name} | {min_gain:g} | {figures(truth, min_gain, args)} |", flush=True)
+                search = partial(ended, source, min_gain)
+                print(
+                    f"| {name} | {min_gain:g} | {figures(truth, search, args.seeds)} |", flush=True
+                )
 
 
 def arguments() -> argparse.Namespace:
@@ -50,14 +61,29 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tables", help="names of tables, as for bench.search; default: all")
     parser.add_argument("--min-gains", default="0.01,0.005,0.002,0.001")
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--after", help="the table of a source study, for a warm start")
     return parser.parse_args()
 
 
-def figures(truth: TruthTable, min_gain: float, args: argparse.Namespace) -> str:
+def ended(source: TruthTable | None, min_gain: float, truth: TruthTable, seed: int) -> TableSearch:
+    """A search to its own end, with a warm start from one of the source's table if there is any."""
+    related: list[Observation] = []
+    first: list[Setting] = []
+    if source is not None:
+        before = ended(None, min_gain, source, 1000 + seed)
+        related = before.observations()
+        fastest = fastest_feasible(before.results, LIMITS)
+        first = [] if fastest is None else [fastest.setting]
+    return frontier(
+        truth, seed, MOST, "max", True, related, first, resolves=True, min_gain=min_gain
+    )
+
+
+def figures(truth: TruthTable, search: Callable[[TruthTable, int], TableSearch], seeds: int) -> str:
     """The cells of one line."""
     trials, costs, speeds, held = [], [], [], []
-    for seed in range(args.seeds):
-        run = frontier(truth, seed, MOST, "max", whole=True, resolves=True, min_gain=min_gain)
+    for seed in range(seeds):
+        run = search(truth, seed)
         winner = run.verified()
         trials.append(run.trials)
         costs.append(run.costs.total)

@@ -245,10 +245,9 @@ def last_of_each(evaluation: Evaluation, setting: Setting, store: Storage) -> li
 def test_pairs_that_nothing_else_needs_are_timed_once_no_more_prompts_are_needed(
     evaluation: Evaluation, store: Storage
 ) -> None:
-    texts = [f"{text}, {number}" for number in range(4) for text in evaluation.prompts[:2]]
-    changes = {"prompts": texts[:2], "more_prompts": texts[2:]}
-    timed = replace(evaluation, **changes, timing_pairs=1, most_pairs=7)
-    timed = replace(timed, precision=-1.0)  # so that all pairs are timed
+    texts = [f"{text}, {number}" for number in range(3) for text in evaluation.prompts[:2]]
+    changes = {"prompts": texts[:2], "more_prompts": texts[2:], "precision": -1.0}  # never precise
+    timed = replace(evaluation, **changes, timing_pairs=1, most_pairs=4)
 
     def pairs(settled_at: int) -> list[tuple[int, int, bool]]:
         fresh = Storage(f"{store.engine.url}{settled_at}")  # has the baseline of no prompt
@@ -257,6 +256,5 @@ def test_pairs_that_nothing_else_needs_are_timed_once_no_more_prompts_are_needed
         )
         return [(step.prompts, len(step.ratios), step.timed) for step in measurements]
 
-    assert pairs(2) == [(2, 1, False), (2, 7, True), (4, 8, True), (6, 9, True), (8, 10, True)]
-    assert pairs(6) == [(2, 1, False), (4, 2, False), (6, 3, False), (6, 7, True), (8, 8, True)]
-    assert pairs(99) == [(2, 1, False), (4, 2, False), (6, 3, False), (8, 4, False), (8, 7, True)]
+    assert pairs(4) == [(2, 1, False), (4, 2, False), (4, 4, True), (6, 5, True)]
+    assert pairs(99) == [(2, 1, False), (4, 2, False), (6, 3, False), (6, 4, True)]

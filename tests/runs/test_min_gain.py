@@ -12,11 +12,14 @@ from tuner.limits import Limits
 from tuner.measure.measurement import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.runner.interrupt import Interruptible
+from tuner.search.runner.stopping import StoppingRule
 from tuner.setting import Setting
 from tuner.storage.database import Storage
 from tuner.study.results import read_results
 from tuner.study_ending import StudyEnding
 
+COMMAND = [*FLAGS, "--pictures", "none", "--sampler", "frontier"]
+COMMAND += ["--search-targets", "deepcache,tome"]
 ENDED = "the search has ended: no setting is expected to improve the result by 90%"
 
 
@@ -24,7 +27,7 @@ def test_a_search_ends_once_little_is_to_be_gained_and_stays_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command = [*FLAGS, "--pictures", "none", "--sampler", "frontier", "--trials", "20"]
+    command = [*COMMAND, "--trials", "20"]
     assert main([*command, "--min-gain", "0.9"]) == 0
     assert ENDED in capsys.readouterr().out
     ended = len(finished(tmp_path))
@@ -41,8 +44,7 @@ def test_a_sweep_of_such_studies_is_complete_and_starts_none_of_them_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command = [*FLAGS, "--pictures", "none", "--sampler", "frontier", "--sched", "DDIM,UniPC"]
-    command += ["--min-gain", "0.9"]
+    command = [*COMMAND, "--sched", "DDIM,UniPC", "--min-gain", "0.9"]
     assert main(command) == 0
     counts = [len(finished(tmp_path, name)) for name in (TRIPLE, "miniature/UniPC/4")]
     assert all(0 < count < 100 for count in counts)
@@ -61,16 +63,16 @@ def test_a_search_goes_on_where_none_of_its_settings_holds(
     measure_again, refused = StudyEnding._measure_again, set[Setting]()
 
     def refusing(
-        self: StudyEnding, setting: Setting, interruptible: Interruptible
+        self: StudyEnding, setting: Setting, rule: StoppingRule, interruptible: Interruptible
     ) -> Iterator[Measurement]:
         if not refused:
             refused.update(result.setting for result in read_results(self.study))
-        for measured in measure_again(self, setting, interruptible):
+        for measured in measure_again(self, setting, rule, interruptible):
             bad = Estimate(value=0.5, low=0.49, high=0.51)
             yield replace(measured, score_loss=bad) if setting in refused else measured
 
     monkeypatch.setattr(StudyEnding, "_measure_again", refusing)
-    command = [*FLAGS, "--pictures", "none", "--sampler", "frontier", "--req-score-loss", "0.4"]
+    command = [*COMMAND, "--req-score-loss", "0.4"]
     assert main([*command, "--trials", "20", "--min-gain", "0.1"]) == 0
     assert "no setting holds so far: the search goes on" in capsys.readouterr().out
     results = read_results(Storage("sqlite:///tuner.db").study(TRIPLE))

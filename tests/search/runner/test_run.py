@@ -18,8 +18,9 @@ from tuner.study.results import read_results
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_searches_and_continues(name: str, tmp_path: Path) -> None:
-    assert len(Bench(tmp_path, sampler=name, trials=16).search()) == 16
-    resumed = Bench(tmp_path, sampler=name, trials=20)
+    two = {"sampler": name, "search_targets": ("deepcache", "tome")}
+    assert len(Bench(tmp_path, **two, trials=16).search()) == 16
+    resumed = Bench(tmp_path, **two, trials=20)
     assert len(resumed.search()) == 20
     assert len(resumed.measured) <= 4
 

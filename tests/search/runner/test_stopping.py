@@ -272,10 +272,10 @@ def test_under_3_percent_of_the_verdicts_are_others_than_without_this_end(is_ske
             lost = np.where(rng.random(128) < 0.15, rng.exponential(2.5, 128), 0.0) - 0.375
         after = before * (1 - 0.02) - lost
 
-        def batches(before: np.ndarray = before, after: np.ndarray = after) -> Iterator[Any]:
-            for count in range(16, 129, 16):
-                yield measured(count, score_loss(list(before[:count]), list(after[:count])))
-
-        ends = [measure_until_stopped(batches(), each)[0] for each in (rule, resolving_rule())]
+        batches = [
+            measured(count, score_loss(list(before[:count]), list(after[:count])))
+            for count in range(16, 129, 16)
+        ]
+        ends = [measure_until_stopped(iter(batches), each)[0] for each in (rule, resolving_rule())]
         changed.append(len({end.score_loss.value < 0.02 for end in ends}) > 1)
     assert np.mean(changed) < 0.03

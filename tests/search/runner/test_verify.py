@@ -1,5 +1,6 @@
 """Candidates are verified, fastest first, until one meets the goal, whatever fails in between."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +21,15 @@ from tuner.study.results import Result, read_results
 TOO_MUCH = Estimate(value=0.9, low=0.8, high=0.95)
 
 
+def bench_in(folder: Path) -> Bench:
+    return Bench(folder, search_targets=("deepcache",), trials=40, req_score_loss=0.5)
+
+
 class Verified:
     """A finished search of DeepCache alone; `seen` lists the settings that were verified."""
 
     def __init__(self, folder: Path) -> None:
-        self.bench = Bench(folder, search_targets=("deepcache",), trials=40, req_score_loss=0.5)
-        self.bench.search()
+        self.bench = bench_in(folder)
         self.goal = Goal.of(self.bench.spec)
         self.seen: list[Setting] = []
 
@@ -47,8 +51,17 @@ class Verified:
         return verify(self.bench.study, self.goal, measure, lambda result: None)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the finished search; tests work on copies."""
+    folder = tmp_path_factory.mktemp("finished")
+    bench_in(folder).search()
+    return folder
+
+
 @pytest.fixture
-def searched(tmp_path: Path) -> Verified:
+def searched(finished: Path, tmp_path: Path) -> Verified:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     return Verified(tmp_path)
 
 
