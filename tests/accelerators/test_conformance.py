@@ -176,6 +176,7 @@ def test_repeated_and_interleaved_generations_agree(
     assert same(results.repeated_others, results.others)
 
 
+@pytest.mark.slow  # by default only a few pairs are tried, below
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_order_of_combinations_does_not_matter(family: str) -> None:
     for names in reversed([names for names, fitting in FITTING if fitting == family]):

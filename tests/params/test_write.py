@@ -103,7 +103,7 @@ def test_every_latency_in_the_file_is_the_baselines_over_the_speedup(tmp_path: P
     verify(
         continued.study,
         Goal.of(continued.spec),
-        lambda result: moving(result.setting),
+        lambda result, rule: moving(result.setting),
         lambda _: None,
     )
     assert len(seen) > searched_count

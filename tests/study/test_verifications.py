@@ -13,6 +13,7 @@ from tuner.errors import BadPictureError
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
+from tuner.search.runner.stopping import StoppingRule
 from tuner.search.runner.verify import verify
 from tuner.storage.database import Storage
 from tuner.study.results import Result, read_results
@@ -32,7 +33,7 @@ def searched(folder: Path, **changes: object) -> Bench:
 def overrule(bench: Bench, loss: Estimate | None = OVER) -> None:
     """Verify the candidate with this loss; with None the verification fails."""
 
-    def measure(result: Result) -> Iterator[Measurement]:
+    def measure(result: Result, rule: StoppingRule) -> Iterator[Measurement]:
         if loss is None:
             raise BadPictureError("picture 1 is black")
         yield replace(measurement(result.setting), score_loss=loss, prompts=16)
