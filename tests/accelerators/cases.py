@@ -100,11 +100,21 @@ every_fitting = pytest.mark.parametrize(
     ("names", "family"),
     [pytest.param(*case, id=f"{'+'.join(case[0])}-{case[1]}") for case in FITTING],
 )
-every_combination = pytest.mark.parametrize(  # on one family that it fits
+ON_ONE = dict(reversed(FITTING))  # combination -> one family that it fits
+every_combination = pytest.mark.parametrize(
+    ("names", "family"),
+    [pytest.param(*case, id="+".join(case[0])) for case in ON_ONE.items()],
+)
+every_alone_and_all_together = pytest.mark.parametrize(  # other combinations are slow
     ("names", "family"),
     [
-        pytest.param(names, family, id="+".join(names))
-        for names, family in dict(reversed(FITTING)).items()
+        pytest.param(
+            names,
+            family,
+            id="+".join(names),
+            marks=[pytest.mark.slow] if len(names) > 1 and {*names} != BY_DEFAULT else [],
+        )
+        for names, family in ON_ONE.items()
     ],
 )
 
@@ -118,8 +128,11 @@ def schedulers(number: int, names: Names, family: str) -> Names:
 
 
 def further(names: Names, family: str, scheduler: str) -> bool:
-    """Whether a slow test covers a scheduler: SD's further ones, but for all accelerators on."""
-    return family == "sd" and scheduler != SCHEDULERS_OF[family][0] and set(names) != BY_DEFAULT
+    """Whether a case is slow: SD's further schedulers and SDXL's combinations, except all on."""
+    if set(names) == BY_DEFAULT:
+        return False
+    combined_again = family == "sdxl" and len(names) > 1
+    return combined_again or (family == "sd" and scheduler != SCHEDULERS_OF[family][0])
 
 
 every_scheduled = pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from tests.accelerators.cases import (
     baseline,
     break_off,
     every_accelerator,
+    every_alone_and_all_together,
     every_combination,
     every_fitting,
     every_scheduled,
@@ -131,7 +132,7 @@ def test_an_exception_in_the_middle_leaves_nothing_behind(names: Names, family: 
     assert same(pictures(pipeline), expected)
 
 
-@every_combination
+@every_alone_and_all_together
 def test_a_generation_after_one_that_broke_off_gives_the_same_picture(
     names: Names, family: str
 ) -> None:
@@ -224,7 +225,7 @@ def test_the_pictures_do_not_depend_on_the_batch(names: Names, family: str, sche
     np.testing.assert_allclose(apart, together, rtol=0, atol=1e-6)
 
 
-@every_combination
+@every_alone_and_all_together
 def test_without_guidance_a_combination_works_or_is_refused_in_one_line(
     names: Names, family: str
 ) -> None:

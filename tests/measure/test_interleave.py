@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.accelerators.cases import accelerated, baseline, every_combination, setting
+from tests.accelerators.cases import accelerated, baseline, every_alone_and_all_together, setting
 from tests.conftest import Clock
 from tests.helpers.pipelines import FAMILIES, STEPS, UNETS, pictures, same, tiny
 from tuner.applying.applied import applied
@@ -52,7 +52,7 @@ def test_an_error_ends_both_jobs_and_each_cleans_up(error: type[BaseException]) 
     assert cleaned == ["fails", "yields"]
 
 
-@every_combination
+@every_alone_and_all_together
 def test_interleaved_pictures_equal_those_generated_alone(
     names: tuple[str, ...], family: str
 ) -> None:
