@@ -46,6 +46,8 @@ def main() -> None:
         name = product.file.stem
         if not product.file.exists() or (chosen is not None and name not in chosen):
             continue
+        if source is not None and product.name != source.product.name:
+            continue  # the source study has no setting of this table
         truth = TruthTable.of(product)
         # The others have no prompts for a verification, or no answer.
         if truth.table.prompts > PROMPTS + MORE and truth.feasible.any():
@@ -61,7 +63,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tables", help="names of tables, as for bench.search; default: all")
     parser.add_argument("--min-gains", default="0.01,0.005,0.002,0.001")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--after", help="the table of a source study, for a warm start")
+    names = [product.file.stem for product in PRODUCTS if product.file.exists()]
+    parser.add_argument("--after", choices=names, help="a source study's table, for a warm start")
     return parser.parse_args()
 
 
