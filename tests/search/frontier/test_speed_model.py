@@ -69,7 +69,7 @@ def test_a_few_timed_generations_predict_hundreds_of_speedups(shape: Shape) -> N
     machine, offered = Machine(shape), settings()
     model = SpeedModel(machine.work)
     chosen = settings_to_time(offered, machine.work, 5)
-    assert len(chosen) == 4  # a fifth would add less than half a unit of a kind of work
+    assert len(chosen) == 3  # one for each branch
     timed = [machine.timed(setting) for setting in (Setting(), *chosen)]
     model.fit(timed, trials=[])
     true = np.array([machine.latency(Setting()) / machine.latency(setting) for setting in offered])
@@ -160,8 +160,21 @@ def test_no_setting_is_timed_that_adds_no_information(shape: Shape) -> None:
     assert len(chosen) == 2  # one shallow pass for each branch; the full one is the baseline's
 
 
-def test_settings_measured_by_a_source_study_are_not_timed_again(shape: Shape) -> None:
+def test_what_many_trials_of_a_source_study_tell_is_not_timed_again(shape: Shape) -> None:
     machine, offered = Machine(shape), settings()
     everything = settings_to_time(offered, machine.work, 100)
-    assert settings_to_time(offered, machine.work, 6, everything[:-1]) == everything[-1:]
-    assert settings_to_time(offered, machine.work, 6, everything) == []
+    assert len(settings_to_time(offered, machine.work, 100, offered)) < len(everything)
+    assert settings_to_time(offered, machine.work, 100, offered * 50) == []
+
+
+def test_the_steps_of_a_setting_that_is_only_known_as_a_whole_are_timed(shape: Shape) -> None:
+    machine = Machine(shape)
+    cached = [
+        Setting.of({"deepcache": {"cache_interval": n, "cache_branch_id": b}})
+        for n, b in product((2, 3, 4, 5), (0, 1))
+    ]
+    branches = {
+        setting.accelerators[0].cache_branch_id  # type: ignore[attr-defined]
+        for setting in settings_to_time(cached, machine.work, 6, cached[:2])
+    }
+    assert branches == {0, 1}

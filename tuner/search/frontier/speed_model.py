@@ -27,8 +27,13 @@ CONFIRMED = 5  # predictions that were confirmed, from which on that is known
 UNPAIRED = 2  # trials in a row without a pair
 RELEVANT = 1e-6  # of the greatest singular value: a direction that is known
 PRIOR_INFORMATION = 0.01  # on the cost of a kind of work that was never timed
-# In nats, what the next setting must add: as much as half a unit of one kind never timed before.
-MIN_INFORMATION = float(np.log1p(0.5**2 / PRIOR_INFORMATION))
+# What the next setting must explain: as much as if this share of every candidate's work were of one
+# kind that was never timed.
+LEAST_SHARE = 0.01
+# Of a whole latency, where the mean of its steps, timed as one, has 1: the costs of kinds of work
+# that are known only together take up whatever is not linear.
+WHOLE_WEIGHT = 0.1
+MAX_CANDIDATES = 2000  # that the choice of what is timed looks at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,34 +182,48 @@ def settings_to_time(
     measured: Sequence[Setting] = (),
     earlier: Sequence[TimedSteps] = (),
 ) -> list[Setting]:
-    """Up to `count` settings whose timed steps say most about what each kind of work costs.
+    """Up to `count` settings whose timed steps make the candidates' latencies known best.
 
-    Each next one adds most to the determinant of the regression's information matrix (D-optimal
-    design, Fedorov, 1972), until none is left that adds `MIN_INFORMATION` nats. The baseline's
-    steps are timed in any case; those of the settings `measured` count as timed, because their
-    speedups are measured or are going to be. So do the steps that were timed in an `earlier` study.
+    Each next one lowers the mean variance of the candidates' predicted latencies most, each as a
+    share of its latency (I-optimal design; Atkinson, Donev and Tobias, 2007), until none is left
+    that lowers it enough (`LEAST_SHARE`). The baseline's steps are timed in any case,
+    and so were those of an `earlier` study. Of the settings `measured` only whole latencies are
+    known, or are going to be, which tells little of their steps (`WHOLE_WEIGHT`). Of many
+    candidates `MAX_CANDIDATES` are used.
     """
-    everything = [Setting(), *measured, *candidates]
-    elsewhere = [generation.work for generation in earlier if generation.work is not None]
-    rows = [np.round(steps, 6) for steps in (*elsewhere, *map(work, everything))]
-    kinds, which = np.unique(np.vstack(rows), axis=0, return_inverse=True)
-    ends = np.cumsum([len(steps) for steps in rows])
-    # The distinct steps of each setting, as rows of `kinds`.
-    steps = [np.unique(part) for part in np.split(which.ravel(), ends[:-1])]
-    first = len(elsewhere) + 1 + len(measured)
-    known, offered = steps[:first], dict(zip(candidates, steps[first:], strict=True))
-    kinds = kinds / np.maximum(kinds.max(axis=0), 1e-9)
-    information = PRIOR_INFORMATION * np.eye(kinds.shape[1])
-    for part in known:
-        information += kinds[part].T @ kinds[part]
-    chosen: list[Setting] = []
-    while offered and len(chosen) < count:
-        added = np.log1p(((kinds @ np.linalg.inv(information)) * kinds).sum(axis=1))
-        gain = {setting: float(added[part].sum()) for setting, part in offered.items()}
-        best = max(gain, key=lambda setting: gain[setting])
-        if gain[best] < MIN_INFORMATION:
+    candidates = candidates[:: -(-len(candidates) // MAX_CANDIDATES) or 1]
+    if not candidates:
+        return []
+    steps = [work(Setting()), *(g.work for g in earlier if g.work is not None)]
+    offered = [work(setting) for setting in candidates]
+    wholes = [work(setting).mean(axis=0, keepdims=True) for setting in measured]
+    most = np.vstack([*steps, *offered, *wholes]).max(axis=0)
+    unit = np.maximum(most, 1e-9)
+    information = PRIOR_INFORMATION * np.eye(len(unit))
+    for part in steps:
+        information += _information(part / unit)
+    for part in wholes:
+        information += WHOLE_WEIGHT * _information(part / unit)
+    totals = np.array([(part / unit).sum(axis=0) for part in offered])
+    shares = totals / totals.sum(axis=1, keepdims=True)
+    wanted = shares.T @ shares / len(shares)  # the mean variance is the trace of its product
+    added = np.array([_information(part / unit) for part in offered])
+    least = LEAST_SHARE**2 / PRIOR_INFORMATION
+    chosen: list[int] = []
+    before = float(np.trace(np.linalg.solve(information, wanted)))
+    while len(chosen) < count:
+        after = np.trace(np.linalg.solve(information + added, wanted), axis1=1, axis2=2)
+        after[chosen] = before
+        best = int(np.argmin(after))
+        if before - after[best] < least:
             break
         chosen.append(best)
-        timed = kinds[offered.pop(best)]
-        information += timed.T @ timed
-    return chosen
+        information, before = information + added[best], float(after[best])
+    return [candidates[index] for index in chosen]
+
+
+def _information(rows: np.ndarray) -> np.ndarray:
+    """What the distinct rows of work tell about the costs, shape (kinds, kinds)."""
+    distinct = np.unique(np.round(rows, 6), axis=0)
+    information: np.ndarray = distinct.T @ distinct
+    return information

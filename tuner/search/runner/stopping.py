@@ -86,7 +86,7 @@ class StoppingRule:
         missed = self.limits.missed(measured.score_loss.value, measured.fidelity)
         return measured.timed or (self.resolves and bool(missed))
 
-    def settled(self, measured: Measurement, before: int = 0) -> bool:
+    def settled(self, measured: Figures, before: int = 0) -> bool:
         """Whether the verdict needs no more prompts; its speedup may still have to be timed.
 
         `before` is the number of prompts at the last answer.
