@@ -13,7 +13,8 @@ from tuner.plans.plan import Shape, plan_of
 from tuner.setting import Setting
 
 FILE = FOLDER / "steps.json"
-Kind = tuple[float, ...]  # the work of a step: its row of `step_rows`
+# The work of a step: its row of `step_rows` without the last two columns, which the others imply.
+Kind = tuple[float, ...]
 
 
 class LatencySums:
@@ -42,4 +43,4 @@ class LatencySums:
 def kinds(setting: Setting, shape: Shape, steps: int) -> list[Kind]:
     """The kind of each step of a setting."""
     rows = step_rows(plan_of(setting.accelerators, shape, steps))
-    return [tuple(float(value) for value in np.round(row, 6)) for row in rows]
+    return [tuple(float(value) for value in np.round(row[:-2], 6)) for row in rows]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.pipelines import LATENT_SIDE, tiny
-from tuner.plans.features import PARTS, reuse
+from tuner.plans.features import PARTS, reuse, step_rows
 from tuner.plans.plan import Plan, plan_of, shape_of
 from tuner.setting import Setting
 
@@ -39,3 +39,22 @@ def test_schedules_with_the_same_summary_differ_in_their_course() -> None:
     moved = replace(cached, steps=steps)
     assert reuse(moved).summary[depth] == pytest.approx(reuse(cached).summary[depth])
     assert not np.allclose(reuse(moved).course, reuse(cached).course)
+
+
+def test_a_pass_for_half_as_many_pictures_is_more_than_half_of_the_work() -> None:
+    rows = step_rows(
+        plan(8, tgate={"gate_step": 4, "sp_interval": 1, "fi_interval": 1, "warmup": 1})
+    )
+    before, after = rows[0], rows[-1]
+    for_each_picture = slice(1, -2)
+    assert (after[for_each_picture] <= before[for_each_picture] / 2).all()
+    assert after[0] == before[0]  # what a pass costs
+    assert after[-2] == before[-2]  # what its layers cost
+    assert after[-1] < before[-1]  # those of its cross-attentions are saved
+
+
+def test_a_shallow_pass_is_little_work_whatever_the_pictures() -> None:
+    rows = step_rows(plan(4, deepcache={"cache_interval": 2, "cache_branch_id": 0}))
+    full, shallow = rows[0], rows[1]
+    assert shallow[-2] < full[-2] / 2
+    assert shallow[-1] < full[-1] / 2

@@ -21,24 +21,31 @@ def step_rows(plan: Plan) -> np.ndarray:
 
     Work is counted in pictures: a guided step computes two for each picture. The columns are: a
     constant 1; one column for each branch at which a pass may turn back, and one for the full pass;
-    and for each resolution of tokens four columns: self-attentions by the share of tokens that
-    remain after merging, the same with that share squared, merges, and cross-attentions.
+    for each resolution of tokens four columns: self-attentions by the share of tokens that remain
+    after merging, the same with that share squared, merges, and cross-attentions; and two columns
+    for what each layer costs however many pictures it computes: how deep the pass goes, and the
+    share of the attentions that it computes.
     """
     levels = sorted({layer.downsample for layer in plan.shape.layers})
-    rows = np.zeros((len(plan.steps), 2 + plan.shape.branches + 4 * len(levels)))
+    branches, attentions = plan.shape.branches, 2 * max(1, len(plan.shape.layers))
+    rows = np.zeros((len(plan.steps), 2 + branches + 4 * len(levels) + 2))
     for row, (number, step) in zip(rows, enumerate(plan.steps), strict=True):
         pictures = 2.0 if step.guided else 1.0
+        branch = branches if step.entered is None else step.entered
         row[0] = 1.0
-        row[1 + (plan.shape.branches if step.entered is None else step.entered)] = pictures
+        row[1 + branch] = pictures
+        row[-2] = (1 + branch) / (1 + branches)
         for index, layer in enumerate(plan.shape.layers):
-            first = 2 + plan.shape.branches + 4 * levels.index(layer.downsample)
+            first = 2 + branches + 4 * levels.index(layer.downsample)
             if step.self_source[index] == number:
                 remaining = 1 - plan.merged[index] / _tokens(plan, layer.downsample)
                 row[first] += pictures * remaining
                 row[first + 1] += pictures * remaining**2
                 row[first + 2] += pictures * (plan.merged[index] > 0)
+                row[-1] += 1 / attentions
             if step.cross_source[index] == number:
                 row[first + 3] += pictures
+                row[-1] += 1 / attentions
     return rows
 
 
