@@ -1,16 +1,16 @@
 """The steps from which a search predicts speeds: timed once for each machine, and stored."""
 
 from tuner.errors import UsageError
+from tuner.measure.baseline_store import Store
 from tuner.measure.cache_keys import key_of
 from tuner.measure.evaluation import Evaluation
 from tuner.search.frontier.earlier_timings import TIMED_STEPS
 from tuner.search.frontier.speed_model import TimedSteps
 from tuner.setting import Setting
-from tuner.storage.database import Storage
 
 
 def timed_steps(
-    settings: list[Setting], evaluation: Evaluation, storage: Storage
+    settings: list[Setting], evaluation: Evaluation, storage: Store
 ) -> list[TimedSteps]:
     """The settings' steps and the baseline's, timed on this machine now or in an earlier run."""
     parts = evaluation.latency_parts

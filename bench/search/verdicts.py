@@ -11,7 +11,6 @@ verification contains the true loss.
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -29,14 +28,6 @@ from tuner.search.runner.stopping import StoppingRule
 MOST = 4 * PROMPTS  # of a verification, as by default
 BANDS = (0.0, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.06)
 TIMED = Estimate(value=2.0, low=2.0, high=2.0)  # a speedup that is known
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What one verification found."""
-
-    loss: Estimate
-    prompts: int
 
 
 def main() -> None:
@@ -69,18 +60,19 @@ def lines(truth: TruthTable, draws: int) -> Iterator[str]:
             continue
         held = prompts = covered = 0
         for row in rng.choice(rows, draws):
-            verdict = verification(truth, row, rng)
-            held += verdict.loss.value < LIMIT
-            prompts += verdict.prompts
-            covered += verdict.loss.low <= losses[row] <= verdict.loss.high
+            verified = verification(truth, row, rng)
+            loss = verified.score_loss
+            held += loss.value < LIMIT
+            prompts += verified.prompts
+            covered += loss.low <= losses[row] <= loss.high
         yield (
             f"| {truth.product.file.stem} | {low:.1%} to {high:.1%} | {held / draws:.0%} "
             f"| {prompts / draws:.0f} | {covered / draws:.0%} |"
         )
 
 
-def verification(truth: TruthTable, row: int, rng: np.random.Generator) -> Verdict:
-    """One verification of a row."""
+def verification(truth: TruthTable, row: int, rng: np.random.Generator) -> Figures:
+    """What one verification of a row finds."""
     rule = StoppingRule(limits=LIMITS, samples=PROMPTS, resolves=True, most=MOST)
     drawn = rng.integers(0, truth.table.prompts, MOST)
     before, after = truth.table.baseline[drawn], truth.table.scores[row][drawn]
@@ -89,7 +81,7 @@ def verification(truth: TruthTable, row: int, rng: np.random.Generator) -> Verdi
         measured = Figures(prompts=count, score_loss=loss, speedup=TIMED, score=0.0)
         if rule.settled(measured, count - BATCH):
             break
-    return Verdict(loss=loss, prompts=count)
+    return measured
 
 
 if __name__ == "__main__":

@@ -15,22 +15,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.lib.miniature import conditions, evaluation_of, quiet
+from tuner.measure.baseline_store import InMemoryStore
 from tuner.measure.evaluation import Evaluation
 from tuner.plans.plan import shape_of
 from tuner.search.frontier.candidates import Candidates
 from tuner.search.frontier.context import Timing
-from tuner.search.frontier.speed_model import (
-    FULL_PAIRS,
-    SpeedModel,
-    TimedSteps,
-    settings_to_time,
-)
+from tuner.search.frontier.speed_model import FULL_PAIRS, SpeedModel, settings_to_time
 from tuner.search.goal import Goal
 from tuner.search.problem import Problem
 from tuner.search.samplers import TIMED_SETTINGS
 from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.spec import StudySpec
+from tuner.timed_steps import timed_steps
 
 
 def main() -> None:
@@ -43,7 +40,7 @@ def main() -> None:
     chosen = settings_to_time(candidates, problem.work, TIMED_SETTINGS, [first])
     print(f"{conditions()}; {args.steps} steps; timed: {'; '.join(map(str, chosen))}\n", flush=True)
     evaluation.timed_steps(first)  # warms the machine up
-    timed = [generation for setting in chosen for generation in steps_of(setting, evaluation)]
+    timed = problem.timed(chosen)
     model = SpeedModel(problem.work)
     model.fit(timed, [])
     drawn = draw(candidates, model, args.settings)
@@ -78,22 +75,8 @@ def problem_of(evaluation: Evaluation, steps: int) -> Problem:
         shape=shape_of(evaluation.pipeline, *evaluation.size),
         steps=steps,
         limits=Goal.of(spec).limits,
-        timed=lambda settings: [],
+        timed=lambda settings: timed_steps(settings, evaluation, InMemoryStore()),
     )
-
-
-def steps_of(setting: Setting, evaluation: Evaluation) -> tuple[TimedSteps, TimedSteps]:
-    """The times of the steps of the baseline and of a setting, generated together."""
-    without, accelerated = evaluation.timed_steps(setting)
-    before, after = (
-        TimedSteps(
-            setting=timed,
-            steps=tuple(step / without.whole for step in seconds.steps),
-            rest=(seconds.whole - seconds.denoising) / without.whole,
-        )
-        for timed, seconds in ((Setting(), without), (setting, accelerated))
-    )
-    return before, after
 
 
 def measured(setting: Setting, evaluation: Evaluation, repeat: int) -> float:

@@ -53,7 +53,7 @@ class Run:
         self._begun, self.seconds = time.monotonic(), 0.0
 
     def has_ended(self) -> bool:
-        """Whether it has ended; raises UsageError where it failed."""
+        """Whether it has ended, which is timed; raises UsageError where it failed."""
         code = self.process.poll()
         if code is not None and not self.seconds:
             self.seconds = time.monotonic() - self._begun
@@ -80,6 +80,7 @@ def main() -> None:
             for name, version in (("this version", FOLDER), ("the other one", args.folder))
         }
         try:
+            # All are asked each time: the moment at which a run ends is noticed there.
             while sum(run.has_ended() for run in runs.values()) < len(runs):
                 time.sleep(0.5)
         finally:

@@ -27,11 +27,11 @@ CONFIRMED = 5  # predictions that were confirmed, from which on that is known
 UNPAIRED = 2  # trials in a row without a pair
 RELEVANT = 1e-6  # of the greatest singular value: a direction that is known
 PRIOR_INFORMATION = 0.01  # on the cost of a kind of work that was never timed
-# What the next setting must explain: as much as if this share of every candidate's work were of one
-# kind that was never timed.
+# The next setting that is timed must tell as much as if this share of every candidate's work were
+# of one kind that was never timed.
 LEAST_SHARE = 0.01
-# Of a whole latency, where the mean of its steps, timed as one, has 1: the costs of kinds of work
-# that are known only together take up whatever is not linear.
+# Of a whole latency in that choice; a timed step has 1. Where the costs of several kinds of work
+# are known only as a sum, the fit puts into one of them whatever of the sum is not linear.
 WHOLE_WEIGHT = 0.1
 MAX_CANDIDATES = 2000  # that the choice of what is timed looks at
 
@@ -186,14 +186,14 @@ def settings_to_time(
 
     Each next one lowers the mean variance of the candidates' predicted latencies most, each as a
     share of its latency (I-optimal design; Atkinson, Donev and Tobias, 2007), until none is left
-    that lowers it enough (`LEAST_SHARE`). The baseline's steps are timed in any case,
-    and so were those of an `earlier` study. Of the settings `measured` only whole latencies are
-    known, or are going to be, which tells little of their steps (`WHOLE_WEIGHT`). Of many
-    candidates `MAX_CANDIDATES` are used.
+    that lowers it enough (`LEAST_SHARE`). The baseline's steps are timed in any case, and those of
+    an `earlier` study were. Of the settings `measured` only whole latencies are known, or are going
+    to be, which tells little of their steps (`WHOLE_WEIGHT`). Of many candidates `MAX_CANDIDATES`
+    are used.
     """
-    candidates = candidates[:: -(-len(candidates) // MAX_CANDIDATES) or 1]
     if not candidates:
         return []
+    candidates = candidates[:: 1 + (len(candidates) - 1) // MAX_CANDIDATES]  # evenly
     steps = [work(Setting()), *(g.work for g in earlier if g.work is not None)]
     offered = [work(setting) for setting in candidates]
     wholes = [work(setting).mean(axis=0, keepdims=True) for setting in measured]
