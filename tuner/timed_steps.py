@@ -1,5 +1,7 @@
 """The steps from which a search predicts speeds: timed once for each machine, and stored."""
 
+from statistics import median
+
 from tuner.errors import UsageError
 from tuner.measure.baseline_store import Store
 from tuner.measure.cache_keys import key_of
@@ -24,11 +26,14 @@ def timed_steps(
                 raise
             except Exception:  # a trial of this setting will report the error
                 continue
+            # The baseline's steps do the same work: what disturbed one of them does not count.
+            rest = without.whole - without.denoising
+            unit = rest + len(without.steps) * median(without.steps)
             for measured, seconds in ((Setting(), without), (setting, accelerated)):
                 timed[str(measured)] = {
                     "params": measured.params,
-                    "steps": [step / without.whole for step in seconds.steps],
-                    "rest": (seconds.whole - seconds.denoising) / without.whole,
+                    "steps": [step / unit for step in seconds.steps],
+                    "rest": (seconds.whole - seconds.denoising) / unit,
                 }
             storage.put(TIMED_STEPS, key, parts, timed)
     return [

@@ -13,7 +13,8 @@ from tuner.plans.plan import Shape, plan_of
 from tuner.setting import Setting
 
 FILE = FOLDER / "steps.json"
-# The work of a step: its row of `step_rows` without the last two columns, which the others imply.
+# The work of a step: its row of `step_rows` without the last columns, which were added later.
+LATER = 3  # columns
 Kind = tuple[float, ...]
 
 
@@ -43,4 +44,4 @@ class LatencySums:
 def kinds(setting: Setting, shape: Shape, steps: int) -> list[Kind]:
     """The kind of each step of a setting."""
     rows = step_rows(plan_of(setting.accelerators, shape, steps))
-    return [tuple(float(value) for value in np.round(row[:-2], 6)) for row in rows]
+    return [tuple(float(value) for value in np.round(row[:-LATER], 6)) for row in rows]

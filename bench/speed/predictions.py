@@ -45,7 +45,7 @@ def main() -> None:
     model.fit(timed, [])
     drawn = draw(candidates, model, args.settings)
     true = [measured(setting, evaluation, args.repeat) for setting in [first, *drawn]]
-    trial = first, Timing(speedup=true[0], pairs=FULL_PAIRS, predicted=None, scatter=None)
+    trial = first, Timing(speedup=true[0], pairs=FULL_PAIRS)
     print("| settings | known | error: mean | its size: median | most |\n|---|---|---|---|---|")
     half = len(drawn) // 2
     for name, part in (("any", slice(0, half)), ("fast", slice(half, None))):

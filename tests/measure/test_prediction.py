@@ -64,3 +64,30 @@ def test_a_few_pairs_cover_the_speedup_also_where_they_scatter_more_than_others(
         covered.append(estimate.low < 2 < estimate.high)
     assert np.mean(covered) > (0.93 if own <= 0.03 else 0.87)
     assert of_few([2.0, 2.0, 2.0], 0.03).high > 2.05
+
+
+def test_a_single_pair_tells_how_much_pairs_scatter_by_its_distance_from_the_prediction() -> None:
+    scatter, rng = Scatter(), np.random.default_rng(5)
+    for speedup in (1.2, 2.0, 3.0) * 20:
+        scatter.add([speedup * float(np.exp(rng.normal(0, 0.01)))], predicted=speedup)
+    assert 0.007 < scatter.value < 0.015
+    before = scatter.value
+    scatter.add([2.0])  # nothing was predicted
+    assert scatter.value == before
+
+
+def test_a_biased_prediction_gives_way_to_the_pairs_that_contradict_it() -> None:
+    """Pairs that scatter by 1% and predictions that are 4% too high, as on a real pipeline."""
+    scatter, rng, errors, covered = Scatter(), np.random.default_rng(6), [], []
+    deviations: list[float] = []
+    for speedup in (1.4, 1.7, 2.7) * 7:
+        predicted = speedup * 1.04
+        spread = float(np.sqrt((4 * 0.02**2 + sum(deviations)) / (4 + len(deviations))))
+        ratio = speedup * float(np.exp(rng.normal(0, 0.01)))
+        estimate = Prediction(speedup=predicted, spread=spread).combined([ratio], scatter.value)
+        scatter.add([ratio], predicted)
+        deviations.append(float(np.log(ratio / predicted)) ** 2)
+        covered.append(estimate.low < speedup < estimate.high)
+        errors.append(abs(np.log(estimate.value / speedup)))
+    assert np.mean(covered) > 0.93
+    assert np.median(errors[7:]) < 0.02

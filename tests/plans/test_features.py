@@ -46,15 +46,23 @@ def test_a_pass_for_half_as_many_pictures_is_more_than_half_of_the_work() -> Non
         plan(8, tgate={"gate_step": 4, "sp_interval": 1, "fi_interval": 1, "warmup": 1})
     )
     before, after = rows[0], rows[-1]
-    for_each_picture = slice(1, -2)
+    for_each_picture = slice(1, -3)
     assert (after[for_each_picture] <= before[for_each_picture] / 2).all()
     assert after[0] == before[0]  # what a pass costs
-    assert after[-2] == before[-2]  # what its layers cost
-    assert after[-1] < before[-1]  # those of its cross-attentions are saved
+    assert after[-3] == before[-3]  # what its layers cost
+    assert after[-2] < before[-2]  # those of its cross-attentions are saved
 
 
 def test_a_shallow_pass_is_little_work_whatever_the_pictures() -> None:
     rows = step_rows(plan(4, deepcache={"cache_interval": 2, "cache_branch_id": 0}))
     full, shallow = rows[0], rows[1]
-    assert shallow[-2] < full[-2] / 2
+    assert shallow[-3] < full[-3] / 2
     assert shallow[-1] < full[-1] / 2
+
+
+def test_a_full_pass_that_keeps_features_for_a_shallow_one_is_another_kind_of_work() -> None:
+    rows = step_rows(plan(4, deepcache={"cache_interval": 3, "cache_branch_id": 0}))
+    plain = step_rows(plan(4))
+    assert rows[:, -1].tolist() == [1.0, 0.0, 0.0, 0.0]  # no shallow pass follows the last one
+    assert (plain[:, -1] == 0).all()
+    assert (rows[[0, 3], :-1] == plain[[0, 3], :-1]).all()

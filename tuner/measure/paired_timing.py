@@ -244,7 +244,8 @@ class PairTimer:
         else:
             (before, baseline), (output, accelerated) = run_jobs(jobs)
         timings = timings.plus(baseline, accelerated)
-        self.scatter.add(timings.ratios)
+        predicted = timings.predicted
+        self.scatter.add(timings.ratios, None if predicted is None else predicted.claimed)
         self.recent.append(baseline)
         timings = replace(timings, scatter=self.scatter.value, recent=tuple(self.recent))
         return before, output, timings

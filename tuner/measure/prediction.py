@@ -16,6 +16,7 @@ from tuner.measure.statistics import CONFIDENCE, Estimate
 WIDTH = 1.96  # standard deviations in half a 95% interval
 GUESS = 0.05  # a spread from which on a prediction says nothing about how good others are
 CONTRADICTION = 2.5  # standard deviations between the prediction and the pairs
+MOST_DEVIATION = 0.1  # of a pair from its prediction, that counts
 MEDIAN = 1.25  # the standard error of a median of normal values over that of their mean
 
 
@@ -91,12 +92,19 @@ class Scatter:
         self._sum = self.WEIGHT * self.FIRST**2
         self._count = self.WEIGHT
 
-    def add(self, ratios: Sequence[float]) -> None:
-        """Learn from the last of a setting's ratios how far it is from those before."""
+    def add(self, ratios: Sequence[float], predicted: float | None = None) -> None:
+        """Learn from the last of a setting's ratios how far it is from those before.
+
+        From a first one how far it is from the `predicted` speedup: half of the squared deviation
+        counts, because either may be off.
+        """
         *before, last = map(log, ratios)
         if before:
             deviation = last - sum(before) / len(before)
             self._sum += deviation**2 * len(before) / (len(before) + 1)
+            self._count += 1
+        elif predicted is not None:
+            self._sum += min(MOST_DEVIATION, abs(last - log(predicted))) ** 2 / 2
             self._count += 1
 
     @property

@@ -22,19 +22,22 @@ def step_rows(plan: Plan) -> np.ndarray:
     Work is counted in pictures: a guided step computes two for each picture. The columns are: a
     constant 1; one column for each branch at which a pass may turn back, and one for the full pass;
     for each resolution of tokens four columns: self-attentions by the share of tokens that remain
-    after merging, the same with that share squared, merges, and cross-attentions; and two columns
-    for what each layer costs however many pictures it computes: how deep the pass goes, and the
-    share of the attentions that it computes.
+    after merging, the same with that share squared, merges, and cross-attentions; two columns for
+    what each layer costs however many pictures it computes: how deep the pass goes, and the share
+    of the attentions that it computes; and one for a full pass that keeps features for a shallow
+    pass after it.
     """
     levels = sorted({layer.downsample for layer in plan.shape.layers})
     branches, attentions = plan.shape.branches, 2 * max(1, len(plan.shape.layers))
-    rows = np.zeros((len(plan.steps), 2 + branches + 4 * len(levels) + 2))
+    rows = np.zeros((len(plan.steps), 2 + branches + 4 * len(levels) + 3))
+    shallow = [step.entered is not None for step in plan.steps]
     for row, (number, step) in zip(rows, enumerate(plan.steps), strict=True):
         pictures = 2.0 if step.guided else 1.0
         branch = branches if step.entered is None else step.entered
         row[0] = 1.0
         row[1 + branch] = pictures
-        row[-2] = (1 + branch) / (1 + branches)
+        row[-3] = (1 + branch) / (1 + branches)
+        row[-1] = not shallow[number] and any(shallow[number + 1 : number + 2])
         for index, layer in enumerate(plan.shape.layers):
             first = 2 + branches + 4 * levels.index(layer.downsample)
             if step.self_source[index] == number:
@@ -42,10 +45,10 @@ def step_rows(plan: Plan) -> np.ndarray:
                 row[first] += pictures * remaining
                 row[first + 1] += pictures * remaining**2
                 row[first + 2] += pictures * (plan.merged[index] > 0)
-                row[-1] += 1 / attentions
+                row[-2] += 1 / attentions
             if step.cross_source[index] == number:
                 row[first + 3] += pictures
-                row[-1] += 1 / attentions
+                row[-2] += 1 / attentions
     return rows
 
 

@@ -10,7 +10,13 @@ from tests.helpers.pipelines import LATENT_SIDE, tiny
 from tuner.plans.features import step_rows
 from tuner.plans.plan import Shape, plan_of, shape_of
 from tuner.search.frontier.context import Timing
-from tuner.search.frontier.speed_model import SpeedModel, TimedSteps, settings_to_time, spread
+from tuner.search.frontier.speed_model import (
+    SpeedModel,
+    TimedSteps,
+    settings_to_time,
+    spread,
+    typical,
+)
 from tuner.setting import Params, Setting
 
 STEPS = 20
@@ -92,7 +98,7 @@ def test_trials_correct_what_timed_steps_got_wrong(shape: Shape) -> None:
 
 def timing(speedup: float, predicted: float | None = None, pairs: int = 3) -> Timing:
     """What pairs that scatter by one per cent say of a speedup."""
-    return Timing(speedup=float(speedup), pairs=pairs, predicted=predicted, scatter=0.01)
+    return Timing(speedup=float(speedup), pairs=pairs, predicted=predicted)
 
 
 def test_a_prediction_is_as_uncertain_as_those_before_it_were_wrong() -> None:
@@ -178,3 +184,8 @@ def test_the_steps_of_a_setting_that_is_only_known_as_a_whole_are_timed(shape: S
         for setting in settings_to_time(cached, machine.work, 6, cached[:2])
     }
     assert branches == {0, 1}
+
+
+def test_a_step_that_was_disturbed_does_not_count() -> None:
+    work = np.array([[1.0, 2.0], [1.0, 0.0], [1.0, 2.0], [1.0, 0.0], [1.0, 2.0]])
+    assert typical([1.0, 0.4, 9.0, 0.5, 1.1], work) == pytest.approx([1.1, 0.45, 1.1, 0.45, 1.1])

@@ -39,7 +39,6 @@ class Timing:
     speedup: float  # the median of the pairs' ratios
     pairs: int
     predicted: float | None = None  # the speedup that was expected before
-    scatter: float | None = None  # standard deviation of the logarithm of one pair's ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +91,6 @@ def _timing(stored: Mapping[str, Any]) -> Timing | None:
         speedup=paired["speedup"],
         pairs=paired["count"],
         predicted=paired["predicted"],
-        scatter=paired["scatter"],
     )
 
 

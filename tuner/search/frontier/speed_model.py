@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tuner.measure.prediction import Prediction
+from tuner.measure.prediction import MOST_DEVIATION, Prediction
 from tuner.search.frontier.context import Timing
 from tuner.setting import Setting
 
@@ -19,10 +19,9 @@ FULL_PAIRS = 3  # timed pairs from which on a trial has its full weight
 FIRST_SPREAD = 0.02  # of predictions, before any trial showed how good they are
 SPREAD_WEIGHT = 4  # how many trials that assumption counts as
 LEAST_SPREAD = 0.007
-MOST_DEVIATION = 0.1  # a single trial's deviation counts as no more than this
 # By how much a prediction may be off, as a share of the setting's work of kinds never timed.
 UNKNOWN_SPREAD = 0.5
-GOOD_SPREAD = 0.015  # predictions that are off by no more need few pairs to confirm them
+GOOD_SPREAD = 0.025  # predictions that are off by no more need few pairs to confirm them
 CONFIRMED = 5  # predictions that were confirmed, from which on that is known
 UNPAIRED = 2  # trials in a row without a pair
 RELEVANT = 1e-6  # of the greatest singular value: a direction that is known
@@ -78,7 +77,7 @@ class SpeedModel:
         for generation in timed:
             work = self._work_of(generation)
             rows += [np.append(row, 0.0) for row in work]
-            latencies += generation.steps
+            latencies += typical(generation.steps, work)
             weights += [1.0] * len(work)
         itself = Timing(speedup=1.0, pairs=FULL_PAIRS)
         for setting, timing in [(Setting(), itself), *trials]:
@@ -161,16 +160,27 @@ class SpeedModel:
         return float(np.linalg.norm(unknown) / np.linalg.norm(total))
 
 
+def typical(steps: Sequence[float], work: np.ndarray) -> list[float]:
+    """For each step the median of the steps of the same work: one that was disturbed has no say.
+
+    `work` has the shape (steps, kinds of work).
+    """
+    _, kinds = np.unique(np.round(work, 6), axis=0, return_inverse=True)
+    times, kinds = np.array(steps), kinds.ravel()
+    return [float(np.median(times[kinds == kind])) for kind in kinds]
+
+
 def spread(timings: Sequence[Timing]) -> float:
     """The standard deviation of the logarithms of predictions, from trials that were timed.
 
-    What the pairs of a trial scatter themselves is taken off.
+    What the pairs of a trial scatter themselves counts in it: how much of a deviation is theirs is
+    not known of a single pair, and to take too much off would leave a bias of the model unseen.
     """
     total, count = SPREAD_WEIGHT * FIRST_SPREAD**2, SPREAD_WEIGHT
     for timing in timings:
-        if timing.predicted is not None and timing.scatter is not None:
+        if timing.predicted is not None:
             deviation = min(MOST_DEVIATION, abs(np.log(timing.speedup / timing.predicted)))
-            total += deviation**2 - timing.scatter**2 / timing.pairs
+            total += deviation**2
             count += 1
     return float(np.sqrt(max(total / count, LEAST_SPREAD**2)))
 
