@@ -14,25 +14,25 @@ from tuner.measure.device import versions
 from tuner.measure.evaluation import Evaluation
 from tuner.measure.measurement import Measurement
 from tuner.outcome import Outcome
-from tuner.plans.plan import shape_of
 from tuner.sampler_table import sampler_row
 from tuner.search.deadline import Deadline
 from tuner.search.frontier.earlier_timings import earlier_timings
 from tuner.search.frontier.sampler import FrontierSampler
-from tuner.search.frontier.transfer import first_of_each, source_study
+from tuner.search.frontier.transfer import source_study
 from tuner.search.goal import Goal
 from tuner.search.problem import Problem
 from tuner.search.runner.alone import BASELINE as BASELINE_WORK
-from tuner.search.runner.alone import ENDING, STEPS, alone
+from tuner.search.runner.alone import ENDING, FIRST, STEPS, alone
+from tuner.search.runner.first_verification import verify_first
 from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer, Observers
 from tuner.search.runner.progress import counted_trials, is_done
 from tuner.search.runner.run import Search
+from tuner.search.runner.stopping import StoppingRule
 from tuner.search.samplers import aim_of, sampler
 from tuner.search.space import Space
-from tuner.search.sweep.estimate import SweepEstimate, recent_s
 from tuner.search.sweep.grid import FEW
-from tuner.search.sweep.sweep import Exhaustive, Points
+from tuner.search.sweep.sweep import Points
 from tuner.setting import Setting
 from tuner.shared_run import SharedRun
 from tuner.spec import StudySpec
@@ -45,7 +45,8 @@ from tuner.study.measured_baseline import measure_baseline
 from tuner.study.recording import store_cost
 from tuner.study.results import read_results
 from tuner.study_ending import StudyEnding
-from tuner.timed_steps import timed_steps
+from tuner.study_notices import notices
+from tuner.study_start import StudyStart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,16 +80,22 @@ class StudyRun:
         self.study.set_user_attr("request", request(self.spec, self.evaluation.steps))
         self.study.set_user_attr("pipeline", type(self.evaluation.pipeline).__name__)
         self.study.set_user_attr("versions", versions())
-        self._measure_baseline()
-        problem, first = self._problem, self._first_settings()
+        start = StudyStart.of(
+            self.spec, self.evaluation, self.space, self.storage, self.study, self._goal
+        )
+        verifies_first = self._verifies_first(start.problem)
+        needs_search = not verifies_first and not self._was_verified_first()
+        self._measure_baseline(self.evaluation if needs_search else self.verification)
         if self.spec.sweep is not None or not is_done(self.study, self._trials):
-            problem, first = self._warm_started(problem, first)
-            self.study.sampler = self._sampler(problem)
-        self._report(self.study.sampler)
+            start = start.warm(self.spec, self.storage, self.study, self.observer)
+            self.study.sampler = self._sampler(start.problem)
+        self._print_notices()
         self._store_cost()
+        if verifies_first and not self._verify_first(start):
+            self._measure_baseline(self.evaluation)
         deadline = self.shared.deadline(self.study, self.spec.timeout)
         with self._pages.during_search():
-            is_over = self._search_and_verify(problem, first, deadline)
+            is_over = self._search_and_verify(start, deadline)
         return Outcome(
             study=self.study,
             goal=self._goal,
@@ -97,12 +104,67 @@ class StudyRun:
             is_over=is_over,
         )
 
+    def _print_notices(self) -> None:
+        for line in notices(
+            self.spec,
+            self.study,
+            self.evaluation,
+            self.verification,
+            without_pictures=self._has_many_points and self.pictures is not None,
+        ):
+            self.observer.notice(line)
+
     def _spent_s(self) -> Callable[[], float]:
         """Seconds that the study has cost by now; of a sweep's many trials, those of this run."""
         earlier_s = 0.0 if self.spec.sweep is not None else read_costs(self.study).total.total_s
         return lambda: earlier_s + self.evaluation.ledger.wall_s
 
-    def _measure_baseline(self) -> None:
+    def _verifies_first(self, problem: Problem) -> bool:
+        """Whether what other studies have found is verified before this study searches itself."""
+        has_target = self._goal.has_target and self._stops_early
+        if not has_target or not self.spec.transfer or log_of(self.study).begun():
+            return False
+        source = source_study(self.study, self.storage, problem)
+        return source is not None and bool(source.observations)
+
+    def _was_verified_first(self) -> bool:
+        """Whether an earlier run reached the target without the baseline of the search."""
+        results = read_results(self.study) if self._goal.has_target else []
+        is_reached = self._goal.candidate(self._goal.admitted(results)) is not None
+        return is_reached and not self.evaluation.has_baseline(self.storage)
+
+    def _verify_first(self, start: StudyStart) -> bool:
+        """Verify the setting that is likely to reach the target, if there is one; whether it holds.
+
+        Other runs of the study wait, and then find its trial.
+        """
+        with alone(self.study, FIRST, observer=self.observer):
+            chosen = self.study.sampler
+            if not isinstance(chosen, FrontierSampler) or log_of(self.study).begun():
+                return False
+            setting, pages = chosen.likely(self.study), self._pages_of_verification
+
+            def measure(again: Setting, trial: int, rule: StoppingRule) -> Iterator[Measurement]:
+                kept = pages.picture_arguments
+                measurements = self.verification.measure(
+                    again, self.storage, settled=rule.settled, **kept
+                )
+                return pages.watched(trial, measurements)
+
+            return setting is not None and verify_first(
+                self.study,
+                self._goal,
+                self.space.flat(setting),
+                lambda trial: start.problem.canonical(self.space.suggest(trial)),
+                measure,
+                self.spec.num_samples,
+                self.verification.most_prompts,
+                Observers([self.observer, pages]),
+            )
+
+    def _measure_baseline(self, evaluation: Evaluation) -> None:
+        """Measure the baseline of the search's prompts, or of those for verifying."""
+        pages = self._pages if evaluation is self.evaluation else self._pages_of_verification
         with (
             alone(self.study, BASELINE_WORK, observer=self.observer),
             Interruptible(self.observer.interrupted) as interruptible,
@@ -116,40 +178,14 @@ class StudyRun:
             measure_baseline(
                 self.study,
                 self.storage,
-                self.evaluation,
+                evaluation,
                 self.observer.notice,
                 on_batch,
-                self._pages.picture_arguments.get("on_baseline"),
+                pages.picture_arguments.get("on_baseline"),
+                self.evaluation.score_parts | self.evaluation.latency_parts,
             )
-        self._pages.begin(self.evaluation.baseline(self.storage)[0].scores)  # as just stored
+        pages.begin(evaluation.baseline(self.storage)[0].scores)  # as just stored
         self.observer.baseline_measured(attributes(self.study)[BASELINE])
-
-    def _first_settings(self) -> list[Setting]:
-        """The settings of the papers that a new study begins with.
-
-        To find the fastest setting, `frontier` needs only one of them, with all accelerators on: in
-        simulations the first trials of its own choice cost less (`bench.search`).
-        """
-        known = self.space.known_good()
-        if self._stops_early and self.spec.aim == "max" and known:
-            return [max(known, key=lambda setting: len(setting.accelerators))]
-        return first_of_each(known) if self.spec.aim == "combinations" else known
-
-    def _warm_started(
-        self, problem: Problem, first: list[Setting]
-    ) -> tuple[Problem, list[Setting]]:
-        """The problem with the source study's results, and the settings to begin with."""
-        if not sampler_row(self.spec.sampler).warm_starts:  # saves reading a long sweep's trials
-            return problem, first
-        source = source_study(self.study, self.storage, problem) if self.spec.transfer else None
-        if source is not None:
-            self.observer.notice(
-                f"warm start from {source}; transfer = false (--no-transfer) disables it"
-            )
-            problem = replace(problem, warm_start=source.observations, timed_before=source.timed)
-            first = source.first(self.spec.aim) or first
-        measured = [result.setting for result in read_results(self.study)]
-        return replace(problem, known=measured if self.study.trials else first), first
 
     def _sampler(self, problem: Problem) -> BaseSampler:
         """The sampler. One run at a time times steps for it, and those are not timed again."""
@@ -158,25 +194,23 @@ class StudyRun:
             problem = replace(problem, timed_before=[*problem.timed_before, *own])
             return sampler(self.spec.sampler, self.spec.seed, problem, log_of(self.study).begun())
 
-    def _search_and_verify(
-        self, problem: Problem, first: list[Setting], deadline: Deadline
-    ) -> bool:
+    def _search_and_verify(self, start: StudyStart, deadline: Deadline) -> bool:
         """Search and verify the winner; while no winner holds, search on if there is more to find.
 
         Returns False where other runs do what is left, and this one does not wait for them.
         """
         search = Search(
             study=self.study,
-            space=problem.space,
+            space=self.space,
             goal=self._goal,
             measure=self._measure,
-            canonical=problem.canonical,
+            canonical=start.problem.canonical,
             trials=self._trials,
             samples=self.spec.num_samples,
-            max_samples=None if self.spec.sweep else problem.max_samples,
+            max_samples=None if self.spec.sweep else self.evaluation.most_prompts,
             stops_early=self._stops_early,
             aim=aim_of(self.spec),
-            first=first,
+            first=start.first,
             deadline=deadline,
             observer=Observers([self.observer, self._pages]),
             waits=self.shared.waits,
@@ -210,31 +244,6 @@ class StudyRun:
         )
         return self._pages.watched(trial, measurements)
 
-    def _report(self, chosen: BaseSampler) -> None:
-        """Print what a sweep will need, and whether there are prompts for verifying."""
-        if isinstance(chosen, Exhaustive):
-            self.observer.notice(self._estimate(chosen))
-        if self.verification.prompts == self.evaluation.prompts:  # as lists: captions may repeat
-            self.observer.notice(
-                f"{self.spec.prompts_name} has fewer than {2 * self.spec.num_samples} prompts, so "
-                "the best setting is verified on the prompts of the search, with other noise"
-            )
-
-    def _estimate(self, sweep: Exhaustive) -> str:
-        """What the rest of a sweep will need."""
-        estimate = SweepEstimate(
-            reach=sweep.reach(self.study),
-            image_s=attributes(self.study)[BASELINE]["latency_s"],
-            images=self.evaluation.least_images,
-            prompts=len(self.evaluation.prompts),
-            share=sweep.share(),
-            trial_s=recent_s(self.study),
-        )
-        pictures = ""
-        if self._has_many_points and self.pictures is not None:
-            pictures = f"; no pictures: they are saved for sweeps of up to {FEW:,} points only"
-        return f"{estimate}{pictures}"
-
     @cached_property
     def _ending(self) -> StudyEnding:
         return StudyEnding(
@@ -249,23 +258,6 @@ class StudyRun:
             observer=self.observer,
             pages=self._pages,
             store_cost=self._store_cost,
-        )
-
-    @cached_property
-    def _problem(self) -> Problem:
-        evaluation, spec = self.evaluation, self.spec
-        return Problem(
-            space=self.space,
-            shape=shape_of(evaluation.pipeline, *evaluation.size),
-            steps=evaluation.steps,
-            limits=self._goal.limits,
-            timed=lambda settings: timed_steps(settings, evaluation, self.storage),
-            distinct=spec.distinct,
-            aim=spec.aim,
-            min_gain=spec.min_gain,
-            has_target=self._goal.has_target,
-            num_samples=spec.num_samples,
-            max_samples=evaluation.most_prompts,
         )
 
     @cached_property
@@ -289,11 +281,18 @@ class StudyRun:
 
     @cached_property
     def _pages(self) -> StudyPages:
+        return self._pages_of(self.evaluation)
+
+    @cached_property
+    def _pages_of_verification(self) -> StudyPages:
+        return self._pages_of(self.verification)
+
+    def _pages_of(self, evaluation: Evaluation) -> StudyPages:
         return StudyPages.of_run(
             self.study,
             self._goal,
             self.storage,
-            self.evaluation,
+            evaluation,
             root=None if self._has_many_points else self.pictures,
             every_trial=not self._has_many_points,
             warn=self.observer.notice,

@@ -38,6 +38,7 @@ from tuner.spec import Aim
 from tuner.study.results import Result, read_results
 
 LIMITS = Limits(score_loss=LIMIT)
+SHARE = 0.99  # of the fastest truly feasible speedup: what is looked for
 MORE = 32  # further prompts for inconclusive settings; verification uses the others
 SCATTER = 0.02  # of the ratio of one pair of batches
 
@@ -121,7 +122,7 @@ class TableSearch:
         """Count a trial that ended without being stopped; check whether the search has arrived."""
         self.trials += 1
         self.evaluated.append(row)
-        good = self.truth.feasible[row] and self.truth.speedups[row] >= 0.99 * self.truth.best
+        good = self.truth.feasible[row] and self.truth.speedups[row] >= SHARE * self.truth.best
         if good and self.arrived is None:
             total = self.costs.with_verification(self.truth.speedups[row])
             self.arrived = (self.trials, self.prompts, total)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.lib.miniature import conditions, evaluation_of, quiet
+from bench.lib.table_search import SHARE
 from bench.lib.tables import PRODUCTS
 from bench.lib.truth_table import LIMIT, TruthTable
 from tuner.measure.baseline_store import InMemoryStore
@@ -30,7 +31,6 @@ from tuner.study.costs import StudyCosts, read_costs
 from tuner.study.results import Result
 
 TABLES = "tgate-DDIM-20,deepcache-tome-DDIM-20,all-DDIM-20"
-SHARE = 0.99  # of the fastest feasible speedup
 
 
 @dataclass(frozen=True, kw_only=True)

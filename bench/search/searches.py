@@ -4,10 +4,13 @@ Every sampler searches exactly the table's product, with each knob as an index i
 `frontier` stops trials early and takes more prompts for inconclusive settings; the others spend 32
 prompts on every trial. Searches named `known` begin with the papers' settings, as `frontier` does.
 Searches named `single` maximize the speedup alone, with the score loss as a constraint; the other
-samplers of Optuna also minimize the loss.
+samplers of Optuna also minimize the loss. Searches named `target` are told the speedup that is
+looked for: `frontier` as by `tuner run --req-speedup`, while samplers of Optuna minimize the loss
+with that speedup as a constraint.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 
 from bench.lib.table_costs import BATCH, PROMPTS
-from bench.lib.table_search import MORE, TableSearch
+from bench.lib.table_search import MORE, SHARE, TableSearch
 from bench.lib.truth_table import LIMIT, TruthTable, row_of
 from tuner.accelerators import Value
 from tuner.search.frontier.context import Observation
@@ -36,7 +39,11 @@ Search = Callable[
 
 
 def optuna_search(
-    make: Callable[[int], BaseSampler], *, known_good: bool = False, single: bool = False
+    make: Callable[[int], BaseSampler],
+    *,
+    known_good: bool = False,
+    single: bool = False,
+    target: bool = False,
 ) -> Search:
     """A search by one of Optuna's samplers."""
 
@@ -46,7 +53,8 @@ def optuna_search(
         table = TableSearch(truth, seed)
         sampler = make(seed)
         up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
-        study = optuna.create_study(directions=[up] if single else [up, down], sampler=sampler)
+        directions = [up] if single else [down] if target else [up, down]
+        study = optuna.create_study(directions=directions, sampler=sampler)
         if known_good:
             for setting in known(truth):
                 study.enqueue_trial(truth.index[setting])
@@ -54,11 +62,11 @@ def optuna_search(
         def objective(trial: optuna.Trial) -> Any:
             measured = table.evaluate(row_of(truth, trial))
             speedup, loss = measured.speedup.value, measured.score_loss.value
-            excess = loss - LIMIT
+            excess = SHARE * truth.best - speedup if target else loss - LIMIT
             log_of(study).set_constraints(trial, [excess or 1e-12])
             if table.arrived and not whole:
                 study.stop()
-            return speedup if single else (speedup, loss)
+            return speedup if single else loss if target else (speedup, loss)
 
         study.optimize(objective, n_trials=trials)
         return table
@@ -77,6 +85,7 @@ def frontier(
     *,
     resolves: bool = False,
     min_gain: float | None = None,
+    target: bool = False,
 ) -> TableSearch:
     """A search by the sampler `frontier`, with the tuner's runner.
 
@@ -90,6 +99,7 @@ def frontier(
         first: settings to begin with, instead of the papers'.
         resolves: resolve inconclusive settings of the front at the end.
         min_gain: end once no setting is expected to improve the result by this share.
+        target: tell the sampler which speedup is looked for.
     """
     search = TableSearch(truth, seed, aim=aim)
     # As `tuner.study_run` begins a study.
@@ -99,6 +109,7 @@ def frontier(
         truth.context,
         limit=LIMIT,
         aim=aim,
+        target=(lambda: SHARE * truth.best) if target else None,
         min_gain=min_gain,
         seed=seed,
         timed=timed,
@@ -186,9 +197,12 @@ def _gp(seed: int) -> BaseSampler:
 
 SEARCHES: dict[str, Search] = {
     "frontier": frontier,
+    "frontier-target": partial(frontier, target=True),
     "tpe": optuna_search(_tpe),
     "tpe-known": optuna_search(_tpe, known_good=True),
     "tpe-known-single": optuna_search(_tpe, known_good=True, single=True),
+    "tpe-known-target": optuna_search(_tpe, known_good=True, target=True),
+    "gp-known-target": optuna_search(_gp, known_good=True, target=True),
     "gp-known": optuna_search(_gp, known_good=True),
     "gp-known-single": optuna_search(_gp, known_good=True, single=True),
     "nsga2": optuna_search(

@@ -25,6 +25,7 @@ from tuner.setting import Setting
 from tuner.spec import Aim, StudySpec
 from tuner.storage.database import Storage
 from tuner.storage.log import log_of
+from tuner.study.baseline import Baseline
 
 EVALUATION: dict[str, object] = {
     "weights": "made up",
@@ -95,7 +96,7 @@ class Bench:
             limits=Goal.of(self.spec).limits,
             timed=lambda settings: [],
             distinct=self.spec.distinct,
-            has_target=Goal.of(self.spec).has_target,
+            target=self.target if Goal.of(self.spec).has_target else None,
         )
         self.study.sampler = sampler(
             self.spec.sampler, self.spec.seed, self.problem, log_of(self.study).begun()
@@ -113,11 +114,15 @@ class Bench:
             raise error
         yield measurement(setting)
 
+    def target(self) -> float:
+        """The speedup that reaches the goal."""
+        return Goal.of(self.spec).least_speedup(Baseline.of(self.study.user_attrs).latency_s) or 1.0
+
     def search(
         self,
         samples: int | None = None,
         stops_early: bool = False,
-        first: Sequence[Setting] = (),
+        first: Sequence[Setting] | None = None,
         max_samples: int | None = None,
         observer: Observer | None = None,
         waits: bool = True,

@@ -137,6 +137,10 @@ class Evaluation(BatchGenerator):
         """
         return self._baseline_procedure(store, on_pictures).measured(on_batch)
 
+    def has_baseline(self, store: Store) -> bool:
+        """Whether the store has the baseline's scores of the prompts of every setting."""
+        return self._baseline_procedure(store).has_all_scores
+
     def measure(
         self,
         setting: Setting,

@@ -26,7 +26,7 @@ from tuner.study.identity import identity, own_identity
 from tuner.study.verifications import Failure
 
 SLOWER = 0.1  # share of the exported speedup that a setting may lose and still hold
-SEED_OFFSET = 2  # the search uses its seed, and the verification at its end uses the next
+SEED_OFFSET = 2  # other noise than that of the search and of its verification
 
 
 def verify(

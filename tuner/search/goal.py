@@ -66,6 +66,13 @@ class Goal:
         """Whether the search stops at the first result that meets the goal."""
         return self.speedup is not None or self.latency_s is not None
 
+    def least_speedup(self, latency_s: float) -> float | None:
+        """The speedup that reaches the target at a baseline's latency; None without a target."""
+        needed = [] if self.speedup is None else [self.speedup]
+        if self.latency_s is not None:
+            needed.append(latency_s / self.latency_s)
+        return max(needed, default=None)
+
     def met_by(self, result: Result) -> bool:
         """Whether a result is feasible and reaches the target, also in its verification if any.
 

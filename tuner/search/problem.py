@@ -33,7 +33,9 @@ class Problem:
     distinct: bool = False  # a grid has one trial for all settings that compute the same
     aim: Aim = "max"
     min_gain: float | None = None  # stop once no setting is expected to gain this share
-    has_target: bool = False  # then only speedups under the current latency key count
+    # The speedup that ends the search, at the baseline's latency as it is now; with a target only
+    # speedups under the current latency key count.
+    target: Callable[[], float] | None = None
     warm_start: Sequence[Observation] = ()  # the trials of a source study
     timed_before: Sequence[TimedSteps] = ()  # steps that were timed in a source study
     num_samples: int | None = None  # prompts of a trial

@@ -70,7 +70,7 @@ def make_frontier(seed: int, problem: Problem) -> BaseSampler:
             for name, limit in problem.limits.others.items()
         ],
         aim=problem.aim,
-        has_target=problem.has_target,
+        target=problem.target,
         min_gain=problem.min_gain,
         seed=seed,
         timed=[*earlier, *problem.timed(to_time)],

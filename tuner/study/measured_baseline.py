@@ -1,6 +1,7 @@
 """Measuring a study's baseline, or reading it from the database, when a run begins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import optuna
 
@@ -19,9 +20,12 @@ def measure_baseline(
     notice: Callable[[str], None],
     on_batch: Callable[[int, int], None] | None,
     on_pictures: OnPictures | None,
+    parts: Mapping[str, Any],
 ) -> None:
     """Measure the baseline unless the database has it, and store its figures with the study.
 
+    `parts` are what the keys of the search's prompts are made of; those that are measured may be
+    others, the prompts for verifying.
     `notice` prints what has changed since the study's last baseline, that a GPU waits for the host,
     and how much of the database the baseline's pictures take where extra metrics need them.
     """
@@ -35,7 +39,6 @@ def measure_baseline(
 
     scores, latency = evaluation.baseline(storage, count, on_pictures)
     key_old_trials(study)
-    parts = evaluation.score_parts | evaluation.latency_parts
     different = changes(study.user_attrs.get(PARTS, parts), parts)
     if different:
         source = "re-measured" if measured else "taken from the database"
@@ -44,7 +47,7 @@ def measure_baseline(
     if waiting is not None:
         notice(waiting)
     size = evaluation.reference(storage).size
-    if size != before:
+    if size != before and not evaluation.verifies:
         notice(
             f"the baseline's {len(evaluation.prompts)} pictures take {size / 1e6:.1f} MB of the "
             "database; those of the prompts for verification will take as much"
@@ -59,4 +62,4 @@ def measure_baseline(
         "host_memory_gib": latency.memory.get("host"),
     }
     set_baseline(study, figures)
-    study.set_user_attr(PARTS, parts)
+    study.set_user_attr(PARTS, dict(parts))

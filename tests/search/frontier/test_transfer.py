@@ -67,15 +67,21 @@ def test_a_study_of_other_pictures_or_another_score_is_no_source(part: str, tmp_
     assert name(target) is None
 
 
-def test_a_study_with_few_settings_is_no_source(tmp_path: Path) -> None:
+def test_a_study_with_few_settings_is_a_source_together_with_the_next_one(tmp_path: Path) -> None:
     target = study(tmp_path, sched="DDIM")
     searched(tmp_path, sched="UniPC", steps=40)
+    searched(tmp_path, sched="UniPC", steps=30)
+    counts = []
     for trials, expected in (
-        (MIN_SETTINGS - 1, "miniature/UniPC/40"),
+        (MIN_SETTINGS - 1, "miniature/UniPC/50 and miniature/UniPC/40"),
         (MIN_SETTINGS, "miniature/UniPC/50"),
     ):
         searched(tmp_path, sched="UniPC", sampler="frontier", trials=trials)
-        assert name(target) == expected
+        found = source(target)
+        assert found is not None
+        assert found.name == expected
+        counts.append(len(found.observations))
+    assert counts[0] > counts[1] == MIN_SETTINGS
 
 
 def test_where_no_study_has_enough_settings_the_best_one_of_a_few_comes_first(

@@ -1,12 +1,14 @@
 """By how much the untried settings of a table are expected to improve the result of a search."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from scipy.special import ndtr
 
 from tuner.search.frontier.acquisition import (
+    SPREAD,
     expected_improvement,
     hypervolume_improvement,
     improvement_over,
@@ -22,6 +24,7 @@ STOPPED_SHARE = 0.4  # of its prompts are spent on an infeasible trial, on avera
 PAIR = 1 / 8  # of the baseline's seconds for a trial's prompts are spent on timing it
 QUANTILES = (np.arange(16) + 0.5) / 16
 FEW = 3  # trials of each combination before others get more, with the aim `combinations`
+HOPELESS = 0.01  # probability to reach the target, of settings that are not worth a trial
 NEGLIGIBLE = 1e-9  # an improvement that is none
 
 
@@ -30,26 +33,30 @@ class Improvement:
     """The expected improvement by each of some rows, as means over the worlds of running trials.
 
     `value` ranks the rows: with the aims `max` and `combinations` it is for each second that the
-    trial is expected to cost. `share` is the greatest improvement as a share of what is improved:
+    trial is expected to cost. With a target it is the probability to reach it within the limits, if
+    any setting is likely to. `share` is the greatest improvement as a share of what is improved:
     of the setting's own speedup, the best speedup of its combination, or the area that a front
     could cover at most.
     """
 
     value: np.ndarray
     share: float
+    reaching: np.ndarray  # the probability to reach the target within the limits; zeros without one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Improvements:
     """Computes improvements over the rows of a table, by the aim of the search.
 
-    `limit`: of the score loss; `warm_start`: the trials of a source study.
+    `limit`: of the score loss; `target`: the speedup that ends the search, where one does;
+    `warm_start`: the trials of a source study.
     """
 
     table: CandidateTable
     feasibility: Feasibility
     aim: Aim
     limit: float
+    target: Callable[[], float] | None = None
     warm_start: Sequence[Observation] = ()
 
     def of(self, speedups: np.ndarray, history: History, rows: np.ndarray) -> Improvement:
@@ -58,9 +65,12 @@ class Improvements:
         done = self._measured(history)
         faster = partial(improvement_over, speedups, done, rows)
         value: np.ndarray
+        reaching = self._reaching(speedups[rows], feasible[:, rows].mean(axis=0))
         if self.aim == "max":
             value = mean_improvement(feasible, rows, faster)
             share = value / speedups[rows]
+            if reaching.max(initial=0.0) >= HOPELESS:
+                value = reaching
         if self.aim == "combinations":
             in_each = partial(self._in_its_combination, speedups, done, rows)
             value = share = mean_improvement(feasible, rows, in_each)
@@ -76,7 +86,18 @@ class Improvements:
             likely = feasible[:, rows].mean(axis=0)
             pictures = likely + (1 - likely) * STOPPED_SHARE
             value = value / (pictures / speedups[rows] + PAIR)
-        return Improvement(value=value, share=float(share.max()))
+        return Improvement(value=value, share=float(share.max()), reaching=reaching)
+
+    def _reaching(self, speedups: np.ndarray, feasible: np.ndarray) -> np.ndarray:
+        """The probability that settings reach the target within the limits; zeros without one.
+
+        `speedups` are the predicted ones, and `feasible` the probabilities that the settings are
+        within the limits, both of shape (settings,).
+        """
+        if self.target is None:
+            return np.zeros_like(speedups)
+        reaching: np.ndarray = feasible * ndtr(np.log(speedups / self.target()) / SPREAD)
+        return reaching
 
     def _measured(self, history: History) -> list[int]:
         """The rows inside the space that were measured or are being measured."""

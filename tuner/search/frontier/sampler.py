@@ -1,6 +1,6 @@
 """Our own sampler: speed is predicted, so that trials are spent on learning the quality only."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ from tuner.spec import Aim
 from tuner.storage.log import log_of
 from tuner.storage.optuna_names import FIXED
 from tuner.study.schema import SETTING
+
+LIKELY = 0.5  # a probability to reach the target
 
 
 class FrontierSampler(BaseSampler, Ending):
@@ -64,7 +66,7 @@ class FrontierSampler(BaseSampler, Ending):
         limit: float,
         bounds: Sequence[Bound] = (),
         aim: Aim = "max",
-        has_target: bool = False,
+        target: Callable[[], float] | None = None,
         min_gain: float | None = None,
         seed: int | None = None,
         timed: Sequence[TimedSteps] = (),
@@ -74,8 +76,10 @@ class FrontierSampler(BaseSampler, Ending):
     ) -> None:
         """`limit`: of the score loss; `bounds`: the limits of extra metrics.
 
-        `has_target`: whether what was timed under another latency key may be measured again;
-        `min_gain`: it ends once no setting is expected to gain this share (Jones et al., 1998).
+        `target`: the speedup that ends the search, where one does: the proposal is then the setting
+        that is the most likely to reach it within the limits, for what it costs; and what was timed
+        under another latency key may be measured again. `min_gain`: it ends once no setting is
+        expected to gain this share (Jones et al., 1998).
 
         `timed`: steps that were timed; `warm_start`: the trials of a source study; `num_samples`:
         prompts of a trial; `max_samples`: of a setting at most.
@@ -88,9 +92,10 @@ class FrontierSampler(BaseSampler, Ending):
         self._rng = np.random.default_rng(seed)
         self._independent = RandomSampler(seed)
         self._value = np.zeros(0)  # of `Improvement`, for all rows
+        self._reaching = np.zeros(0)  # likewise
         self._speed = SpeedModel(context.work)
         self._table = CandidateTable(context, self._speed)
-        self._history = TrialHistory(self._limits, self._table.same, has_target=has_target)
+        self._history = TrialHistory(self._limits, self._table.same, has_target=target is not None)
         self._table.add(result.setting for result in warm_start if result.setting.accelerators)
         # Models the logarithm of measured over predicted speedup.
         self._speed_error = QualityModel(0.0, unit=1.0, summary=self._table.scale.summary)
@@ -109,6 +114,7 @@ class FrontierSampler(BaseSampler, Ending):
             feasibility=self._feasibility,
             aim=aim,
             limit=limit,
+            target=target,
             warm_start=[result for result in warm_start if result.setting.accelerators],
         )
 
@@ -158,6 +164,13 @@ class FrontierSampler(BaseSampler, Ending):
         untried = self._rank(self._read(study, number))
         return self._best(untried)
 
+    def likely(self, study: optuna.Study) -> Setting | None:
+        """What it would propose, if that is more likely than not to reach the target."""
+        setting = self._best(self._rank(self._read(study)))
+        if setting is None or self._reaching[self._table.row(setting)] < LIKELY:
+            return None
+        return setting
+
     def _rank(self, history: History) -> np.ndarray:
         """Compute by how much each row improves the result; returns which rows are untried."""
         results = history.observations
@@ -173,6 +186,8 @@ class FrontierSampler(BaseSampler, Ending):
             improvement = self._improvements.of(speedups, history, rows)
             self._value[rows] += improvement.value
             self._gain = improvement.share
+            self._reaching = np.zeros(len(speedups))
+            self._reaching[rows] = improvement.reaching
         self._ranked = history
         return untried
 

@@ -40,15 +40,15 @@ SAME_SPEEDS = (
     "guidance",
     "call",
 )  # must be equal for speedups, besides
-MIN_SETTINGS = 5  # that a source study must have measured
+MIN_SETTINGS = 3  # that a source study must have measured
 MAX_TRIALS = 2000  # a study with more, such as a long sweep, is not read
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceStudy:
-    """A study to start from: its observations and its feasible settings, fastest first.
+    """One study or more: their observations and the feasible settings, fastest first.
 
-    `timed` are the steps that it timed, where they tell what a step costs in this study.
+    `timed` are the steps that were timed there, where they tell what a step costs in this study.
     """
 
     name: str
@@ -82,38 +82,46 @@ def first_of_each(settings: Sequence[Setting]) -> list[Setting]:
 def source_study(study: optuna.Study, storage: Storage, problem: Problem) -> SourceStudy | None:
     """The closest study that has enough settings of this problem's space.
 
-    Where none has, the closest one with a feasible setting, with its settings but no observations:
-    so few would mislead a model. None where there is no such study.
+    Where the closest one has too few, as many of the closest as have enough together, as one. Where
+    all together have too few, their settings but no observations: so few would mislead a model.
+    None where there is no such study.
 
     The closest is first the one whose number of steps is nearest: with the same number a setting is
     the same computation, as fast, with the same reuse, whatever the scheduler. Then comes the same
-    scheduler, then the fewest differences in the way of evaluating.
+    scheduler, then the fewest differences in the way of evaluating. The feasible settings are those
+    of the closest study that has any.
     """
+    sources = _comparable(study, storage)
+    names, observations, feasible = [], list[Observation](), list[Setting]()
+    for source in sources:
+        found = _observations(source, study.user_attrs, problem)
+        if found:
+            names.append(source.study_name)
+            observations += found
+            feasible = feasible or list(_feasible(source, problem))
+        if len(observations) >= MIN_SETTINGS:
+            break
+    else:
+        observations = []
+    if not observations and not feasible:
+        return None
+    return SourceStudy(
+        name=" and ".join(names),
+        observations=observations,
+        feasible=feasible,
+        timed=_timed(study, storage, problem, sources),
+    )
+
+
+def _comparable(study: optuna.Study, storage: Storage) -> list[optuna.Study]:
+    """The other studies of the same weights, resolution and score, the closest first."""
     sources = []
     for name in storage.study_names():
         other = storage.study(name)
-        comparable = name != study.study_name and _has_same_scores(
-            study.user_attrs, other.user_attrs
-        )
-        if comparable and log_of(other).finished() <= MAX_TRIALS:
+        same_scores = _has_same_scores(study.user_attrs, other.user_attrs)
+        if name != study.study_name and same_scores and log_of(other).finished() <= MAX_TRIALS:
             sources.append(other)
-    sources.sort(key=lambda other: _distance(study.user_attrs, other.user_attrs))
-    timed = _timed(study, storage, problem, sources)
-    of_few: SourceStudy | None = None
-    for source in sources:
-        observations = _observations(source, study.user_attrs, problem)
-        enough = len(observations) >= MIN_SETTINGS
-        if enough or of_few is None:
-            found = SourceStudy(
-                name=source.study_name,
-                observations=observations if enough else [],
-                feasible=list(_feasible(source, problem)),
-                timed=timed,
-            )
-            if enough:
-                return found
-            of_few = found if found.feasible else None
-    return of_few
+    return sorted(sources, key=lambda other: _distance(study.user_attrs, other.user_attrs))
 
 
 def _timed(

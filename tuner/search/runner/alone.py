@@ -15,10 +15,12 @@ from tuner.storage.log import log_of
 BASELINE = "baseline"
 STEPS = "steps"  # timing the steps from which speeds are predicted
 ENDING = "ending"  # verifying the winner, timing the front, measuring fewer steps
+FIRST = "first"  # verifying what other studies have found, before the first trial
 RESOLVING = "resolving"  # choosing the setting that a run resolves next
 WORK = {
     BASELINE: "measures the baseline",
     STEPS: "times the steps of some settings",
+    FIRST: "verifies what other studies have found",
     ENDING: "verifies the best setting and times the front",
 }
 

@@ -51,7 +51,7 @@ class Search:
     """A study, and how its trials are run.
 
     A new study begins with the settings `first`, or with those of the papers where `first` is
-    empty. With `stops_early` a trial is stopped once it is certain to miss a limit or to be behind
+    None. With `stops_early` a trial is stopped once it is certain to miss a limit or to be behind
     another setting in speed and quality; it is PRUNED then. With the `aim` front an inconclusive
     trial takes more prompts while it runs; with `combinations` rivals are of one combination.
     `canonical` returns one setting for all that are the same computation: it is measured once, and
@@ -68,7 +68,7 @@ class Search:
     max_samples: int | None = None  # of an inconclusive setting of the front; None: resolve none
     stops_early: bool = False
     aim: Aim = "max"
-    first: Sequence[Setting] = ()
+    first: Sequence[Setting] | None = None
     deadline: Deadline = field(default_factory=lambda: Deadline(None))  # begin no trial after it
     observer: Observer = field(default_factory=Observer)
     waits: bool = True  # for trials of other runs, where nothing else is left to begin
@@ -108,7 +108,8 @@ class Search:
         if isinstance(self.study.sampler, Exhaustive):
             self.study.sampler.begin(self.study)
         elif not self._log.begun():
-            queue.queue_first(self.study, self.space, self.first or self.space.known_good())
+            first = self.space.known_good() if self.first is None else self.first
+            queue.queue_first(self.study, self.space, first)
 
     def _run_trials(self, trials: TrialRunner, interruptible: Interruptible) -> "_Ending":
         """Run trials until there is a reason to end."""

@@ -1,0 +1,112 @@
+"""A study that begins with the verification of what other studies have found."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from tests.runs.study import Count, finished, rows, spec
+from tuner.outcome import Outcome
+from tuner.params.write import document
+from tuner.search.frontier.sampler import FrontierSampler
+from tuner.session import Session
+from tuner.setting import Setting
+from tuner.storage.database import Storage
+
+NAME = "miniature/UniPC/4"
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(tmp_path: Path, session: Session) -> Run:
+    """Run a study of DeepCache in a database that has one with another scheduler."""
+
+    def run(observer: Count | None = None, **changes: Any) -> Outcome:
+        values = {"sampler": "frontier", "search_targets": ("deepcache",), "sched": "UniPC"}
+        return session.run(spec(tmp_path, **values | changes), observer or Count())
+
+    run(sched="DDIM", trials=5)
+    return run
+
+
+def study(folder: Path) -> optuna.Study:
+    return Storage(f"sqlite:///{folder / 'tuner.db'}").study(NAME)
+
+
+def baselines_of_prompts(folder: Path) -> int:
+    """How many sets of prompts have a baseline."""
+    return len(rows(folder, "SELECT key FROM tuner_baselines WHERE kind = 'scores'"))
+
+
+def test_a_likely_setting_is_verified_before_anything_else_is_measured(
+    run: Run, tmp_path: Path, calls: list[range]
+) -> None:
+    before = baselines_of_prompts(tmp_path)
+    calls.clear()
+    best = run(req_speedup=1.05).best
+    (trial,) = finished(tmp_path, NAME)
+    assert best is not None
+    assert best.trial == trial.number == 0
+    assert best.speedup.value >= 1.05
+    assert best.verified_now
+    assert best.verified is not None
+    assert best.verified.score_loss == best.score_loss
+    assert baselines_of_prompts(tmp_path) == before + 1  # of the prompts for verifying alone
+    # A warm-up and two batches of the baseline, and of the setting; then a pair of batches times
+    # it, for which the baseline has another warm-up.
+    assert len(calls) == 8
+    (exported,) = document([study(tmp_path)])["studies"].values()
+    (point,) = [point for point in exported["pareto"] if point["params"]]
+    assert point["params"] == trial.user_attrs["setting"]
+    assert point["verified"]["score_loss"] == point["score_loss"]
+
+
+def test_the_same_command_again_measures_nothing(run: Run, calls: list[range]) -> None:
+    run(req_speedup=1.05)
+    calls.clear()
+    assert run(req_speedup=1.05).best is not None
+    assert calls == []
+
+
+def test_where_it_does_not_hold_the_search_begins(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Setting.of({"deepcache": {"cache_interval": 2, "cache_branch_id": 3}})
+    monkeypatch.setattr(FrontierSampler, "likely", lambda sampler, study: slow)
+    before, observer = baselines_of_prompts(tmp_path), Count()
+    best = run(observer, req_speedup=1.3, trials=10).best
+    first, *others = finished(tmp_path, NAME)
+    assert first.user_attrs["setting"] == slow.params
+    assert best is not None
+    assert best.trial in {trial.number for trial in others}
+    assert best.verified_now
+    assert baselines_of_prompts(tmp_path) == before + 2
+    assert not any("baseline" in line for line in observer.lines)  # nothing has changed
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"req_speedup": None}, {"req_speedup": 1.05, "transfer": False}, {"req_speedup": 100}],
+    ids=["no target", "no transfer", "not likely"],
+)
+def test_otherwise_a_trial_has_the_prompts_of_the_search(
+    changes: dict[str, Any], run: Run, tmp_path: Path
+) -> None:
+    run(trials=1, **changes)
+    (trial,) = finished(tmp_path, NAME)
+    verified = study(tmp_path).user_attrs.get("verified", {}).get("0", [])
+    assert all(entry["score_loss"] != trial.user_attrs["score_loss"] for entry in verified)
+
+
+def test_verifications_of_related_studies_have_other_noise(session: Session) -> None:
+    seeds = set()
+    for changes in ({}, {"sched": "UniPC"}, {"steps": 5}):
+        asked = spec(Path(), **changes)
+        for evaluation in (
+            session.evaluation(asked),
+            session.verification(asked, asked.steps or 0),
+        ):
+            seeds.add(evaluation.seed)
+    assert len(seeds) == 4  # one for all searches, and one for each study's verifications

@@ -1,0 +1,77 @@
+"""A search that ends at a target speedup: what the sampler proposes then."""
+
+import numpy as np
+import pytest
+
+from tests.search.frontier.world import LIMIT, World, create
+from tuner.search.frontier.context import Observation
+from tuner.search.frontier.sampler import FrontierSampler
+from tuner.setting import Setting
+
+
+def proposals(world: World, sampler: FrontierSampler, count: int) -> list[Setting]:
+    """What is proposed first, second, …, each measured before the next one."""
+    return world.search(sampler, count)
+
+
+def known(world: World) -> list[Observation]:
+    """A source study that has measured every fourth setting."""
+    return [
+        Observation(setting=setting, loss=world.loss(setting), error=0.001)
+        for setting in world.candidates.settings[::4]
+    ]
+
+
+def test_the_first_proposal_reaches_the_target_and_loses_less_than_the_fastest(
+    world: World,
+) -> None:
+    target = 0.8 * world.best_of(world.candidates.settings)
+    (chosen,) = proposals(world, world.sampler(warm_start=known(world), target=lambda: target), 1)
+    (fastest,) = proposals(world, world.sampler(warm_start=known(world)), 1)
+    assert world.speedup(chosen) >= target
+    assert world.loss(chosen) < world.loss(fastest) < 2 * LIMIT
+    within = [s for s in world.candidates.settings if world.speedup(s) >= target]
+    assert world.loss(chosen) <= np.quantile([world.loss(setting) for setting in within], 0.1)
+
+
+@pytest.mark.parametrize("share", [0.9, 0.97])
+def test_a_target_is_reached_with_no_more_trials_than_without_knowing_it(
+    share: float, world: World
+) -> None:
+    target = share * world.best_of(world.candidates.settings)
+
+    def until_reached(**arguments: object) -> float:
+        counts = []
+        for seed in range(5):
+            seen = proposals(world, world.sampler(seed=seed, **arguments), 40)
+            reached = [world.speedup(s) >= target and world.loss(s) < LIMIT for s in seen]
+            counts.append(reached.index(True) if True in reached else 40)
+        return float(np.mean(counts))
+
+    assert until_reached(target=lambda: target) <= until_reached()
+
+
+def test_the_target_is_read_again_for_each_proposal(world: World) -> None:
+    best = world.best_of(world.candidates.settings)
+    target = [0.9 * best]
+    sampler = world.sampler(warm_start=known(world), target=lambda: target[0])
+    study = create(sampler)
+
+    def speedup() -> float:
+        trial = study.ask()
+        setting = world.canonical(world.space.suggest(trial))
+        study.tell(trial, world.tell(trial, setting))
+        return world.speedup(setting)
+
+    assert speedup() >= 0.9 * best
+    target[0] = 0.6 * best
+    assert 0.6 * best <= speedup() < 0.9 * best
+
+
+def test_where_no_setting_is_likely_to_reach_the_target_the_fastest_is_looked_for(
+    world: World,
+) -> None:
+    best = world.best_of(world.candidates.settings)
+    beyond = world.sampler(warm_start=known(world), target=lambda: 100.0)
+    seen = proposals(world, beyond, 12)
+    assert world.best_of(seen) >= 0.97 * best
