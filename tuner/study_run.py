@@ -147,7 +147,7 @@ class StudyRun:
             def measure(again: Setting, trial: int, rule: StoppingRule) -> Iterator[Measurement]:
                 kept = pages.picture_arguments
                 measurements = self.verification.measure(
-                    again, self.storage, settled=rule.settled, **kept
+                    again, self.storage, settled=rule.settled, of_trial=True, **kept
                 )
                 return pages.watched(trial, measurements)
 

@@ -14,6 +14,7 @@ from tuner.search.frontier.sampler import FrontierSampler
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.storage.database import Storage
+from tuner.study.costs import read_costs
 
 NAME = "miniature/UniPC/4"
 Run = Callable[..., Outcome]
@@ -57,6 +58,10 @@ def test_a_likely_setting_is_verified_before_anything_else_is_measured(
     # A warm-up and two batches of the baseline, and of the setting; then a pair of batches times
     # it, for which the baseline has another warm-up.
     assert len(calls) == 8
+    costs = read_costs(study(tmp_path))
+    # A trial's pictures are its own; the baseline's are the study's. None counts twice.
+    assert sum(costs.trials[0].pictures.values()) == 2 * (len(calls) - 3)
+    assert sum(costs.total.pictures.values()) == 2 * len(calls)
     (exported,) = document([study(tmp_path)])["studies"].values()
     (point,) = [point for point in exported["pareto"] if point["params"]]
     assert point["params"] == trial.user_attrs["setting"]

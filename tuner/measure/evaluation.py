@@ -152,6 +152,7 @@ class Evaluation(BatchGenerator):
         predicted: Prediction | None = None,
         few_pairs: bool = False,
         settled: Settled | None = None,
+        of_trial: bool | None = None,
     ) -> Iterator[Measurement]:
         """Evaluate a setting; yields the measurement so far after each batch of prompts.
 
@@ -174,6 +175,7 @@ class Evaluation(BatchGenerator):
                 speedup may be known to some per cent only: a search times what matters at its end.
             settled: whether a measurement needs no more prompts. Pairs that nothing else needs are
                 timed only then, or after the last prompt.
+            of_trial: whether a trial stores what it costs; of a verification none does when None.
 
         Raises:
             UnfitError: an accelerator does not fit the pipeline.
@@ -186,7 +188,7 @@ class Evaluation(BatchGenerator):
         self._check(setting)
         baseline = self._baseline_procedure(store, on_baseline)
         known = self._baseline_or_latency(baseline)
-        with self._memory_errors(), self._account(setting) as account:
+        with self._memory_errors(), self._account(setting, of_trial) as account:
             procedure = self._procedure(setting, baseline, known, account, predicted, few_pairs)
             yield from procedure.measurements(on_pictures, settled, drawn=drawn)
 
@@ -221,11 +223,13 @@ class Evaluation(BatchGenerator):
             check_steps(self.pipeline.scheduler, self.requested_steps(setting.steps))
         check(self.pipeline, setting.accelerators)
 
-    def _account(self, setting: Setting) -> AbstractContextManager[TrialAccount]:
+    def _account(
+        self, setting: Setting, of_trial: bool | None
+    ) -> AbstractContextManager[TrialAccount]:
         """Where to enter what a setting costs."""
         if isinstance(setting, FewerSteps):
             return self.ledger.measurement(of_trial=False, purpose=Purpose.FEWER_STEPS)
-        return self.ledger.measurement(of_trial=not self.verifies)
+        return self.ledger.measurement(of_trial=not self.verifies if of_trial is None else of_trial)
 
     def time(self, setting: Setting, store: Store) -> PairedTimings:
         """Time pairs of a setting until its speedup is precise; nothing is scored.
