@@ -26,7 +26,7 @@ from tuner.search.runner.alone import ENDING, FIRST, STEPS, alone
 from tuner.search.runner.first_verification import verify_first
 from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer, Observers
-from tuner.search.runner.progress import counted_trials, is_done
+from tuner.search.runner.progress import counted_trials, is_done, is_new
 from tuner.search.runner.run import Search
 from tuner.search.runner.stopping import StoppingRule
 from tuner.search.samplers import aim_of, sampler
@@ -122,7 +122,7 @@ class StudyRun:
     def _verifies_first(self, problem: Problem) -> bool:
         """Whether what other studies have found is verified before this study searches itself."""
         has_target = self._goal.has_target and self._stops_early
-        if not has_target or not self.spec.transfer or log_of(self.study).begun():
+        if not has_target or not self.spec.transfer or not is_new(self.study):
             return False
         source = source_study(self.study, self.storage, problem)
         return source is not None and bool(source.observations)
@@ -140,7 +140,7 @@ class StudyRun:
         """
         with alone(self.study, FIRST, observer=self.observer):
             chosen = self.study.sampler
-            if not isinstance(chosen, FrontierSampler) or log_of(self.study).begun():
+            if not isinstance(chosen, FrontierSampler) or not is_new(self.study):
                 return False
             setting, pages = chosen.likely(self.study), self._pages_of_verification
 

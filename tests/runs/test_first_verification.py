@@ -115,3 +115,20 @@ def test_verifications_of_related_studies_have_other_noise(session: Session) -> 
         ):
             seeds.add(evaluation.seed)
     assert len(seeds) == 4  # one for all searches, and one for each study's verifications
+
+
+def test_a_first_verification_that_was_interrupted_is_made_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(Count):
+        def trial_began(self, number: int, setting: Setting) -> None:
+            raise KeyboardInterrupt
+
+    before = baselines_of_prompts(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run(Interrupted(), req_speedup=1.05)
+    best = run(req_speedup=1.05).best
+    assert best is not None
+    assert best.verified_now
+    assert baselines_of_prompts(tmp_path) == before + 1
+    assert [trial.state.name for trial in finished(tmp_path, NAME)].count("COMPLETE") == 1

@@ -12,6 +12,7 @@ from tuner.fleet.needs import Needs, needs_of
 from tuner.fleet.order import model_of, ordered
 from tuner.sampler_table import sampler_row
 from tuner.search.frontier.transfer import MIN_SETTINGS
+from tuner.search.goal import Goal
 from tuner.spec import StudySpec
 from tuner.storage.claims import Claims
 from tuner.storage.database import Storage
@@ -85,9 +86,11 @@ class _Assignment:
         self._find_warm()
         needs.sort(key=lambda each: self._rank(each.spec, holders))
         for each in needs:
-            if not self._has_to_wait(each.spec, holders) and self.claims.take(_name(each.spec)):
-                return self._begun(each.spec)
-        running = [each for each in needs if each.to_begin > 0 and _name(each.spec) in holders]
+            if not self._has_to_wait(each.spec, holders):
+                taken = self.claims.take(_name(each.spec))
+                # Where another worker has just taken it, others may have to wait for it now.
+                return self._begun(each.spec) if taken else None
+        running = [each for each in needs if _can_be_joined(each) and _name(each.spec) in holders]
         if running:
             joined = max(running, key=_work_to_begin).spec
             self._notice(f"joining {joined.triple}, which another worker has begun")
@@ -176,6 +179,15 @@ def _can_start_others(spec: StudySpec) -> bool:
     """Whether other studies may start warm from one like this."""
     enough = spec.trials is None or spec.trials >= MIN_SETTINGS
     return enough and spec.transfer and sampler_row(spec.sampler).warm_starts
+
+
+def _can_be_joined(needs: Needs) -> bool:
+    """Whether a second worker has something to do in a study that another one has begun.
+
+    With a target the first trial may be all that it needs.
+    """
+    has_target = Goal.of(needs.spec).has_target
+    return needs.to_begin > 0 and (needs.ended > 0 or not has_target)
 
 
 def _work_to_begin(needs: Needs) -> int:

@@ -33,10 +33,10 @@ class Improvement:
     """The expected improvement by each of some rows, as means over the worlds of running trials.
 
     `value` ranks the rows: with the aims `max` and `combinations` it is for each second that the
-    trial is expected to cost. With a target it is the probability to reach it within the limits, if
-    any setting is likely to. `share` is the greatest improvement as a share of what is improved:
-    of the setting's own speedup, the best speedup of its combination, or the area that a front
-    could cover at most.
+    trial is expected to cost. With a target and the aim `max` it is the probability to reach it
+    within the limits, if any setting has a chance. `share` is the greatest improvement as a share
+    of what is improved: of the setting's own speedup, the best speedup of its combination, or the
+    area that a front could cover at most.
     """
 
     value: np.ndarray
@@ -69,8 +69,6 @@ class Improvements:
         if self.aim == "max":
             value = mean_improvement(feasible, rows, faster)
             share = value / speedups[rows]
-            if reaching.max(initial=0.0) >= HOPELESS:
-                value = reaching
         if self.aim == "combinations":
             in_each = partial(self._in_its_combination, speedups, done, rows)
             value = share = mean_improvement(feasible, rows, in_each)
@@ -86,6 +84,8 @@ class Improvements:
             likely = feasible[:, rows].mean(axis=0)
             pictures = likely + (1 - likely) * STOPPED_SHARE
             value = value / (pictures / speedups[rows] + PAIR)
+        if self.aim == "max" and reaching.max(initial=0.0) >= HOPELESS:
+            value = reaching  # whatever the trial costs: one that fails leads to more of them
         return Improvement(value=value, share=float(share.max()), reaching=reaching)
 
     def _reaching(self, speedups: np.ndarray, feasible: np.ndarray) -> np.ndarray:

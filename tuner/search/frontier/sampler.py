@@ -1,6 +1,7 @@
 """Our own sampler: speed is predicted, so that trials are spent on learning the quality only."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from tuner.storage.log import log_of
 from tuner.storage.optuna_names import FIXED
 from tuner.study.schema import SETTING
 
-LIKELY = 0.5  # a probability to reach the target
+LIKELY = 0.6  # a probability to reach the target; of settings unlike any measured it is a half
 
 
 class FrontierSampler(BaseSampler, Ending):
@@ -77,7 +78,7 @@ class FrontierSampler(BaseSampler, Ending):
         """`limit`: of the score loss; `bounds`: the limits of extra metrics.
 
         `target`: the speedup that ends the search, where one does: the proposal is then the setting
-        that is the most likely to reach it within the limits, for what it costs; and what was timed
+        that is the most likely to reach it within the limits; and what was timed
         under another latency key may be measured again. `min_gain`: it ends once no setting is
         expected to gain this share (Jones et al., 1998).
 
@@ -165,8 +166,11 @@ class FrontierSampler(BaseSampler, Ending):
         return self._best(untried)
 
     def likely(self, study: optuna.Study) -> Setting | None:
-        """What it would propose, if that is more likely than not to reach the target."""
-        setting = self._best(self._rank(self._read(study)))
+        """What a study without results begins with, if that is likely to reach the target.
+
+        A setting whose trial was interrupted is not left out.
+        """
+        setting = self._best(self._rank(replace(self._read(study), tried=set())))
         if setting is None or self._reaching[self._table.row(setting)] < LIKELY:
             return None
         return setting

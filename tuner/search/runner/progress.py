@@ -41,6 +41,11 @@ def has_ended(study: optuna.Study) -> bool:
     return is_idle(study) and _proposes_nothing(study)
 
 
+def is_new(study: optuna.Study) -> bool:
+    """Whether no trial runs or has ended; one that was interrupted may be queued again."""
+    return not counted_trials(study) and not log_of(study).count(TrialState.RUNNING)
+
+
 def is_idle(study: optuna.Study) -> bool:
     """Whether no trial runs or waits."""
     return log_of(study).count(TrialState.RUNNING) == 0 and log_of(study).waiting() == 0
