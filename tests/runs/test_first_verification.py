@@ -121,7 +121,7 @@ def test_a_first_verification_that_was_interrupted_is_made_again(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupted(Count):
-        def trial_began(self, number: int, setting: Setting) -> None:
+        def trial_went_on(self, number: int, measured: Any) -> None:
             raise KeyboardInterrupt
 
     before = baselines_of_prompts(tmp_path)
