@@ -14,6 +14,7 @@ from tests.fleet.plan import Sweep
 from tuner.fleet import assignment
 from tuner.fleet.assignment import assigned, workers_on
 from tuner.spec import StudySpec
+from tuner.storage.claims import Claims
 
 FIRST, SECOND = "miniature/DDIM/20", "miniature/UniPC/20"
 THIRD, FOURTH = "miniature/DDIM/50", "miniature/UniPC/50"
@@ -89,6 +90,41 @@ def test_a_worker_joins_the_first_study_of_a_model_until_others_can_start_warm(
     assert lines == [f"joining {FIRST}, which another worker has begun"]
     sweep.begin(FIRST, trials=3)
     assert next(two).triple == SECOND
+
+
+def test_of_two_workers_that_look_at_the_same_moment_only_one_begins_cold(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = worker(sweep), worker(sweep)
+    take, started = Claims.take, []
+
+    def take_second(claims: Claims, name: str) -> bool:
+        """The other worker takes the study between this one's look and its claim."""
+        if not started:
+            started.append(one)
+            next(one)
+        return take(claims, name)
+
+    monkeypatch.setattr(Claims, "take", take_second)
+    assert next(two).triple == FIRST  # which it joins; the second study can start warm later
+    assert len(workers_on(sweep.specs, sweep.storage)) == 1
+
+
+def test_with_a_target_a_study_is_joined_once_a_trial_of_it_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Sweep(tmp_path, "--sched", "DDIM", "--steps", "20", "--req-speedup", "2")
+    one, two = worker(sweep), worker(sweep)
+    assert next(one).triple == FIRST
+    waits: list[float] = []
+
+    def pause(seconds: float) -> None:
+        waits.append(seconds)
+        sweep.begin(FIRST, trials=1)
+
+    monkeypatch.setattr(assignment, "sleep", pause)
+    assert next(two).triple == FIRST
+    assert len(waits) == 1
 
 
 def test_studies_that_cannot_start_warm_are_divided_at_once(tmp_path: Path) -> None:
