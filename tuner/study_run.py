@@ -125,7 +125,7 @@ class StudyRun:
         if not has_target or not self.spec.transfer or not is_new(self.study):
             return False
         source = source_study(self.study, self.storage, problem)
-        return source is not None and bool(source.observations)
+        return source is not None and bool(source.observations or source.verified)
 
     def _was_verified_first(self) -> bool:
         """Whether an earlier run reached the target without the baseline of the search."""
@@ -142,7 +142,8 @@ class StudyRun:
             chosen = self.study.sampler
             if not isinstance(chosen, FrontierSampler) or not is_new(self.study):
                 return False
-            setting, pages = chosen.likely(self.study), self._pages_of_verification
+            setting = start.verified or chosen.likely(self.study)
+            pages = self._pages_of_verification
 
             def measure(again: Setting, trial: int, rule: StoppingRule) -> Iterator[Measurement]:
                 kept = pages.picture_arguments

@@ -25,11 +25,13 @@ from tuner.timed_steps import timed_steps
 class StudyStart:
     """A study whose baseline was measured, before this run's first trial.
 
-    `first` are the settings that a new study measures before its sampler proposes any.
+    `first` are the settings that a new study measures before its sampler proposes any, and
+    `verified` is one that reaches the target in a study with as many steps.
     """
 
     problem: Problem
     first: Sequence[Setting]
+    verified: Setting | None = None
 
     @classmethod
     def of(
@@ -68,7 +70,7 @@ class StudyStart:
         """With what other studies in the database have found, where the sampler can use that."""
         if not sampler_row(spec.sampler).warm_starts:  # saves reading a long sweep's trials
             return self
-        problem, first = self.problem, self.first
+        problem, first, verified = self.problem, self.first, None
         source = source_study(study, storage, problem) if spec.transfer else None
         if source is not None:
             observer.notice(
@@ -78,9 +80,13 @@ class StudyStart:
             first = source.first(spec.aim) or first
             if problem.target is not None and source.observations:
                 first = []  # the sampler knows which setting is likely to reach the target
+            if problem.target is not None and source.verified is not None:
+                setting, speedup = source.verified
+                verified = setting if speedup >= problem.target() else None
         measured = [result.setting for result in read_results(study)]
         known = measured if study.trials else first
-        return StudyStart(problem=replace(problem, known=known), first=first)
+        problem = replace(problem, known=known)
+        return StudyStart(problem=problem, first=first, verified=verified)
 
 
 def _of_the_papers(spec: StudySpec, space: Space) -> list[Setting]:

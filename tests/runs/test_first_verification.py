@@ -10,7 +10,8 @@ import pytest
 from tests.runs.study import Count, finished, rows, spec
 from tuner.outcome import Outcome
 from tuner.params.write import document
-from tuner.search.frontier.sampler import FrontierSampler
+from tuner.search.frontier import transfer
+from tuner.search.frontier.transfer import MIN_SETTINGS
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.storage.database import Storage
@@ -79,7 +80,7 @@ def test_where_it_does_not_hold_the_search_begins(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Setting.of({"deepcache": {"cache_interval": 2, "cache_branch_id": 3}})
-    monkeypatch.setattr(FrontierSampler, "likely", lambda sampler, study: slow)
+    monkeypatch.setattr(transfer, "_verified", lambda *args: (slow, 2.0))  # on a luckier day
     before, observer = baselines_of_prompts(tmp_path), Count()
     best = run(observer, req_speedup=1.3, trials=10).best
     first, *others = finished(tmp_path, NAME)
@@ -132,3 +133,20 @@ def test_a_first_verification_that_was_interrupted_is_made_again(
     assert best.verified_now
     assert baselines_of_prompts(tmp_path) == before + 1
     assert [trial.state.name for trial in finished(tmp_path, NAME)].count("COMPLETE") == 1
+
+
+def test_of_a_study_of_few_trials_the_verified_setting_is_verified(
+    tmp_path: Path, session: Session
+) -> None:
+    def run(sched: str) -> Outcome:
+        values = {"sampler": "frontier", "search_targets": ("deepcache",), "req_speedup": 1.05}
+        return session.run(spec(tmp_path, sched=sched, **values), Count())
+
+    first = run("DDIM").best
+    assert first is not None
+    assert len(finished(tmp_path, "miniature/DDIM/4")) < MIN_SETTINGS
+    before, best = baselines_of_prompts(tmp_path), run("UniPC").best
+    assert best is not None
+    assert best.setting == first.setting
+    assert best.verified_now
+    assert baselines_of_prompts(tmp_path) == before + 1

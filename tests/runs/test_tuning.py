@@ -80,24 +80,27 @@ class Served:
     outcome: Outcome
     file: Path
     drawn: Drawn
+    seeds: dict[bool, int]  # of the noise: False: of the trials; True: of the verifications
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     folder, pipe = tmp_path_factory.mktemp("served"), make_pipeline()
     drawn: Drawn = {}
+    seeds: dict[bool, int] = {}
     generate_with = Evaluation.generate_with
 
     def kept(self: Evaluation, setting: Setting, numbers: range, *args: Any, **more: Any) -> Any:
         images, seconds = generate_with(self, setting, numbers, *args, **more)
         drawn[str(setting), tuple(numbers), self.verifies] = images.clone()
+        seeds[self.verifies] = self.seed
         return images, seconds
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Evaluation, "generate_with", kept)
         outcome = tuned(pipe, folder)
     write(folder / "search_params.json", document([outcome.study]))
-    return Served(pipe, outcome, folder / "search_params.json", drawn)
+    return Served(pipe, outcome, folder / "search_params.json", drawn, seeds)
 
 
 def check_served(images: torch.Tensor, served: Served) -> None:
@@ -131,10 +134,11 @@ def test_a_service_started_later_draws_the_trials_pictures_bit_for_bit(
 
 def test_arguments_follow_their_prompts_to_the_verification(served: Served) -> None:
     assert served.outcome.best is not None
-    setting = served.outcome.best.setting
+    setting, seed = served.outcome.best.setting, served.seeds[True]
     pipe = make_pipeline()
-    with tuner.applied(pipe, setting, seed=43):
-        images = pictures(pipe, 1, 3, seed=43)  # the prompts between those that were searched
+    assert seed != served.seeds[False] == 42
+    with tuner.applied(pipe, setting, seed=seed):
+        images = pictures(pipe, 1, 3, seed=seed)  # the prompts between those that were searched
     assert torch.equal(images, served.drawn[str(setting), (0, 1), True])
 
 

@@ -28,7 +28,7 @@ from tuner.storage.log import log_of
 from tuner.storage.optuna_names import FIXED
 from tuner.study.schema import SETTING
 
-LIKELY = 0.6  # a probability to reach the target; of settings unlike any measured it is a half
+LIKELY = 0.5  # a probability to reach the target; of settings unlike any measured it is less
 
 
 class FrontierSampler(BaseSampler, Ending):

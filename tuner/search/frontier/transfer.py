@@ -48,13 +48,16 @@ MAX_TRIALS = 2000  # a study with more, such as a long sweep, is not read
 class SourceStudy:
     """One study or more: their observations and the feasible settings, fastest first.
 
-    `timed` are the steps that were timed there, where they tell what a step costs in this study.
+    `verified` is the fastest setting that was verified in the closest study with as many steps as
+    this one, and its speedup there. `timed` are the steps that were timed there, where they tell
+    what a step costs in this study.
     """
 
     name: str
     observations: list[Observation]
     feasible: list[Setting]
     timed: list[TimedSteps]
+    verified: tuple[Setting, float] | None = None
 
     @property
     def best(self) -> Setting | None:
@@ -93,12 +96,14 @@ def source_study(study: optuna.Study, storage: Storage, problem: Problem) -> Sou
     """
     sources = _comparable(study, storage)
     names, observations, feasible = [], list[Observation](), list[Setting]()
+    verified: tuple[Setting, float] | None = None
     for source in sources:
         found = _observations(source, study.user_attrs, problem)
         if found:
             names.append(source.study_name)
             observations += found
             feasible = feasible or list(_feasible(source, problem))
+            verified = verified or _verified(source, study.user_attrs, problem)
         if len(observations) >= MIN_SETTINGS:
             break
     else:
@@ -110,6 +115,7 @@ def source_study(study: optuna.Study, storage: Storage, problem: Problem) -> Sou
         observations=observations,
         feasible=feasible,
         timed=_timed(study, storage, problem, sources),
+        verified=verified,
     )
 
 
@@ -174,9 +180,7 @@ def _observations(
     device.
     """
     source_problem = _source_problem(source, problem)
-    same_speeds = source_problem.steps == problem.steps and _same(
-        target, source.user_attrs, SAME_SPEEDS
-    )
+    same_speeds = _has_same_speeds(source, target, problem)
     space = replace(problem.space, canonical=source_problem.canonical)
     by_setting: dict[Setting, Observation] = {}
     for result in measured_observations(source):
@@ -208,6 +212,30 @@ def _feasible(source: optuna.Study, problem: Problem) -> Iterator[Setting]:
         feasible = result.feasible(replace(problem.limits, others=measured))
         if feasible and setting is not None and setting.accelerators:
             yield setting
+
+
+def _verified(
+    source: optuna.Study, target: Mapping[str, Any], problem: Problem
+) -> tuple[Setting, float] | None:
+    """The fastest verified setting within this problem's limits, and its speedup.
+
+    Only of a study where a step is the same work on the same device, and with as many steps.
+    """
+    if not _has_same_speeds(source, target, problem):
+        return None
+    for result in sorted(read_results(source), key=lambda result: -result.speedup.value):
+        setting = _translated(result.setting, problem.space, problem)
+        measured = problem.limits.others.keys() <= result.fidelity.keys()
+        feasible = measured and result.verified_now and result.feasible(problem.limits)
+        if feasible and setting is not None and setting.accelerators:
+            return setting, result.speedup.value
+    return None
+
+
+def _has_same_speeds(source: optuna.Study, target: Mapping[str, Any], problem: Problem) -> bool:
+    """Whether a setting is as fast in a source study as in the one with these attributes."""
+    same_steps = _source_problem(source, problem).steps == problem.steps
+    return same_steps and _same(target, source.user_attrs, SAME_SPEEDS)
 
 
 def _source_problem(source: optuna.Study, problem: Problem) -> Problem:
