@@ -105,6 +105,7 @@ class Session:
         setting loses nearly the same under two schedulers, so that what holds by luck in one study
         would hold by luck in the next.
         """
+        # Not 0 and 2, which the search and `tuner verify` add to the seed.
         noise = 3 + crc32(f"{spec.sched}/{steps}".encode()) % 2**31
         return self.evaluation(spec.with_other_noise(noise), pool="verify", more=True)
 

@@ -18,9 +18,8 @@ from tuner.sampler_table import sampler_row
 from tuner.search.deadline import Deadline
 from tuner.search.frontier.earlier_timings import earlier_timings
 from tuner.search.frontier.sampler import FrontierSampler
-from tuner.search.frontier.transfer import source_study
+from tuner.search.frontier.transfer import SourceStudy
 from tuner.search.goal import Goal
-from tuner.search.problem import Problem
 from tuner.search.runner.alone import BASELINE as BASELINE_WORK
 from tuner.search.runner.alone import ENDING, FIRST, STEPS, alone
 from tuner.search.runner.first_verification import verify_first
@@ -83,12 +82,14 @@ class StudyRun:
         start = StudyStart.of(
             self.spec, self.evaluation, self.space, self.storage, self.study, self._goal
         )
-        verifies_first = self._verifies_first(start.problem)
+        needs_sampler = self.spec.sweep is not None or not is_done(self.study, self._trials)
+        source = start.source(self.spec, self.storage, self.study) if needs_sampler else None
+        verifies_first = self._verifies_first(source)
         needs_search = not verifies_first and not self._was_verified_first()
         self._measure_baseline(self.evaluation if needs_search else self.verification)
-        if self.spec.sweep is not None or not is_done(self.study, self._trials):
-            start = start.warm(self.spec, self.storage, self.study, self.observer)
-            self.study.sampler = self._sampler(start.problem)
+        if needs_sampler:
+            start = start.warm(self.spec, self.storage, self.study, source, self.observer)
+            self.study.sampler = self._sampler(start)
         self._print_notices()
         self._store_cost()
         if verifies_first and not self._verify_first(start):
@@ -119,19 +120,17 @@ class StudyRun:
         earlier_s = 0.0 if self.spec.sweep is not None else read_costs(self.study).total.total_s
         return lambda: earlier_s + self.evaluation.ledger.wall_s
 
-    def _verifies_first(self, problem: Problem) -> bool:
+    def _verifies_first(self, source: SourceStudy | None) -> bool:
         """Whether what other studies have found is verified before this study searches itself."""
-        has_target = self._goal.has_target and self._stops_early
-        if not has_target or not self.spec.transfer or not is_new(self.study):
+        if source is None or not self._goal.has_target or self.spec.aim != "max":
             return False
-        source = source_study(self.study, self.storage, problem)
-        return source is not None and bool(source.observations or source.verified)
+        return bool(source.observations or source.verified) and is_new(self.study)
 
     def _was_verified_first(self) -> bool:
         """Whether an earlier run reached the target without the baseline of the search."""
-        results = read_results(self.study) if self._goal.has_target else []
-        is_reached = self._goal.candidate(self._goal.admitted(results)) is not None
-        return is_reached and not self.evaluation.has_baseline(self.storage)
+        if not self._goal.has_target or self.evaluation.has_baseline(self.storage):
+            return False
+        return self._goal.candidate(read_results(self.study)) is not None
 
     def _verify_first(self, start: StudyStart) -> bool:
         """Verify the setting that is likely to reach the target, if there is one; whether it holds.
@@ -188,11 +187,12 @@ class StudyRun:
         pages.begin(evaluation.baseline(self.storage)[0].scores)  # as just stored
         self.observer.baseline_measured(attributes(self.study)[BASELINE])
 
-    def _sampler(self, problem: Problem) -> BaseSampler:
+    def _sampler(self, start: StudyStart) -> BaseSampler:
         """The sampler. One run at a time times steps for it, and those are not timed again."""
         with alone(self.study, STEPS, observer=self.observer):
-            own = earlier_timings(self.study, self.study, self.storage, problem)
-            problem = replace(problem, timed_before=[*problem.timed_before, *own])
+            own = earlier_timings(self.study, self.study, self.storage, start.problem)
+            timed = [*start.problem.timed_before, *own]
+            problem = replace(start.problem, timed_before=timed)
             return sampler(self.spec.sampler, self.spec.seed, problem, log_of(self.study).begun())
 
     def _search_and_verify(self, start: StudyStart, deadline: Deadline) -> bool:

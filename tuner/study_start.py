@@ -8,7 +8,12 @@ import optuna
 from tuner.measure.evaluation import Evaluation
 from tuner.plans.plan import shape_of
 from tuner.sampler_table import sampler_row
-from tuner.search.frontier.transfer import first_of_each, source_study
+from tuner.search.frontier.transfer import (
+    SourceStudy,
+    first_of_each,
+    source_study,
+    timed_elsewhere,
+)
 from tuner.search.goal import Goal
 from tuner.search.problem import Problem
 from tuner.search.runner.observer import Observer
@@ -23,7 +28,7 @@ from tuner.timed_steps import timed_steps
 
 @dataclass(frozen=True, kw_only=True)
 class StudyStart:
-    """A study whose baseline was measured, before this run's first trial.
+    """What is known before this run's first trial.
 
     `first` are the settings that a new study measures before its sampler proposes any, and
     `verified` is one that reaches the target in a study with as many steps.
@@ -64,28 +69,39 @@ class StudyStart:
         )
         return cls(problem=problem, first=_of_the_papers(spec, space))
 
+    def source(self, spec: StudySpec, storage: Storage, study: optuna.Study) -> SourceStudy | None:
+        """What other studies in the database have found, where the sampler can use that."""
+        if not spec.transfer or not sampler_row(spec.sampler).warm_starts:
+            return None
+        return source_study(study, storage, self.problem)
+
     def warm(
-        self, spec: StudySpec, storage: Storage, study: optuna.Study, observer: Observer
+        self,
+        spec: StudySpec,
+        storage: Storage,
+        study: optuna.Study,
+        source: SourceStudy | None,
+        observer: Observer,
     ) -> "StudyStart":
-        """With what other studies in the database have found, where the sampler can use that."""
+        """With what other studies have found; the baseline was measured."""
         if not sampler_row(spec.sampler).warm_starts:  # saves reading a long sweep's trials
             return self
         problem, first, verified = self.problem, self.first, None
-        source = source_study(study, storage, problem) if spec.transfer else None
         if source is not None:
             observer.notice(
                 f"warm start from {source}; transfer = false (--no-transfer) disables it"
             )
-            problem = replace(problem, warm_start=source.observations, timed_before=source.timed)
+            timed = timed_elsewhere(study, storage, problem)
+            problem = replace(problem, warm_start=source.observations, timed_before=timed)
             first = source.first(spec.aim) or first
-            if problem.target is not None and source.observations:
+        if source is not None and problem.target is not None and spec.aim == "max":
+            if source.observations:
                 first = []  # the sampler knows which setting is likely to reach the target
-            if problem.target is not None and source.verified is not None:
+            if source.verified is not None:
                 setting, speedup = source.verified
                 verified = setting if speedup >= problem.target() else None
         measured = [result.setting for result in read_results(study)]
-        known = measured if study.trials else first
-        problem = replace(problem, known=known)
+        problem = replace(problem, known=measured if study.trials else first)
         return StudyStart(problem=problem, first=first, verified=verified)
 
 

@@ -97,7 +97,6 @@ class Landscape:
                 numbers=list(range(count)),
                 ratios=[ratio],
                 predicted=speedup,
-                scatter=SCATTER,
                 latency_key="made up",
                 same_pictures=False,
             )

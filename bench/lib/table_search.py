@@ -177,7 +177,6 @@ class TableSearch:
                 numbers=list(range(count)),
                 ratios=ratios,
                 predicted=predicted.claimed,
-                scatter=SCATTER,
                 same_pictures=False,
             )
 

@@ -57,15 +57,15 @@ def main() -> None:
     args = parser.parse_args()
     quiet()
     print(f"{conditions()}; limit {LIMIT:.0%}\n")
-    print("| table | right | B: median, most | trials: median | scored pictures | outside |")
+    print(
+        "| table | right, on more | B: median, most | trials: median | scored pictures | outside |"
+    )
     print("|---|---|---|---|---|---|")
     for product in PRODUCTS:
         if product.file.stem in args.tables.split(",") and product.file.exists():
             truth = TruthTable.of(product)
-            print(
-                line(Judge(truth, args.prompts), list(searches(truth, args.seeds, args.trials))),
-                flush=True,
-            )
+            runs = list(searches(truth, args.seeds, args.trials))
+            print(line(Judge(truth, args.prompts), runs), flush=True)
 
 
 def searches(truth: TruthTable, seeds: int, trials: int) -> Iterator[Run]:
@@ -159,8 +159,8 @@ def line(judge: Judge, runs: list[Run]) -> str:
     on_table, on_many = np.sum([judge.right(run.winner) for run in runs], axis=0)
     return (
         f"| {judge.truth.product.file.stem} | {on_table}, {on_many} of {len(runs)} "
-        f"| {np.median(costs):.1f}, "
-        f"{max(costs):.1f} | {trials:.0f} | {scored:.0%} | {outside:.1%} |"
+        f"| {np.median(costs):.1f}, {max(costs):.1f} "
+        f"| {trials:.0f} | {scored:.0%} | {outside:.1%} |"
     )
 
 

@@ -43,11 +43,13 @@ def baselines_of_prompts(folder: Path) -> int:
 
 
 def test_a_likely_setting_is_verified_before_anything_else_is_measured(
-    run: Run, tmp_path: Path, calls: list[range]
+    run: Run, tmp_path: Path, calls: list[range], session: Session
 ) -> None:
     before = baselines_of_prompts(tmp_path)
     calls.clear()
     best = run(req_speedup=1.05).best
+    evaluation = session.evaluation(spec(tmp_path, sched="UniPC"))
+    assert not evaluation.has_baseline(Storage(f"sqlite:///{tmp_path / 'tuner.db'}"))
     (trial,) = finished(tmp_path, NAME)
     assert best is not None
     assert best.trial == trial.number == 0
@@ -94,14 +96,22 @@ def test_where_it_does_not_hold_the_search_begins(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"req_speedup": None}, {"req_speedup": 1.05, "transfer": False}, {"req_speedup": 100}],
-    ids=["no target", "no transfer", "not likely"],
+    [
+        {"req_speedup": None},
+        {"req_speedup": 1.05, "transfer": False},
+        {"req_speedup": 1.05, "aim": "front"},
+        {"req_speedup": 100},
+    ],
+    ids=["no target", "no transfer", "front", "not likely"],
 )
 def test_otherwise_a_trial_has_the_prompts_of_the_search(
-    changes: dict[str, Any], run: Run, tmp_path: Path
+    changes: dict[str, Any], run: Run, tmp_path: Path, session: Session
 ) -> None:
     run(trials=1, **changes)
     (trial,) = finished(tmp_path, NAME)
+    storage = Storage(f"sqlite:///{tmp_path / 'tuner.db'}")
+    evaluation = session.evaluation(spec(tmp_path, sched="UniPC"))
+    assert evaluation.has_baseline(storage)
     verified = study(tmp_path).user_attrs.get("verified", {}).get("0", [])
     assert all(entry["score_loss"] != trial.user_attrs["score_loss"] for entry in verified)
 
@@ -118,9 +128,7 @@ def test_verifications_of_related_studies_have_other_noise(session: Session) -> 
     assert len(seeds) == 4  # one for all searches, and one for each study's verifications
 
 
-def test_a_first_verification_that_was_interrupted_is_made_again(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_first_verification_that_was_interrupted_is_made_again(run: Run, tmp_path: Path) -> None:
     class Interrupted(Count):
         def trial_went_on(self, number: int, measured: Any) -> None:
             raise KeyboardInterrupt

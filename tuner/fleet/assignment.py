@@ -34,7 +34,8 @@ def assigned(
     First come studies that are not complete and that no other worker has: those of the loaded
     model, then those of the model that the fewest workers have. Where a model's first study is
     running and no later one could start warm yet, the worker joins that study; once no study is
-    left, it joins the one with the most work to begin. Studies that other workers only have to
+    left, it joins the one with the most work to begin. A study with a target is joined once a trial
+    of it has ended. Studies that other workers only have to
     finish are waited for, because a worker may die.
 
     The worker has a study until it takes the next one, or until the generator is closed. While the

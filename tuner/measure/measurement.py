@@ -17,7 +17,6 @@ class Measurement(Figures):
     baseline_scores: list[float] = field(default_factory=list, repr=False)  # of the same prompts
     ratios: list[float] = field(repr=False)  # of the timing pairs
     predicted: float | None = None  # the speedup that the search expected
-    scatter: float | None = None  # standard deviation of the logarithm of one pair's ratio
     same_pictures: bool  # all byte-identical to the baseline's: the setting does nothing
     note: str | None = None  # what is odd about it: changes nothing, or is slower
     timed: bool = True  # whether no further timing would make the speedup more precise

@@ -215,7 +215,6 @@ class SettingProcedure:
             numbers=progress.numbers,
             ratios=timings.ratios,
             predicted=None if self.predicted is None else self.predicted.claimed,
-            scatter=timings.scatter,
             memory=progress.memory,
             same_pictures=progress.same_pictures,
             note=note_of(progress.setting, pipeline, timings, same_pictures=progress.same_pictures),

@@ -30,14 +30,14 @@ def step_rows(plan: Plan) -> np.ndarray:
     levels = sorted({layer.downsample for layer in plan.shape.layers})
     branches, attentions = plan.shape.branches, 2 * max(1, len(plan.shape.layers))
     rows = np.zeros((len(plan.steps), 2 + branches + 4 * len(levels) + 3))
-    shallow = [step.entered is not None for step in plan.steps]
+    shallow = [*(step.entered is not None for step in plan.steps), False]  # none after the last
     for row, (number, step) in zip(rows, enumerate(plan.steps), strict=True):
         pictures = 2.0 if step.guided else 1.0
         branch = branches if step.entered is None else step.entered
         row[0] = 1.0
         row[1 + branch] = pictures
         row[-3] = (1 + branch) / (1 + branches)
-        row[-1] = not shallow[number] and any(shallow[number + 1 : number + 2])
+        row[-1] = not shallow[number] and shallow[number + 1]
         for index, layer in enumerate(plan.shape.layers):
             first = 2 + branches + 4 * levels.index(layer.downsample)
             if step.self_source[index] == number:

@@ -53,7 +53,6 @@ def measured_attributes(measured: Measurement) -> dict[str, Any]:
         "count": len(measured.ratios),
         "speedup": median(measured.ratios) if measured.ratios else None,
         "predicted": measured.predicted,
-        "scatter": measured.scatter,
     }
     return attributes
 

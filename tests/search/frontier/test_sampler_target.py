@@ -5,13 +5,6 @@ import pytest
 
 from tests.search.frontier.world import LIMIT, World, create
 from tuner.search.frontier.context import Observation
-from tuner.search.frontier.sampler import FrontierSampler
-from tuner.setting import Setting
-
-
-def proposals(world: World, sampler: FrontierSampler, count: int) -> list[Setting]:
-    """What is proposed first, second, …, each measured before the next one."""
-    return world.search(sampler, count)
 
 
 def known(world: World) -> list[Observation]:
@@ -26,8 +19,8 @@ def test_the_first_proposal_reaches_the_target_and_loses_less_than_the_fastest(
     world: World,
 ) -> None:
     target = 0.8 * world.best_of(world.candidates.settings)
-    (chosen,) = proposals(world, world.sampler(warm_start=known(world), target=lambda: target), 1)
-    (fastest,) = proposals(world, world.sampler(warm_start=known(world)), 1)
+    (chosen,) = world.search(world.sampler(warm_start=known(world), target=lambda: target), 1)
+    (fastest,) = world.search(world.sampler(warm_start=known(world)), 1)
     assert world.speedup(chosen) >= target
     assert world.loss(chosen) < world.loss(fastest) < 2 * LIMIT
     within = [s for s in world.candidates.settings if world.speedup(s) >= target]
@@ -43,7 +36,7 @@ def test_a_target_is_reached_with_no_more_trials_than_without_knowing_it(
     def until_reached(**arguments: object) -> float:
         counts = []
         for seed in range(5):
-            seen = proposals(world, world.sampler(seed=seed, **arguments), 40)
+            seen = world.search(world.sampler(seed=seed, **arguments), 40)
             reached = [world.speedup(s) >= target and world.loss(s) < LIMIT for s in seen]
             counts.append(reached.index(True) if True in reached else 40)
         return float(np.mean(counts))
@@ -73,5 +66,5 @@ def test_where_no_setting_is_likely_to_reach_the_target_the_fastest_is_looked_fo
 ) -> None:
     best = world.best_of(world.candidates.settings)
     beyond = world.sampler(warm_start=known(world), target=lambda: 100.0)
-    seen = proposals(world, beyond, 12)
+    seen = world.search(beyond, 12)
     assert world.best_of(seen) >= 0.97 * best

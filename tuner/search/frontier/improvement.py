@@ -65,7 +65,8 @@ class Improvements:
         done = self._measured(history)
         faster = partial(improvement_over, speedups, done, rows)
         value: np.ndarray
-        reaching = self._reaching(speedups[rows], feasible[:, rows].mean(axis=0))
+        sure = feasible[:, rows].mean(axis=0)
+        reaching = self._reaching(speedups[rows], sure)
         if self.aim == "max":
             value = mean_improvement(feasible, rows, faster)
             share = value / speedups[rows]
@@ -81,8 +82,7 @@ class Improvements:
             # Nothing is faster than the baseline: look for what is nearest to it.
             value = mean_improvement(feasible, rows, partial(faster, least=0.0))
         if self.aim != "front":
-            likely = feasible[:, rows].mean(axis=0)
-            pictures = likely + (1 - likely) * STOPPED_SHARE
+            pictures = sure + (1 - sure) * STOPPED_SHARE
             value = value / (pictures / speedups[rows] + PAIR)
         if self.aim == "max" and reaching.max(initial=0.0) >= HOPELESS:
             value = reaching  # whatever the trial costs: one that fails leads to more of them

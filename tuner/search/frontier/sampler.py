@@ -78,9 +78,9 @@ class FrontierSampler(BaseSampler, Ending):
         """`limit`: of the score loss; `bounds`: the limits of extra metrics.
 
         `target`: the speedup that ends the search, where one does: the proposal is then the setting
-        that is the most likely to reach it within the limits; and what was timed
-        under another latency key may be measured again. `min_gain`: it ends once no setting is
-        expected to gain this share (Jones et al., 1998).
+        that is the most likely to reach it within the limits, and what was timed under another
+        latency key may be measured again. `min_gain`: it ends once no setting is expected to gain
+        this share (Jones et al., 1998).
 
         `timed`: steps that were timed; `warm_start`: the trials of a source study; `num_samples`:
         prompts of a trial; `max_samples`: of a setting at most.

@@ -58,6 +58,7 @@ class SpeedModel:
         self._cost: np.ndarray | None = None
         self._timed_work = np.zeros((0, 0))  # the rows of work that the costs are fitted to
         self._totals: dict[Setting, np.ndarray] = {}
+        self._typical: dict[TimedSteps, list[float]] = {}
 
     def fit(self, timed: Sequence[TimedSteps], trials: Sequence[tuple[Setting, Timing]]) -> None:
         """Fit to timed steps, and to trials' settings with their timings, which weigh more.
@@ -77,7 +78,9 @@ class SpeedModel:
         for generation in timed:
             work = self._work_of(generation)
             rows += [np.append(row, 0.0) for row in work]
-            latencies += typical(generation.steps, work)
+            if generation not in self._typical:
+                self._typical[generation] = typical(generation.steps, work)
+            latencies += self._typical[generation]
             weights += [1.0] * len(work)
         itself = Timing(speedup=1.0, pairs=FULL_PAIRS)
         for setting, timing in [(Setting(), itself), *trials]:

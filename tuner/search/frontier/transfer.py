@@ -20,7 +20,7 @@ from tuner.setting import Setting
 from tuner.spec import Aim
 from tuner.storage.database import Storage
 from tuner.storage.log import log_of
-from tuner.study.results import read_results
+from tuner.study.results import Result, read_results
 from tuner.study.reuse import MEASURED
 from tuner.study.schema import LONG
 from tuner.study.verifications import read_verifications
@@ -40,7 +40,7 @@ SAME_SPEEDS = (
     "guidance",
     "call",
 )  # must be equal for speedups, besides
-MIN_SETTINGS = 3  # that a source study must have measured
+MIN_SETTINGS = 3  # that source studies must have measured, together
 MAX_TRIALS = 2000  # a study with more, such as a long sweep, is not read
 
 
@@ -49,14 +49,12 @@ class SourceStudy:
     """One study or more: their observations and the feasible settings, fastest first.
 
     `verified` is the fastest setting that was verified in the closest study with as many steps as
-    this one, and its speedup there. `timed` are the steps that were timed there, where they tell
-    what a step costs in this study.
+    this one, and its speedup there.
     """
 
     name: str
     observations: list[Observation]
     feasible: list[Setting]
-    timed: list[TimedSteps]
     verified: tuple[Setting, float] | None = None
 
     @property
@@ -86,24 +84,25 @@ def source_study(study: optuna.Study, storage: Storage, problem: Problem) -> Sou
     """The closest study that has enough settings of this problem's space.
 
     Where the closest one has too few, as many of the closest as have enough together, as one. Where
-    all together have too few, their settings but no observations: so few would mislead a model.
-    None where there is no such study.
+    all together have too few, their feasible settings but no observations: so few would mislead a
+    model. None where there is no such study.
 
     The closest is first the one whose number of steps is nearest: with the same number a setting is
     the same computation, as fast, with the same reuse, whatever the scheduler. Then comes the same
     scheduler, then the fewest differences in the way of evaluating. The feasible settings are those
     of the closest study that has any.
     """
-    sources = _comparable(study, storage)
     names, observations, feasible = [], list[Observation](), list[Setting]()
     verified: tuple[Setting, float] | None = None
-    for source in sources:
+    for source in _comparable(study, storage):
         found = _observations(source, study.user_attrs, problem)
         if found:
             names.append(source.study_name)
             observations += found
-            feasible = feasible or list(_feasible(source, problem))
-            verified = verified or _verified(source, study.user_attrs, problem)
+            within = list(_feasible(source, problem))
+            feasible = feasible or [setting for setting, _ in within]
+            if _has_same_speeds(source, study.user_attrs, problem):
+                verified = verified or _verified(within, problem)
         if len(observations) >= MIN_SETTINGS:
             break
     else:
@@ -114,7 +113,6 @@ def source_study(study: optuna.Study, storage: Storage, problem: Problem) -> Sou
         name=" and ".join(names),
         observations=observations,
         feasible=feasible,
-        timed=_timed(study, storage, problem, sources),
         verified=verified,
     )
 
@@ -130,11 +128,12 @@ def _comparable(study: optuna.Study, storage: Storage) -> list[optuna.Study]:
     return sorted(sources, key=lambda other: _distance(study.user_attrs, other.user_attrs))
 
 
-def _timed(
-    study: optuna.Study, storage: Storage, problem: Problem, sources: Sequence[optuna.Study]
-) -> list[TimedSteps]:
-    """The timed steps of the closest study that has any: others took over those of another one."""
-    for source in sources:
+def timed_elsewhere(study: optuna.Study, storage: Storage, problem: Problem) -> list[TimedSteps]:
+    """The timed steps of the closest study that has any: others took over those of another one.
+
+    They must tell what a step costs in this study, whose baseline was measured.
+    """
+    for source in _comparable(study, storage):
         timed = earlier_timings(study, source, storage, _source_problem(source, problem))
         if timed:
             return timed
@@ -198,8 +197,8 @@ def _observations(
     return list(by_setting.values())
 
 
-def _feasible(source: optuna.Study, problem: Problem) -> Iterator[Setting]:
-    """Settings within this problem's limits, fastest first.
+def _feasible(source: optuna.Study, problem: Problem) -> Iterator[tuple[Setting, Result]]:
+    """Settings within this problem's limits with their results, fastest first.
 
     Limits of metrics that the source study did not measure are left out.
     """
@@ -211,30 +210,22 @@ def _feasible(source: optuna.Study, problem: Problem) -> Iterator[Setting]:
         setting = _translated(result.setting, space, problem)
         feasible = result.feasible(replace(problem.limits, others=measured))
         if feasible and setting is not None and setting.accelerators:
-            yield setting
+            yield setting, result
 
 
 def _verified(
-    source: optuna.Study, target: Mapping[str, Any], problem: Problem
+    within: Sequence[tuple[Setting, Result]], problem: Problem
 ) -> tuple[Setting, float] | None:
-    """The fastest verified setting within this problem's limits, and its speedup.
-
-    Only of a study where a step is the same work on the same device, and with as many steps.
-    """
-    if not _has_same_speeds(source, target, problem):
-        return None
-    for result in sorted(read_results(source), key=lambda result: -result.speedup.value):
-        setting = _translated(result.setting, problem.space, problem)
-        measured = problem.limits.others.keys() <= result.fidelity.keys()
-        feasible = measured and result.verified_now and result.feasible(problem.limits)
-        if feasible and setting is not None and setting.accelerators:
+    """The first of these settings that was verified, with all metrics that have limits."""
+    for setting, result in within:
+        if result.verified_now and problem.limits.others.keys() <= result.fidelity.keys():
             return setting, result.speedup.value
     return None
 
 
 def _has_same_speeds(source: optuna.Study, target: Mapping[str, Any], problem: Problem) -> bool:
-    """Whether a setting is as fast in a source study as in the one with these attributes."""
-    same_steps = _source_problem(source, problem).steps == problem.steps
+    """Whether a setting is the same work on the same device in a source study as in the target."""
+    same_steps = source.user_attrs["request"]["steps"] == problem.steps
     return same_steps and _same(target, source.user_attrs, SAME_SPEEDS)
 
 

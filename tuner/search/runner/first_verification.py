@@ -18,7 +18,7 @@ from tuner.search.goal import Goal
 from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer
 from tuner.search.runner.stopping import StoppingRule
-from tuner.search.runner.trial import TrialRunner
+from tuner.search.runner.trial import TrialRunner, interruptible_by
 from tuner.setting import Setting
 from tuner.storage.log import log_of
 from tuner.study.recording import store_verification
@@ -54,12 +54,9 @@ def verify_first(
     last: list[Any] = []
 
     def measurements(setting: Setting, trial: int) -> Iterator[Any]:
-        with interruptible.taking_errors():
-            for measured in measure(setting, trial, rule):
-                last[:] = [measured]
-                yield measured
-                interruptible.check()
-                log_of(study).check()
+        for measured in interruptible_by(interruptible, study, measure(setting, trial, rule)):
+            last[:] = [measured]
+            yield measured
 
     with Interruptible(observer.interrupted) as interruptible, log_of(study).heartbeats():
         ended = TrialRunner(

@@ -24,7 +24,7 @@ from tuner.search.runner.other_runs import OtherRuns, Seldom
 from tuner.search.runner.progress import has_ended, is_done, is_left_to_others
 from tuner.search.runner.resolve import resolve
 from tuner.search.runner.stopping import StoppingRule
-from tuner.search.runner.trial import Measure, TrialRunner
+from tuner.search.runner.trial import Measure, TrialRunner, interruptible_by
 from tuner.search.space import Space
 from tuner.search.sweep.sweep import Ending, Exhaustive
 from tuner.setting import Setting
@@ -172,14 +172,7 @@ class Search:
 
     def _trial_runner(self, interruptible: Interruptible) -> TrialRunner:
         def measure(setting: Setting, trial: int) -> Iterator[Any]:
-            return checked(self.measure(setting, trial))
-
-        def checked(measurements: Iterator[Any]) -> Iterator[Any]:
-            with interruptible.taking_errors():
-                for measured in measurements:
-                    yield measured
-                    interruptible.check()
-                    self._log.check()
+            return interruptible_by(interruptible, self.study, self.measure(setting, trial))
 
         return TrialRunner(
             study=self.study,

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.errors import BadPictureError, DatabaseGoneError, TrialError, UsageError, in_words
 from tuner.formatting import percent
 from tuner.limits import Limits
+from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer
 from tuner.search.runner.stopping import Answer, StoppingRule, measure_until_stopped
 from tuner.setting import Setting
@@ -37,6 +38,20 @@ class Measure(Protocol):
 
     def __call__(self, setting: Setting, trial: int) -> Iterator[Any]:
         """Yield a `Measurement` after each batch of prompts."""
+
+
+def interruptible_by(
+    interruptible: Interruptible, study: optuna.Study, measurements: Iterator[Any]
+) -> Iterator[Any]:
+    """The measurements of a trial, which end by Ctrl-C between two batches.
+
+    Raises an error too where another run has marked the trial as failed meanwhile.
+    """
+    with interruptible.taking_errors():
+        for measured in measurements:
+            yield measured
+            interruptible.check()
+            log_of(study).check()
 
 
 @dataclass(frozen=True, kw_only=True)
