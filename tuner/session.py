@@ -87,6 +87,7 @@ class Session:
             call=call,
             batch_size=spec.batch_size,
             seed=spec.seed,
+            seen=workload.seen,
             verifies=pool == "verify",
             ledger=self._ledger,
             extra_metrics=tuple(

@@ -33,6 +33,7 @@ class Workload:
     call: CallArguments  # of all prompts, if these are a list
     steps: int  # passes of the denoiser in one call
     size: Size
+    seen: set[Any]  # kinds of steps that the pipeline has run, see `tuner.measure.warm_ups`
 
 
 class Workloads:
@@ -43,6 +44,7 @@ class Workloads:
         self._allow_pickle = allow_pickle
         # Each with the scheduler with which it came.
         self._pipelines: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+        self._seen: set[Any] = set()  # kinds of steps that the pipeline in memory has run
         self._calls: dict[str, dict[str, Any]] = {}  # what functions returned
 
     def named(self, spec: StudySpec, device: str) -> StudySpec:
@@ -89,7 +91,7 @@ class Workloads:
             size=size,
             negative_prompt=spec.negative_prompt,
         )
-        return Workload(pipeline=pipeline, call=call, steps=spec.steps, size=size)
+        return Workload(pipeline=pipeline, call=call, steps=spec.steps, size=size, seen=self._seen)
 
     def _of_own(self, spec: StudySpec, device: str) -> Workload:
         pipeline = self._own(spec, device)
@@ -108,7 +110,7 @@ class Workloads:
             values = values_of(pipeline, call.common)
             check_steps(pipeline.scheduler, steps_of(values))
         steps = steps_that_run(pipeline, call.common)
-        return Workload(pipeline=pipeline, call=call, steps=steps, size=size)
+        return Workload(pipeline=pipeline, call=call, steps=steps, size=size, seen=self._seen)
 
     def _call(self, spec: StudySpec) -> dict[str, Any]:
         """The arguments of `spec.call`; a function is called once."""
@@ -161,6 +163,7 @@ class Workloads:
             with about("compile"):
                 compile_denoiser(pipeline, named_denoiser(pipeline), spec.compile)
         self._pipelines[key] = pipeline, pipeline.scheduler
+        self._seen = set()
 
     def _with_scheduler(self, key: tuple[Any, ...], spec: StudySpec) -> Any:
         """Give a pipeline the scheduler of a study; its own one if the study names none."""

@@ -31,9 +31,8 @@ def test_a_changed_limit_re_evaluates_stored_trials_without_measuring(
     outcome = session.run(spec(folder, req_score_loss=limit), observer)
     assert observer.began == 0
     # Results are verified until one holds, each with a warm-up and two batches, one of which is
-    # interleaved with a batch of the baseline, which has one more warm-up.
-    more = len(verifications()) - earlier
-    assert len(calls) == (4 * more + 1 if more else 0)
+    # interleaved with a batch of the baseline.
+    assert len(calls) == 4 * (len(verifications()) - earlier)
     assert [trial.values for trial in finished(folder)] == [trial.values for trial in before]
     for trial in finished(folder):
         again = verifications().get(str(trial.number), [])

@@ -18,9 +18,11 @@ from tuner.measure.out_of_memory import memory_errors, remedy
 from tuner.measure.pictures import checked, digest
 from tuner.measure.scorer_memory import scorer_bytes
 from tuner.measure.stopwatch import Seconds
+from tuner.measure.warm_ups import WarmUps
 from tuner.metrics import Metric
 from tuner.pipelines.compiling import original
 from tuner.pipelines.denoiser import called_denoiser
+from tuner.setting import Setting
 
 OnBatch = Callable[[int, int], None]  # called with the batches done and their total
 OnPictures = Callable[[range, list[Any]], None]  # called with prompts' numbers and their pictures
@@ -38,6 +40,7 @@ class BaselineProcedure:
     score_parts: dict[str, Any]
     latency_parts: dict[str, Any]
     timed_batches: int  # the least number that gives the latency
+    warm_ups: WarmUps
     on_pictures: OnPictures | None = None  # called with each batch of the baseline's pictures
     # By the number of a prompt: score and digest, of batches that came with a setting's.
     collected: dict[int, tuple[float, str]] = field(default_factory=dict)
@@ -59,18 +62,35 @@ class BaselineProcedure:
         reference = self.reference
         if stored_scores is not None and stored_latency is not None and reference.complete:
             return BaselineScores(**stored_scores), BaselineLatency(**stored_latency)
-        scores, latency = self._generated(reference, on_batch, needs_scores=stored_scores is None)
+        scores, latency = self._generated(
+            reference,
+            on_batch,
+            needs_scores=stored_scores is None,
+            timed_batches=self.timed_batches,
+        )
         if stored_scores is None:
             self._store_scores(scores)
         else:
             scores = BaselineScores(**stored_scores)
         reference.save()
-        if stored_latency is None:
+        if stored_latency is None or stored_latency.get("provisional"):
             self.store_latency(latency)
         else:  # the memory that an earlier version stored includes the scorer's
             latency = replace(BaselineLatency(**stored_latency), memory=latency.memory)
             self.store_latency(latency)
         return scores, latency
+
+    def latency(self) -> BaselineLatency:
+        """The latency from the store; or that of one batch, stored until pairs have timed more.
+
+        Extra metrics are not supported.
+        """
+        stored = self.stored_latency
+        if stored is None:
+            _, stored = self._generated(self.reference, None, needs_scores=False, timed_batches=1)
+            stored = replace(stored, provisional=True)
+            self.store_latency(stored)
+        return stored
 
     def store_latency(self, latency: BaselineLatency) -> None:
         """Store a latency, in place of the stored one."""
@@ -118,14 +138,23 @@ class BaselineProcedure:
         return scores, reference
 
     def collect(self, numbers: range, output: Any) -> BaselineScores:
-        """Score a batch of the prompts that every setting is measured on.
+        """Score a batch of the prompts that every setting is measured on; it is stored at once.
 
-        Once all of their batches were collected, their baseline is stored as `measured` stores it.
         Extra metrics are not supported.
 
         Raises `BadPictureError` for a broken picture.
         """
         _, scores = self._of_output(numbers, output)
+        parts, _ = self._batch_parts(numbers)
+        self.store.put("scores", key_of(parts), parts, payload_of(scores))
+        self.collect_stored(numbers, scores)
+        return scores
+
+    def collect_stored(self, numbers: range, scores: BaselineScores) -> None:
+        """Collect a batch that was stored before.
+
+        Once all batches were collected, their baseline is stored as `measured` stores it.
+        """
         pairs = zip(scores.scores, scores.digests, strict=True)
         self.collected.update(zip(numbers, pairs, strict=True))
         count = len(self.generator.prompts)
@@ -136,7 +165,6 @@ class BaselineProcedure:
                     scores=[score for score, _ in ordered], digests=[text for _, text in ordered]
                 )
             )
-        return scores
 
     def _of_output(self, numbers: range, output: Any) -> tuple[list[Any], BaselineScores]:
         """The pictures of a batch, checked, and their scores and digests."""
@@ -173,6 +201,7 @@ class BaselineProcedure:
         on_batch: OnBatch | None,
         *,
         needs_scores: bool,
+        timed_batches: int,
     ) -> tuple[BaselineScores, BaselineLatency]:
         """Generate the baseline, all of it or as many batches as are timed.
 
@@ -183,14 +212,16 @@ class BaselineProcedure:
         seconds: list[Seconds] = []
         generator = self.generator
         batches = generator.batches()
+        purpose = Purpose.BASELINE if needs_scores else Purpose.TIMING
         message = f"out of memory while measuring the baseline; {remedy(generator.batch_size)}"
         no_setting = applied(generator.pipeline, (), seed=generator.seed)
         compiling = compile_errors(original(called_denoiser(generator.pipeline)))
         with memory_errors(UsageError, message), compiling, no_setting as call:
             with self.peak_meter() as meter:
                 generator.generate(call, batches[0], None, Purpose.WARM_UP)
+            self.warm_ups.add(Setting())
             for index, numbers in enumerate(batches):
-                output, elapsed = generator.generate(call, numbers, None, Purpose.BASELINE)
+                output, elapsed = generator.generate(call, numbers, None, purpose)
                 images, prompts = checked(output, OWNER), generator.texts(numbers)
                 if len(numbers) == len(batches[0]):
                     seconds.append(elapsed)
@@ -203,7 +234,7 @@ class BaselineProcedure:
                 if on_batch is not None:
                     on_batch(index + 1, len(batches))
                 only_timed = not needs_scores and reference.complete
-                if only_timed and index + 1 >= self.timed_batches:
+                if only_timed and index + 1 >= timed_batches:
                     break
         latency = BaselineLatency.of(seconds, len(batches[0]), asdict(meter.peak))
         return BaselineScores(scores=scores, digests=digests), latency

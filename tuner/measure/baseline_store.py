@@ -25,6 +25,7 @@ class BaselineLatency:
     denoising_seconds: list[float] = field(default_factory=list)  # of each batch, denoising alone
     memory: dict[str, float | None] = field(default_factory=dict)  # GiB, keys as in `PeakMemory`
     busy: float | None = None  # share of the denoising in which a GPU computed, if it is known
+    provisional: bool | None = None  # True until more than one batch was timed
 
     @classmethod
     def of(

@@ -24,6 +24,8 @@ SCORE_ONLY = (
     "call_of_each",
 )  # parts that change scores but not the latency
 
+NOT_OF_A_STEP = ("steps", "scheduler")  # parts of a latency that change no single step
+
 
 def key_of(parts: Mapping[str, Any]) -> str:
     """A digest of the parts (24 hexadecimal digits); their order does not matter."""
@@ -85,6 +87,11 @@ def latency_parts(parts: Mapping[str, Any], device: str, batch_size: int) -> dic
 def timed_parts(parts: Mapping[str, Any]) -> dict[str, Any]:
     """Of all parts of a baseline, those that change its latency."""
     return {name: value for name, value in parts.items() if name not in SCORE_ONLY}
+
+
+def step_parts(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the parts of a latency, those that change what a step costs."""
+    return {name: part for name, part in parts.items() if name not in NOT_OF_A_STEP}
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

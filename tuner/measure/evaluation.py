@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from tuner.applying.applied import check
 from tuner.errors import TrialError
 from tuner.measure import cache_keys
-from tuner.measure import device as machine
 from tuner.measure.account import Purpose, TrialAccount
 from tuner.measure.baseline import BaselineProcedure, OnBatch, OnPictures
 from tuner.measure.baseline_store import BaselineLatency, BaselineScores, Store
@@ -22,7 +21,6 @@ from tuner.measure.out_of_memory import memory_errors, remedy
 from tuner.measure.paired_timing import PRECISE, PairedTimings, PairTimer
 from tuner.measure.prediction import Prediction
 from tuner.measure.setting_procedure import SettingProcedure, Settled
-from tuner.measure.statistics import Estimate
 from tuner.measure.stopwatch import Seconds
 from tuner.measure.warm_ups import WarmUps
 from tuner.metrics import Metric
@@ -44,6 +42,7 @@ class Evaluation(BatchGenerator):
     most_pairs: int = 12
     precision: float = PRECISE  # a share of the speedup
     extra_metrics: tuple[ExtraMetric, ...] = ()  # in addition to the score
+    seen: set[Any] = field(default_factory=set, compare=False)  # see `WarmUps`
 
     @cached_property
     def score_parts(self) -> dict[str, Any]:
@@ -63,6 +62,11 @@ class Evaluation(BatchGenerator):
     def latency_parts(self) -> dict[str, Any]:
         """Everything that changes the latency."""
         return cache_keys.latency_parts(self.score_parts, self.device, self.batch_size)
+
+    @property
+    def baseline_parts(self) -> dict[str, Any]:
+        """Everything that changes the baseline's figures."""
+        return self.score_parts | self.latency_parts
 
     def timed_steps(self, setting: Setting) -> tuple[Seconds, Seconds]:
         """The seconds of one batch and of its steps: of the baseline, and with a setting.
@@ -101,6 +105,8 @@ class Evaluation(BatchGenerator):
             device=self.device,
             size=self.size,
             steps=self.steps,
+            conditions=key_of(cache_keys.step_parts(self.latency_parts)),
+            seen=self.seen,
         )
 
     @cached_property
@@ -183,7 +189,12 @@ class Evaluation(BatchGenerator):
             TrialError: pictures are broken, or the device runs out of memory.
         """
         if not setting.accelerators and not isinstance(setting, FewerSteps):
-            yield self._of_baseline(*self.baseline(store))
+            yield Measurement.of_baseline(
+                *self.baseline(store),
+                latency_key=key_of(self.latency_parts),
+                fidelity=of_equal(self.extra_metrics),
+                note=f"the same computation as the baseline at {self.steps} steps on this model",
+            )
             return
         self._check(setting)
         baseline = self._baseline_procedure(store, on_baseline)
@@ -252,31 +263,8 @@ class Evaluation(BatchGenerator):
         first setting: its scores are None, unless they are stored.
         """
         if self.verifies and not self.extra_metrics and not procedure.has_all_scores:
-            latency = procedure.stored_latency
-            if latency is not None:
-                return None, latency
+            return None, procedure.latency()
         return procedure.measured()
-
-    def _of_baseline(self, scores: BaselineScores, latency: BaselineLatency) -> Measurement:
-        """The baseline as a setting; nothing has to be measured."""
-        return Measurement(
-            prompts=len(scores.scores),
-            speedup=Estimate(value=1.0, low=1.0, high=1.0),
-            denoising=Estimate(value=1.0, low=1.0, high=1.0),
-            score_loss=Estimate(value=0.0, low=0.0, high=0.0),
-            baseline_s=latency.latency_s,
-            baseline_denoising_s=latency.denoising_s,
-            latency_key=key_of(self.latency_parts),
-            score=sum(scores.scores) / len(scores.scores),
-            fidelity=of_equal(self.extra_metrics),
-            scores=scores.scores,
-            baseline_scores=scores.scores,
-            numbers=list(range(len(scores.scores))),
-            ratios=[],
-            memory=machine.PeakMemory(**latency.memory),
-            same_pictures=True,
-            note=f"the same computation as the baseline at {self.steps} steps on this model",
-        )
 
     def _baseline_procedure(
         self, store: Store, on_pictures: OnPictures | None = None
@@ -289,6 +277,7 @@ class Evaluation(BatchGenerator):
             score_parts=self.score_parts,
             latency_parts=self.latency_parts,
             timed_batches=self.timing_pairs,
+            warm_ups=self.warm_ups,
             on_pictures=on_pictures,
         )
 

@@ -192,12 +192,6 @@ class PairTimer:
     scatter: Scatter = field(default_factory=Scatter)
     recent: deque[Seconds] = field(default_factory=lambda: deque(maxlen=RECENT))
 
-    @cached_property
-    def baseline_is_warm(self) -> bool:
-        """Generates one batch of the baseline, once in a process, as a warm-up."""
-        self.generate(Setting(), self.batches[0], purpose=Purpose.WARM_UP)
-        return True
-
     def none_yet(
         self, stored_s: float, batch_size: int, predicted: Prediction | None = None
     ) -> PairedTimings:

@@ -16,7 +16,7 @@ from tuner.measure.device import PeakMemory
 from tuner.measure.extra_metrics import Fidelity, Reference
 from tuner.measure.measurement import Measurement
 from tuner.measure.notes import note_of
-from tuner.measure.paired_timing import PairTimer
+from tuner.measure.paired_timing import FEWEST, PairTimer
 from tuner.measure.pictures import checked
 from tuner.measure.prediction import Prediction
 from tuner.measure.progress import Progress
@@ -101,8 +101,10 @@ class SettingProcedure:
                     self.setting, self.generator.batches()[0], purpose=Purpose.WARM_UP
                 )
             progress.memory = meter.peak
-            if self.predicted is None or self.generator.device != "cpu":
-                _ = self.pairs.baseline_is_warm
+            if self.warm_ups.is_due(Setting()):
+                self.generator.generate_with(
+                    Setting(), self.generator.batches()[0], purpose=Purpose.WARM_UP
+                )
         return progress
 
     def _is_warmed_up(self, progress: Progress) -> bool:
@@ -124,14 +126,14 @@ class SettingProcedure:
         return min(1, full - 1)
 
     def _stored(self, numbers: range) -> StoredBatch | None:
-        """The baseline of a batch of further prompts, where it is stored."""
+        """The baseline of a batch, where it is stored by itself."""
         further = numbers.start >= len(self.generator.prompts)
-        return self.baseline.stored_batch(numbers) if further else None
+        return self.baseline.stored_batch(numbers) if further or self.scores is None else None
 
     def _is_missing(self, numbers: range, stored: StoredBatch | None) -> bool:
         """Whether the baseline of a batch has to be generated."""
         first = numbers.start < len(self.generator.prompts)
-        return self.scores is None if first else stored is None
+        return stored is None and (self.scores is None or not first)
 
     def _generated(
         self, progress: Progress, index: int, numbers: range
@@ -164,7 +166,12 @@ class SettingProcedure:
         if stored is None and before is None:  # a smaller batch, which is not paired
             before, _ = self.generator.generate_with(Setting(), numbers, purpose=Purpose.BASELINE)
         if not further:
-            progress.add_baseline(numbers, self.baseline.collect(numbers, before))
+            if stored is None:
+                scores = self.baseline.collect(numbers, before)
+            else:
+                scores, _ = stored
+                self.baseline.collect_stored(numbers, scores)
+            progress.add_baseline(numbers, scores)
             return None
         scores, reference = stored or self.baseline.of_pictures(numbers, before)
         progress.add_baseline(numbers, scores)
@@ -188,7 +195,8 @@ class SettingProcedure:
     def _updated_latency(self, progress: Progress) -> BaselineLatency:
         """The baseline's latency from now on; one that has changed replaces the stored one."""
         timings, stored = progress.timings, progress.latency
-        if not timings.baseline_changed or timings.drifts:
+        is_first = bool(stored.provisional) and len(timings.latest) >= FEWEST
+        if timings.drifts or not (timings.baseline_changed or is_first):
             return stored
         now = BaselineLatency.of(list(timings.latest), stored.batch_size, stored.memory)
         self.baseline.store_latency(now)

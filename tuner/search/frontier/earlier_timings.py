@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from tuner.measure.cache_keys import key_of, timed_parts
+from tuner.measure.cache_keys import key_of, step_parts, timed_parts
 from tuner.search.frontier.speed_model import TimedSteps
 from tuner.search.problem import Problem
 from tuner.setting import Setting
@@ -19,7 +19,6 @@ from tuner.storage.database import Storage
 from tuner.study.baseline import PARTS
 
 TIMED_STEPS = "timed steps"  # how the database calls them
-OTHER = ("steps", "scheduler")  # parts of a latency key that do not change what a step costs
 
 
 def earlier_timings(
@@ -34,17 +33,13 @@ def earlier_timings(
         problem: the source study's problem.
     """
     parts = timed_parts(source.user_attrs.get(PARTS, {}))
-    if not parts or _costs(parts) != _costs(timed_parts(study.user_attrs.get(PARTS, {}))):
+    own = timed_parts(study.user_attrs.get(PARTS, {}))
+    if not parts or step_parts(parts) != step_parts(own):
         return []
     stored = storage.get(TIMED_STEPS, key_of(parts)) or {}
     timed = [entry for entry in stored.values() if "params" in entry]  # old versions have none
     unit = _baseline_latency(timed, study.user_attrs["request"]["steps"])
     return [] if unit is None else [_timed_steps(entry, unit, problem) for entry in timed]
-
-
-def _costs(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of a latency key that change what a step costs."""
-    return {name: part for name, part in parts.items() if name not in OTHER}
 
 
 def _baseline_latency(timed: Sequence[Mapping[str, Any]], steps: int) -> float | None:
