@@ -17,6 +17,7 @@ from tuner.dashboard import notes
 from tuner.dashboard.pictures import PictureStore, entries_of
 from tuner.dashboard.sheets import baseline_sheet, common_prompts, comparison, trial_sheet
 from tuner.formatting import times
+from tuner.iterators import closing
 from tuner.measure.baseline import OnPictures
 from tuner.measure.baseline_store import Store
 from tuner.measure.evaluation import Evaluation
@@ -146,9 +147,10 @@ class StudyPages(Observer):
         """The measurements of a trial, of which the last is remembered."""
         if self._pictures is not None:
             self._pictures.begin_trial()
-        for measured in measurements:
-            self._measured = trial, measured
-            yield measured
+        with closing(measurements):
+            for measured in measurements:
+                self._measured = trial, measured
+                yield measured
 
     def trial_stored(self, trial: FrozenTrial) -> None:
         """Keep the pictures of a complete trial, and write its note."""

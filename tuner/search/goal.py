@@ -8,6 +8,7 @@ from typing import Any
 from tuner import registry
 from tuner.formatting import percent, plain, seconds, short_percent, times
 from tuner.limits import Limits
+from tuner.measure.measurement import Measurement
 from tuner.spec import StudySpec
 from tuner.study.results import VERIFICATION, Result, Verification, fastest_feasible
 
@@ -72,6 +73,11 @@ class Goal:
         if self.latency_s is not None:
             needed.append(latency_s / self.latency_s)
         return max(needed, default=None)
+
+    def is_too_slow(self, measured: Measurement) -> bool:
+        """Whether a speedup, as far as it is known, misses the target; False without one."""
+        least = self.least_speedup(measured.baseline_s)
+        return least is not None and measured.speedup.value < least
 
     def met_by(self, result: Result) -> bool:
         """Whether a result is feasible and reaches the target, also in its verification if any.

@@ -10,6 +10,7 @@ import pytest
 
 from tuner.limits import Limits
 from tuner.measure.statistics import Estimate, score_loss
+from tuner.search.goal import Goal
 from tuner.search.runner.stopping import Answer, StoppingRule, measure_until_stopped
 from tuner.setting import Setting
 from tuner.study.results import Result
@@ -35,6 +36,7 @@ def measured(
         score_loss=score_loss,
         fidelity={"lpips": lpips or loss(0.1, 0.01)},
         timed=timed,
+        baseline_s=1.0,
     )
 
 
@@ -71,6 +73,21 @@ def test_an_inconclusive_setting_takes_more_prompts_only_while_it_is_resolved(va
     assert resolving_rule().answer(measured(32, loss(value, 0.01))) is Answer.GO_ON
     assert resolving_rule().answer(measured(64, loss(value, 0.004))) is Answer.ENOUGH
     assert search_rule().answer(measured(32, loss(value, 0.01))) is Answer.ENOUGH  # in the search
+
+
+def test_one_that_misses_the_target_takes_no_more_prompts_however_inconclusive_its_loss() -> None:
+    goal = Goal(limits=LIMITS, speedup=2.1)
+    rule = replace(resolving_rule(), is_too_slow=goal.is_too_slow)
+    slow, fast = (measured(32, loss(0.015, 0.01), speedup=speedup) for speedup in (2.0, 2.2))
+    assert (rule.settled(slow), rule.settled(fast)) == (True, False)
+    assert rule.answer(slow) is Answer.ENOUGH
+    not_timed = measured(32, loss(0.015, 0.01), speedup=2.0, timed=False)
+    assert rule.answer(not_timed) is Answer.GO_ON
+    assert rule.answer(fast) is Answer.GO_ON
+    in_seconds = Goal(limits=LIMITS, latency_s=slow.baseline_s / 2.1)
+    assert in_seconds.is_too_slow(slow)
+    assert not in_seconds.is_too_slow(fast)
+    assert not Goal(limits=LIMITS).is_too_slow(slow)
 
 
 def test_the_limit_of_an_extra_metric_may_be_the_inconclusive_one() -> None:

@@ -50,7 +50,13 @@ def verify_first(
         most: prompts of a verification that is inconclusive.
         observer: is notified of the trial and of its verification.
     """
-    rule = StoppingRule(limits=goal.limits, samples=samples, resolves=True, most=most)
+    rule = StoppingRule(
+        limits=goal.limits,
+        samples=samples,
+        resolves=True,
+        most=most,
+        is_too_slow=goal.is_too_slow,
+    )
     last: list[Any] = []
 
     def measurements(setting: Setting, trial: int) -> Iterator[Any]:

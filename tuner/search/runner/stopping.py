@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from tuner.iterators import closing
 from tuner.limits import Limits
 from tuner.measure.figures import Figures
 from tuner.measure.measurement import Measurement
@@ -58,6 +59,8 @@ class StoppingRule:
     resolves: bool = False  # take more prompts while the verdict is inconclusive
     most: int | None = None  # prompts that a trial which resolves has at most, where it is known
     is_chosen: bool = False  # to be resolved: it matters, however fast it is and others are
+    # Whether one that resolves misses the target, so that no further prompts are worth their cost.
+    is_too_slow: Callable[[Any], bool] = lambda _: False
     setting: Setting = field(default_factory=Setting)
     trials_so_far: int = 1  # trials of the study, this one included
 
@@ -89,9 +92,10 @@ class StoppingRule:
     def settled(self, measured: Figures, before: int = 0) -> bool:
         """Whether the verdict needs no more prompts; its speedup may still have to be timed.
 
-        `before` is the number of prompts at the last answer.
+        `before` is the number of prompts at the last answer. One that is too slow goes on if it is
+        fast enough once it is timed.
         """
-        if not self.resolves or self.surely_kept(measured):
+        if not self.resolves or self.surely_kept(measured) or self.is_too_slow(measured):
             return True
         return self._is_look_due(measured, before) and self.decided(measured)
 
@@ -198,10 +202,11 @@ def measure_until_stopped(
     `on_batch` is called with each `Measurement`.
     """
     before = 0
-    for measured in measurements:
-        on_batch(measured)
-        answer = rule.answer(measured, before)
-        before = measured.prompts
-        if answer is not Answer.GO_ON:
-            break
+    with closing(measurements):
+        for measured in measurements:
+            on_batch(measured)
+            answer = rule.answer(measured, before)
+            before = measured.prompts
+            if answer is not Answer.GO_ON:
+                break
     return measured, answer

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import BadPictureError, DatabaseGoneError, TrialError, UsageError, in_words
 from tuner.formatting import percent
+from tuner.iterators import closing
 from tuner.limits import Limits
 from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer
@@ -27,7 +28,7 @@ from tuner.storage.worker import WORKER
 from tuner.study.constraints import set_constraints
 from tuner.study.recording import record_trial
 from tuner.study.results import read_result
-from tuner.study.schema import BEHIND, SAME_AS, SETTING
+from tuner.study.schema import BEHIND, COST, SAME_AS, SETTING
 
 LOST = "marked as failed by another run while this process was suspended; figures discarded"
 OWN = (WORKER, RESOLVES, QUEUED, "tries")  # attributes that a copy does not take over
@@ -47,7 +48,7 @@ def interruptible_by(
 
     Raises an error too where another run has marked the trial as failed meanwhile.
     """
-    with interruptible.taking_errors():
+    with interruptible.taking_errors(), closing(measurements):
         for measured in measurements:
             yield measured
             interruptible.check()
@@ -163,11 +164,7 @@ class TrialRunner:
             if source.state == TrialState.PRUNED:
                 raise optuna.TrialPruned
             return source
-        measured, answer = measure_until_stopped(
-            measurements,
-            rule,
-            lambda measured: self.observer.trial_went_on(trial.number, measured),
-        )
+        measured, answer = self._measured(trial, measurements, rule)
         record_trial(trial, measured, self.limits)
         ahead = rule.ahead(measured) if answer is Answer.BEATEN else None
         if ahead is not None:
@@ -175,6 +172,24 @@ class TrialRunner:
         if answer.stops:
             raise optuna.TrialPruned
         return None
+
+    def _measured(
+        self, trial: optuna.Trial, measurements: Iterator[Any], rule: StoppingRule
+    ) -> tuple[Any, Answer]:
+        """The last measurement, and what the rule answered; an error leaves what it has cost."""
+        last: list[Any] = []
+
+        def on_batch(measured: Any) -> None:
+            last[:] = [measured]
+            self.observer.trial_went_on(trial.number, measured)
+
+        try:
+            return measure_until_stopped(measurements, rule, on_batch)
+        except BaseException:
+            with suppress(UpdateFinishedTrialError, DatabaseGoneError):
+                for measured in last:
+                    trial.set_user_attr(COST, measured.cost.stored())
+            raise
 
     def _copy(self, trial: optuna.Trial, source: FrozenTrial) -> None:
         for name, value in source.user_attrs.items():

@@ -74,7 +74,13 @@ def verify(
             notified = True
             notice(MOVED)
         begun += 1
-        rule = StoppingRule(limits=goal.limits, samples=samples, resolves=True, most=most)
+        rule = StoppingRule(
+            limits=goal.limits,
+            samples=samples,
+            resolves=True,
+            most=most,
+            is_too_slow=goal.is_too_slow,
+        )
         verification = measure_again(partial(measure, candidate, rule), rule)
         if isinstance(verification, Failure):
             failed.add(candidate.setting)
