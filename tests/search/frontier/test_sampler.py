@@ -208,6 +208,25 @@ def test_a_large_space_is_sampled_and_expanded_around_the_best_settings() -> Non
         assert changed
 
 
+def test_the_best_setting_may_be_none_of_the_sample_of_a_large_space() -> None:
+    large = World("deepcache", "tome", "tgate")
+    best = large.best_of(large.candidates.settings)
+    sampler = large.sampler(target=lambda: 0.9 * best)
+    study = create(sampler)
+    seen = []
+    for _ in range(6):
+        trial = study.ask()
+        seen.append(large.canonical(large.space.suggest(trial)))
+        study.tell(trial, large.tell(trial, seen[-1]))
+    assert not set(seen) <= set(large.candidates.settings)
+    neighbours = [
+        neighbour
+        for setting in large.candidates.settings
+        for neighbour in large.candidates.neighbours(setting)
+    ]
+    assert set(seen) & set(neighbours)
+
+
 def test_limits_of_extra_metrics_are_kept_as_well(world: World) -> None:
     def distance(setting: Setting) -> float:
         return world.speedup(setting) / 10  # what is over 1.5x is too far from the baseline

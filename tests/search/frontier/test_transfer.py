@@ -10,7 +10,8 @@ import pytest
 
 from tests.helpers.simulated import EVALUATION, Bench, measurement
 from tuner.measure.evaluation import Measurement
-from tuner.search.frontier.transfer import MIN_SETTINGS, SourceStudy, source_study
+from tuner.search.frontier import transfer
+from tuner.search.frontier.transfer import SourceStudy, source_study
 from tuner.setting import Setting
 from tuner.study.identity import request
 
@@ -41,8 +42,9 @@ def name(bench: Bench) -> str | None:
 
 
 def test_the_closest_study_is_by_steps_then_scheduler_then_evaluation(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(transfer, "ENOUGH", 1)
     target = study(tmp_path, sched="DDIM", steps=20)
     assert name(target) is None
     searched(tmp_path, sched="UniPC", steps=50)
@@ -67,32 +69,34 @@ def test_a_study_of_other_pictures_or_another_score_is_no_source(part: str, tmp_
     assert name(target) is None
 
 
-def test_a_study_with_few_settings_is_a_source_together_with_the_next_one(tmp_path: Path) -> None:
-    target = study(tmp_path, sched="DDIM")
-    searched(tmp_path, sched="UniPC", steps=40)
-    searched(tmp_path, sched="UniPC", steps=30)
-    counts = []
-    for trials, expected in (
-        (MIN_SETTINGS - 1, "miniature/UniPC/50 and miniature/UniPC/40"),
-        (MIN_SETTINGS, "miniature/UniPC/50"),
-    ):
-        searched(tmp_path, sched="UniPC", sampler="frontier", trials=trials)
-        found = source(target)
-        assert found is not None
-        assert found.name == expected
-        counts.append(len(found.observations))
-    assert counts[0] > counts[1] == MIN_SETTINGS
-
-
-def test_where_no_study_has_enough_settings_the_best_one_of_a_few_comes_first(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("enough", "expected"),
+    [
+        (3, "miniature/UniPC/50"),
+        (4, "miniature/UniPC/50 and miniature/UniPC/40"),
+        (7, "miniature/UniPC/50 and 2 others"),
+    ],
+)
+def test_studies_with_few_settings_are_one_source_together(
+    enough: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(transfer, "ENOUGH", enough)
     target = study(tmp_path, sched="DDIM")
-    searched(tmp_path, sched="UniPC", trials=MIN_SETTINGS - 1, req_score_loss=0.9)
+    for steps in (20, 30, 40, 50):
+        searched(tmp_path, sched="UniPC", sampler="frontier", steps=steps, trials=3)
     found = source(target)
-    assert found is not None and found.observations == []
-    assert found.first("max") == [found.best] != [None]
-    assert str(found) == "miniature/UniPC/50 (its best setting)"
+    assert found is not None
+    assert found.name == expected
+    assert enough <= len(found.observations) < enough + 3
+
+
+def test_a_study_of_one_setting_is_a_source(tmp_path: Path) -> None:
+    target = study(tmp_path, sched="DDIM")
+    searched(tmp_path, sched="UniPC", trials=1, req_score_loss=0.9)
+    found = source(target)
+    assert found is not None and len(found.observations) == 1
+    assert found.first("max") == [found.observations[0].setting]
+    assert str(found) == "miniature/UniPC/50 (1 setting)"
 
 
 def test_a_study_that_is_being_searched_is_a_source(tmp_path: Path) -> None:
@@ -100,7 +104,7 @@ def test_a_study_that_is_being_searched_is_a_source(tmp_path: Path) -> None:
     other = searched(tmp_path, sched="UniPC")
     other.study.ask()  # by a worker that is still at it
     found = source(target)
-    assert found is not None and len(found.observations) >= MIN_SETTINGS
+    assert found is not None and len(found.observations) > 1
     assert str(found) == f"miniature/UniPC/50 ({len(found.observations)} settings)"
 
 

@@ -7,15 +7,15 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import norm
 
+from tuner.plans.features import Reuse
 from tuner.search.frontier.context import Observation, SearchContext
+from tuner.search.frontier.error_model import ErrorModel
 from tuner.search.frontier.quality_model import QualityModel
 from tuner.search.frontier.table import CandidateTable
 from tuner.setting import Setting
 
 SURE = float(norm.ppf(0.975))  # standard errors under its limit, where a verdict is sure
 WORLDS = 8  # in which running trials have measured something, where there are any
-NEAR = 2.0  # in units of `QualityModel.reach`: losses so near the limit have a typical error
-MIN_NEAR = 3  # losses near the limit that are needed to know the typical error
 
 Figure = tuple[Observation, float, float]  # a result, one of its figures, and its standard error
 
@@ -69,7 +69,8 @@ class Feasibility:
         self._max_samples = max_samples
         self._seed = seed
         self._rng = np.random.default_rng(seed)
-        self._results: Sequence[Observation] = ()
+        self._errors = ErrorModel(table.scale.summary)
+        self._warm_points = table.scale(self._reused(warm_start)) if warm_start else None
         self._quality = self._model(limit, _losses(warm_start))
         self._bounds = [
             (bound, self._model(bound.sign * bound.limit, bound.figures(warm_start)))
@@ -78,7 +79,10 @@ class Feasibility:
 
     def fit(self, results: Sequence[Observation], running: Sequence[Setting]) -> None:
         """Fit to results; then predict every row, in each world of what running trials measure."""
-        self._results = results
+        points = self._table.points_of(result.setting for result in results)
+        if self._warm_points is not None:
+            points = np.vstack([self._warm_points, points])
+        self._errors.fit(points, [*self._warm_start, *results])
         losses = _losses(results)
         if losses:
             self._fit(self._quality, losses)
@@ -115,14 +119,19 @@ class Feasibility:
         """The probability that a row keeps the limits of all extra metrics, shape (rows,)."""
         return self._within_bounds
 
-    def surely_within_all(self) -> np.ndarray:
+    def surely_within_all(self, *, at_once: bool = False) -> np.ndarray:
         """The probability that a row keeps all limits, the score loss's for sure.
 
-        The shape is (worlds, rows).
-        For sure means that the 95% interval at `max_samples` prompts lies under the limit.
+        For sure means that the 95% interval at `max_samples` prompts lies under the limit; at once
+        that it does at `num_samples` prompts, whatever their scatter does to the loss. The shape is
+        (worlds, rows).
         """
-        threshold = self._quality.squeeze(np.array(self._limit - self._margin()))
-        probability: np.ndarray = ndtr((threshold - self._mean) / self._deviation)
+        prompts = self._num_samples if at_once else self._max_samples
+        errors = self._errors.errors(self._table.points, prompts or 1) * bool(prompts)
+        threshold = self._quality.squeeze(self._limit - SURE * errors)
+        scatter = errors / self._quality.reach if at_once else 0.0
+        deviation = np.hypot(self._deviation, scatter)
+        probability: np.ndarray = ndtr((threshold - self._mean) / deviation)
         return probability * self._within_bounds
 
     def _model(self, limit: float, figures: Sequence[Figure]) -> QualityModel:
@@ -130,12 +139,16 @@ class Feasibility:
         model = QualityModel(limit, seed=self._seed, summary=self._table.scale.summary)
         if not figures:
             return model
-        reused = [
-            self._context.reuse(result.setting) if result.reused is None else result.reused
-            for result, _, _ in figures
-        ]
+        reused = self._reused([result for result, _, _ in figures])
         values, errors = np.array([numbers for _, *numbers in figures]).T
         return model.warm_start(self._table.scale(reused), values, errors)
+
+    def _reused(self, results: Sequence[Observation]) -> list[Reuse]:
+        """What results reuse, in the studies that they are of."""
+        return [
+            self._context.reuse(result.setting) if result.reused is None else result.reused
+            for result in results
+        ]
 
     def _fit(self, model: QualityModel, figures: Sequence[Figure]) -> None:
         model.fit(
@@ -143,36 +156,6 @@ class Feasibility:
             np.array([value for _, value, _ in figures]),
             np.array([error for _, _, error in figures]),
         )
-
-    def _margin(self) -> float:
-        """How far under its limit a score loss must be to be surely so at `max_samples` prompts.
-
-        A setting whose verdict stays inconclusive is no good answer, and there may be many such.
-        The margin follows from the standard errors of losses near the limit: first those of trials
-        with at least half of `num_samples`, because fewer prompts misjudge their own scatter; then
-        the source study's; then all.
-        """
-        half = (self._num_samples or 0) / 2
-        for results, least in (
-            (self._results, half),
-            (self._warm_start, half),
-            (self._results, 0.0),
-        ):
-            errors = [
-                result.error * self._share(result) ** 0.5
-                for result in results
-                if abs(result.loss - self._limit) < NEAR * self._quality.reach
-                and (result.prompts or least) >= least
-            ]
-            if len(errors) >= MIN_NEAR:
-                return SURE * float(np.median(errors))
-        return 0.0
-
-    def _share(self, result: Observation) -> float:
-        """The prompts of a result as a share of `max_samples`; 1 where either is unknown."""
-        if not result.prompts or not self._max_samples:
-            return 1.0
-        return min(1.0, result.prompts / self._max_samples)
 
 
 def _losses(results: Sequence[Observation]) -> list[Figure]:

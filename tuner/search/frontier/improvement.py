@@ -36,12 +36,15 @@ class Improvement:
     trial is expected to cost. With a target and the aim `max` it is the probability to reach it
     within the limits, if any setting has a chance. `share` is the greatest improvement as a share
     of what is improved: of the setting's own speedup, the best speedup of its combination, or the
-    area that a front could cover at most.
+    area that a front could cover at most. `reaching` is the probability to reach the target within
+    the limits, and `reaching_at_once` that a verification needs no further prompts to show it; both
+    are zero without a target.
     """
 
     value: np.ndarray
     share: float
-    reaching: np.ndarray  # the probability to reach the target within the limits; zeros without one
+    reaching: np.ndarray
+    reaching_at_once: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,7 @@ class Improvements:
         value: np.ndarray
         sure = feasible[:, rows].mean(axis=0)
         reaching = self._reaching(speedups[rows], sure)
+        at_once = self.feasibility.surely_within_all(at_once=True)[:, rows].mean(axis=0)
         if self.aim == "max":
             value = mean_improvement(feasible, rows, faster)
             share = value / speedups[rows]
@@ -86,7 +90,12 @@ class Improvements:
             value = value / (pictures / speedups[rows] + PAIR)
         if self.aim == "max" and reaching.max(initial=0.0) >= HOPELESS:
             value = reaching  # whatever the trial costs: one that fails leads to more of them
-        return Improvement(value=value, share=float(share.max()), reaching=reaching)
+        return Improvement(
+            value=value,
+            share=float(share.max()),
+            reaching=reaching,
+            reaching_at_once=self._reaching(speedups[rows], at_once),
+        )
 
     def _reaching(self, speedups: np.ndarray, feasible: np.ndarray) -> np.ndarray:
         """The probability that settings reach the target within the limits; zeros without one.

@@ -20,7 +20,7 @@ from tuner.search.frontier.history import History, TrialHistory
 from tuner.search.frontier.improvement import Improvements
 from tuner.search.frontier.quality_model import QualityModel
 from tuner.search.frontier.speed_model import SpeedModel, TimedSteps
-from tuner.search.frontier.table import CandidateTable
+from tuner.search.frontier.table import CandidateTable, fastest_good
 from tuner.search.sweep.sweep import Ending
 from tuner.setting import Setting
 from tuner.spec import Aim
@@ -28,7 +28,13 @@ from tuner.storage.log import log_of
 from tuner.storage.optuna_names import FIXED
 from tuner.study.schema import SETTING
 
-LIKELY = 0.5  # a probability to reach the target; of settings unlike any measured it is less
+# A probability to reach the target, from which it pays to verify before any search: a failure costs
+# little, because the baseline that came with it serves the verification at the search's end.
+LIKELY = 0.25
+# Where the candidates are a sample of a large space, the neighbours of the best ones are added, so
+# often: the best setting may be none of the sample.
+CLIMBS = 3
+CLIMBING = 5  # settings whose neighbours are added each time
 
 
 class FrontierSampler(BaseSampler, Ending):
@@ -94,6 +100,7 @@ class FrontierSampler(BaseSampler, Ending):
         self._independent = RandomSampler(seed)
         self._value = np.zeros(0)  # of `Improvement`, for all rows
         self._reaching = np.zeros(0)  # likewise
+        self._reaching_at_once = np.zeros(0)  # likewise
         self._speed = SpeedModel(context.work)
         self._table = CandidateTable(context, self._speed)
         self._history = TrialHistory(self._limits, self._table.same, has_target=target is not None)
@@ -166,34 +173,47 @@ class FrontierSampler(BaseSampler, Ending):
         return self._best(untried)
 
     def likely(self, study: optuna.Study) -> Setting | None:
-        """What a study without results begins with, if that is likely to reach the target.
+        """What a study without results verifies, if that is likely to reach the target.
 
-        A setting whose trial was interrupted is not left out.
+        Of such settings it prefers those that a verification may show to reach it at once. One
+        whose trial was interrupted is not left out.
         """
-        setting = self._best(self._rank(replace(self._read(study), tried=set())))
-        if setting is None or self._reaching[self._table.row(setting)] < LIKELY:
+        untried = self._rank(replace(self._read(study), tried=set()))
+        if not untried.any():
             return None
-        return setting
+        value = self._reaching + self._reaching_at_once
+        row = int(np.argmax(np.where(untried, value, -1.0)))
+        return self._table.settings[row] if self._reaching[row] >= LIKELY else None
 
     def _rank(self, history: History) -> np.ndarray:
         """Compute by how much each row improves the result; returns which rows are untried."""
         results = history.observations
         is_new = history != self._ranked or len(self._value) != len(self._table.settings)
         if is_new:
-            self._table.expand(results, self._limits.score_loss)
+            self._table.expand(fastest_good(results, self._limits.score_loss))
         untried = self._table.untried(history.tried)
-        rows = np.flatnonzero(untried)
-        if is_new and len(rows):
-            speedups = self._predict_speedups(results)
-            self._feasibility.fit(results, history.running)
-            self._value = 1e-12 * self._rng.random(len(speedups))
-            improvement = self._improvements.of(speedups, history, rows)
-            self._value[rows] += improvement.value
-            self._gain = improvement.share
-            self._reaching = np.zeros(len(speedups))
-            self._reaching[rows] = improvement.reaching
+        if is_new and untried.any():
+            self._compute(history, np.flatnonzero(untried))
+            for _ in range(CLIMBS):
+                best = np.argsort(np.where(untried, self._value, -1.0))[-CLIMBING:]
+                if not self._table.expand([self._table.settings[row] for row in best]):
+                    break
+                untried = self._table.untried(history.tried)
+                self._compute(history, np.flatnonzero(untried))
         self._ranked = history
         return untried
+
+    def _compute(self, history: History, rows: np.ndarray) -> None:
+        """Compute by how much these rows improve the result."""
+        speedups = self._predict_speedups(history.observations)
+        self._feasibility.fit(history.observations, history.running)
+        self._value = 1e-12 * self._rng.random(len(speedups))
+        improvement = self._improvements.of(speedups, history, rows)
+        self._value[rows] += improvement.value
+        self._gain = improvement.share
+        self._reaching, self._reaching_at_once = np.zeros((2, len(speedups)))
+        self._reaching[rows] = improvement.reaching
+        self._reaching_at_once[rows] = improvement.reaching_at_once
 
     def _next_best(self, study: optuna.Study, number: int) -> Setting | None:
         """The best setting by the last proposal's improvements that was not tried since."""

@@ -11,6 +11,16 @@ from tuner.setting import Setting
 EXPANDED = 5  # settings whose neighbours are added after a trial
 
 
+def fastest_good(observations: Sequence[Observation], limit: float) -> list[Setting]:
+    """The fastest settings with a score loss under the limit, whose neighbours are worth adding."""
+    good = [
+        (result.speedup, result.setting)
+        for result in observations
+        if result.loss < limit and result.speedup is not None
+    ]
+    return [setting for _, setting in sorted(good, key=lambda result: -result[0])[:EXPANDED]]
+
+
 class CandidateTable:
     """Rows of settings, in the order in which they were added.
 
@@ -44,22 +54,16 @@ class CandidateTable:
             inside = [self._context.holds(setting) for setting in new]
             self._inside = np.concatenate([self._inside, inside])
 
-    def expand(self, observations: Sequence[Observation], limit: float) -> None:
-        """Where the candidates are a sample, add the neighbours of the fastest good settings.
-
-        Good is a score loss under the `limit`.
-        """
+    def expand(self, settings: Iterable[Setting]) -> bool:
+        """Where the candidates are a sample, add the neighbours of settings; whether any is new."""
         if self._context.neighbours is None:
-            return
-        good = [
-            (result.speedup, result.setting)
-            for result in observations
-            if result.loss < limit and result.speedup is not None
-        ]
-        for _, setting in sorted(good, key=lambda result: -result[0])[:EXPANDED]:
+            return False
+        before = len(self.settings)
+        for setting in settings:
             if setting not in self._expanded:
                 self._expanded.add(setting)
                 self.add(self._context.neighbours(setting))
+        return len(self.settings) > before
 
     def row(self, setting: Setting) -> int:
         """The row of a setting that has one."""

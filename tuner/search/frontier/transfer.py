@@ -20,7 +20,7 @@ from tuner.setting import Setting
 from tuner.spec import Aim
 from tuner.storage.database import Storage
 from tuner.storage.log import log_of
-from tuner.study.results import Result, read_results
+from tuner.study.results import read_results
 from tuner.study.reuse import MEASURED
 from tuner.study.schema import LONG
 from tuner.study.verifications import read_verifications
@@ -40,22 +40,17 @@ SAME_SPEEDS = (
     "guidance",
     "call",
 )  # must be equal for speedups, besides
-MIN_SETTINGS = 3  # that source studies must have measured, together
+ENOUGH = 20  # settings from which no further source study is read
 MAX_TRIALS = 2000  # a study with more, such as a long sweep, is not read
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceStudy:
-    """One study or more: their observations and the feasible settings, fastest first.
-
-    `verified` is the fastest setting that was verified in the closest study with as many steps as
-    this one, and its speedup there.
-    """
+    """One study or more: their observations and the feasible settings, fastest first."""
 
     name: str
     observations: list[Observation]
     feasible: list[Setting]
-    verified: tuple[Setting, float] | None = None
 
     @property
     def best(self) -> Setting | None:
@@ -65,7 +60,7 @@ class SourceStudy:
     def __str__(self) -> str:
         """Its name, and what it gives."""
         count = len(self.observations)
-        return f"{self.name} ({f'{count} settings' if count else 'its best setting'})"
+        return f"{self.name} ({count} setting{'' if count == 1 else 's'})"
 
     def first(self, aim: Aim) -> list[Setting]:
         """What a study with this aim measures first: the fastest, or that of each combination."""
@@ -81,11 +76,10 @@ def first_of_each(settings: Sequence[Setting]) -> list[Setting]:
 
 
 def source_study(study: optuna.Study, storage: Storage, problem: Problem) -> SourceStudy | None:
-    """The closest study that has enough settings of this problem's space.
+    """The closest study that has measured settings of this problem's space.
 
-    Where the closest one has too few, as many of the closest as have enough together, as one. Where
-    all together have too few, their feasible settings but no observations: so few would mislead a
-    model. None where there is no such study.
+    Where it has measured fewer than `ENOUGH`, as many of the closest as have enough together, as
+    one. None where there is no such study.
 
     The closest is first the one whose number of steps is nearest: with the same number a setting is
     the same computation, as fast, with the same reuse, whatever the scheduler. Then comes the same
@@ -93,27 +87,20 @@ def source_study(study: optuna.Study, storage: Storage, problem: Problem) -> Sou
     of the closest study that has any.
     """
     names, observations, feasible = [], list[Observation](), list[Setting]()
-    verified: tuple[Setting, float] | None = None
     for source in _comparable(study, storage):
         found = _observations(source, study.user_attrs, problem)
         if found:
             names.append(source.study_name)
             observations += found
-            within = list(_feasible(source, problem))
-            feasible = feasible or [setting for setting, _ in within]
-            if _has_same_speeds(source, study.user_attrs, problem):
-                verified = verified or _verified(within, problem)
-        if len(observations) >= MIN_SETTINGS:
+            feasible = feasible or list(_feasible(source, problem))
+        if len(observations) >= ENOUGH:
             break
-    else:
-        observations = []
-    if not observations and not feasible:
+    if not observations:
         return None
     return SourceStudy(
-        name=" and ".join(names),
+        name=" and ".join(names) if len(names) <= 2 else f"{names[0]} and {len(names) - 1} others",
         observations=observations,
         feasible=feasible,
-        verified=verified,
     )
 
 
@@ -197,8 +184,8 @@ def _observations(
     return list(by_setting.values())
 
 
-def _feasible(source: optuna.Study, problem: Problem) -> Iterator[tuple[Setting, Result]]:
-    """Settings within this problem's limits with their results, fastest first.
+def _feasible(source: optuna.Study, problem: Problem) -> Iterator[Setting]:
+    """Settings within this problem's limits, fastest first.
 
     Limits of metrics that the source study did not measure are left out.
     """
@@ -210,17 +197,7 @@ def _feasible(source: optuna.Study, problem: Problem) -> Iterator[tuple[Setting,
         setting = _translated(result.setting, space, problem)
         feasible = result.feasible(replace(problem.limits, others=measured))
         if feasible and setting is not None and setting.accelerators:
-            yield setting, result
-
-
-def _verified(
-    within: Sequence[tuple[Setting, Result]], problem: Problem
-) -> tuple[Setting, float] | None:
-    """The first of these settings that was verified, with all metrics that have limits."""
-    for setting, result in within:
-        if result.verified_now and problem.limits.others.keys() <= result.fidelity.keys():
-            return setting, result.speedup.value
-    return None
+            yield setting
 
 
 def _has_same_speeds(source: optuna.Study, target: Mapping[str, Any], problem: Problem) -> bool:
