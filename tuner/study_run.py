@@ -18,16 +18,13 @@ from tuner.sampler_table import sampler_row
 from tuner.search.deadline import Deadline
 from tuner.search.frontier.earlier_timings import earlier_timings
 from tuner.search.frontier.sampler import FrontierSampler
-from tuner.search.frontier.transfer import SourceStudy
 from tuner.search.goal import Goal
 from tuner.search.runner.alone import BASELINE as BASELINE_WORK
-from tuner.search.runner.alone import ENDING, FIRST, STEPS, alone
-from tuner.search.runner.first_verification import verify_first
+from tuner.search.runner.alone import ENDING, STEPS, alone
 from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer, Observers
-from tuner.search.runner.progress import counted_trials, is_done, is_new
+from tuner.search.runner.progress import counted_trials, is_done
 from tuner.search.runner.run import Search
-from tuner.search.runner.stopping import StoppingRule
 from tuner.search.samplers import aim_of, sampler
 from tuner.search.space import Space
 from tuner.search.sweep.grid import FEW
@@ -44,6 +41,7 @@ from tuner.study.measured_baseline import measure_baseline
 from tuner.study.recording import store_cost
 from tuner.study.results import read_results
 from tuner.study_ending import StudyEnding
+from tuner.study_first_verification import FirstVerification
 from tuner.study_notices import notices
 from tuner.study_start import StudyStart
 
@@ -84,15 +82,18 @@ class StudyRun:
         )
         needs_sampler = self.spec.sweep is not None or not is_done(self.study, self._trials)
         source = start.source(self.spec, self.storage, self.study) if needs_sampler else None
-        verifies_first = self._verifies_first(source)
-        needs_search = not verifies_first and not self._was_verified_first()
-        self._measure_baseline(self.evaluation if needs_search else self.verification)
+        verifies_first = self._first.is_due(source)
+        if verifies_first:
+            self._first.begin()
+        else:
+            held = self._first.has_held()
+            self._measure_baseline(self.verification if held else self.evaluation)
         if needs_sampler:
             start = start.warm(self.spec, self.storage, self.study, source, self.observer)
             self.study.sampler = self._sampler(start)
         self._print_notices()
         self._store_cost()
-        if verifies_first and not self._verify_first(start):
+        if verifies_first and not self._first.run(start):
             self._measure_baseline(self.evaluation)
         deadline = self.shared.deadline(self.study, self.spec.timeout)
         with self._pages.during_search():
@@ -120,48 +121,6 @@ class StudyRun:
         earlier_s = 0.0 if self.spec.sweep is not None else read_costs(self.study).total.total_s
         return lambda: earlier_s + self.evaluation.ledger.wall_s
 
-    def _verifies_first(self, source: SourceStudy | None) -> bool:
-        """Whether what other studies have found is verified before this study searches itself."""
-        if source is None or not self._goal.has_target or self.spec.aim != "max":
-            return False
-        return bool(source.observations or source.verified) and is_new(self.study)
-
-    def _was_verified_first(self) -> bool:
-        """Whether an earlier run reached the target without the baseline of the search."""
-        if not self._goal.has_target or self.evaluation.has_baseline(self.storage):
-            return False
-        return self._goal.candidate(read_results(self.study)) is not None
-
-    def _verify_first(self, start: StudyStart) -> bool:
-        """Verify the setting that is likely to reach the target, if there is one; whether it holds.
-
-        Other runs of the study wait, and then find its trial.
-        """
-        with alone(self.study, FIRST, observer=self.observer):
-            chosen = self.study.sampler
-            if not isinstance(chosen, FrontierSampler) or not is_new(self.study):
-                return False
-            setting = start.verified or chosen.likely(self.study)
-            pages = self._pages_of_verification
-
-            def measure(again: Setting, trial: int, rule: StoppingRule) -> Iterator[Measurement]:
-                kept = pages.picture_arguments
-                measurements = self.verification.measure(
-                    again, self.storage, settled=rule.settled, of_trial=True, **kept
-                )
-                return pages.watched(trial, measurements)
-
-            return setting is not None and verify_first(
-                self.study,
-                self._goal,
-                self.space.flat(setting),
-                lambda trial: start.problem.canonical(self.space.suggest(trial)),
-                measure,
-                self.spec.num_samples,
-                self.verification.most_prompts,
-                Observers([self.observer, pages]),
-            )
-
     def _measure_baseline(self, evaluation: Evaluation) -> None:
         """Measure the baseline of the search's prompts, or of those for verifying."""
         pages = self._pages if evaluation is self.evaluation else self._pages_of_verification
@@ -182,7 +141,7 @@ class StudyRun:
                 self.observer.notice,
                 on_batch,
                 pages.picture_arguments.get("on_baseline"),
-                self.evaluation.score_parts | self.evaluation.latency_parts,
+                self.evaluation.baseline_parts,
             )
         pages.begin(evaluation.baseline(self.storage)[0].scores)  # as just stored
         self.observer.baseline_measured(attributes(self.study)[BASELINE])
@@ -244,6 +203,21 @@ class StudyRun:
             **self._pages.picture_arguments,
         )
         return self._pages.watched(trial, measurements)
+
+    @cached_property
+    def _first(self) -> FirstVerification:
+        return FirstVerification(
+            spec=self.spec,
+            goal=self._goal,
+            study=self.study,
+            storage=self.storage,
+            space=self.space,
+            evaluation=self.evaluation,
+            verification=self.verification,
+            pages=self._pages_of_verification,
+            observer=self.observer,
+            measure_baseline=self._measure_baseline,
+        )
 
     @cached_property
     def _ending(self) -> StudyEnding:

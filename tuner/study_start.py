@@ -30,13 +30,11 @@ from tuner.timed_steps import timed_steps
 class StudyStart:
     """What is known before this run's first trial.
 
-    `first` are the settings that a new study measures before its sampler proposes any, and
-    `verified` is one that reaches the target in a study with as many steps.
+    `first` are the settings that a new study measures before its sampler proposes any.
     """
 
     problem: Problem
     first: Sequence[Setting]
-    verified: Setting | None = None
 
     @classmethod
     def of(
@@ -86,7 +84,7 @@ class StudyStart:
         """With what other studies have found; the baseline was measured."""
         if not sampler_row(spec.sampler).warm_starts:  # saves reading a long sweep's trials
             return self
-        problem, first, verified = self.problem, self.first, None
+        problem, first = self.problem, self.first
         if source is not None:
             observer.notice(
                 f"warm start from {source}; transfer = false (--no-transfer) disables it"
@@ -95,14 +93,10 @@ class StudyStart:
             problem = replace(problem, warm_start=source.observations, timed_before=timed)
             first = source.first(spec.aim) or first
         if source is not None and problem.target is not None and spec.aim == "max":
-            if source.observations:
-                first = []  # the sampler knows which setting is likely to reach the target
-            if source.verified is not None:
-                setting, speedup = source.verified
-                verified = setting if speedup >= problem.target() else None
+            first = []  # the sampler knows which setting is likely to reach the target
         measured = [result.setting for result in read_results(study)]
         problem = replace(problem, known=measured if study.trials else first)
-        return StudyStart(problem=problem, first=first, verified=verified)
+        return StudyStart(problem=problem, first=first)
 
 
 def _of_the_papers(spec: StudySpec, space: Space) -> list[Setting]:

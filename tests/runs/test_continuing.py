@@ -25,7 +25,7 @@ def test_a_run_ends_with_a_front_pictures_and_a_database(
     kinds = [kind for kind, _, _ in baselines(tmp_path)]
     assert set(kinds) == {"latency", "scores", "thumbnail"}
     assert kinds.count("latency") == 1
-    assert kinds.count("scores") == 2  # for searching and for verifying
+    assert kinds.count("scores") == 2 + 2  # for searching and for verifying, and two batches of it
     assert {file.name for file in tmp_path.iterdir()} - {"tuner.db-wal", "tuner.db-shm"} == {
         "tuner.db",
         "pictures",
@@ -114,9 +114,9 @@ def test_a_new_study_starts_warm_from_a_source_study_and_reports_it(
     assert run("UniPC", 1, sampler="random") == []
     assert run("UniPC", 2, transfer=False) == []
     disables = "transfer = false (--no-transfer) disables it"
-    notices = [f"warm start from miniature/DDIM/4 (5 settings); {disables}"]
-    assert run("UniPC", 3) == notices
-    assert run("DPM-Solver++", 1) == notices
+    assert run("UniPC", 3) == [f"warm start from miniature/DDIM/4 (5 settings); {disables}"]
+    both = "miniature/DDIM/4 and miniature/UniPC/4 (8 settings)"
+    assert run("DPM-Solver++", 1) == [f"warm start from {both}; {disables}"]
     fastest = max(finished(tmp_path), key=lambda trial: trial.values[0])
     (first,) = finished(tmp_path, "miniature/DPM-Solver++/4")
     assert first.user_attrs["setting"] == fastest.user_attrs["setting"]

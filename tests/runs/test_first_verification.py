@@ -1,5 +1,6 @@
 """A study that begins with the verification of what other studies have found."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,12 @@ from typing import Any
 import optuna
 import pytest
 
-from tests.runs.study import Count, finished, rows, spec
+from tests.runs.study import Count, finished, rows, run_until_signal, spec
+from tuner.measure.account import Purpose
+from tuner.measure.statistics import Estimate
 from tuner.outcome import Outcome
 from tuner.params.write import document
-from tuner.search.frontier import transfer
-from tuner.search.frontier.transfer import MIN_SETTINGS
 from tuner.session import Session
-from tuner.setting import Setting
 from tuner.storage.database import Storage
 from tuner.study.costs import read_costs
 
@@ -38,8 +38,9 @@ def study(folder: Path) -> optuna.Study:
 
 
 def baselines_of_prompts(folder: Path) -> int:
-    """How many sets of prompts have a baseline."""
-    return len(rows(folder, "SELECT key FROM tuner_baselines WHERE kind = 'scores'"))
+    """How many sets of prompts have a baseline; batches that are stored by themselves are none."""
+    whole = "kind = 'scores' AND parts NOT LIKE '% from %'"
+    return len(rows(folder, f"SELECT key FROM tuner_baselines WHERE {whole}"))
 
 
 def test_a_likely_setting_is_verified_before_anything_else_is_measured(
@@ -58,12 +59,12 @@ def test_a_likely_setting_is_verified_before_anything_else_is_measured(
     assert best.verified is not None
     assert best.verified.score_loss == best.score_loss
     assert baselines_of_prompts(tmp_path) == before + 1  # of the prompts for verifying alone
-    # A warm-up and two batches of the baseline, and of the setting; then a pair of batches times
-    # it, for which the baseline has another warm-up.
-    assert len(calls) == 8
+    # The baseline has a warm-up and a batch for its latency, the setting has a warm-up, and the
+    # prompts are two pairs.
+    assert len(calls) == 7
     costs = read_costs(study(tmp_path))
     # A trial's pictures are its own; the baseline's are the study's. None counts twice.
-    assert sum(costs.trials[0].pictures.values()) == 2 * (len(calls) - 3)
+    assert sum(costs.trials[0].pictures.values()) == 2 * 5
     assert sum(costs.total.pictures.values()) == 2 * len(calls)
     (exported,) = document([study(tmp_path)])["studies"].values()
     (point,) = [point for point in exported["pareto"] if point["params"]]
@@ -78,15 +79,18 @@ def test_the_same_command_again_measures_nothing(run: Run, calls: list[range]) -
     assert calls == []
 
 
-def test_where_it_does_not_hold_the_search_begins(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow = Setting.of({"deepcache": {"cache_interval": 2, "cache_branch_id": 3}})
-    monkeypatch.setattr(transfer, "_verified", lambda *args: (slow, 2.0))  # on a luckier day
-    before, observer = baselines_of_prompts(tmp_path), Count()
-    best = run(observer, req_speedup=1.3, trials=10).best
+def test_where_it_does_not_hold_the_search_begins(run: Run, tmp_path: Path) -> None:
+    class Disturbed(Count):
+        """Other work disturbs the first trial."""
+
+        def trial_went_on(self, number: int, measured: Any) -> None:
+            if number == 0:
+                object.__setattr__(measured, "score_loss", Estimate(value=2.0, low=1.9, high=2.1))
+
+    before, observer = baselines_of_prompts(tmp_path), Disturbed()
+    best = run(observer, req_speedup=1.05, trials=10).best
     first, *others = finished(tmp_path, NAME)
-    assert first.user_attrs["setting"] == slow.params
+    assert first.user_attrs["score_loss"] == 2.0
     assert best is not None
     assert best.trial in {trial.number for trial in others}
     assert best.verified_now
@@ -128,7 +132,9 @@ def test_verifications_of_related_studies_have_other_noise(session: Session) -> 
     assert len(seeds) == 4  # one for all searches, and one for each study's verifications
 
 
-def test_a_first_verification_that_was_interrupted_is_made_again(run: Run, tmp_path: Path) -> None:
+def test_a_first_verification_that_was_interrupted_is_made_again(
+    run: Run, tmp_path: Path, calls: list[range]
+) -> None:
     class Interrupted(Count):
         def trial_went_on(self, number: int, measured: Any) -> None:
             raise KeyboardInterrupt
@@ -136,25 +142,45 @@ def test_a_first_verification_that_was_interrupted_is_made_again(run: Run, tmp_p
     before = baselines_of_prompts(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         run(Interrupted(), req_speedup=1.05)
+    interrupted = read_costs(study(tmp_path)).total
+    assert interrupted.pictures[Purpose.VERIFICATION] == 2 + 2  # of the baseline and the setting
+    calls.clear()
     best = run(req_speedup=1.05).best
+    # The setting's warm-up, its two batches, and the baseline's in pairs with them: one is missing,
+    # and one is timed again.
+    assert len(calls) == 5
+    assert read_costs(study(tmp_path)).total.pictures[Purpose.VERIFICATION] == 4 + 2 + 4
     assert best is not None
     assert best.verified_now
     assert baselines_of_prompts(tmp_path) == before + 1
     assert [trial.state.name for trial in finished(tmp_path, NAME)].count("COMPLETE") == 1
 
 
-def test_of_a_study_of_few_trials_the_verified_setting_is_verified(
+def test_after_a_kill_it_is_made_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = baselines_of_prompts(tmp_path)
+    flags = ["--sched", "UniPC", "--search-targets", "deepcache", "--sampler", "frontier"]
+    killed = run_until_signal(signal.SIGKILL, 0, *flags, "--req-speedup", "1.05")
+    assert killed == -signal.SIGKILL
+    assert [trial.state.name for trial in study(tmp_path).trials] == ["RUNNING"]
+    best = run(req_speedup=1.05).best
+    assert best is not None
+    assert best.verified_now
+    assert baselines_of_prompts(tmp_path) == before + 1  # none of the prompts for searching
+
+
+def test_one_setting_of_another_study_is_enough_to_begin_with(
     tmp_path: Path, session: Session
 ) -> None:
     def run(sched: str) -> Outcome:
         values = {"sampler": "frontier", "search_targets": ("deepcache",), "req_speedup": 1.05}
         return session.run(spec(tmp_path, sched=sched, **values), Count())
 
-    first = run("DDIM").best
-    assert first is not None
-    assert len(finished(tmp_path, "miniature/DDIM/4")) < MIN_SETTINGS
+    assert run("DDIM").best is not None
+    assert len(finished(tmp_path, "miniature/DDIM/4")) == 1
     before, best = baselines_of_prompts(tmp_path), run("UniPC").best
     assert best is not None
-    assert best.setting == first.setting
     assert best.verified_now
     assert baselines_of_prompts(tmp_path) == before + 1
