@@ -110,7 +110,7 @@ def test_of_two_workers_that_look_at_the_same_moment_only_one_begins_cold(
     assert len(workers_on(sweep.specs, sweep.storage)) == 1
 
 
-def test_with_a_target_a_study_is_joined_once_a_trial_of_it_has_ended(
+def test_with_a_target_a_study_is_joined_once_three_trials_of_it_have_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = Sweep(tmp_path, "--sched", "DDIM", "--steps", "20", "--req-speedup", "2")
@@ -124,7 +124,7 @@ def test_with_a_target_a_study_is_joined_once_a_trial_of_it_has_ended(
 
     monkeypatch.setattr(assignment, "sleep", pause)
     assert next(two).triple == FIRST
-    assert len(waits) == 1
+    assert len(waits) == 3
 
 
 def test_studies_that_cannot_start_warm_are_divided_at_once(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from tuner.fleet.needs import Needs, needs_of
 from tuner.fleet.order import model_of, ordered
 from tuner.sampler_table import sampler_row
-from tuner.search.frontier.transfer import MIN_SETTINGS
 from tuner.search.goal import Goal
 from tuner.spec import StudySpec
 from tuner.storage.claims import Claims
@@ -19,6 +18,7 @@ from tuner.storage.database import Storage
 from tuner.storage.worker import Worker
 from tuner.study.requests import study_key
 
+FEW = 3  # trials of a study, from which others can start warm
 POLL_S = 2.0  # between two looks at studies that other workers are finishing
 Holders = Mapping[str, Worker | None]  # by the name of a claim
 
@@ -34,8 +34,8 @@ def assigned(
     First come studies that are not complete and that no other worker has: those of the loaded
     model, then those of the model that the fewest workers have. Where a model's first study is
     running and no later one could start warm yet, the worker joins that study; once no study is
-    left, it joins the one with the most work to begin. A study with a target is joined once a trial
-    of it has ended. Studies that other workers only have to
+    left, it joins the one with the most work to begin. A study with a target is joined once some
+    trials of it have ended. Studies that other workers only have to
     finish are waited for, because a worker may die.
 
     The worker has a study until it takes the next one, or until the generator is closed. While the
@@ -121,7 +121,7 @@ class _Assignment:
         """Find out which models have a study now that others can start from."""
         cold = [spec for spec in self._specs if model_of(spec) not in self._warm]
         for each in needs_of(cold, self._storage):
-            if each.complete or each.ended >= MIN_SETTINGS:
+            if each.complete or each.ended >= FEW:
                 self._warm.add(model_of(each.spec))
 
     def _rank(self, spec: StudySpec, holders: Holders) -> tuple[bool, int]:
@@ -178,17 +178,18 @@ def _name(spec: StudySpec) -> str:
 
 def _can_start_others(spec: StudySpec) -> bool:
     """Whether other studies may start warm from one like this."""
-    enough = spec.trials is None or spec.trials >= MIN_SETTINGS
+    enough = spec.trials is None or spec.trials >= FEW
     return enough and spec.transfer and sampler_row(spec.sampler).warm_starts
 
 
 def _can_be_joined(needs: Needs) -> bool:
     """Whether a second worker has something to do in a study that another one has begun.
 
-    With a target the first trial may be all that it needs.
+    With a target its first few trials may be all that it needs, and a trial of a second worker that
+    reaches the target too would be verified as well.
     """
-    has_target = Goal.of(needs.spec).has_target
-    return needs.to_begin > 0 and (needs.ended > 0 or not has_target)
+    may_end = Goal.of(needs.spec).has_target and needs.ended < FEW
+    return needs.to_begin > 0 and not may_end
 
 
 def _work_to_begin(needs: Needs) -> int:
