@@ -67,6 +67,10 @@ class TableSearch:
         self.random = np.random.default_rng(self.seed)
         order = self.random.permutation(self.truth.table.prompts)
         self._offered, self._others = order[: PROMPTS + MORE], order[PROMPTS + MORE :]
+        self.begin()
+
+    def begin(self) -> None:
+        """Count the baseline of the prompts for searching, where it was not."""
         self.costs.begin(self._offered[:PROMPTS])
 
     def run(
@@ -202,13 +206,16 @@ class TableSearch:
         return verify(
             self.study,
             Goal(limits=LIMITS),
-            lambda result, rule: self._measured(
-                self.truth.row[result.setting], self._others, purpose=Purpose.VERIFICATION
-            ),
+            lambda result, rule: self.verifying(result.setting),
             lambda result: None,
             PROMPTS,
             len(self._others),
         )
+
+    def verifying(self, setting: Setting) -> Iterator[Measurement]:
+        """The measurement of a setting after each batch of the prompts for verification."""
+        row = self.truth.row[setting]
+        return self._measured(row, self._others, purpose=Purpose.VERIFICATION)
 
     def observations(self) -> list[Observation]:
         """What a warm start takes over: the last measurement of each setting."""
