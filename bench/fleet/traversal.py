@@ -32,6 +32,7 @@ from tuner.cli.arguments import argument_parser
 from tuner.fleet.needs import needs_of
 from tuner.measure.account import Account, Purpose
 from tuner.params.read import read
+from tuner.search.goal import Goal
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
 from tuner.study.costs import read_costs
@@ -50,7 +51,7 @@ class Cost:
 
     device_s: dict[str, float] = field(default_factory=dict)  # by study
     trials: dict[str, int] = field(default_factory=dict)
-    speedups: dict[str, float] = field(default_factory=dict)  # of the fastest verified setting
+    speedups: dict[str, float] = field(default_factory=dict)  # of the fastest that held
     processor_s: float = 0.0
     account: Account = field(default_factory=Account)  # of all studies
 
@@ -67,8 +68,9 @@ class Cost:
             self.device_s[name] = costs.total.total_s
             self.trials[name] = len(costs.trials)
             self.account.include(costs.total)
-            verified = (result.verified for result in results if result.verified_now)
-            self.speedups[name] = max((v.speedup.value for v in verified if v), default=1.0)
+            goal = Goal.of_request(study.user_attrs["request"])
+            held = (result.verified for result in results if goal.holds(result))
+            self.speedups[name] = max((v.speedup.value for v in held if v), default=1.0)
 
 
 class Runs:
