@@ -19,6 +19,7 @@ from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer
 from tuner.search.runner.stopping import StoppingRule
 from tuner.search.runner.trial import TrialRunner, interruptible_by
+from tuner.search.runner.verify import rule_of
 from tuner.setting import Setting
 from tuner.storage.log import log_of
 from tuner.study.recording import store_verification
@@ -50,13 +51,7 @@ def verify_first(
         most: prompts of a verification that is inconclusive.
         observer: is notified of the trial and of its verification.
     """
-    rule = StoppingRule(
-        limits=goal.limits,
-        samples=samples,
-        resolves=True,
-        most=most,
-        is_too_slow=goal.is_too_slow,
-    )
+    rule = rule_of(goal, samples, most)
     last: list[Any] = []
 
     def measurements(setting: Setting, trial: int) -> Iterator[Any]:

@@ -74,18 +74,23 @@ def verify(
             notified = True
             notice(MOVED)
         begun += 1
-        rule = StoppingRule(
-            limits=goal.limits,
-            samples=samples,
-            resolves=True,
-            most=most,
-            is_too_slow=goal.is_too_slow,
-        )
+        rule = rule_of(goal, samples, most)
         verification = measure_again(partial(measure, candidate, rule), rule)
         if isinstance(verification, Failure):
             failed.add(candidate.setting)
         store_verification(study, candidate.trial, verification, goal.limits)
         on_verified(next(r for r in read_results(study) if r.trial == candidate.trial))
+
+
+def rule_of(goal: Goal, samples: int | None, most: int | None) -> StoppingRule:
+    """When a verification ends that takes `samples` prompts, or up to `most`."""
+    return StoppingRule(
+        limits=goal.limits,
+        samples=samples,
+        resolves=True,
+        most=most,
+        is_too_slow=goal.is_too_slow,
+    )
 
 
 def _retriable(result: Result, failed: Container[Setting]) -> Result:
