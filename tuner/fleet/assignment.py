@@ -35,8 +35,8 @@ def assigned(
     model, then those of the model that the fewest workers have. Where a model's first study is
     running and no later one could start warm yet, the worker joins that study; once no study is
     left, it joins the one with the most work to begin. A study with a target is joined once some
-    trials of it have ended. Studies that other workers only have to
-    finish are waited for, because a worker may die.
+    trials of it have ended. Studies that other workers only have to finish are waited for, because
+    a worker may die.
 
     The worker has a study until it takes the next one, or until the generator is closed. While the
     database does not answer, it waits (`tuner.storage.patience`).

@@ -130,8 +130,7 @@ class BaselineProcedure:
             raise BadPictureError(
                 f"{error}; max_samples = {count} leaves out this batch"
             ) from error
-        parts, reference = self._batch_parts(numbers)
-        self.store.put("scores", key_of(parts), parts, payload_of(scores))
+        reference = self._store_batch(numbers, scores)
         if not reference.complete:
             reference.add(numbers, images, self.generator.texts(numbers))
         reference.save()
@@ -145,8 +144,7 @@ class BaselineProcedure:
         Raises `BadPictureError` for a broken picture.
         """
         _, scores = self._of_output(numbers, output)
-        parts, _ = self._batch_parts(numbers)
-        self.store.put("scores", key_of(parts), parts, payload_of(scores))
+        self._store_batch(numbers, scores)
         self.collect_stored(numbers, scores)
         return scores
 
@@ -165,6 +163,12 @@ class BaselineProcedure:
                     scores=[score for score, _ in ordered], digests=[text for _, text in ordered]
                 )
             )
+
+    def _store_batch(self, numbers: range, scores: BaselineScores) -> Reference:
+        """Store the scores of a batch under a key of its own; returns the batch's reference."""
+        parts, reference = self._batch_parts(numbers)
+        self.store.put("scores", key_of(parts), parts, payload_of(scores))
+        return reference
 
     def _of_output(self, numbers: range, output: Any) -> tuple[list[Any], BaselineScores]:
         """The pictures of a batch, checked, and their scores and digests."""

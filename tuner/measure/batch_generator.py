@@ -142,6 +142,10 @@ class BatchGenerator:
             steps = setting.steps if isinstance(setting, FewerSteps) else self.steps
             return self.generate(call, numbers, stopwatch, purpose, steps)
 
+    def warm_up(self, setting: Setting) -> None:
+        """Generate the first batch with a setting, which is neither timed nor scored."""
+        self.generate_with(setting, self.batches()[0], purpose=Purpose.WARM_UP)
+
 
 def prompt_seed(seed: int, number: int) -> int:
     """The seed of one prompt's noise, from the study's seed and the prompt's number."""

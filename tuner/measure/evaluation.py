@@ -250,7 +250,7 @@ class Evaluation(BatchGenerator):
         _, latency = self._baseline_or_latency(self._baseline_procedure(store))
         with self._memory_errors():
             if self.warm_ups.is_due(setting):
-                self.generate_with(setting, self.batches()[0], purpose=Purpose.WARM_UP)
+                self.warm_up(setting)
             timings = self.pairs.none_yet(latency.latency_s, latency.batch_size)
             return list(self.pairs.completed(setting, timings))[-1]
 

@@ -97,14 +97,10 @@ class SettingProcedure:
         progress.paired_batch = self._batch_to_pair(order)
         if self._is_warmed_up(progress):
             with self.baseline.peak_meter() as meter:
-                self.generator.generate_with(
-                    self.setting, self.generator.batches()[0], purpose=Purpose.WARM_UP
-                )
+                self.generator.warm_up(self.setting)
             progress.memory = meter.peak
             if self.warm_ups.is_due(Setting()):
-                self.generator.generate_with(
-                    Setting(), self.generator.batches()[0], purpose=Purpose.WARM_UP
-                )
+                self.generator.warm_up(Setting())
         return progress
 
     def _is_warmed_up(self, progress: Progress) -> bool:

@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 
 from tuner.search.frontier.context import Observation
+from tuner.search.frontier.quality_model import MAX_TRAINING
 
 SPREAD = 0.25  # variance of the logarithm of settings' standard errors
 MISJUDGED = 2.0  # variance of the logarithm of one that is estimated from one prompt
-LENGTH = 1.5  # length scale of a scaled feature
-MOST = 150  # figures that a fit uses
 
 
 class ErrorModel:
@@ -31,10 +30,12 @@ class ErrorModel:
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
+        from tuner.search.frontier.kernels import LENGTH
+
         prompts = np.array([result.prompts or 0 for result in results], dtype=float)
         errors = np.array([result.error for result in results])
         known = np.flatnonzero((prompts > 1) & (errors > 0))
-        rows = known[np.argsort(-prompts[known], kind="stable")[:MOST]]
+        rows = known[np.argsort(-prompts[known], kind="stable")[:MAX_TRAINING]]
         self._process = None
         if len(rows):
             target = np.log(errors[rows] * prompts[rows] ** 0.5)

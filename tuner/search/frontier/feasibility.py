@@ -78,7 +78,7 @@ class Feasibility:
         ]
 
     def fit(self, results: Sequence[Observation], running: Sequence[Setting]) -> None:
-        """Fit to results; then predict every row, in each world of what running trials measure."""
+        """Fit to results, in each world of what running trials measure; then predict every row."""
         points = self._table.points_of(result.setting for result in results)
         if self._warm_points is not None:
             points = np.vstack([self._warm_points, points])
@@ -90,14 +90,20 @@ class Feasibility:
         if running:
             points = self._table.points_of(running)
             model = model.given(points, model.sample(points, WORLDS, self._rng))
-        mean, deviation = model.predict(self._table.points)
-        self._mean = mean.reshape(len(mean), -1).T
-        self._deviation = deviation.reshape(len(mean), -1).T[0]
-        self._within_bounds = np.ones(len(self._table.settings))
+        self._in_worlds = model
         for bound, model in self._bounds:
             figures = bound.figures(results)
             if figures:
                 self._fit(model, figures)
+        self.predict()
+
+    def predict(self) -> None:
+        """Predict every row of the table, which may have grown since the last fit."""
+        mean, deviation = self._in_worlds.predict(self._table.points)
+        self._mean = mean.reshape(len(mean), -1).T
+        self._deviation = deviation.reshape(len(mean), -1).T[0]
+        self._within_bounds = np.ones(len(self._table.settings))
+        for _, model in self._bounds:
             mean, deviation = model.predict(self._table.points)
             self._within_bounds *= ndtr(-mean / deviation)
 

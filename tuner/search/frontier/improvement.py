@@ -70,7 +70,10 @@ class Improvements:
         value: np.ndarray
         sure = feasible[:, rows].mean(axis=0)
         reaching = self._reaching(speedups[rows], sure)
-        at_once = self.feasibility.surely_within_all(at_once=True)[:, rows].mean(axis=0)
+        at_once = np.zeros_like(reaching)
+        if self.target is not None:
+            likely = self.feasibility.surely_within_all(at_once=True)[:, rows].mean(axis=0)
+            at_once = self._reaching(speedups[rows], likely)
         if self.aim == "max":
             value = mean_improvement(feasible, rows, faster)
             share = value / speedups[rows]
@@ -94,7 +97,7 @@ class Improvements:
             value=value,
             share=float(share.max()),
             reaching=reaching,
-            reaching_at_once=self._reaching(speedups[rows], at_once),
+            reaching_at_once=at_once,
         )
 
     def _reaching(self, speedups: np.ndarray, feasible: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Kernel, Matern
 
-LENGTH = 1.5  # length scale of a scaled feature in two studies, before any loss is known
+LENGTH = 1.5  # length scale of a scaled feature, where a few losses do not determine it
 COURSE = 0.45  # length scale of the course's features; `context.Scale` gives their unit
 PRIOR = 0.5  # standard deviation of the logarithm of a scale, before any loss is known
 DIFFERENCE = 0.05  # variance of the difference between two studies, before any of it is known

@@ -193,20 +193,22 @@ class FrontierSampler(BaseSampler, Ending):
             self._table.expand(fastest_good(results, self._limits.score_loss))
         untried = self._table.untried(history.tried)
         if is_new and untried.any():
+            self._speed.fit(self._timed, _timings([*self._warm_start, *results]))
+            self._feasibility.fit(results, history.running)
             self._compute(history, np.flatnonzero(untried))
             for _ in range(CLIMBS):
                 best = np.argsort(np.where(untried, self._value, -1.0))[-CLIMBING:]
                 if not self._table.expand([self._table.settings[row] for row in best]):
                     break
+                self._feasibility.predict()
                 untried = self._table.untried(history.tried)
                 self._compute(history, np.flatnonzero(untried))
         self._ranked = history
         return untried
 
     def _compute(self, history: History, rows: np.ndarray) -> None:
-        """Compute by how much these rows improve the result."""
+        """Compute by how much these rows improve the result, by the models as they are fitted."""
         speedups = self._predict_speedups(history.observations)
-        self._feasibility.fit(history.observations, history.running)
         self._value = 1e-12 * self._rng.random(len(speedups))
         improvement = self._improvements.of(speedups, history, rows)
         self._value[rows] += improvement.value
@@ -258,7 +260,6 @@ class FrontierSampler(BaseSampler, Ending):
 
     def _predict_speedups(self, results: Sequence[Observation]) -> np.ndarray:
         """The speedup of every row: measured where it was, else predicted."""
-        self._speed.fit(self._timed, _timings([*self._warm_start, *results]))
         speedups = self._corrected(self._speed.speedups_of(self._table.totals), results)
         for result in results:
             if result.speedup is not None:
