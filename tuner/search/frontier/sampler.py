@@ -31,8 +31,8 @@ from tuner.study.schema import SETTING
 # A probability to reach the target, from which it pays to verify before any search: a failure costs
 # little, because the baseline that came with it serves the verification at the search's end.
 LIKELY = 0.25
-# Where the candidates are a sample of a large space, the neighbours of the best ones are added, so
-# often: the best setting may be none of the sample.
+# How often a proposal adds the neighbours of the best candidates, where these are a sample of a
+# large space: the best setting may be none of the sample.
 CLIMBS = 3
 CLIMBING = 5  # settings whose neighbours are added each time
 
