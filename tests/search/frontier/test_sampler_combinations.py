@@ -39,7 +39,7 @@ def test_a_combination_that_a_source_study_knows_needs_one_trial_before_others_g
     assert sorted(map(_names, seen)) == sorted(EVERY)
     for name in EVERY:
         best = world.best_of([setting for setting in source if _names(setting) == name])
-        assert world.best_of([s for s in seen if _names(s) == name]) >= 0.75 * best, name
+        assert world.best_of([s for s in seen if _names(s) == name]) >= 0.8 * best, name
 
 
 def test_with_the_aim_max_slow_combinations_get_none() -> None:
