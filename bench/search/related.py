@@ -1,6 +1,6 @@
 """What do related studies with a target cost, one after the other?
 
-    python -m bench.search.related [--tables all-DDIM-20;tgate-DDIM-20,tgate-DPM-Solver++-20]
+    python -m bench.search.related [--tables "all-DDIM-20;tgate-DDIM-20,tgate-DPM-Solver++-20"]
         [--shares 0.8,0.9,0.99] [--studies 4] [--seeds 20]
 
 Simulated studies on truth tables (`bench.lib.table_search`), each with a warm start from all before
