@@ -5,6 +5,7 @@ generates is counted, as `tuner.measure` generates it on a CPU; loading, scoring
 not.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,10 +40,10 @@ class TableCosts:
             self.baseline_of.update(numbers.tolist())
         return missing
 
-    def timed_steps(self, speedup: float) -> None:
-        """The steps of a setting, and of the baseline interleaved with them."""
-        self.pictures(Purpose.TIMED_STEPS, BATCH)
-        self.pictures(Purpose.TIMED_STEPS, BATCH, speedup)
+    def timed_steps(self, speedups: Sequence[float]) -> None:
+        """The steps of settings, if there are any, and of the baseline interleaved with them."""
+        for speedup in [1.0, *speedups] if speedups else ():
+            self.pictures(Purpose.TIMED_STEPS, BATCH, speedup)
 
     @property
     def total(self) -> float:

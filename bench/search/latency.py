@@ -101,7 +101,7 @@ def time_kinds(
     rests: list[float] = []
     for turn in range(turns):
         for setting in (Setting(), *chosen):
-            baseline_time, own_time = evaluation.pairs.steps(setting)
+            baseline_time, own_time = evaluation.pairs.steps([setting])
             rests.append((own_time.whole - own_time.denoising) / baseline_time.whole)
             for kind, seconds in zip(kinds(setting, shape, steps), own_time.steps, strict=True):
                 times[kind].append(round(seconds / baseline_time.whole, 6))

@@ -133,9 +133,8 @@ def probes(truth: TruthTable, search: TableSearch, measured: Sequence[Setting]) 
         seconds = np.array(truth.latencies.steps(setting))
         steps = seconds * np.exp(search.random.normal(0, STEP_SCATTER, len(seconds)))
         timed.append(TimedSteps(setting=setting, steps=tuple(steps), rest=truth.latencies.rest))
-        if setting.accelerators:
-            search.costs.timed_steps(truth.speedups[truth.row[setting]])
-    search.prompts += len(chosen) * 2 * BATCH  # accelerated, baseline
+    search.costs.timed_steps([truth.speedups[truth.row[setting]] for setting in chosen])
+    search.prompts += len(timed) * BATCH
     return timed
 
 

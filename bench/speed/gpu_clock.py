@@ -91,7 +91,7 @@ def main() -> None:
 def row(evaluation: Evaluation, model: str, setting: Setting, count: int) -> str:
     """A row of the table: `count` pairs of the baseline and the setting, in each of both ways."""
     pairs = evaluation.pairs
-    pairs.steps(setting)  # warm-up
+    pairs.steps([setting])  # warm-up
     timings = [pairs.none_yet(1.0, evaluation.batch_size) for _ in WAYS]
     for _ in range(count):
         for place, way in enumerate(WAYS):

@@ -39,7 +39,7 @@ def main() -> None:
     first = problem.canonical(problem.space.known_good()[0])
     chosen = settings_to_time(candidates, problem.work, TIMED_SETTINGS, [first])
     print(f"{conditions()}; {args.steps} steps; timed: {'; '.join(map(str, chosen))}\n", flush=True)
-    evaluation.timed_steps(first)  # warms the machine up
+    evaluation.timed_steps([first])  # warms the machine up
     timed = problem.timed(chosen)
     model = SpeedModel(problem.work)
     model.fit(timed, [])
@@ -81,7 +81,7 @@ def problem_of(evaluation: Evaluation, steps: int) -> Problem:
 
 def measured(setting: Setting, evaluation: Evaluation, repeat: int) -> float:
     """The speedup of whole generations: the geometric mean."""
-    pairs = [evaluation.timed_steps(setting) for _ in range(repeat)]
+    pairs = [evaluation.timed_steps([setting]) for _ in range(repeat)]
     logs = [np.log(without.whole / accelerated.whole) for without, accelerated in pairs]
     return float(np.exp(np.mean(logs)))
 

@@ -30,7 +30,7 @@ def main() -> None:
     print("| setting | interleaving | speedup (95%) | scatter of a pair | by the wall clock |")
     print("|---|---|---|---|---|")
     for setting in (Setting(), *SETTINGS):
-        evaluation.pairs.steps(setting)  # warm-up
+        evaluation.pairs.steps([setting])  # warm-up
         empty = PairedTimings(stored_s=1.0, batch_size=evaluation.batch_size)
         timings = dict.fromkeys(ways, empty)
         for _ in range(args.pairs):

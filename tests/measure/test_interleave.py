@@ -69,8 +69,10 @@ def test_interleaved_pictures_equal_those_generated_alone(
 
         return run
 
-    results = interleaved([job((), twin_of(pipeline)), job(setting(names).accelerators, pipeline)])
-    assert all(map(same, alone, results))
+    twins = [twin_of(pipeline), twin_of(pipeline)]
+    on = [job(setting(names).accelerators, each) for each in (pipeline, twins[1])]
+    first, second, third = interleaved([job((), twins[0]), *on])
+    assert same(first, alone[0]) and same(second, alone[1]) and same(third, alone[1])
     assert same(pictures(pipeline), alone[0])  # and nothing is left behind
 
 

@@ -91,7 +91,7 @@ def test_a_baseline_out_of_memory_is_an_error_of_the_users_input(
 def test_a_setting_out_of_memory_is_left_out_of_the_timed_steps(
     evaluation: Evaluation, store: Storage
 ) -> None:
-    evaluation.pairs.steps(Setting())  # makes the second denoiser of interleaved batches
+    evaluation.pairs.steps([Setting()])  # makes the second denoiser of interleaved batches
     with full(evaluation.pipeline):
         assert timed_steps([SETTING], evaluation, store) == []
     assert [timed.setting for timed in timed_steps([SETTING], evaluation, store)] == [

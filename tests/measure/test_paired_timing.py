@@ -1,6 +1,6 @@
 """Timing in pairs: interleaved, until the speedup is precise; an unsteady machine is reported."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import Clock
-from tuner.measure.account import Purpose
+from tuner.measure.account import Ledger, Purpose
 from tuner.measure.baseline_store import BaselineLatency, payload_of
 from tuner.measure.cache_keys import key_of
 from tuner.measure.evaluation import Evaluation
@@ -21,6 +21,7 @@ from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.storage.database import Storage
+from tuner.timed_steps import timed_steps
 
 FAST = Setting.of({"deepcache": {"cache_interval": 2, "cache_branch_id": 0}})
 
@@ -149,6 +150,20 @@ def test_interleaved_steps_and_whole_batches_give_the_same_pictures(evaluation: 
     )
     assert torch.equal(by_step, by_batch)
     assert len(first.ratios) == len(second.ratios) == 1
+
+
+def test_settings_whose_steps_are_timed_share_one_batch_of_the_baseline(
+    evaluation: Evaluation, store: Storage
+) -> None:
+    ledger = Ledger()
+    measured = replace(evaluation, ledger=ledger)
+    rarely = Setting.of({"deepcache": {"cache_interval": 2, "cache_branch_id": 1}})
+    timed = timed_steps([FAST, rarely], measured, store)
+    assert [generation.setting for generation in timed] == [Setting(), FAST, rarely]
+    assert all(len(generation.steps) == evaluation.steps for generation in timed)
+    assert ledger.own().pictures[Purpose.TIMED_STEPS] == 3 * evaluation.batch_size
+    assert timed_steps([rarely, FAST], measured, store) == [timed[0], timed[2], timed[1]]
+    assert ledger.own().pictures[Purpose.TIMED_STEPS] == 3 * evaluation.batch_size
 
 
 def test_denoising_is_timed_within_the_batch_and_no_hook_is_left(

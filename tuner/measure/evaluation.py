@@ -1,6 +1,6 @@
 """Measuring settings of one pipeline, scheduler and number of steps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -68,13 +68,16 @@ class Evaluation(BatchGenerator):
         """Everything that changes the baseline's figures."""
         return self.score_parts | self.latency_parts
 
-    def timed_steps(self, setting: Setting) -> tuple[Seconds, Seconds]:
-        """The seconds of one batch and of its steps: of the baseline, and with a setting.
+    def timed_steps(self, settings: Sequence[Setting]) -> list[Seconds]:
+        """The seconds of one batch and of its steps: of the baseline, then of each setting.
 
         Raises `TrialError` where the device runs out of memory.
         """
         with self._memory_errors():
-            return self.pairs.steps(setting, warm=not self.warm_ups.is_due(setting))
+            for setting in settings:
+                if self.warm_ups.is_due(setting):
+                    self.warm_up(setting)
+            return self.pairs.steps(settings)
 
     def reference(self, store: Store) -> Reference:
         """The baseline's side of the extra metrics."""

@@ -272,18 +272,23 @@ class PairTimer:
         if not self.enough(timings):
             yield self.until_precise(setting, timings)
 
-    def steps(self, setting: Setting, *, warm: bool = False) -> tuple[Seconds, Seconds]:
-        """The seconds of one batch and of its steps: of the baseline, then of the setting.
+    def steps(self, settings: Sequence[Setting]) -> list[Seconds]:
+        """The seconds of one batch and of its steps: of the baseline, then of each setting.
 
-        Unless the setting is `warm`, a batch of it is generated before.
+        All of them meet the same load, as the two batches of a `pair` do.
         """
-        numbers = self.batches[0]
-        purpose = Purpose.TIMED_STEPS
-        if not warm:
-            self.generate(setting, numbers, purpose=purpose)
-        empty = self.none_yet(stored_s=1.0, batch_size=len(numbers))
-        _, _, timings = self.pair(setting, numbers, empty, purposes=(purpose, purpose))
-        return timings.baseline[0], timings.accelerated[0]
+        pipelines, run_jobs = [self.pipeline] * (1 + len(settings)), one_by_one
+        if self._interleaves:
+            others = [twin_of(self.pipeline) for _ in settings[1:]]
+            pipelines, run_jobs = [self._twin, self.pipeline, *others], interleaved
+        numbers, purpose = self.batches[0], Purpose.TIMED_STEPS
+        jobs = [
+            partial(self.generate, setting, numbers, pipeline=pipeline, purpose=purpose)
+            for setting, pipeline in zip((Setting(), *settings), pipelines, strict=True)
+        ]
+        seconds = [seconds for _, seconds in run_jobs(jobs)]
+        self.recent.append(seconds[0])
+        return seconds
 
     @cached_property
     def _interleaves(self) -> bool:
