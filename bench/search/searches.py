@@ -118,7 +118,8 @@ def frontier(
         max_samples=PROMPTS + MORE,
     )
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-    search.run(study, trials, first=first, whole=whole, resolves=resolves)
+    # With a target a setting that missed a limit may be resolved too.
+    search.run(study, trials, first=first, whole=whole, resolves=resolves or target)
     return search
 
 

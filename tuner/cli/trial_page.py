@@ -115,10 +115,8 @@ class TrialPage:
         if SAME_AS in stored:
             yield "figures from", f"trial {stored[SAME_AS]}, which is the same computation"
         if RESOLVES in stored:
-            yield (
-                "re-measures",
-                f"trial {stored[RESOLVES]} of the same setting, whose verdict was inconclusive",
-            )
+            earlier = stored[RESOLVES]
+            yield "re-measures", f"trial {earlier} of the same setting, with more prompts"
         if "reason" in stored:
             yield "reason", stored["reason"]
         if self.result is not None:

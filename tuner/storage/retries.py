@@ -8,7 +8,7 @@ from tuner.storage.optuna_names import FIXED, POINT
 
 RETRIES = 2  # how often a crashed trial is tried again
 # Trial attributes
-RESOLVES = "settles"  # number of the trial whose inconclusive setting this one resolves
+RESOLVES = "settles"  # number of the trial whose setting this one measures with more prompts
 CUT_OFF = "cut_off"  # it ended before its time, and does not count; see `is_cut_off`
 QUEUED = "queued"  # the setting that it was queued for, as accelerator → knob → value
 GRID = (POINT, "search_space")  # the attributes by which Optuna's GridSampler identifies a point

@@ -65,5 +65,10 @@ def still_holds(
         return current and Setting.of(by_number(behind).user_attrs[SETTING]) in feasible
     if not stopped and (current or not timed_now):
         return True
-    unknown = [1.0] if stopped else []
+    return misses_a_limit(trial)
+
+
+def misses_a_limit(trial: FrozenTrial) -> bool:
+    """Whether a measured trial misses a limit; a stopped one without constraints does."""
+    unknown = [1.0] if trial.state == TrialState.PRUNED else []
     return any(excess > 0 for excess in trial.system_attrs.get(CONSTRAINTS, unknown))

@@ -94,6 +94,11 @@ def _timing(stored: Mapping[str, Any]) -> Timing | None:
     )
 
 
+def timings_of(results: Sequence[Observation]) -> list[tuple[Setting, Timing]]:
+    """The settings of results that were timed in pairs, with their timings."""
+    return [(result.setting, result.timing) for result in results if result.timing is not None]
+
+
 def _error(value: float, interval: Sequence[float]) -> float:
     """About the standard error that a 95% interval was made from.
 

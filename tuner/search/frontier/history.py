@@ -11,10 +11,10 @@ from tuner.errors import UsageError
 from tuner.limits import Limits
 from tuner.search.frontier.context import Observation, observation
 from tuner.setting import Setting
-from tuner.storage.retries import QUEUED
+from tuner.storage.retries import QUEUED, RESOLVES
 from tuner.study.baseline import Baseline, attributes
 from tuner.study.results import FeasibleSettings
-from tuner.study.reuse import MEASURED, still_holds
+from tuner.study.reuse import MEASURED, misses_a_limit, still_holds
 from tuner.study.schema import BEHIND, SETTING, VERIFIED
 from tuner.study.verifications import read_verifications
 
@@ -25,6 +25,7 @@ class History:
 
     observations: list[Observation]  # one for each measured setting
     tried: set[Setting]  # that must not be proposed again
+    missed: dict[Setting, int]  # of these, that missed a limit in a single trial: its number
     running: list[Setting]  # that other workers measure at this moment
     settings: list[Setting]  # of all trials, in their order, without the baseline's
 
@@ -36,6 +37,8 @@ class _Ended:
     numbers: set[int] = field(default_factory=set)
     observations: dict[Setting, Observation] = field(default_factory=dict)
     tried: set[Setting] = field(default_factory=set)
+    missed: dict[Setting, int] = field(default_factory=dict)
+    measured_again: set[Setting] = field(default_factory=set)  # or tried to be
     settings: list[Setting] = field(default_factory=list)
     # Trials that were stopped because they were behind another setting, which may not count later.
     behind: list[tuple[Setting, FrozenTrial]] = field(default_factory=list)
@@ -84,6 +87,11 @@ class TrialHistory:
         return History(
             observations=list(ended.observations.values()),
             tried=ended.tried | holding | set(running) | _queued(unfinished),
+            missed={
+                setting: number
+                for setting, number in ended.missed.items()
+                if setting not in ended.measured_again and setting not in running
+            },
             running=[setting for setting in running if setting.accelerators],
             settings=[*ended.settings, *(setting for setting in running if setting.accelerators)],
         )
@@ -110,6 +118,10 @@ class TrialHistory:
             setting = Setting.of(stored[SETTING]) if result is None else result.setting
             setting = self._same(setting)
             self._note_tried(setting, trial, baseline)
+            if RESOLVES in stored or trial.number in verifications:
+                ended.measured_again.add(setting)
+            elif trial.state in MEASURED and BEHIND not in stored and misses_a_limit(trial):
+                ended.missed[setting] = trial.number
             if not setting.accelerators:
                 continue
             ended.settings.append(setting)

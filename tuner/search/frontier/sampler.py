@@ -13,12 +13,12 @@ from optuna.trial import FrozenTrial
 from tuner.formatting import short_percent
 from tuner.limits import Limits
 from tuner.measure.prediction import Prediction
-from tuner.search.frontier.acquisition import SPREAD
-from tuner.search.frontier.context import Observation, SearchContext, Timing
+from tuner.search.frontier.context import Observation, SearchContext, timings_of
 from tuner.search.frontier.feasibility import Bound, Feasibility
 from tuner.search.frontier.history import History, TrialHistory
 from tuner.search.frontier.improvement import Improvements
-from tuner.search.frontier.quality_model import QualityModel
+from tuner.search.frontier.second_look import unlucky
+from tuner.search.frontier.speed_error import SpeedError
 from tuner.search.frontier.speed_model import SpeedModel, TimedSteps
 from tuner.search.frontier.table import CandidateTable, fastest_good
 from tuner.search.sweep.sweep import Ending
@@ -44,18 +44,15 @@ class FrontierSampler(BaseSampler, Ending):
     (`SpeedModel`); the loss is modelled by a Gaussian process over what a setting reuses
     (`QualityModel`). With the aim `max` the improvement is that in feasible speedup (constrained
     expected improvement, Gardner et al., 2014, with a known objective), divided by the seconds that
-    the trial is expected to cost: a fast setting is cheap to measure. A setting counts as feasible
-    there if the 95% interval that is expected at the maximum number of prompts lies under the
-    limit. With the aim `combinations` it is that of each combination of accelerators, and with the
-    aim `front` it is that in the area under the front (expected hypervolume
-    improvement, Emmerich et al., 2006).
+    the trial is expected to cost. A setting counts as feasible there if the 95% interval that is
+    expected at the maximum number of prompts lies under the limit. With the aim `combinations` it
+    is that of each combination of accelerators, and with the aim `front` it is that in the area
+    under the front (expected hypervolume improvement, Emmerich et al., 2006).
 
     No computation is proposed twice. Trials outside of the space train the models and are never
     proposed. Of settings that other workers measure at this moment the losses are drawn from the
-    model, together, and the improvement is the mean over several such draws, each of which the
-    model is told (Snoek et al., 2012; to tell it the expected losses only would be the kriging
-    believer of Ginsbourger et al., 2010). A proposal is reserved, so that no two workers measure
-    one setting at the same time.
+    model, together, and the improvement is the mean over several such draws (Snoek et al., 2012). A
+    proposal is reserved, so that no two workers measure one setting at the same time.
 
     Of each trial it reads the user attributes that `tuner.study.record` writes: `setting`,
     `score_loss` with `score_loss_ci`, `prompts` and `speedup`. Trials that were stopped early
@@ -94,6 +91,7 @@ class FrontierSampler(BaseSampler, Ending):
         self._context = context
         self._limits = Limits(score_loss=limit, others={b.name: b.limit for b in bounds})
         self._min_gain = min_gain
+        self._looks_again = target is not None and aim == "max"
         self._timed = list(timed)
         self._warm_start = list(warm_start)
         self._rng = np.random.default_rng(seed)
@@ -105,8 +103,7 @@ class FrontierSampler(BaseSampler, Ending):
         self._table = CandidateTable(context, self._speed)
         self._history = TrialHistory(self._limits, self._table.same, has_target=target is not None)
         self._table.add(result.setting for result in warm_start if result.setting.accelerators)
-        # Models the logarithm of measured over predicted speedup.
-        self._speed_error = QualityModel(0.0, unit=1.0, summary=self._table.scale.summary)
+        self._speed_error = SpeedError(self._table)
         self._feasibility = Feasibility(
             context,
             self._table,
@@ -185,26 +182,40 @@ class FrontierSampler(BaseSampler, Ending):
         row = int(np.argmax(np.where(untried, value, -1.0)))
         return self._table.settings[row] if self._reaching[row] >= LIKELY else None
 
+    def second_look(self, study: optuna.Study) -> tuple[Setting, int] | None:
+        """With a target, a setting that missed a limit and is still the likeliest to reach it."""
+        history = self._read(study)
+        if not self._looks_again or not history.missed:
+            return None
+        self._rank(history)
+        return unlucky(self._table, history, self._reaching)
+
     def _rank(self, history: History) -> np.ndarray:
         """Compute by how much each row improves the result; returns which rows are untried."""
         results = history.observations
         is_new = history != self._ranked or len(self._value) != len(self._table.settings)
         if is_new:
             self._table.expand(fastest_good(results, self._limits.score_loss))
-        untried = self._table.untried(history.tried)
-        if is_new and untried.any():
-            self._speed.fit(self._timed, _timings([*self._warm_start, *results]))
+        untried, rows = self._untried(history)
+        if is_new and len(rows):
+            self._speed.fit(self._timed, timings_of([*self._warm_start, *results]))
             self._feasibility.fit(results, history.running)
-            self._compute(history, np.flatnonzero(untried))
+            self._compute(history, rows)
             for _ in range(CLIMBS):
                 best = np.argsort(np.where(untried, self._value, -1.0))[-CLIMBING:]
                 if not self._table.expand([self._table.settings[row] for row in best]):
                     break
                 self._feasibility.predict()
-                untried = self._table.untried(history.tried)
-                self._compute(history, np.flatnonzero(untried))
+                untried, rows = self._untried(history)
+                self._compute(history, rows)
         self._ranked = history
         return untried
+
+    def _untried(self, history: History) -> tuple[np.ndarray, np.ndarray]:
+        """Which rows are untried, and the numbers of these and of those for a second look."""
+        untried = self._table.untried(history.tried)
+        missed = self._table.mask(history.missed if self._looks_again else ())
+        return untried, np.flatnonzero(untried | missed)
 
     def _compute(self, history: History, rows: np.ndarray) -> None:
         """Compute by how much these rows improve the result, by the models as they are fitted."""
@@ -234,7 +245,8 @@ class FrontierSampler(BaseSampler, Ending):
         """
         is_sample = self._context.neighbours is not None
         if self._min_gain is None:
-            return not is_sample and not self._table.untried(self._read(study).tried).any()
+            is_left = is_sample or self._table.untried(self._read(study).tried).any()
+            return not is_left and self.second_look(study) is None
         history = self._read(study)
         are_left = bool(self._rank(history).any())
         gains_little = bool(history.observations) and self._gain < self._min_gain
@@ -260,7 +272,7 @@ class FrontierSampler(BaseSampler, Ending):
 
     def _predict_speedups(self, results: Sequence[Observation]) -> np.ndarray:
         """The speedup of every row: measured where it was, else predicted."""
-        speedups = self._corrected(self._speed.speedups_of(self._table.totals), results)
+        speedups = self._speed_error.corrected(self._speed.speedups_of(self._table.totals), results)
         for result in results:
             if result.speedup is not None:
                 speedups[self._table.row(result.setting)] = result.speedup
@@ -275,26 +287,5 @@ class FrontierSampler(BaseSampler, Ending):
         if not self._timed or not self._context.predictable(setting):
             return None
         results = [result for result in self._read(study).observations if result.timed_now]
-        self._speed.fit(self._timed, _timings(results))
+        self._speed.fit(self._timed, timings_of(results))
         return self._speed.prediction(setting, [(r.setting, r.timing) for r in results])
-
-    def _corrected(self, speedups: np.ndarray, results: Sequence[Observation]) -> np.ndarray:
-        """Predictions moved towards what was measured nearby, where they are off.
-
-        The plan of a data-dependent accelerator does not tell which steps it computes, so that its
-        speedups cannot be predicted from timed steps alone.
-        """
-        timed = _timings(results)
-        rows = [self._table.row(setting) for setting, _ in timed]
-        error = np.log([timing.speedup for _, timing in timed]) - np.log(speedups[rows])
-        if len(timed) < 3 or np.median(np.abs(error)) < 2 * SPREAD:
-            return speedups
-        self._speed_error.fit(self._table.points[rows], error, np.full(len(timed), SPREAD))
-        mean, _ = self._speed_error.predict(self._table.points)
-        moved: np.ndarray = speedups * np.exp(self._speed_error.stretch(mean))
-        return moved
-
-
-def _timings(results: Sequence[Observation]) -> list[tuple[Setting, Timing]]:
-    """The settings of results that were timed in pairs, with their timings."""
-    return [(result.setting, result.timing) for result in results if result.timing is not None]

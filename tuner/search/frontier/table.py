@@ -92,8 +92,14 @@ class CandidateTable:
         """Whether the study's space holds the setting of a row."""
         return bool(self._inside[row])
 
+    def mask(self, settings: Iterable[Setting]) -> np.ndarray:
+        """For each row whether it is inside the space, and among these settings."""
+        among = np.zeros(len(self.settings), dtype=bool)
+        among[[self._row[setting] for setting in settings if setting in self._row]] = True
+        inside: np.ndarray = among & self._inside
+        return inside
+
     def untried(self, tried: Iterable[Setting]) -> np.ndarray:
         """For each row whether it may be proposed: inside the space, and not among the tried."""
-        untried = self._inside.copy()
-        untried[[self._row[setting] for setting in tried if setting in self._row]] = False
+        untried: np.ndarray = self._inside & ~self.mask(tried)
         return untried

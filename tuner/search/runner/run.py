@@ -30,7 +30,7 @@ from tuner.search.sweep.sweep import Ending, Exhaustive
 from tuner.setting import Setting
 from tuner.spec import Aim
 from tuner.storage.log import log_of
-from tuner.storage.retries import CUT_OFF
+from tuner.storage.retries import CUT_OFF, RESOLVES
 from tuner.storage.trial_log import TrialLog
 from tuner.study.constraints import update_for_limits, update_verified
 from tuner.study.results import Result, read_result, read_results
@@ -80,8 +80,9 @@ class Search:
 
         Running it again continues. A trial whose process died is marked as failed and queued again,
         and so is one that was interrupted; neither counts towards `trials`. A sampler may end the
-        search before that, when it has no setting left. At the end, where the goal is no target,
-        inconclusive settings of the front are measured with up to `max_samples` prompts.
+        search before that, when it has no setting left. At the end inconclusive settings of the
+        front are measured with up to `max_samples` prompts. With a target that is done during the
+        search, to settings that may have missed a limit by bad luck.
         """
         self._other_runs.fail_dead()
         update_for_limits(self.study, self.goal.limits)
@@ -123,7 +124,7 @@ class Search:
                     return _Ending.MET
                 trial = None
                 if not is_left_to_others(self.study):
-                    trial = self._log.ask(self.trials)
+                    trial = self._second_look() or self._log.ask(self.trials)
             if trial is None:
                 if not self.waits:
                     return _Ending.LEFT
@@ -136,6 +137,21 @@ class Search:
                 self._other_runs.pause()
             if self._meets_target(ended):
                 return _Ending.MET
+
+    def _second_look(self) -> optuna.Trial | None:
+        """A trial of a setting that missed a limit, where the sampler wants more prompts of it."""
+        sampler, log = self.study.sampler, self._log
+        if self.max_samples is None or not isinstance(sampler, Ending) or log.waiting():
+            return None
+        again = sampler.second_look(self.study)
+        if again is None:
+            return None
+        setting, earlier = again
+        self.observer.notice(
+            f"measuring the setting of trial {earlier} again, with more prompts: like others near "
+            "it, it may keep the limits, and nothing else is as likely to reach the target"
+        )
+        return log.begin(self.space.flat(setting), {RESOLVES: earlier})
 
     def _target_is_met(self) -> bool:
         """Whether a result of this or another run meets the target, or may when timed again."""
@@ -195,16 +211,23 @@ class Search:
         return StoppingRule(
             limits=limits,
             # A trial that resolves a setting needs more prompts than its earlier trials had.
-            samples=max(before) + 1 if resolves else self.samples,
+            samples=max([self.samples or 0, *before]) + 1 if resolves else self.samples,
             # A result that was fast on another machine may be slow on this one.
             rivals=[rival for rival in results if self._is_rival(rival, setting)],
             stops_early=self.stops_early and not resolves,
             setting=setting,
             trials_so_far=self._log.finished() + 1,
-            most=self.max_samples,
+            most=self._most_samples,
             is_chosen=resolves,
             resolves=resolves or (self.stops_early and self.aim == "front"),
         )
+
+    @property
+    def _most_samples(self) -> int | None:
+        """Prompts of a setting at most: with a target, those whose baseline there is."""
+        if self.goal.has_target and self.samples is not None and self.max_samples is not None:
+            return min(2 * self.samples, self.max_samples)
+        return self.max_samples
 
     def _is_rival(self, result: Result, setting: Setting) -> bool:
         same = result.setting.combination == setting.combination

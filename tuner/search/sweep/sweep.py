@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.accelerators import Value
 from tuner.errors import TrialError
 from tuner.search.space import Space
+from tuner.setting import Setting
 from tuner.storage.cursor import Cursor, Place
 from tuner.storage.optuna_names import POINT
 
@@ -45,6 +46,10 @@ class Ending(ABC):
     def why_ended(self) -> str:
         """Why there is nothing left to propose, once `has_ended` has found so."""
         return "every setting was tried"
+
+    def second_look(self, study: optuna.Study) -> tuple[Setting, int] | None:
+        """A measured setting that is to be measured with more prompts, and its trial's number."""
+        return None
 
 
 class Exhaustive(Ending):
