@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import optuna
 
 from tuner.search.goal import Goal
+from tuner.study.best import pareto_front
 from tuner.study.picked import picked_result
 from tuner.study.reference import ReferenceRow, read_reference
-from tuner.study.results import Result, pareto_front
+from tuner.study.results import Result
 
 
 @dataclass(frozen=True, kw_only=True)

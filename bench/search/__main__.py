@@ -35,7 +35,8 @@ from bench.search.searches import SEARCHES, Search, frontier, known, probes
 from tuner.search.frontier.context import Timing
 from tuner.search.frontier.speed_model import SpeedModel
 from tuner.spec import Aim
-from tuner.study.results import Result, fastest_feasible
+from tuner.study.best import fastest_feasible
+from tuner.study.results import Result
 
 FRONT = 50  # trials, after which the area is compared
 LONG = 60  # trials of the source study of a warm start, and of the searches of `--curse`

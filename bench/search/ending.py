@@ -25,7 +25,7 @@ from bench.lib.truth_table import LIMIT, TruthTable
 from bench.search.searches import frontier
 from tuner.search.frontier.context import Observation
 from tuner.setting import Setting
-from tuner.study.results import fastest_feasible
+from tuner.study.best import fastest_feasible
 
 MOST = 100  # trials, as `tuner run` has by default
 

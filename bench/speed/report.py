@@ -37,8 +37,9 @@ from tuner.measure.account import Account
 from tuner.storage.artifacts import create_artifact_store
 from tuner.storage.database import Storage
 from tuner.study.baseline import set_baseline
+from tuner.study.best import pareto_front
 from tuner.study.recording import store_cost
-from tuner.study.results import pareto_front, read_results
+from tuner.study.results import read_results
 from tuner.study.sheets import put_sheet
 
 TABLE = next(product for product in PRODUCTS if product.file.stem == "deepcache-tome-DDIM-20")

@@ -16,8 +16,9 @@ from tuner.setting import Setting
 from tuner.storage.artifacts import artifact_store_of
 from tuner.storage.database import Storage
 from tuner.storage.notes import read_note, write_note
+from tuner.study.best import pareto_front
 from tuner.study.recording import store_reference
-from tuner.study.results import pareto_front, read_results
+from tuner.study.results import read_results
 from tuner.study.schema import VERIFIED
 from tuner.study.sheets import sheets_of
 

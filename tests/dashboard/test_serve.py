@@ -13,7 +13,8 @@ from tests.helpers.pictured import PicturedBench
 from tests.helpers.simulated import Bench
 from tuner.search.goal import Goal
 from tuner.storage.database import Storage
-from tuner.study.results import pareto_front, read_results
+from tuner.study.best import pareto_front
+from tuner.study.results import read_results
 from tuner.study.sheets import sheets_of
 
 OLD = Path(__file__).parent.parent / "data" / "version-0.1" / "tuner.db"

@@ -24,9 +24,10 @@ from tuner.search.goal import Goal
 from tuner.search.runner.verify import verify
 from tuner.setting import Setting
 from tuner.study.baseline import OLD_KEY, keep_baseline
+from tuner.study.best import fastest_feasible
 from tuner.study.identity import request
 from tuner.study.recording import store_verification
-from tuner.study.results import Result, fastest_feasible, read_results
+from tuner.study.results import Result, read_results
 from tuner.study.verifications import Failure
 
 SCHEMA = schema.load()

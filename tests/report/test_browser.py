@@ -14,8 +14,9 @@ from tests.report.studies import finished, goal_of, verify
 from tuner.measure.statistics import Estimate
 from tuner.report.write import write_report
 from tuner.setting import Setting
+from tuner.study.best import pareto_front
 from tuner.study.recording import store_reference
-from tuner.study.results import pareto_front, read_results
+from tuner.study.results import read_results
 
 pytestmark = pytest.mark.slow
 LONG_PATH = "/models/" + "a-folder-with-a-long-name/" * 5

@@ -10,7 +10,8 @@ from optuna.trial import TrialState
 from tests.report.studies import goal_of
 from tuner.report.content import read_content
 from tuner.report.csv_tables import csv_text, tables
-from tuner.study.results import pareto_front, read_results
+from tuner.study.best import pareto_front
+from tuner.study.results import read_results
 
 
 def written(study: optuna.Study, name: str) -> list[dict[str, str]]:

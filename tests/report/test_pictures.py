@@ -13,7 +13,8 @@ from tests.report.studies import goal_of
 from tuner.report.content import read_content
 from tuner.report.pictures import pictures_of
 from tuner.storage.artifacts import create_artifact_store
-from tuner.study.results import pareto_front, read_results
+from tuner.study.best import pareto_front
+from tuner.study.results import read_results
 from tuner.study.sheets import put_sheet
 
 BUDGET = 100_000  # bytes

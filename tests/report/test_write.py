@@ -14,10 +14,11 @@ from tuner.measure.statistics import Estimate
 from tuner.report.tried import read_trials
 from tuner.report.write import write_report
 from tuner.storage.database import Storage
+from tuner.study.best import fastest_feasible, pareto_front
 from tuner.study.fewer_steps import fewer_steps_sentence
 from tuner.study.recording import store_reference
 from tuner.study.reference import read_reference
-from tuner.study.results import Result, fastest_feasible, pareto_front, read_results
+from tuner.study.results import Result, read_results
 
 OLD = Path(__file__).parent.parent / "data" / "version-0.1" / "tuner.db"
 

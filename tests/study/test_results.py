@@ -11,7 +11,8 @@ from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
 from tuner.setting import Setting
-from tuner.study.results import Result, Verification, fastest_feasible, pareto_front
+from tuner.study.best import fastest_feasible, pareto_front
+from tuner.study.results import Result, Verification
 
 LIMITS = st.builds(Limits, score_loss=st.sampled_from([0.005, 0.01, 0.02, 0.05]))
 
@@ -206,3 +207,37 @@ def test_the_verification_must_meet_the_limits_too() -> None:
     limits = Limits(score_loss=0.02, others={"ssim": 0.9})
     assert first.feasible(limits)
     assert replace(first, verified=verification).missed(limits) == ["ssim"]
+
+
+def verified(result: Result) -> Result:
+    """The same result with a verification that has its figures."""
+    verification = Verification(
+        speedup=result.speedup,
+        score_loss=result.score_loss,
+        latency_s=result.latency_s,
+        score=result.score,
+        prompts=result.prompts,
+    )
+    return replace(result, verified=verification)
+
+
+@pytest.mark.parametrize(("speedup", "is_best"), [(2.0, False), (2.03, False), (2.05, True)])
+def test_a_verified_result_is_the_best_unless_another_is_clearly_faster(
+    speedup: float, is_best: bool
+) -> None:
+    first, second, third = (
+        Setting.of({"tome": {"ratio": ratio, "max_downsample": 1}}) for ratio in (0.1, 0.2, 0.3)
+    )
+    holds = verified(make(0, first, 2.0, 0.01))
+    slower = verified(make(1, second, 1.9, 0.01))
+    other = make(2, third, speedup, 0.01)
+    best = fastest_feasible([other, slower, holds], Limits(score_loss=0.02))
+    assert best == (other if is_best else holds)
+
+
+def test_a_verified_result_that_misses_a_limit_is_not_the_best() -> None:
+    first, second = (
+        Setting.of({"tome": {"ratio": ratio, "max_downsample": 1}}) for ratio in (0.1, 0.2)
+    )
+    lossy, other = verified(make(0, first, 2.0, 0.03)), make(1, second, 1.5, 0.01)
+    assert fastest_feasible([lossy, other], Limits(score_loss=0.02)) == other

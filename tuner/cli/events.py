@@ -19,7 +19,8 @@ from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer
 from tuner.setting import Setting
 from tuner.spec import StudySpec
-from tuner.study.results import Result, pareto_front, read_results
+from tuner.study.best import pareto_front
+from tuner.study.results import Result, read_results
 
 BASELINE_FIGURES = ("latency_s", "score", "num_samples")
 

@@ -14,7 +14,8 @@ from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer
 from tuner.setting import Setting
 from tuner.spec import StudySpec
-from tuner.study.results import Result, fastest_feasible, pareto_front, read_results
+from tuner.study.best import fastest_feasible, pareto_front
+from tuner.study.results import Result, read_results
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ from tuner.errors import UsageError
 from tuner.params.write import document, studies_with_baseline
 from tuner.search.goal import Goal
 from tuner.storage.database import Storage
-from tuner.study.results import pareto_front, read_results
+from tuner.study.best import pareto_front
+from tuner.study.results import read_results
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,9 +23,10 @@ from tuner.storage.log import log_of
 from tuner.storage.retries import RESOLVES
 from tuner.storage.worker import WORKER, Worker
 from tuner.study.baseline import Baseline, attributes
+from tuner.study.best import pareto_front
 from tuner.study.costs import StudyCosts, read_costs
 from tuner.study.formatting import quantities_of
-from tuner.study.results import Result, pareto_front, read_result, read_results
+from tuner.study.results import Result, read_result, read_results
 from tuner.study.schema import COST, PAIRED, SAME_AS, SETTING
 from tuner.study.verdicts import verdict
 

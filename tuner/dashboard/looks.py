@@ -15,9 +15,10 @@ from tuner.search.goal import Goal
 from tuner.setting import Setting
 from tuner.storage.view import AddedTrial, Looks, Shown
 from tuner.study.baseline import BASELINE, Baseline
+from tuner.study.best import pareto_front
 from tuner.study.conditions import DIGESTS, labelled
 from tuner.study.formatting import Quantity, baseline_quantities, quantities_of
-from tuner.study.results import Result, counting, pareto_front, result_of
+from tuner.study.results import Result, counting, result_of
 from tuner.study.schema import SAME_AS, SETTING
 from tuner.study.sheets import sheet_name
 from tuner.study.verdicts import limits_text, verified_text

@@ -29,7 +29,8 @@ from tuner.setting import Setting
 from tuner.storage.artifacts import create_artifact_store, kept_elsewhere
 from tuner.storage.notes import write_note
 from tuner.study.baseline import BASELINE, attributes
-from tuner.study.results import Result, pareto_front, read_results
+from tuner.study.best import pareto_front
+from tuner.study.results import Result, read_results
 from tuner.study.sheets import put_sheet, sheet_paths
 
 SHARE = 20  # an update waits this many times as long as the last one took

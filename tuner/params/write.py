@@ -19,10 +19,11 @@ from tuner.scheduler_table import options_of
 from tuner.search.goal import Goal
 from tuner.size import Size
 from tuner.study.baseline import BASELINE, PARTS, attributes
+from tuner.study.best import fastest_feasible, pareto_front
 from tuner.study.offered import group_by_combination
 from tuner.study.picked import picked_result
 from tuner.study.reference import ReferenceRow, read_reference
-from tuner.study.results import Result, Verification, fastest_feasible, pareto_front, read_results
+from tuner.study.results import Result, Verification, read_results
 from tuner.study.schema import MEMORY, attributes_of
 
 FILE_KEYS = {"prompts": "num_samples"}  # of figures that the file names differently

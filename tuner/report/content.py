@@ -13,10 +13,11 @@ from tuner.report.tried import Trial, read_trials, results_among
 from tuner.search.goal import Goal
 from tuner.storage.log import log_of
 from tuner.study.baseline import BASELINE, attributes
+from tuner.study.best import fastest_feasible, pareto_front
 from tuner.study.costs import StudyCosts, read_costs
 from tuner.study.offered import group_by_combination
 from tuner.study.reference import ReferenceRow, read_reference
-from tuner.study.results import Result, counting, fastest_feasible, pareto_front
+from tuner.study.results import Result, counting
 from tuner.study.sheets import Sheets, sheets_of
 
 

@@ -10,7 +10,8 @@ from tuner.formatting import percent, plain, seconds, short_percent, times
 from tuner.limits import Limits
 from tuner.measure.measurement import Measurement
 from tuner.spec import StudySpec
-from tuner.study.results import VERIFICATION, Result, Verification, fastest_feasible
+from tuner.study.best import fastest_feasible
+from tuner.study.results import VERIFICATION, Result, Verification
 
 SPEED = "speed"
 OTHER_KEY = "its speed was measured on another machine or with other package versions"

@@ -13,8 +13,9 @@ from math import hypot
 from tuner.formatting import count, percent_with_interval, times
 from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
+from tuner.study.best import fastest_feasible
 from tuner.study.reference import ReferenceRow
-from tuner.study.results import Result, fastest_feasible
+from tuner.study.results import Result
 
 NO_LOSS = Estimate(value=0.0, low=0.0, high=0.0)
 

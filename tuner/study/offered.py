@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from tuner.limits import Limits
-from tuner.study.results import Result, fastest_feasible, pareto_front
+from tuner.study.best import fastest_feasible, pareto_front
+from tuner.study.results import Result
 
 
 def offered(results: Sequence[Result], limits: Limits, *, by_combination: bool) -> list[Result]:

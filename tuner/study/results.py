@@ -264,28 +264,3 @@ class FeasibleSettings:
             results = self._results.get(setting, ())
             self._verdicts[setting] = any(result.feasible(self._limits) for result in results)
         return self._verdicts[setting]
-
-
-def pareto_front(results: Iterable[Result], limits: Limits) -> list[Result]:
-    """The Pareto front, slowest first: no other result is at least as fast and loses no more.
-
-    An infeasible result never displaces a feasible one from the front.
-    """
-    front: list[Result] = []
-    seen: set[Setting] = set()
-    least_loss = {True: float("inf"), False: float("inf")}  # of feasible results; of all
-    order = sorted(results, key=lambda r: (-r.speedup.value, r.score_loss.value, r.trial))
-    for result in order:
-        feasible = result.feasible(limits)
-        if result.score_loss.value < least_loss[feasible] and result.setting not in seen:
-            front.append(result)
-            seen.add(result.setting)
-            for kind in {feasible, False}:
-                least_loss[kind] = min(least_loss[kind], result.score_loss.value)
-    return front[::-1]
-
-
-def fastest_feasible(results: Iterable[Result], limits: Limits) -> Result | None:
-    """The fastest feasible result, the baseline left out."""
-    feasible = [r for r in results if r.feasible(limits) and r.setting.accelerators]
-    return max(feasible, key=lambda result: result.speedup.value, default=None)

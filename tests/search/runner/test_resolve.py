@@ -22,7 +22,8 @@ from tuner.setting import Setting
 from tuner.spec import Aim
 from tuner.storage.log import log_of
 from tuner.storage.retries import RESOLVES
-from tuner.study.results import Result, Verification, fastest_feasible, read_results
+from tuner.study.best import fastest_feasible
+from tuner.study.results import Result, Verification, read_results
 
 KNOBS = {"deepcache": {"cache_interval": (3, 4, 5), "cache_branch_id": (0,)}}
 SLOW, MIDDLE, FAST = FIRST = [
@@ -106,6 +107,24 @@ def test_for_the_fastest_setting_only_those_that_may_be_it_are_resolved(
     trials = bench.search(samples=2, max_samples=MAX_SAMPLES, first=FIRST, aim=aim)
     resolved = [setting_of(trial) for trial in trials if RESOLVES in trial.user_attrs]
     assert resolved == expected
+
+
+def test_a_setting_that_is_hardly_faster_than_a_sure_one_is_not_resolved(tmp_path: Path) -> None:
+    class AlmostAsFast(AllInconclusive):
+        """The slowest setting is sure, the others are 1% and 3% faster."""
+
+        def measure(self, setting: Setting, trial: int) -> Iterator[Measurement]:
+            for measured in super().measure(setting, trial):
+                loss = measured.score_loss
+                if setting == SLOW:
+                    loss = replace(loss, low=loss.value - 0.0005, high=loss.value + 0.0005)
+                speedup = {SLOW: 2.0, MIDDLE: 2.02, FAST: 2.06}[setting]
+                speed = replace(measured.speedup, value=speedup)
+                yield replace(measured, score_loss=loss, speedup=speed)
+
+    trials = AlmostAsFast(tmp_path).search(samples=2, max_samples=MAX_SAMPLES, first=FIRST)
+    resolved = [setting_of(trial) for trial in trials if RESOLVES in trial.user_attrs]
+    assert resolved == [FAST]
 
 
 def test_what_may_be_the_fastest_setting_is_resolved_to_the_end_whatever_others_lose(

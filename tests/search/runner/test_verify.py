@@ -93,6 +93,32 @@ def test_a_verified_result_is_not_verified_again(searched: Verified) -> None:
     assert len(searched.seen) == 1
 
 
+def test_of_settings_that_are_as_fast_only_one_is_verified(tmp_path: Path) -> None:
+    searched = Verified(tmp_path)
+
+    def predicted(measured: Measurement, speedup: float) -> Measurement:
+        return replace(
+            measured,
+            speedup=Estimate(value=speedup, low=0.97 * speedup, high=1.03 * speedup),
+            speedup_from="model",
+        )
+
+    def measure(setting: Setting, trial: int) -> Iterator[Measurement]:
+        yield predicted(measurement(setting), 2 + trial / 10000)
+
+    searched.bench.measure = measure  # type: ignore[method-assign]
+    searched.bench.search()
+    assert len(searched.fastest()) > 8
+
+    def slower(measured: Measurement) -> Measurement:
+        return replace(predicted(measured, 1.98), speedup_from=None)
+
+    winner = searched.verify(slower)
+    assert len(searched.seen) == 1
+    assert winner is not None and winner.speedup.value == pytest.approx(1.98)
+    assert searched.goal.reached(searched.results) == winner
+
+
 @pytest.mark.parametrize(
     ("error", "tries"), [(BadPictureError("picture 1 is black"), 1), (RuntimeError("lost"), TRIES)]
 )

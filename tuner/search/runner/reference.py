@@ -13,9 +13,10 @@ from tuner.search.deadline import Deadline
 from tuner.search.goal import Goal
 from tuner.search.runner.bracket import Bracket
 from tuner.study.baseline import Baseline, attributes
+from tuner.study.best import pareto_front
 from tuner.study.recording import store_reference
 from tuner.study.reference import read_reference, unmeasurable_steps
-from tuner.study.results import pareto_front, read_results
+from tuner.study.results import read_results
 from tuner.study.verifications import Failure
 
 # Takes a number of steps and what is expected of its speedup.

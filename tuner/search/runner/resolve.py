@@ -7,7 +7,7 @@ that goes on as long as more prompts may change the verdict. Where the fastest s
 only those get one that are faster than all whose verdict is known.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import optuna
 from optuna.trial import TrialState
@@ -21,6 +21,7 @@ from tuner.setting import Setting
 from tuner.spec import Aim
 from tuner.storage.log import log_of
 from tuner.storage.retries import RESOLVES
+from tuner.study.best import is_faster
 from tuner.study.offered import offered
 from tuner.study.results import Result, read_results
 
@@ -32,18 +33,19 @@ def inconclusive(
     max_samples: int,
     tried: int,
     aim: Aim,
-) -> Iterator[Result]:
+) -> list[Result]:
     """Results of the front, fastest first, that meet the limits but not for certain.
 
     Left out are those that were verified, and those of more than `samples` prompts whose verdict
     would stay with up to `max_samples`. `tried` is the number of trials of the study: the fastest
     of many must be more certain. With the aim `combinations` the best result of each combination of
     accelerators is among them, also where it is slower than the baseline. With the aim `max` they
-    end before the first one whose verdict is known.
+    are only those that are faster (`is_faster`) than the first one whose verdict is known.
     """
     by_combination = aim == "combinations"
     # With the aim `front` a trial takes more prompts at once.
     least = min(max_samples, samples if aim == "front" else samples + 1)
+    unknown: list[Result] = []
     for result in offered(results, limits, by_combination=by_combination):
         rivals = [other for other in results if other.setting != result.setting]
         rule = StoppingRule(limits=limits, rivals=rivals, trials_so_far=tried, most=max_samples)
@@ -52,9 +54,10 @@ def inconclusive(
             continue
         is_resolved = result.prompts >= least and rule.decided(result)
         if not (is_resolved or result.verified_now or rule.surely_kept(result)):
-            yield result
+            unknown.append(result)
         elif aim == "max":
-            return
+            return [other for other in unknown if is_faster(other, result)]
+    return unknown
 
 
 def resolve(

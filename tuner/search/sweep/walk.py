@@ -17,7 +17,8 @@ from tuner.search.space import Space
 from tuner.search.sweep.sweep import Points, Sweep
 from tuner.storage.cursor import Place
 from tuner.storage.log import log_of
-from tuner.study.results import fastest_feasible, read_results
+from tuner.study.best import fastest_feasible
+from tuner.study.results import read_results
 
 Flat = Mapping[str, Value]
 LOOPS = ("deepcache", "tgate", "tome")  # the script's loops, outermost first; it had no others
