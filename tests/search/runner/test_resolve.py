@@ -97,7 +97,7 @@ class AllInconclusive(Bench):
     [
         ("max", [FAST]),
         ("front", [FAST, MIDDLE, SLOW]),
-        ("combinations", [FAST, MIDDLE, SLOW]),
+        ("combinations", [FAST]),
     ],
 )
 def test_for_the_fastest_setting_only_those_that_may_be_it_are_resolved(
@@ -272,5 +272,35 @@ VERIFICATION = Verification(
 def test_a_verdict_that_more_prompts_would_not_change_is_not_resolved_again(
     result: Result, most: int, aim: Aim, is_resolved: bool
 ) -> None:
-    left = list(inconclusive([result], Limits(score_loss=0.02), 32, most, 1, aim))
+    left = inconclusive([result], Limits(score_loss=0.02), 32, most, 1, aim)
     assert left == ([] if is_resolved else [result])
+
+
+def at(result: Result, trial: int, speedup: float, loss: float) -> Result:
+    """The result of another trial, of another speed and loss, with as wide an interval."""
+    return replace(
+        result,
+        trial=trial,
+        speedup=Estimate(value=speedup, low=speedup, high=speedup),
+        score_loss=Estimate(value=loss, low=loss - 0.02, high=loss + 0.02),
+    )
+
+
+@pytest.mark.parametrize(
+    ("aim", "resolved"), [("max", [4]), ("combinations", [4, 1]), ("front", [4, 3, 2, 1])]
+)
+def test_each_combination_has_its_own_fastest_settings(aim: Aim, resolved: list[int]) -> None:
+    first, second = (
+        Setting.of({"tome": {"ratio": ratio, "max_downsample": 1}}) for ratio in (0.5, 0.6)
+    )
+    sure = Setting.of({"deepcache": {"cache_interval": 6, "cache_branch_id": 0}})
+    results = [
+        at(unsure(first, 32, verified=VERIFICATION), 0, 1.05, 0.005),
+        at(unsure(second, 32), 1, 1.1, 0.006),
+        at(unsure(SLOW, 32), 2, 1.5, 0.007),
+        at(unsure(MIDDLE, 32), 3, 1.98, 0.008),
+        at(unsure(FAST, 32), 4, 2.1, 0.01),
+        at(unsure(sure, 32, verified=VERIFICATION), 5, 2.0, 0.009),
+    ]
+    left = inconclusive(results, Limits(score_loss=0.02), 32, 128, 1, aim)
+    assert [result.trial for result in left] == resolved

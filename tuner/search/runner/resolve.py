@@ -4,7 +4,7 @@ During a search every trial has the same number of prompts: an inconclusive tria
 sampler's models just as well, and most inconclusive settings are not on the front in the end. After
 the search, settings of the front that meet the limits, but not for certain, get a further trial
 that goes on as long as more prompts may change the verdict. Where the fastest setting is the aim,
-only those get one that are faster than all whose verdict is known.
+or that of each combination, only those get one that are faster than all whose verdict is known.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -21,8 +21,8 @@ from tuner.setting import Setting
 from tuner.spec import Aim
 from tuner.storage.log import log_of
 from tuner.storage.retries import RESOLVES
-from tuner.study.best import is_faster
-from tuner.study.offered import offered
+from tuner.study.best import is_faster, pareto_front
+from tuner.study.offered import group_by_combination
 from tuner.study.results import Result, read_results
 
 
@@ -38,26 +38,30 @@ def inconclusive(
 
     Left out are those that were verified, and those of more than `samples` prompts whose verdict
     would stay with up to `max_samples`. `tried` is the number of trials of the study: the fastest
-    of many must be more certain. With the aim `combinations` the best result of each combination of
-    accelerators is among them, also where it is slower than the baseline. With the aim `max` they
-    are only those that are faster (`is_faster`) than the first one whose verdict is known.
+    of many must be more certain. With the aim `max` they are only those that are faster
+    (`is_faster`) than the first one whose verdict is known; with `combinations` likewise those of
+    each combination of accelerators, also where they are slower than the baseline.
     """
-    by_combination = aim == "combinations"
+    groups = group_by_combination(results).values() if aim == "combinations" else [results]
     # With the aim `front` a trial takes more prompts at once.
     least = min(max_samples, samples if aim == "front" else samples + 1)
-    unknown: list[Result] = []
-    for result in offered(results, limits, by_combination=by_combination):
-        rivals = [other for other in results if other.setting != result.setting]
-        rule = StoppingRule(limits=limits, rivals=rivals, trials_so_far=tried, most=max_samples)
-        is_fast = by_combination or result.speedup.value > 1
-        if not (result.setting.accelerators and result.feasible(limits) and is_fast):
-            continue
-        is_resolved = result.prompts >= least and rule.decided(result)
-        if not (is_resolved or result.verified_now or rule.surely_kept(result)):
-            unknown.append(result)
-        elif aim == "max":
-            return [other for other in unknown if is_faster(other, result)]
-    return unknown
+    found: list[Result] = []
+    for group in groups:
+        unknown: list[Result] = []
+        for result in reversed(pareto_front(group, limits)):
+            is_fast = aim == "combinations" or result.speedup.value > 1
+            if not (result.setting.accelerators and result.feasible(limits) and is_fast):
+                continue
+            rivals = [other for other in results if other.setting != result.setting]
+            rule = StoppingRule(limits=limits, rivals=rivals, trials_so_far=tried, most=max_samples)
+            is_resolved = result.prompts >= least and rule.decided(result)
+            if not (is_resolved or result.verified_now or rule.surely_kept(result)):
+                unknown.append(result)
+            elif aim != "front":
+                unknown = [other for other in unknown if is_faster(other, result)]
+                break
+        found += unknown
+    return sorted(found, key=lambda result: -result.speedup.value)
 
 
 def resolve(
