@@ -1,10 +1,12 @@
 """A search that ends at a target speedup: what the sampler proposes then."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.search.frontier.world import LIMIT, World, create
-from tuner.search.frontier.context import Observation
+from tuner.search.frontier.context import Observation, Timing
 
 
 def known(world: World) -> list[Observation]:
@@ -68,3 +70,27 @@ def test_where_no_setting_is_likely_to_reach_the_target_the_fastest_is_looked_fo
     beyond = world.sampler(warm_start=known(world), target=lambda: 100.0)
     seen = world.search(beyond, 12)
     assert world.best_of(seen) >= 0.97 * best
+
+
+def test_the_less_reliable_predictions_are_the_faster_is_what_is_verified_at_once(
+    world: World,
+) -> None:
+    target = 0.85 * world.best_of(world.candidates.settings)
+
+    def margin(off: float) -> float:
+        """By how much it is faster than the target, where predictions were off by a factor."""
+        source = [
+            replace(
+                observation,
+                timing=Timing(speedup=speedup, pairs=3, predicted=speedup * off),
+                speedup=speedup,
+            )
+            for observation in known(world)
+            for speedup in [world.speedup(observation.setting)]
+        ]
+        sampler = world.sampler(warm_start=source, target=lambda: target)
+        likely = sampler.likely(create(sampler))
+        assert likely is not None
+        return world.speedup(likely) / target
+
+    assert margin(1.08) > margin(1.0) >= 1.0

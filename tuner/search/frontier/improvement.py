@@ -37,14 +37,16 @@ class Improvement:
     within the limits, if any setting has a chance. `share` is the greatest improvement as a share
     of what is improved: of the setting's own speedup, the best speedup of its combination, or the
     area that a front could cover at most. `reaching` is the probability to reach the target within
-    the limits, and `reaching_at_once` that a verification needs no further prompts to show it; both
-    are zero without a target.
+    the limits. `holding` is the same for a verification of a speedup that is only predicted, and
+    `holding_at_once` the probability that it needs no further prompts. The three are zero without a
+    target.
     """
 
     value: np.ndarray
     share: float
     reaching: np.ndarray
-    reaching_at_once: np.ndarray
+    holding: np.ndarray
+    holding_at_once: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +64,26 @@ class Improvements:
     target: Callable[[], float] | None = None
     warm_start: Sequence[Observation] = ()
 
-    def of(self, speedups: np.ndarray, history: History, rows: np.ndarray) -> Improvement:
-        """The improvement by these `rows`; `speedups` are those of all rows."""
+    def of(
+        self, speedups: np.ndarray, spread: float, history: History, rows: np.ndarray
+    ) -> Improvement:
+        """The improvement by these `rows`.
+
+        `speedups` are those of all rows, and `spread` is the standard deviation of the logarithms
+        of predictions. It counts where a setting is verified at once; a trial that turns out too
+        slow is cheap and corrects the predictions.
+        """
         feasible = self.feasibility.surely_within_all()  # (worlds, all rows)
         done = self._measured(history)
         faster = partial(improvement_over, speedups, done, rows)
         value: np.ndarray
         sure = feasible[:, rows].mean(axis=0)
-        reaching = self._reaching(speedups[rows], sure)
+        reaching = self._reaching(speedups[rows], SPREAD, sure)
+        holding = self._reaching(speedups[rows], spread, sure)
         at_once = np.zeros_like(reaching)
         if self.target is not None:
             likely = self.feasibility.surely_within_all(at_once=True)[:, rows].mean(axis=0)
-            at_once = self._reaching(speedups[rows], likely)
+            at_once = self._reaching(speedups[rows], spread, likely)
         if self.aim == "max":
             value = mean_improvement(feasible, rows, faster)
             share = value / speedups[rows]
@@ -97,18 +107,20 @@ class Improvements:
             value=value,
             share=float(share.max()),
             reaching=reaching,
-            reaching_at_once=at_once,
+            holding=holding,
+            holding_at_once=at_once,
         )
 
-    def _reaching(self, speedups: np.ndarray, feasible: np.ndarray) -> np.ndarray:
+    def _reaching(self, speedups: np.ndarray, spread: float, feasible: np.ndarray) -> np.ndarray:
         """The probability that settings reach the target within the limits; zeros without one.
 
-        `speedups` are the predicted ones, and `feasible` the probabilities that the settings are
-        within the limits, both of shape (settings,).
+        `speedups` are the predicted ones, the logarithms of which have the standard deviation
+        `spread`, and `feasible` the probabilities that the settings are within the limits, both of
+        shape (settings,).
         """
         if self.target is None:
             return np.zeros_like(speedups)
-        reaching: np.ndarray = feasible * ndtr(np.log(speedups / self.target()) / SPREAD)
+        reaching: np.ndarray = feasible * ndtr(np.log(speedups / self.target()) / spread)
         return reaching
 
     def _measured(self, history: History) -> list[int]:

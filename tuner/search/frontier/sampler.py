@@ -19,7 +19,7 @@ from tuner.search.frontier.history import History, TrialHistory
 from tuner.search.frontier.improvement import Improvements
 from tuner.search.frontier.second_look import unlucky
 from tuner.search.frontier.speed_error import SpeedError
-from tuner.search.frontier.speed_model import SpeedModel, TimedSteps
+from tuner.search.frontier.speed_model import SpeedModel, TimedSteps, spread
 from tuner.search.frontier.table import CandidateTable, fastest_good
 from tuner.search.sweep.sweep import Ending
 from tuner.setting import Setting
@@ -98,7 +98,8 @@ class FrontierSampler(BaseSampler, Ending):
         self._independent = RandomSampler(seed)
         self._value = np.zeros(0)  # of `Improvement`, for all rows
         self._reaching = np.zeros(0)  # likewise
-        self._reaching_at_once = np.zeros(0)  # likewise
+        self._holding = np.zeros(0)  # likewise
+        self._holding_at_once = np.zeros(0)  # likewise
         self._speed = SpeedModel(context.work)
         self._table = CandidateTable(context, self._speed)
         self._history = TrialHistory(self._limits, self._table.same, has_target=target is not None)
@@ -178,9 +179,9 @@ class FrontierSampler(BaseSampler, Ending):
         untried = self._rank(replace(self._read(study), tried=set()))
         if not untried.any():
             return None
-        value = self._reaching + self._reaching_at_once
+        value = self._holding + self._holding_at_once
         row = int(np.argmax(np.where(untried, value, -1.0)))
-        return self._table.settings[row] if self._reaching[row] >= LIKELY else None
+        return self._table.settings[row] if self._holding[row] >= LIKELY else None
 
     def second_look(self, study: optuna.Study) -> tuple[Setting, int] | None:
         """With a target, a setting that missed a limit and is still the likeliest to reach it."""
@@ -219,14 +220,17 @@ class FrontierSampler(BaseSampler, Ending):
 
     def _compute(self, history: History, rows: np.ndarray) -> None:
         """Compute by how much these rows improve the result, by the models as they are fitted."""
-        speedups = self._predict_speedups(history.observations)
+        results = history.observations
+        speedups = self._predict_speedups(results)
+        timed = [timing for _, timing in timings_of([*self._warm_start, *results])]
         self._value = 1e-12 * self._rng.random(len(speedups))
-        improvement = self._improvements.of(speedups, history, rows)
+        improvement = self._improvements.of(speedups, spread(timed), history, rows)
         self._value[rows] += improvement.value
         self._gain = improvement.share
-        self._reaching, self._reaching_at_once = np.zeros((2, len(speedups)))
+        self._reaching, self._holding, self._holding_at_once = np.zeros((3, len(speedups)))
         self._reaching[rows] = improvement.reaching
-        self._reaching_at_once[rows] = improvement.reaching_at_once
+        self._holding[rows] = improvement.holding
+        self._holding_at_once[rows] = improvement.holding_at_once
 
     def _next_best(self, study: optuna.Study, number: int) -> Setting | None:
         """The best setting by the last proposal's improvements that was not tried since."""
