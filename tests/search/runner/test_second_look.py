@@ -88,3 +88,11 @@ def test_without_a_target_or_one_that_it_cannot_reach_it_is_left(
 ) -> None:
     bench = Unlucky(tmp_path, truth=0.012, trials=10, req_speedup=target)
     assert [setting_of(trial) for trial in bench.second_looks()].count(UNLUCKY) == 0
+
+
+def test_with_the_aim_front_a_trial_may_take_all_prompts_also_with_a_target(tmp_path: Path) -> None:
+    bench = Unlucky(tmp_path, truth=0.022, trials=4, req_speedup=3.0)
+    trials = bench.search(
+        samples=SAMPLES, max_samples=MAX_SAMPLES, first=SETTINGS, aim="front", stops_early=True
+    )
+    assert max(trial.user_attrs["prompts"] for trial in trials) > 2 * SAMPLES

@@ -60,6 +60,7 @@ class FrontierSampler(BaseSampler, Ending):
     """
 
     _ranked: History | None = None  # what the improvements follow from
+    _spread = 0.0  # of predicted speedups, as `Improvements.of` takes it
     _gain = 0.0  # of `Improvement`, the share
     _has_converged = False  # settings are left, of which none gains enough
 
@@ -199,7 +200,9 @@ class FrontierSampler(BaseSampler, Ending):
             self._table.expand(fastest_good(results, self._limits.score_loss))
         untried, rows = self._untried(history)
         if is_new and len(rows):
-            self._speed.fit(self._timed, timings_of([*self._warm_start, *results]))
+            timed = timings_of([*self._warm_start, *results])
+            self._speed.fit(self._timed, timed)
+            self._spread = spread([timing for _, timing in timed])
             self._feasibility.fit(results, history.running)
             self._compute(history, rows)
             for _ in range(CLIMBS):
@@ -220,11 +223,9 @@ class FrontierSampler(BaseSampler, Ending):
 
     def _compute(self, history: History, rows: np.ndarray) -> None:
         """Compute by how much these rows improve the result, by the models as they are fitted."""
-        results = history.observations
-        speedups = self._predict_speedups(results)
-        timed = [timing for _, timing in timings_of([*self._warm_start, *results])]
+        speedups = self._predict_speedups(history.observations)
         self._value = 1e-12 * self._rng.random(len(speedups))
-        improvement = self._improvements.of(speedups, spread(timed), history, rows)
+        improvement = self._improvements.of(speedups, self._spread, history, rows)
         self._value[rows] += improvement.value
         self._gain = improvement.share
         self._reaching, self._holding, self._holding_at_once = np.zeros((3, len(speedups)))

@@ -36,11 +36,12 @@ def inconclusive(
 ) -> list[Result]:
     """Results of the front, fastest first, that meet the limits but not for certain.
 
-    Left out are those that were verified, and those of more than `samples` prompts whose verdict
-    would stay with up to `max_samples`. `tried` is the number of trials of the study: the fastest
-    of many must be more certain. With the aim `max` they are only those that are faster
-    (`is_faster`) than the first one whose verdict is known; with `combinations` likewise those of
-    each combination of accelerators, also where they are slower than the baseline.
+    With the aim `combinations` each combination of accelerators has a front of its own. Left out
+    are those that were verified, and those of more than `samples` prompts whose verdict would stay
+    with up to `max_samples`. `tried` is the number of trials of the study: the fastest of many must
+    be more certain. With the aim `max` they are only those that are faster (`is_faster`) than the
+    first one whose verdict is known; with `combinations` likewise those of each combination, also
+    where they are slower than the baseline.
     """
     groups = group_by_combination(results).values() if aim == "combinations" else [results]
     # With the aim `front` a trial takes more prompts at once.

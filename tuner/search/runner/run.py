@@ -148,8 +148,8 @@ class Search:
             return None
         setting, earlier = again
         self.observer.notice(
-            f"measuring the setting of trial {earlier} again, with more prompts: like others near "
-            "it, it may keep the limits, and nothing else is as likely to reach the target"
+            f"measuring the setting of trial {earlier} again, with more prompts: it may have had "
+            "bad luck, and no untried setting is as likely to reach the target"
         )
         return log.begin(self.space.flat(setting), {RESOLVES: earlier})
 
@@ -217,14 +217,14 @@ class Search:
             stops_early=self.stops_early and not resolves,
             setting=setting,
             trials_so_far=self._log.finished() + 1,
-            most=self._most_samples,
+            most=self._most_resolved if resolves else self.max_samples,
             is_chosen=resolves,
             resolves=resolves or (self.stops_early and self.aim == "front"),
         )
 
     @property
-    def _most_samples(self) -> int | None:
-        """Prompts of a setting at most: with a target, those whose baseline there is."""
+    def _most_resolved(self) -> int | None:
+        """Prompts of a resolving trial at most: with a target, those whose baseline there is."""
         if self.goal.has_target and self.samples is not None and self.max_samples is not None:
             return min(2 * self.samples, self.max_samples)
         return self.max_samples
