@@ -162,13 +162,11 @@ def answer(
 
 
 def fewer_steps(
-    results: Sequence[Result], rows: Sequence[ReferenceRow], limits: Limits, steps: int
+    goal: Goal, results: Sequence[Result], rows: Sequence[ReferenceRow], steps: int
 ) -> str:
-    """What acceleration buys over fewer steps at the same speed; '' where that is not known.
-
-    The arguments are those of `fewer_steps_sentence`.
-    """
-    text = fewer_steps_sentence(results, rows, limits, steps)
+    """What acceleration buys over fewer steps at the same speed; '' where that is not known."""
+    best = goal.answer([result for result in results if result.current])
+    text = fewer_steps_sentence(best, rows, steps)
     return "" if text is None else sentence(text)
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import optuna
 
 from tuner.search.goal import Goal
-from tuner.study.best import pareto_front
 from tuner.study.picked import picked_result
 from tuner.study.reference import ReferenceRow, read_reference
 from tuner.study.results import Result
@@ -28,8 +27,8 @@ class Outcome:
 
     @property
     def front(self) -> list[Result]:
-        """The Pareto front of speedup and score loss."""
-        return pareto_front(self.goal.admitted(self.results), self.goal.limits)
+        """The Pareto front of speedup and score loss, with the best: see `Goal.front`."""
+        return self.goal.front(self.results)
 
     @property
     def reference(self) -> list[ReferenceRow]:

@@ -18,6 +18,7 @@ from tuner.metrics.clip import ClipScore
 from tuner.params import schema
 from tuner.params import write as export
 from tuner.params.pick import all_points
+from tuner.params.verify import set_verdict
 from tuner.prompts import prompt_set
 from tuner.session import Session
 from tuner.setting import Setting
@@ -236,3 +237,35 @@ def test_an_unknown_scorer_device_is_refused(
     assert main(["verify", str(file), "--scorer-device", "cuda:99"]) == 2
     assert "unknown scorer_device 'cuda:99'; available: " in capsys.readouterr().err
     assert file.read_text() == before
+
+
+def point(speedup: float, verified: float | None = None, feasible: bool = True) -> dict[str, Any]:
+    """What the choice of the best setting reads of a point."""
+    again = None if verified is None else {"speedup": verified, "latency_s": 1 / verified}
+    return {
+        "params": {"deepcache": {"cache_interval": round(100 * speedup)}},
+        "speedup": speedup,
+        "latency_s": 1 / speedup,
+        "feasible": feasible,
+        "verified": again,
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "points", "best"),
+    [
+        (None, [point(2.0, verified=2.0), point(2.03)], 0),
+        (None, [point(2.0, verified=2.0), point(2.05)], 1),
+        (None, [point(2.0, verified=2.0, feasible=False), point(2.03)], 1),
+        (1.9, [point(2.0, verified=2.0), point(2.05, verified=1.6)], 0),
+        (3.0, [point(2.0), point(2.5)], 1),
+    ],
+)
+def test_the_best_setting_of_a_file_is_chosen_as_a_search_chooses_its_answer(
+    target: float | None, points: list[dict[str, Any]], best: int
+) -> None:
+    goal = {"req_speedup": target, "req_time": None}
+    entry = {"best": None, "by_combination": {}, "pareto": points, "goal": goal}
+    first = points[0]
+    set_verdict(entry, [first], feasible=first["feasible"], verified=first["verified"])
+    assert entry["best"] is points[best]

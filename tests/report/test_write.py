@@ -122,9 +122,7 @@ def test_the_plain_pipeline_with_fewer_steps_is_listed_and_compared(
     rows = page.rows("trial", "setting", "speedup", "95% interval", "latency")
     expected = ["5 steps, no accelerator", "9.00×", "8.90 … 9.10", "0.111 s"]
     assert [row[1:5] for row in rows if row[0] == ""][1:] == [expected]
-    sentence = fewer_steps_sentence(
-        read_results(study), read_reference(study), goal_of(study).limits, 50
-    )
+    sentence = fewer_steps_sentence(best, read_reference(study), 50)
     assert sentence is not None
     assert sentence[1:] in page.text
 

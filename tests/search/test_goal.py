@@ -19,13 +19,23 @@ def exactly(value: float) -> Estimate:
 
 
 def result(speedup: float, loss: float, trial: int = 0, **fidelity: float) -> Result:
-    setting = Setting.of({"tome": {"ratio": 0.5, "max_downsample": 1}})
+    setting = Setting.of({"tome": {"ratio": 0.1 + trial / 10, "max_downsample": 1}})
     figures = {name: exactly(value) for name, value in fidelity.items()}
     return replace(make(trial, setting, speedup, loss), fidelity=figures)
 
 
 def missed(goal: Goal, of: Result) -> dict[str, float]:
     return {miss.name: miss.share for miss in goal.misses(of)}
+
+
+def verification(speedup: float, loss: float) -> Verification:
+    return Verification(
+        speedup=exactly(speedup),
+        score_loss=exactly(loss),
+        latency_s=1 / speedup,
+        score=30.0,
+        prompts=4,
+    )
 
 
 def test_a_miss_is_relative_to_what_was_asked() -> None:
@@ -56,16 +66,9 @@ def test_limits_of_extra_metrics_are_missed_from_their_own_side() -> None:
 
 
 def test_the_verification_counts_where_it_is_worse() -> None:
-    verification = Verification(
-        speedup=exactly(2.1),
-        score_loss=exactly(0.03),
-        latency_s=0.4,
-        score=30.0,
-        prompts=4,
-    )
-    assert missed(TWICE, replace(result(1.6, 0.01), verified=verification)) == pytest.approx(
-        {"score loss": 0.5, "speed": 0.25}
-    )
+    assert missed(
+        TWICE, replace(result(1.6, 0.01), verified=verification(2.1, 0.03))
+    ) == pytest.approx({"score loss": 0.5, "speed": 0.25})
 
 
 def test_the_closest_result_has_the_smallest_worst_miss() -> None:
@@ -87,3 +90,25 @@ def test_a_blocking_limit_is_the_only_miss_of_the_nearest_result() -> None:
     ]
     assert TWICE.blocking_limits([both]) == []
     assert TWICE.blocking_limits([replace(slow, setting=Setting())]) == []
+
+
+def test_without_a_result_that_meets_the_goal_the_answer_is_the_fastest_feasible_one() -> None:
+    slow, fast, lossy = result(1.4, 0.001, 0), result(1.9, 0.01, 1), result(3.0, 0.04, 2)
+    assert TWICE.answer([slow, fast, lossy]) is fast
+    assert TWICE.reached([slow, fast, lossy]) is None
+
+
+def test_the_answer_reaches_the_target_also_when_verified() -> None:
+    fast, holds = result(2.5, 0.01, 0), result(2.1, 0.015, 1)
+    fast = replace(fast, verified=verification(1.6, 0.01))
+    holds = replace(holds, verified=verification(2.1, 0.015))
+    assert TWICE.answer([fast, holds]) is holds
+
+
+def test_the_answer_is_on_the_front_although_a_setting_that_is_as_fast_loses_less() -> None:
+    goal = Goal(limits=Limits(score_loss=0.02))
+    slow, holds, other = result(1.5, 0.004, 0), result(2.0, 0.015, 1), result(2.03, 0.01, 2)
+    assert goal.front([slow, holds, other]) == [slow, other]
+    holds = replace(holds, verified=verification(2.0, 0.015))
+    assert goal.answer([slow, holds, other]) is holds
+    assert goal.front([other, slow, holds]) == [slow, holds, other]

@@ -54,7 +54,7 @@ ROWS = [row(16, 0.001), row(10, 0.01), row(8, 0.03)]
 
 
 def sentence(best: Result, rows: list[ReferenceRow] = ROWS) -> str:
-    text = fewer_steps_sentence([best], rows, LIMITS, STEPS)
+    text = fewer_steps_sentence(best, rows, STEPS)
     assert text is not None and "\n" not in text
     return text
 
@@ -78,9 +78,9 @@ def test_nothing_is_said_beyond_the_fastest_row() -> None:
 
 def test_rows_of_another_machine_are_not_compared() -> None:
     moved = [replace(each, current=False) for each in ROWS]
-    assert fewer_steps_sentence([result(2.0, 0.0)], moved, LIMITS, STEPS) is None
-    assert fewer_steps_sentence([result(2.0, 0.0)], [], LIMITS, STEPS) is None
-    assert fewer_steps_sentence([result(2.0, 0.5)], ROWS, LIMITS, STEPS) is None  # not feasible
+    assert fewer_steps_sentence(result(2.0, 0.0), moved, STEPS) is None
+    assert fewer_steps_sentence(result(2.0, 0.0), [], STEPS) is None
+    assert fewer_steps_sentence(None, ROWS, STEPS) is None
 
 
 def test_the_sentence_says_what_acceleration_buys() -> None:

@@ -252,7 +252,7 @@ def _print_outcome(outcome: Outcome, console: Console) -> None:
         highlight=False,
     )
     name = outcome.study.study_name
-    console.print(front_table(outcome.front, outcome.goal.limits, f"{name}: Pareto front"))
-    print_lines(remarks(outcome.results), console, style="dim")
     goal = outcome.goal
-    print_reference(outcome.study, goal.admitted(outcome.results), goal.limits, console)
+    console.print(front_table(outcome.front, goal.limits, f"{name}: Pareto front"))
+    print_lines(remarks(outcome.results), console, style="dim")
+    print_reference(outcome.study, goal, outcome.results, console)

@@ -15,6 +15,7 @@ from tuner.formatting import (
     times_with_interval,
 )
 from tuner.limits import Limits
+from tuner.search.goal import Goal
 from tuner.study.fewer_steps import fewer_steps_sentence
 from tuner.study.formatting import TIMING_TITLE, timing
 from tuner.study.reference import ReferenceRow, read_reference
@@ -27,21 +28,19 @@ PREDICTED = (
 
 
 def print_reference(
-    study: optuna.Study, results: Sequence[Result], limits: Limits, console: Console
+    study: optuna.Study, goal: Goal, results: Sequence[Result], console: Console
 ) -> None:
-    """Print the reference rows, and what acceleration buys over them; nothing where none exist.
-
-    `results` are those whose accelerators were requested.
-    """
+    """Print the reference rows, and what acceleration buys over them; nothing where none exist."""
     rows = read_reference(study)
     if not rows:
         return
     title = f"{study.study_name}: the plain pipeline with fewer steps"
-    console.print(reference_table(rows, limits, title))
+    console.print(reference_table(rows, goal.limits, title))
     if any(row.is_predicted for row in rows):
         print_lines([PREDICTED], console, style="dim")
     steps = study.user_attrs["request"]["steps"]
-    sentence = fewer_steps_sentence(results, rows, limits, steps)
+    best = goal.answer([result for result in results if result.current])
+    sentence = fewer_steps_sentence(best, rows, steps)
     if sentence is not None:
         print_lines([sentence], console)
 

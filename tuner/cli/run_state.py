@@ -14,7 +14,6 @@ from tuner.search.goal import Goal
 from tuner.search.runner.observer import Observer
 from tuner.setting import Setting
 from tuner.spec import StudySpec
-from tuner.study.best import fastest_feasible, pareto_front
 from tuner.study.results import Result, read_results
 
 
@@ -123,11 +122,12 @@ class RunState(Observer):
 
     def trial_ended(self, number: int, state: str, result: Result | None, reason: str) -> None:
         """The front may have changed. The trial is not yet stored as one that has ended."""
+        self._resolves = False
         if result is not None and state == "COMPLETE":
             self._include(result)
 
     def resolve_began(self, result: Result) -> None:
-        """The trials that follow are no part of the budget."""
+        """The trial that follows is no part of the budget."""
         self._resolves = True
 
     def timing_began(self, setting: Setting) -> None:
@@ -177,6 +177,6 @@ class RunState(Observer):
 
     def _set_results(self, results: list[Result]) -> None:
         admitted = self.goal.admitted(results)
-        self.front = pareto_front(admitted, self.goal.limits)
-        self.best = fastest_feasible(admitted, self.goal.limits)
+        self.front = self.goal.front(admitted)
+        self.best = self.goal.answer(admitted)
         self._results = results if self.spec.sweep is None else self.front

@@ -19,7 +19,6 @@ from tuner.errors import UsageError
 from tuner.params.write import document, studies_with_baseline
 from tuner.search.goal import Goal
 from tuner.storage.database import Storage
-from tuner.study.best import pareto_front
 from tuner.study.results import read_results
 
 
@@ -92,7 +91,7 @@ def _show_fronts(studies: list[optuna.Study], console: Console) -> None:
         goal = Goal.of_request(study.user_attrs.get("request", {}))
         results = goal.admitted(read_results(study))
         title = f"{study.study_name}: Pareto front"
-        console.print(front_table(pareto_front(results, goal.limits), goal.limits, title))
+        console.print(front_table(goal.front(results), goal.limits, title))
         print_lines(remarks(results), console, style="dim")
-        print_reference(study, results, goal.limits, console)
+        print_reference(study, goal, results, console)
         print_lines(answer(study, goal), console)

@@ -23,7 +23,6 @@ from tuner.storage.log import log_of
 from tuner.storage.retries import RESOLVES
 from tuner.storage.worker import WORKER, Worker
 from tuner.study.baseline import Baseline, attributes
-from tuner.study.best import pareto_front
 from tuner.study.costs import StudyCosts, read_costs
 from tuner.study.formatting import quantities_of
 from tuner.study.results import Result, read_result, read_results
@@ -184,7 +183,7 @@ class TrialPage:
 
     @property
     def _is_on_front(self) -> bool:
-        front = pareto_front(self.goal.admitted(read_results(self.study)), self.goal.limits)
+        front = self.goal.front(read_results(self.study))
         return self.trial.number in {result.trial for result in front}
 
 

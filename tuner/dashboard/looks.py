@@ -15,7 +15,6 @@ from tuner.search.goal import Goal
 from tuner.setting import Setting
 from tuner.storage.view import AddedTrial, Looks, Shown
 from tuner.study.baseline import BASELINE, Baseline
-from tuner.study.best import pareto_front
 from tuner.study.conditions import DIGESTS, labelled
 from tuner.study.formatting import Quantity, baseline_quantities, quantities_of
 from tuner.study.results import Result, counting, result_of
@@ -64,7 +63,7 @@ def shown_trials(study: Any, trials: list[FrozenTrial]) -> list[Shown]:
     complete = {trial.number for trial in trials if trial.state == TrialState.COMPLETE}
     counts = counting([r for r in results if r is not None and r.trial in complete])
     by_setting = {result.setting: result.trial for result in counts}
-    on_front = {result.trial for result in pareto_front(goal.admitted(counts), goal.limits)}
+    on_front = {result.trial for result in goal.front(counts)}
     shown = []
     for trial, result in zip(trials, results, strict=True):
         counted = None if result is None else by_setting.get(result.setting)

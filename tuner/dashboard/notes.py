@@ -63,7 +63,7 @@ def study_note(
     ]
     steps = study_attrs.get("request", {}).get("steps")
     rows = read_reference(study, study_attrs)
-    comparison = describe.fewer_steps(results, rows, goal.limits, steps) if rows else ""
+    comparison = describe.fewer_steps(goal, results, rows, steps) if rows else ""
     if comparison:
         lines.append(f"**And with fewer steps?** {comparison}")
     if best is not None:

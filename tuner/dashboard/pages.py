@@ -29,7 +29,6 @@ from tuner.setting import Setting
 from tuner.storage.artifacts import create_artifact_store, kept_elsewhere
 from tuner.storage.notes import write_note
 from tuner.study.baseline import BASELINE, attributes
-from tuner.study.best import pareto_front
 from tuner.study.results import Result, read_results
 from tuner.study.sheets import put_sheet, sheet_paths
 
@@ -175,14 +174,12 @@ class StudyPages(Observer):
         begun = time.monotonic()
         study_attrs = attributes(self._study)
         results = self._goal.admitted(read_results(self._study, study_attrs))
-        front = pareto_front(results, self._goal.limits)
-        best = self._goal.reached(results)
+        front, best = self._goal.front(results), self._goal.reached(results)
         marked = {result.trial for result in front}
-        shown = [*front, *([] if best is None or best.trial in marked else [best])]
-        for result in shown:
+        for result in front:
             self._draw(result)
         stored = study_attrs.get(BASELINE, {})
-        for result in results if self._every_trial else shown:
+        for result in results if self._every_trial else front:
             marks = [notes.WINNER] if result is best else []
             marks += [notes.FRONT] if result.trial in marked else []
             note = notes.result_note(result, self._goal, stored.get("latency_s"), marks)

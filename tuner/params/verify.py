@@ -1,5 +1,6 @@
 """Verifying a `search_params.json`: re-measuring its settings later or on another machine."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from tuner.search.runner.verify import measure_again
 from tuner.session import Session
 from tuner.setting import Setting
 from tuner.spec import StudySpec
+from tuner.study.best import fastest_of
 from tuner.study.formatting import quality_text
 from tuner.study.identity import identity, own_identity
 from tuner.study.verifications import Failure
@@ -257,7 +259,24 @@ def set_verdict(
         name: point for name, point in study["by_combination"].items() if point["feasible"]
     }
     candidates = [point for point in all_points(study) if point["feasible"]]
-    study["best"] = max(candidates, key=lambda point: point["speedup"], default=None)
+    reaching = [point for point in candidates if _reaches_target(point, study["goal"])]
+    study["best"] = fastest_of(
+        reaching or candidates,
+        lambda point: float(point["speedup"]),
+        lambda point: point["verified"] is not None,
+    )
+
+
+def _reaches_target(point: Point, goal: Mapping[str, Any]) -> bool:
+    """Whether a point reaches the target of its study, also in its verification if any."""
+    least, most = goal.get("req_speedup") or 0.0, goal.get("req_time") or math.inf
+    verified = point["verified"] or {}
+    timed = (
+        [point]
+        if "latency_s" not in verified or "timed_elsewhere" in verified
+        else [point, verified]
+    )
+    return all(part["speedup"] >= least and part["latency_s"] <= most for part in timed)
 
 
 def is_slower(measured: Measurement, point: Point) -> bool:

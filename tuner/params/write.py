@@ -19,7 +19,7 @@ from tuner.scheduler_table import options_of
 from tuner.search.goal import Goal
 from tuner.size import Size
 from tuner.study.baseline import BASELINE, PARTS, attributes
-from tuner.study.best import fastest_feasible, pareto_front
+from tuner.study.best import pareto_front
 from tuner.study.offered import group_by_combination
 from tuner.study.picked import picked_result
 from tuner.study.reference import ReferenceRow, read_reference
@@ -102,8 +102,8 @@ def entry(study: optuna.Study, pick: str | None = None) -> dict[str, Any]:
     ]
     rows = read_reference(study, stored)
     groups = group_by_combination(results)
-    best_of = {name: fastest_feasible(group, limits) for name, group in sorted(groups.items())}
-    best = fastest_feasible(results, limits)
+    best_of = {name: goal.answer(group) for name, group in sorted(groups.items())}
+    best = goal.answer(results)
     return {
         "pipe": request["pipe"],
         "sched": request["sched"],

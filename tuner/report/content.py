@@ -13,7 +13,6 @@ from tuner.report.tried import Trial, read_trials, results_among
 from tuner.search.goal import Goal
 from tuner.storage.log import log_of
 from tuner.study.baseline import BASELINE, attributes
-from tuner.study.best import fastest_feasible, pareto_front
 from tuner.study.costs import StudyCosts, read_costs
 from tuner.study.offered import group_by_combination
 from tuner.study.reference import ReferenceRow, read_reference
@@ -78,7 +77,7 @@ class StudyContent:
     @cached_property
     def front(self) -> list[Result]:
         """The Pareto front without the baseline, slowest setting first."""
-        front = pareto_front(self.results, self.goal.limits)
+        front = self.goal.front(self.results)
         return [result for result in front if result.setting.accelerators]
 
     @cached_property
@@ -90,9 +89,7 @@ class StudyContent:
             Combination(
                 name=name,
                 settings=len({result.setting for result in group}),
-                best=fastest_feasible(
-                    [result for result in group if result.trial in complete], self.goal.limits
-                ),
+                best=self.goal.answer([result for result in group if result.trial in complete]),
             )
             for name, group in groups.items()
         ]

@@ -10,7 +10,7 @@ from tuner.formatting import percent, plain, seconds, short_percent, times
 from tuner.limits import Limits
 from tuner.measure.measurement import Measurement
 from tuner.spec import StudySpec
-from tuner.study.best import fastest_feasible
+from tuner.study.best import fastest_feasible, pareto_front
 from tuner.study.results import VERIFICATION, Result, Verification
 
 SPEED = "speed"
@@ -167,6 +167,25 @@ class Goal:
     def reached(self, results: list[Result]) -> Result | None:
         """The fastest result that meets the goal."""
         return fastest_feasible([result for result in results if self.met_by(result)], self.limits)
+
+    def answer(self, results: list[Result]) -> Result | None:
+        """The result that is exported as the best: the fastest feasible one if none meets the goal.
+
+        A target that no result reaches leaves settings that are fast and feasible all the same.
+        """
+        admitted = self.admitted(results)
+        return self.reached(admitted) or fastest_feasible(admitted, self.limits)
+
+    def front(self, results: list[Result]) -> list[Result]:
+        """What is shown as the front, slowest first: the Pareto front, and the answer.
+
+        The answer may be beaten by a setting that is hardly faster and was not verified, or that
+        missed the target when it was.
+        """
+        front, answer = pareto_front(self.admitted(results), self.limits), self.answer(results)
+        if answer is not None and answer not in front:
+            front.append(answer)
+        return sorted(front, key=lambda result: result.speedup.value)
 
     def candidate(self, results: list[Result]) -> Result | None:
         """The fastest result that meets the goal, or may do so when it is timed again."""

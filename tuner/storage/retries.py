@@ -38,10 +38,11 @@ def next_try(trial: FrozenTrial, *, counts: bool = True) -> FrozenTrial | None:
 def is_cut_off(trial: FrozenTrial, retry: FrozenTrial | None) -> bool:
     """Whether a trial that ended before its time is not to count, because it lost nothing.
 
-    It is queued again as `retry`, or its process died before it had a setting.
+    It is queued again as `retry`, its process died before it had a setting, or it measured one with
+    more prompts, which is decided anew.
     """
-    had_setting = bool(_params(trial) or _point(trial) or RESOLVES in trial.user_attrs)
-    return retry is not None or not had_setting
+    had_setting = bool(_params(trial) or _point(trial))
+    return retry is not None or not had_setting or RESOLVES in trial.user_attrs
 
 
 def _params(trial: FrozenTrial) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """The best of a study's results: the fastest, and the Pareto front."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from tuner.limits import Limits
 from tuner.setting import Setting
 from tuner.study.results import Result
 
+T = TypeVar("T")
 AS_FAST = 0.02  # the share to which the winner's speedup is known; a smaller difference is none
 
 
@@ -35,17 +37,20 @@ def fastest_feasible(results: Iterable[Result], limits: Limits) -> Result | None
     that seems a little faster would find the luckiest measurement.
     """
     feasible = [r for r in results if r.feasible(limits) and r.setting.accelerators]
-    fastest = max(feasible, key=_speed, default=None)
-    verified = max((r for r in feasible if r.verified_now), key=_speed, default=None)
-    if fastest is None or verified is None or is_faster(fastest, verified):
+    return fastest_of(feasible, lambda r: r.speedup.value, lambda r: r.verified_now)
+
+
+def fastest_of(
+    items: Sequence[T], speedup: Callable[[T], float], is_verified: Callable[[T], bool]
+) -> T | None:
+    """The fastest verified one, unless another is faster by more than `AS_FAST`."""
+    fastest = max(items, key=speedup, default=None)
+    verified = max(filter(is_verified, items), key=speedup, default=None)
+    if fastest is None or verified is None:
         return fastest
-    return verified
+    return fastest if speedup(fastest) > (1 + AS_FAST) * speedup(verified) else verified
 
 
 def is_faster(result: Result, other: Result) -> bool:
     """Whether a result is faster than another one by more than `AS_FAST`."""
     return result.speedup.value > (1 + AS_FAST) * other.speedup.value
-
-
-def _speed(result: Result) -> float:
-    return result.speedup.value

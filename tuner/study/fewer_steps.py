@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from math import hypot
 
 from tuner.formatting import count, percent_with_interval, times
-from tuner.limits import Limits
 from tuner.measure.statistics import Estimate
-from tuner.study.best import fastest_feasible
 from tuner.study.reference import ReferenceRow
 from tuner.study.results import Result
 
@@ -96,21 +94,18 @@ def comparison(result: Result, rows: Sequence[ReferenceRow], steps: int) -> Comp
 
 
 def fewer_steps_sentence(
-    results: Sequence[Result], rows: Sequence[ReferenceRow], limits: Limits, steps: int
+    best: Result | None, rows: Sequence[ReferenceRow], steps: int
 ) -> str | None:
-    """What acceleration buys over fewer steps, in one sentence about the fastest feasible result.
+    """What acceleration buys over fewer steps, in one sentence about the best result.
 
-    None where no row was measured, or no result is feasible and timed under the current latency
-    key.
+    None where no row was measured, or there is no such result.
 
     Args:
-        results: those whose accelerators were requested.
+        best: of those that were timed under the current latency key.
         rows: the study's reference rows.
-        limits: decide which results are feasible.
         steps: of the baseline.
     """
     current = [row for row in rows if row.current]
-    best = fastest_feasible([result for result in results if result.current], limits)
     if best is None or not current:
         return None
     compared = comparison(best, current, steps)

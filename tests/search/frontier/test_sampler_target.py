@@ -94,3 +94,25 @@ def test_the_less_reliable_predictions_are_the_faster_is_what_is_verified_at_onc
         return world.speedup(likely) / target
 
     assert margin(1.08) > margin(1.0) >= 1.0
+
+
+def test_a_setting_that_missed_a_limit_does_not_keep_a_search_with_least_gain_from_ending() -> None:
+    world = World("deepcache", "tgate")
+    noise = np.random.default_rng(0)
+    best = world.best_of(world.candidates.settings)
+    prompts = {"num_samples": 32, "max_samples": 128}
+    sampler = world.sampler(target=lambda: 3 * best, min_gain=0.005, **prompts)
+    study = create(sampler)
+    while not sampler.has_ended(study):
+        assert len(study.trials) < 30
+        trial = study.ask()
+        setting = world.canonical(world.space.suggest(trial))
+        speedup, loss = world.tell(trial, setting)
+        loss = world.loss(setting) + float(noise.normal(0, 0.003))
+        trial.set_user_attr("score_loss", loss)
+        trial.set_user_attr("score_loss_ci", [loss - 0.006, loss + 0.006])
+        trial.set_user_attr("prompts", 32)
+        key, missed = "constraints", [loss - LIMIT]
+        study._storage.set_trial_system_attr(trial._trial_id, key, missed)
+        study.tell(trial, (speedup, loss))
+    assert study.trials

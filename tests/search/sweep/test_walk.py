@@ -9,10 +9,12 @@ import pytest
 from tests.helpers.simulated import Bench, measurement, setting_of
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
+from tuner.search.goal import Goal
 from tuner.search.space import Space
 from tuner.search.sweep.walk import inverted_knobs, is_more_aggressive, loops
 from tuner.setting import Setting
 from tuner.spec import StudySpec
+from tuner.study.recording import store_verification
 from tuner.study.results import read_results
 
 # cache_interval 2, 3; gate_step 5, 6; ratio 0.1, 0.2: eight settings in the order of the loops.
@@ -170,3 +172,18 @@ def test_a_trial_has_the_setting_of_its_point(tmp_path: Path) -> None:
     for trial in bench.study.trials:
         assert trial.params == points[trial.system_attrs["grid_id"]]
         assert short(setting_of(trial)) == LOOPS[trial.system_attrs["grid_id"]]
+
+
+def test_a_verification_between_two_runs_skips_no_other_settings(tmp_path: Path) -> None:
+    figures = {(2, 5, 0.1): (2.0, 0.01), (2, 5, 0.2): (2.01, 0.01)}
+    folders = [tmp_path / "without", tmp_path / "with"]
+    walks = []
+    for folder in folders:
+        folder.mkdir()
+        first, bench = walked(folder, figures, trials=2)
+        if folder.name == "with":
+            (again,) = bench.measure(bench.measured[0], 0)
+            store_verification(bench.study, 0, again, Goal.of(bench.spec).limits)
+        second, _ = walked(folder, figures)
+        walks.append(first + second)
+    assert walks[0] == walks[1]

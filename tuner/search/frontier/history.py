@@ -1,5 +1,6 @@
 """What the trials of a study mean to the frontier sampler."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,7 +12,7 @@ from tuner.errors import UsageError
 from tuner.limits import Limits
 from tuner.search.frontier.context import Observation, observation
 from tuner.setting import Setting
-from tuner.storage.retries import QUEUED, RESOLVES
+from tuner.storage.retries import CUT_OFF, QUEUED, RESOLVES, RETRIES
 from tuner.study.baseline import Baseline, attributes
 from tuner.study.results import FeasibleSettings
 from tuner.study.reuse import MEASURED, misses_a_limit, still_holds
@@ -20,12 +21,20 @@ from tuner.study.verifications import read_verifications
 
 
 @dataclass(frozen=True, kw_only=True)
+class Missed:
+    """A single trial of a setting that missed a limit."""
+
+    trial: int
+    prompts: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class History:
     """A study's trials, as the sampler sees them."""
 
     observations: list[Observation]  # one for each measured setting
     tried: set[Setting]  # that must not be proposed again
-    missed: dict[Setting, int]  # of these, that missed a limit in a single trial: its number
+    missed: dict[Setting, Missed]  # of these, that missed a limit in a single trial
     running: list[Setting]  # that other workers measure at this moment
     settings: list[Setting]  # of all trials, in their order, without the baseline's
 
@@ -37,8 +46,9 @@ class _Ended:
     numbers: set[int] = field(default_factory=set)
     observations: dict[Setting, Observation] = field(default_factory=dict)
     tried: set[Setting] = field(default_factory=set)
-    missed: dict[Setting, int] = field(default_factory=dict)
-    measured_again: set[Setting] = field(default_factory=set)  # or tried to be
+    missed: dict[Setting, Missed] = field(default_factory=dict)
+    measured_again: set[Setting] = field(default_factory=set)  # or it failed
+    cut_off: Counter[Setting] = field(default_factory=Counter)  # how often that was cut short
     settings: list[Setting] = field(default_factory=list)
     # Trials that were stopped because they were behind another setting, which may not count later.
     behind: list[tuple[Setting, FrozenTrial]] = field(default_factory=list)
@@ -88,9 +98,11 @@ class TrialHistory:
             observations=list(ended.observations.values()),
             tried=ended.tried | holding | set(running) | _queued(unfinished),
             missed={
-                setting: number
-                for setting, number in ended.missed.items()
-                if setting not in ended.measured_again and setting not in running
+                setting: missed
+                for setting, missed in ended.missed.items()
+                if setting not in ended.measured_again
+                and ended.cut_off[setting] <= RETRIES
+                and setting not in running
             },
             running=[setting for setting in running if setting.accelerators],
             settings=[*ended.settings, *(setting for setting in running if setting.accelerators)],
@@ -118,10 +130,14 @@ class TrialHistory:
             setting = Setting.of(stored[SETTING]) if result is None else result.setting
             setting = self._same(setting)
             self._note_tried(setting, trial, baseline)
-            if RESOLVES in stored or trial.number in verifications:
+            if RESOLVES in stored and CUT_OFF in stored:
+                ended.cut_off[setting] += 1
+            elif RESOLVES in stored or trial.number in verifications:
                 ended.measured_again.add(setting)
             elif trial.state in MEASURED and BEHIND not in stored and misses_a_limit(trial):
-                ended.missed[setting] = trial.number
+                ended.missed[setting] = Missed(
+                    trial=trial.number, prompts=stored.get("prompts") or 0
+                )
             if not setting.accelerators:
                 continue
             ended.settings.append(setting)

@@ -34,8 +34,8 @@ class Improvement:
 
     `value` ranks the rows: with the aims `max` and `combinations` it is for each second that the
     trial is expected to cost. With a target and the aim `max` it is the probability to reach it
-    within the limits, if any setting has a chance. `share` is the greatest improvement as a share
-    of what is improved: of the setting's own speedup, the best speedup of its combination, or the
+    within the limits, if any setting has a chance. `share` is the improvement as a share of
+    what is improved: of the setting's own speedup, the best speedup of its combination, or the
     area that a front could cover at most. `reaching` is the probability to reach the target within
     the limits. `holding` is the same for a verification of a speedup that is only predicted, and
     `holding_at_once` the probability that it needs no further prompts. The three are zero without a
@@ -43,7 +43,7 @@ class Improvement:
     """
 
     value: np.ndarray
-    share: float
+    share: np.ndarray
     reaching: np.ndarray
     holding: np.ndarray
     holding_at_once: np.ndarray
@@ -105,7 +105,7 @@ class Improvements:
             value = reaching  # whatever the trial costs: one that fails leads to more of them
         return Improvement(
             value=value,
-            share=float(share.max()),
+            share=share,
             reaching=reaching,
             holding=holding,
             holding_at_once=at_once,

@@ -17,7 +17,7 @@ from tuner.search.frontier.context import Observation, SearchContext, timings_of
 from tuner.search.frontier.feasibility import Bound, Feasibility
 from tuner.search.frontier.history import History, TrialHistory
 from tuner.search.frontier.improvement import Improvements
-from tuner.search.frontier.second_look import unlucky
+from tuner.search.frontier.second_look import most_prompts, to_look_at, unlucky
 from tuner.search.frontier.speed_error import SpeedError
 from tuner.search.frontier.speed_model import SpeedModel, TimedSteps, spread
 from tuner.search.frontier.table import CandidateTable, fastest_good
@@ -93,14 +93,13 @@ class FrontierSampler(BaseSampler, Ending):
         self._limits = Limits(score_loss=limit, others={b.name: b.limit for b in bounds})
         self._min_gain = min_gain
         self._looks_again = target is not None and aim == "max"
+        self._most_prompts = most_prompts(num_samples, max_samples)
         self._timed = list(timed)
         self._warm_start = list(warm_start)
         self._rng = np.random.default_rng(seed)
         self._independent = RandomSampler(seed)
-        self._value = np.zeros(0)  # of `Improvement`, for all rows
-        self._reaching = np.zeros(0)  # likewise
-        self._holding = np.zeros(0)  # likewise
-        self._holding_at_once = np.zeros(0)  # likewise
+        # Those of `Improvement`, for all rows.
+        self._value = self._reaching = self._holding = self._holding_at_once = np.zeros(0)
         self._speed = SpeedModel(context.work)
         self._table = CandidateTable(context, self._speed)
         self._history = TrialHistory(self._limits, self._table.same, has_target=target is not None)
@@ -187,10 +186,13 @@ class FrontierSampler(BaseSampler, Ending):
     def second_look(self, study: optuna.Study) -> tuple[Setting, int] | None:
         """With a target, a setting that missed a limit and is still the likeliest to reach it."""
         history = self._read(study)
-        if not self._looks_again or not history.missed:
-            return None
-        self._rank(history)
-        return unlucky(self._table, history, self._reaching)
+        if missed := self._missed(history):
+            self._rank(history)
+            return unlucky(self._table, history, self._reaching, missed)
+        return None
+
+    def _missed(self, history: History) -> dict[Setting, int]:
+        return to_look_at(history, self._most_prompts) if self._looks_again else {}
 
     def _rank(self, history: History) -> np.ndarray:
         """Compute by how much each row improves the result; returns which rows are untried."""
@@ -218,7 +220,7 @@ class FrontierSampler(BaseSampler, Ending):
     def _untried(self, history: History) -> tuple[np.ndarray, np.ndarray]:
         """Which rows are untried, and the numbers of these and of those for a second look."""
         untried = self._table.untried(history.tried)
-        missed = self._table.mask(history.missed if self._looks_again else ())
+        missed = self._table.mask(self._missed(history))
         return untried, np.flatnonzero(untried | missed)
 
     def _compute(self, history: History, rows: np.ndarray) -> None:
@@ -227,7 +229,8 @@ class FrontierSampler(BaseSampler, Ending):
         self._value = 1e-12 * self._rng.random(len(speedups))
         improvement = self._improvements.of(speedups, self._spread, history, rows)
         self._value[rows] += improvement.value
-        self._gain = improvement.share
+        untried = self._table.untried(history.tried)[rows]
+        self._gain = float(improvement.share[untried].max(initial=0.0))
         self._reaching, self._holding, self._holding_at_once = np.zeros((3, len(speedups)))
         self._reaching[rows] = improvement.reaching
         self._holding[rows] = improvement.holding
@@ -256,7 +259,8 @@ class FrontierSampler(BaseSampler, Ending):
         are_left = bool(self._rank(history).any())
         gains_little = bool(history.observations) and self._gain < self._min_gain
         self._has_converged = are_left and gains_little
-        return self._has_converged or not (are_left or is_sample)
+        is_over = self._has_converged or not (are_left or is_sample)
+        return is_over and self.second_look(study) is None
 
     def why_ended(self) -> str:
         """Why there is nothing left to propose."""

@@ -49,7 +49,8 @@ def inconclusive(
     found: list[Result] = []
     for group in groups:
         unknown: list[Result] = []
-        for result in reversed(pareto_front(group, limits)):
+        front = pareto_front(group, limits)
+        for result in sorted(group, key=lambda result: -result.speedup.value):
             is_fast = aim == "combinations" or result.speedup.value > 1
             if not (result.setting.accelerators and result.feasible(limits) and is_fast):
                 continue
@@ -57,7 +58,7 @@ def inconclusive(
             rule = StoppingRule(limits=limits, rivals=rivals, trials_so_far=tried, most=max_samples)
             is_resolved = result.prompts >= least and rule.decided(result)
             if not (is_resolved or result.verified_now or rule.surely_kept(result)):
-                unknown.append(result)
+                unknown += [result] if result in front else []
             elif aim != "front":
                 unknown = [other for other in unknown if is_faster(other, result)]
                 break

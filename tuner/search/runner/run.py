@@ -16,6 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.search.deadline import Deadline
+from tuner.search.frontier.second_look import most_prompts
 from tuner.search.goal import Goal
 from tuner.search.runner import queue
 from tuner.search.runner.interrupt import Interruptible
@@ -147,6 +148,7 @@ class Search:
         if again is None:
             return None
         setting, earlier = again
+        self.observer.resolve_began(read_result(self.study, earlier, log.trial(earlier).user_attrs))
         self.observer.notice(
             f"measuring the setting of trial {earlier} again, with more prompts: it may have had "
             "bad luck, and no untried setting is as likely to reach the target"
@@ -224,9 +226,9 @@ class Search:
 
     @property
     def _most_resolved(self) -> int | None:
-        """Prompts of a resolving trial at most: with a target, those whose baseline there is."""
-        if self.goal.has_target and self.samples is not None and self.max_samples is not None:
-            return min(2 * self.samples, self.max_samples)
+        """Prompts of a resolving trial at most; with a target it is a second look."""
+        if self.goal.has_target and self.samples is not None:
+            return most_prompts(self.samples, self.max_samples)
         return self.max_samples
 
     def _is_rival(self, result: Result, setting: Setting) -> bool:

@@ -23,7 +23,7 @@ from tuner.search.runner.observer import Observer
 from tuner.search.runner.stopping import Answer, StoppingRule, measure_until_stopped
 from tuner.setting import Setting
 from tuner.storage.log import log_of
-from tuner.storage.retries import CUT_OFF, QUEUED, RESOLVES, next_try
+from tuner.storage.retries import CUT_OFF, QUEUED, RESOLVES, is_cut_off, next_try
 from tuner.storage.worker import WORKER
 from tuner.study.constraints import set_constraints
 from tuner.study.recording import record_trial
@@ -214,9 +214,11 @@ class TrialRunner:
     def _queue_interrupted(self, trial: optuna.Trial) -> None:
         """Queue an interrupted trial again, which does not count as one of its tries."""
         trial.set_user_attr("reason", "interrupted")
-        retry = next_try(log_of(self.study).stored(trial), counts=False)
-        if retry is not None:
+        stored = log_of(self.study).stored(trial)
+        retry = next_try(stored, counts=False)
+        if is_cut_off(stored, retry):
             trial.set_user_attr(CUT_OFF, True)
+        if retry is not None:
             log_of(self.study).queue_at_end(trial, retry)
 
     def _record_failure(self, trial: optuna.Trial, error: Exception) -> str:

@@ -17,7 +17,6 @@ from tuner.search.space import Space
 from tuner.search.sweep.sweep import Points, Sweep
 from tuner.storage.cursor import Place
 from tuner.storage.log import log_of
-from tuner.study.best import fastest_feasible
 from tuner.study.results import read_results
 
 Flat = Mapping[str, Value]
@@ -73,7 +72,9 @@ class Walk(Sweep):
 
     def begin(self, study: optuna.Study) -> None:
         """Look up the fastest feasible result so far."""
-        best = fastest_feasible(read_results(study), self._limits)
+        results = read_results(study)
+        feasible = [r for r in results if r.feasible(self._limits) and r.setting.accelerators]
+        best = max(feasible, key=lambda result: result.speedup.value, default=None)
         self._next = self._best = None
         if best is not None:
             self._best = (best.speedup.value, log_of(study).params(best.trial))
