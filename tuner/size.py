@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
+LONGEST_SIDE = 8192  # of a picture in pixels
+
 
 class Size(NamedTuple):
     """Height and width of a picture in pixels."""

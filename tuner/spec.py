@@ -15,7 +15,7 @@ from tuner.models import Model
 from tuner.pipelines.compiling import mode_named
 from tuner.sampler_table import sampler_row, sweep_named
 from tuner.scheduler_table import name_of
-from tuner.size import Size
+from tuner.size import LONGEST_SIDE, Size
 from tuner.values import checked_knobs, checked_limit, checked_prompts, is_number, is_whole, wrong
 
 Aim = Literal["max", "front", "combinations"]
@@ -221,9 +221,9 @@ class StudySpec:
         if self.seed >= SEEDS:
             raise wrong("seed", f"must be less than 2**32, not {self.seed}")
         for name in SIDES:
-            if (getattr(self, name) or 0) % SIDE_MULTIPLE:
-                value = getattr(self, name)
-                raise wrong(name, f"must be a multiple of {SIDE_MULTIPLE}, not {value}")
+            if (side := getattr(self, name) or 0) % SIDE_MULTIPLE or side > LONGEST_SIDE:
+                most = f"{SIDE_MULTIPLE} of at most {LONGEST_SIDE}"
+                raise wrong(name, f"must be a multiple of {most}, not {side}")
         guidance = self.guidance_scale
         for name, share in (("req_score_loss", self.req_score_loss), ("min_gain", self.min_gain)):
             if share is not None and not 0 < share < 1:

@@ -57,6 +57,10 @@ def test_any_name_of_prompts_gives_prompts_or_one_line(inputs: int) -> None:
         ("a.csv", ",".join(f"c{n}" for n in range(9999)).encode(), "c19, …; name one"),
         ("a.txt", "a cat\n".encode("utf-16"), "is not UTF-8 text"),
         ("a.txt", b"x" * 70_000_000, "has 70 MB, but at most 64 MB are read"),
+        ("a.txt", b"ab\n" * 21_000_000, "has 21,000,000 lines, but at most 300,000 are read"),
+        ("a.jsonl", b'{"p":"ab"}\n' * 5_500_000, "has 5,500,000 lines, but at most 300,000"),
+        ("a.csv", b"p\r" + b"ab\r" * 20_000_000, "has 20,000,001 lines, but at most 300,000"),
+        ("a.txt", b"a cat\n" + b"x" * 11_000_000, "prompt 2 of the prompt file"),
     ],
 )
 def test_prompt_files_that_must_be_refused(

@@ -16,6 +16,7 @@ from tuner.cli.study_flags import study_flags
 from tuner.formatting import sentence
 from tuner.sampler_table import SAMPLERS
 from tuner.scheduler_table import SCHEDULERS
+from tuner.size import LONGEST_SIDE
 from tuner.spec import (
     ABOVE_ZERO,
     AIMS,
@@ -146,7 +147,7 @@ def _value(name: str) -> dict[str, Any]:
         if name == "seed":
             value["maximum"] = SEEDS - 1
         elif name in SIDES:
-            value["multipleOf"] = SIDE_MULTIPLE
+            value |= {"multipleOf": SIDE_MULTIPLE, "maximum": LONGEST_SIDE}
     elif name in NUMBERS:
         value = {"type": "number"} | _range(name)
     else:

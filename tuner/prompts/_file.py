@@ -14,7 +14,8 @@ TABLES: dict[str, Read] = {
     ".jsonl": jsonl_prompts,
     ".ndjson": jsonl_prompts,
 }
-MOST_BYTES = 64_000_000  # of a file: a million prompts
+MOST_BYTES = 64_000_000  # of a file
+MOST_LINES = 300_000  # a column of JSON takes a second
 
 
 class PromptFile:
@@ -47,6 +48,12 @@ class PromptFile:
     def _prompts(self) -> list[str]:
         hint = "; a data set is named ID:SPLIT:COLUMN" if "/" in str(self.path) else ""
         text = read_text(self.path, "prompt file", MOST_BYTES, hint)
+        lines = max(text.count("\n"), text.count("\r"))  # the reader of CSV knows both
+        if lines > MOST_LINES:
+            raise UsageError(
+                f"the prompt file {self.path} has {lines:,} lines, but at most {MOST_LINES:,} are "
+                "read; take a part of it"
+            )
         read = TABLES.get(self.path.suffix.lower())
         if read is None:
             return text.split("\n")
