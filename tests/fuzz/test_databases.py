@@ -76,6 +76,8 @@ STATEMENTS = [
     "UPDATE tuner_heartbeats SET at = {text}",
     "UPDATE study_directions SET direction = {text}",
     "CREATE VIEW extra AS SELECT 1",
+    "ALTER TABLE {table} ADD COLUMN extra AS (abs(-9223372036854775807 - 1))",
+    "CREATE INDEX extra ON {table} (abs(rowid))",
     "PRAGMA user_version = 9",
 ]
 OTHERS = [b"", b"SQLite format 3\0", b"SQLite format 3\0" + b"\0" * 5000, b"PK\3\4", b"\0" * 5000]

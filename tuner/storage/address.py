@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from tuner.errors import UsageError
 from tuner.passwords import HIDDEN, hidden
 from tuner.places import can_write, check_name
+from tuner.storage.plain_schema import LONGEST_S, connect_to_read, first_expression
 from tuner.storage.tables import VERSION
 
 # Packages by the modules that they bring, where the names differ; psycopg's has its C library.
@@ -29,14 +30,6 @@ _LIBPQ = {
     "tcp_user_timeout": 50_000,
 }
 _CONNECT = {"psycopg": _LIBPQ, "psycopg2": _LIBPQ}  # arguments, by driver
-# What SQLite computes when a table is read or written, in a file that somebody may have prepared.
-_ADDED = """
-    SELECT type, name FROM sqlite_master WHERE type IN ('view', 'trigger')
-    UNION ALL
-    SELECT 'virtual table', name FROM sqlite_master
-    WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'
-    LIMIT 1
-"""
 
 
 def check_address(url: str) -> None:
@@ -155,34 +148,47 @@ def _look_inside(path: Path, url: str) -> None:
     """Check which program a database belongs to, without writing to the file or its folder."""
     # Without a write-ahead log no process is writing; "immutable" keeps SQLite from creating one.
     quiet = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
-    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro{quiet}", uri=True)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
+    connection = connect_to_read(path, options=quiet)
     try:
-        rows = connection.execute(_TABLES).fetchmany(MOST_TABLES)
-        check_owner({name for (name,) in rows}, connection, url)
-        added = connection.execute(_ADDED).fetchone()
-        if added is not None:
+        tables = {name for (name,) in connection.execute(_TABLES).fetchmany(MOST_TABLES)}
+        check_owner(tables, url)
+        found = first_expression(connection)
+        if found is not None:
             raise UsageError(
-                f"{hidden(url)} has a {added[0]} {added[1]!r}, which the tuner never creates, and "
-                "which could run SQL of its author; set storage to another file"
+                f"{hidden(url)} has {found}, which the tuner never creates, and which could run "
+                "SQL of its author; set storage to another file"
             )
+        check_version(tables, connection, url)
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
+        name = getattr(error, "sqlite_errorname", "")
+        if name == "SQLITE_NOTADB":
             raise UsageError(
                 f"{path} is not a SQLite database; set storage to another file"
+            ) from error
+        if name == "SQLITE_INTERRUPT":
+            raise UsageError(
+                f"SQLite computes for more than {LONGEST_S:g} s to open {path}; set storage to "
+                "another file"
             ) from error
         raise unusable(url, error) from error
     finally:
         connection.close()
 
 
-def check_owner(tables: set[str], connection: Any, url: str) -> None:
-    """Raise `UsageError` for a database of another program or of a newer version of the tuner."""
+def check_owner(tables: set[str], url: str) -> None:
+    """Raise `UsageError` for a database of another program; `tables` are the names of its tables.
+
+    No table is read.
+    """
     if tables and not any(name.startswith("tuner_") for name in tables):
         raise UsageError(
             f"{hidden(url)} belongs to another program (it has a table {sorted(tables)[0]!r}); "
             "set storage to another file"
         )
+
+
+def check_version(tables: set[str], connection: Any, url: str) -> None:
+    """Raise `UsageError` for a database of a newer version of the tuner."""
     if "tuner_version" in tables:
         query = "SELECT MAX(version) FROM tuner_version"
         ((newest,),) = connection.execute(query).fetchall()

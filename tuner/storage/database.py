@@ -54,7 +54,8 @@ class Storage:
             if self.engine.dialect.name != "sqlite":  # a file was checked already
                 with self.engine.connect() as connection:
                     tables = set(inspect(self.engine).get_table_names())
-                    address.check_owner(tables, _Plain(connection), self.url)
+                    address.check_owner(tables, self.url)
+                    address.check_version(tables, _Plain(connection), self.url)
             created(self._make_tables)
             self.optuna = created(lambda: LivingStorage(self.url, options))
             _tune(self.optuna.engine)

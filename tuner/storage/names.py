@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
-from urllib.parse import quote
+
+from tuner.storage.plain_schema import connect_to_read, first_expression
 
 SCHEME = "sqlite:///"
 WAIT_S = 0.2  # for a process that writes
@@ -23,8 +24,9 @@ def study_names_in(url: str) -> list[str]:
     if not path.is_file():
         return []
     try:
-        address = f"file:{quote(str(path))}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True, timeout=WAIT_S)) as connection:
+        with closing(connect_to_read(path, WAIT_S)) as connection:
+            if first_expression(connection) is not None:
+                return []
             rows = connection.execute("SELECT study_name FROM studies ORDER BY study_id")
             return [name for (name,) in rows]
     except sqlite3.Error:
