@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tests.cli.refused import Refused
-from tests.cli.stored import NAME, searched, with_stopped_trials
+from tests.cli.stored import NAME, searched, with_baseline, with_stopped_trials
 from tests.helpers.pictured import PicturedBench
 from tests.helpers.simulated import EVALUATION, Bench, over_the_limit
 from tuner.cli.main import main
+from tuner.storage.living_storage import LivingStorage
 
 OTHER = f"{NAME} guidance=5"
 
@@ -192,3 +193,22 @@ def test_an_unknown_study_is_refused_with_names_that_are_near(
     two_studies(folder)
     shown()
     assert f"did you mean {OTHER}?" in refused("show", "guidance")
+
+
+@pytest.mark.parametrize("command", ["show", "export", "report"])
+def test_however_many_studies_there_are_a_command_reads_their_list_once(
+    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched(folder)
+    for guidance in (3, 5):
+        with_baseline(Bench(folder, EVALUATION | {"guidance": guidance}))
+    lists = []
+    read = LivingStorage.get_all_studies
+
+    def counted(storage: LivingStorage) -> Any:
+        lists.append(storage)
+        return read(storage)
+
+    monkeypatch.setattr(LivingStorage, "get_all_studies", counted)
+    assert main([command]) == 0
+    assert len(lists) == 1

@@ -81,6 +81,23 @@ def test_an_unknown_study_names_those_that_exist(tmp_path: Path) -> None:
         storage.study("something else")
 
 
+def test_a_name_that_no_database_can_hold_is_unknown(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no study"):
+        Storage(address(tmp_path)).study("SD1.5/DDIM/\udc80")
+
+
+def test_a_study_is_found_and_opened_without_reading_all_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(address(tmp_path))
+    lists: list[None] = []
+    monkeypatch.setattr(storage.optuna, "get_all_studies", lambda: lists.append(None) or [])
+    for way in ({"batch": 4}, {"batch": 8}, {"batch": 8}):
+        opened = storage.open_study("SD1.5/DDIM/50", way)
+        assert storage.study(opened.study_name)._study_id == opened._study_id
+    assert lists == []
+
+
 def test_many_concurrent_workers_do_not_lock_the_database(tmp_path: Path) -> None:
     Storage(address(tmp_path))
 

@@ -111,10 +111,18 @@ class Storage:
 
     def study(self, name: str) -> optuna.Study:
         """A study that exists, for reading; else a `UsageError` with names that are near."""
-        known = self.study_names()
-        if name not in known:
-            raise UsageError(f"no study {name!r} in {hidden(self.url)}; {names_hint(name, known)}")
+        if not self._has_study(name):
+            hint = names_hint(name, self.study_names())
+            raise UsageError(f"no study {name!r} in {hidden(self.url)}; {hint}")
         return bypass_trial_cache(optuna.load_study(study_name=name, storage=self.optuna))
+
+    def _has_study(self, name: str) -> bool:
+        """Whether there is a study of this name; the others, maybe many, are not read."""
+        try:
+            self.optuna.get_study_id_from_name(name)
+        except (KeyError, UnicodeEncodeError):  # halves of surrogate pairs cannot be stored
+            return False
+        return True
 
     def open_study(self, triple: str, evaluation: dict[str, Any]) -> optuna.Study:
         """The study of a triple that is evaluated in this way; created when there is none.
@@ -123,7 +131,7 @@ class Storage:
         that lists the differences.
         """
         name = triple
-        if triple in self.study_names():
+        if self._has_study(triple):
             # A study without an evaluation was just created by another process, for this one.
             first = self.study(triple).user_attrs.get("evaluation", evaluation)
             now, before = _flat(evaluation), _flat(first)
@@ -149,7 +157,7 @@ class Storage:
     def _own_name(self, wanted: str, evaluation: dict[str, Any]) -> str:
         """A name that no other way of evaluating has; a digest is added where it was cut short."""
         name = wanted[:NAME_LENGTH]
-        if name in self.study_names():
+        if self._has_study(name):
             stored = self.study(name).user_attrs.get("evaluation", evaluation)
             if stored != evaluation:
                 digest = _digest(json.dumps(evaluation, sort_keys=True))
