@@ -2,12 +2,12 @@
 
 A file must be a regular one and is limited in size before it is read. What its format can express
 and no tuner writes is refused: values nested deeply, numbers that no float can hold, and text that
-is no Unicode.
+is no Unicode. `json_text` writes none of these numbers either.
 """
 
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,23 @@ def parsed_json(text: str) -> Any:
     return value
 
 
+def json_text(value: Any, **options: Any) -> str:
+    """A value as JSON; `options` are those of `json.dumps`.
+
+    Raises:
+        UsageError: a number in it is infinite or NaN, for which JSON has no word; the message says
+            which.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError:
+        for place, number in _not_finite(value):
+            raise UsageError(
+                f"cannot write {place} as JSON: it is {number}, and JSON has finite numbers only"
+            ) from None
+        raise
+
+
 def check_values(value: Any, *, finite: bool) -> None:
     """Check what a parser returned: its depth, its numbers and its texts.
 
@@ -131,6 +148,18 @@ def _inside(value: Any) -> Iterator[Any]:
         yield from value.values()
     elif isinstance(value, list):
         yield from value
+
+
+def _not_finite(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers that are infinite or NaN, each with the keys that lead to it."""
+    if isinstance(value, float) and not isfinite(value):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _not_finite(inner, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _not_finite(inner, f"{place}[{index}]")
 
 
 def _no_constant(name: str) -> Any:

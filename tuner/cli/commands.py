@@ -4,7 +4,6 @@ Imports stand inside the functions, so that `tuner --help` and invalid flags ans
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
@@ -16,6 +15,7 @@ from tuner.cli.printing import print_lines
 from tuner.cli.quiet import quiet, quiet_models
 from tuner.errors import UsageError
 from tuner.formatting import count
+from tuner.given_files import json_text
 from tuner.passwords import hidden
 from tuner.printable import printable, printable_json
 
@@ -159,7 +159,7 @@ def export(args: argparse.Namespace, console: "Console") -> None:
     """`tuner export`: write `search_params.json`, or a script for one study."""
     from tuner.cli.arguments import PARAMS, SCRIPT
     from tuner.cli.pick import picked_lines
-    from tuner.params.write import document, write, write_text
+    from tuner.params.write import document, text_of, write_text
     from tuner.picking import checked
 
     rule = None if args.pick is None else checked(args.pick)
@@ -167,10 +167,8 @@ def export(args: argparse.Namespace, console: "Console") -> None:
     with _reading(args):
         contents = document(_studies(args, console), rule)
         studies = contents["studies"]
-        if args.format == "diffusers":
-            write_text(output, _script(studies))
-        else:
-            write(output, contents)
+        text = text_of(contents)  # refuses damaged values, which must not be in a script either
+        write_text(output, _script(studies) if args.format == "diffusers" else text)
     written = f"wrote {output} ({count(len(studies), 'study', 'studies')})"
     print_lines([*picked_lines(contents, output), written], console)
 
@@ -232,8 +230,7 @@ def dashboard(args: argparse.Namespace, console: "Console") -> None:
 
 def print_json(document: dict[str, Any]) -> None:
     """Print a JSON document to standard output."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    print(printable_json(text))
+    print(printable_json(json_text(document, indent=2, ensure_ascii=False)))
 
 
 def _study_flags(args: argparse.Namespace) -> dict[str, Any]:

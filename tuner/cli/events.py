@@ -3,7 +3,6 @@
 `events.schema.json` describes each event. Figures are named as in `search_params.json`.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, TextIO
 import optuna
 
 from tuner.cli.sweep_progress import SweepProgress
+from tuner.given_files import json_text
 from tuner.measure.figures import Figures
 from tuner.params.write import figures_entry, point, verified_entry
 from tuner.printable import printable_json
@@ -36,7 +36,7 @@ class JsonLines:
         if self._stream is None:
             return
         try:
-            text = json.dumps(entry, allow_nan=False, ensure_ascii=False)
+            text = json_text(entry, ensure_ascii=False)
             self._stream.write(f"{printable_json(text)}\n")
             self._stream.flush()
         except BrokenPipeError:

@@ -1,6 +1,5 @@
 """Writing `search_params.json`: the results of studies, in the form that a pipeline applies."""
 
-import json
 import math
 import os
 import tempfile
@@ -11,6 +10,7 @@ from typing import Any
 import optuna
 
 from tuner.errors import UsageError
+from tuner.given_files import json_text, parsed_json
 from tuner.limits import Limits
 from tuner.measure.figures import Figures
 from tuner.params import schema
@@ -237,8 +237,20 @@ def _interval(ends: Iterable[float]) -> list[float | None]:
 
 
 def write(path: Path, contents: dict[str, Any]) -> None:
-    """Write the file as `write_text` does."""
-    write_text(path, f"{json.dumps(contents, indent=2)}\n")
+    """Write the file as `write_text` does; a `UsageError` as in `text_of`."""
+    write_text(path, text_of(contents))
+
+
+def text_of(contents: dict[str, Any]) -> str:
+    """The text of the file; a `UsageError` for what `tuner.params.read` would refuse in it."""
+    text = json_text(contents, indent=2)
+    try:
+        parsed_json(text)
+    except ValueError as error:
+        raise UsageError(
+            f"nothing is written, because it could not be read again: {error}"
+        ) from error
+    return f"{text}\n"
 
 
 def write_text(path: Path, text: str) -> None:
