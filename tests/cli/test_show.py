@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from tests.cli.refused import Refused
@@ -12,7 +13,9 @@ from tests.cli.stored import NAME, searched, with_baseline, with_stopped_trials
 from tests.helpers.pictured import PicturedBench
 from tests.helpers.simulated import EVALUATION, Bench, over_the_limit
 from tuner.cli.main import main
+from tuner.storage.database_log import engine_of
 from tuner.storage.living_storage import LivingStorage
+from tuner.storage.trial_rows import set_user_attributes
 
 OTHER = f"{NAME} guidance=5"
 
@@ -212,3 +215,29 @@ def test_however_many_studies_there_are_a_command_reads_their_list_once(
     monkeypatch.setattr(LivingStorage, "get_all_studies", counted)
     assert main([command]) == 0
     assert len(lists) == 1
+
+
+def damage_cost(study: optuna.Study, *, of_trial: bool) -> None:
+    """Let a trial, or else a run, have taken for ever."""
+    cost = {"seconds": {"scoring": float("inf")}}
+    if not of_trial:
+        study.set_user_attr("cost of run a", cost)
+        return
+    trial_id = study._storage.get_all_trials(study._study_id)[1]._trial_id
+    with engine_of(study).begin() as connection:
+        set_user_attributes(connection, trial_id, {"cost": cost})
+
+
+@pytest.mark.parametrize("of_trial", [True, False])
+def test_a_damaged_cost_is_refused_in_the_same_line_by_all_that_read_it(
+    of_trial: bool, folder: Path, refused: Refused
+) -> None:
+    damage_cost(searched(folder).study, of_trial=of_trial)
+    commands = ["show --cost", "show --cost --json", "report"]
+    commands += ["show --trial 1"] if of_trial else []
+    (line,) = {refused(*command.split()) for command in commands}
+    whose = "the cost of trial 1" if of_trial else "'cost of run a'"
+    assert line.startswith(
+        f"tuner: {whose} of {NAME} is damaged, or was changed by another program"
+    )
+    assert "seconds of 'scoring' must be a number" in line

@@ -1,6 +1,7 @@
 """The account of costs: every second and every picture has one purpose."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,34 @@ def test_a_purpose_of_a_later_version_is_the_rest() -> None:
     account = Account.of({"seconds": {"dreaming": 2.0}, "pictures": {"dreaming": 3}})
     assert account.seconds == {Purpose.REST: 2.0}
     assert account.pictures == {Purpose.REST: 3}
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"),
+    [
+        ({"seconds": {"scoring": float("inf")}}, "seconds of 'scoring' must be a number .*'inf'"),
+        ({"seconds": {"scoring": float("nan")}}, "seconds of 'scoring' must be .*, not 'nan'"),
+        ({"seconds": {"scoring": -1.0}}, "a number from 0 to .*, not '-1.0'"),
+        ({"seconds": {"scoring": 1e300}}, r"from 0 to 1,000,000,000,000, not '1e\+300'"),
+        ({"seconds": {"scoring": True}}, "not 'True'"),
+        ({"seconds": {"scoring": "2"}}, "not '2'"),
+        ({"seconds": 5}, "seconds must be a table of purposes, not '5'"),
+        ({"pictures": {"baseline": 3.5}}, "pictures of 'baseline' must be a whole number"),
+        ({"pictures": {"baseline": -1}}, "pictures of 'baseline' must be a whole number"),
+        ({"graphs": "x"}, "graphs must be a whole number .*, not 'x'"),
+        (None, "seconds must be a table of purposes, not 'None'"),
+    ],
+)
+def test_a_stored_account_with_what_no_account_has_is_refused(stored: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Account.of(stored)
+
+
+def test_a_sum_has_the_pictures_of_a_purpose_without_seconds() -> None:
+    total = Account(seconds={Purpose.SCORED: 1.0}, pictures={Purpose.SCORED: 4})
+    total.include(Account(pictures={Purpose.SCORED: 2, Purpose.TIMING: 3}))
+    assert total.pictures == {Purpose.SCORED: 6, Purpose.TIMING: 3}
+    assert total.total_s == 1.0
 
 
 def test_time_without_a_purpose_is_the_rest() -> None:

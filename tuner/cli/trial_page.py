@@ -23,7 +23,7 @@ from tuner.storage.log import log_of
 from tuner.storage.retries import RESOLVES
 from tuner.storage.worker import WORKER, Worker
 from tuner.study.baseline import Baseline, attributes
-from tuner.study.costs import StudyCosts, read_costs
+from tuner.study.costs import StudyCosts, cost_of_trial, read_costs
 from tuner.study.formatting import quantities_of
 from tuner.study.results import Result, read_result, read_results
 from tuner.study.schema import COST, PAIRED, SAME_AS, SETTING
@@ -126,7 +126,8 @@ class TrialPage:
         if stored.get("note"):
             yield "note", stored["note"]
         if COST in stored and SAME_AS not in stored:
-            yield "cost", cost_text(Account.of(stored[COST]), read_costs(self.study))
+            account = cost_of_trial(self.study, self.trial.number, stored[COST])
+            yield "cost", cost_text(account, read_costs(self.study))
         yield from self._where_and_when()
         if "traceback" in stored:
             yield "traceback", stored["traceback"].rstrip()

@@ -1,11 +1,15 @@
 """The account of what measuring costs: seconds and pictures, by what they are for."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
+
+from tuner.values import is_number, is_whole
+
+MOST = 10**12  # seconds, pictures or graphs that an account can have; sums of them stay finite
 
 
 class Purpose(StrEnum):
@@ -34,13 +38,17 @@ class Account:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Self:
-        """From what `stored` returned; purposes that this version does not know are the rest."""
+        """From what `stored` returned; purposes that this version does not know are the rest.
+
+        Raises:
+            ValueError: it is something else; the message says where.
+        """
         account = cls()
-        for name, seconds in stored.get("seconds", {}).items():
+        for name, seconds in _numbers(stored, "seconds", is_number):
             account.add(_purpose(name), seconds)
-        for name, pictures in stored.get("pictures", {}).items():
+        for name, pictures in _numbers(stored, "pictures", is_whole):
             account.add(_purpose(name), 0.0, pictures)
-        account.graphs = stored.get("graphs", 0)
+        account.graphs = _checked("graphs", stored.get("graphs", 0), is_whole)
         return account
 
     def stored(self) -> dict[str, Any]:
@@ -59,7 +67,9 @@ class Account:
     def include(self, other: "Account") -> None:
         """Add all of another account."""
         for purpose, seconds in other.seconds.items():
-            self.add(purpose, seconds, other.pictures.get(purpose, 0))
+            self.add(purpose, seconds)
+        for purpose, pictures in other.pictures.items():
+            self.add(purpose, 0.0, pictures)
         self.graphs += other.graphs
 
     @property
@@ -78,6 +88,23 @@ class Account:
         seconds = self.seconds | {Purpose.REST: 0.0}
         seconds[Purpose.REST] = max(0.0, wall_s - sum(seconds.values()))
         return Account(seconds=seconds, pictures=dict(self.pictures), graphs=self.graphs)
+
+
+def _numbers(stored: Any, key: str, is_right: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
+    """The names and numbers of one part of a stored account, each of them checked."""
+    part = stored.get(key, {}) if isinstance(stored, Mapping) else stored
+    if not isinstance(part, Mapping):
+        text = f"{key} must be a table of purposes, not {str(part)[:40]!r}"
+        raise ValueError(text)  # noqa: TRY004 - one kind of error for all that may be wrong
+    for name, value in part.items():
+        yield name, _checked(f"{key} of {name[:40]!r}", value, is_right)
+
+
+def _checked(what: str, value: Any, is_right: Callable[[Any], bool]) -> Any:
+    if not is_right(value) or not 0 <= value <= MOST:  # NaN is in no order
+        kind = "whole number" if is_right is is_whole else "number"
+        raise ValueError(f"{what} must be a {kind} from 0 to {MOST:,}, not {str(value)[:40]!r}")
+    return value
 
 
 def _purpose(name: str) -> Purpose:

@@ -1,9 +1,11 @@
 """What a study has cost so far: seconds and pictures, by purpose."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import optuna
 
+from tuner.errors import UsageError
 from tuner.measure.account import Account, Purpose
 from tuner.storage.log import log_of
 from tuner.storage.trial_log import ENDED
@@ -62,8 +64,23 @@ def read_costs(study: optuna.Study) -> StudyCosts:
         costs.baseline_s = prompts * latency_s
     for name, account in stored.items():
         if name.startswith(COSTS):
-            costs.others.include(Account.of(account))
+            costs.others.include(_account(account, f"{name!r} of {study.study_name}"))
     for _, number, attrs in log_of(study).attributes(*ENDED, without=LONG):
         if COST in attrs and SAME_AS not in attrs:
-            costs.trials[number] = Account.of(attrs[COST])
+            costs.trials[number] = cost_of_trial(study, number, attrs[COST])
     return costs
+
+
+def cost_of_trial(study: optuna.Study, number: int, stored: Any) -> Account:
+    """The account that a trial stored; a `UsageError` if it is damaged."""
+    return _account(stored, f"the cost of trial {number} of {study.study_name}")
+
+
+def _account(stored: Any, whose: str) -> Account:
+    try:
+        return Account.of(stored)
+    except ValueError as error:
+        raise UsageError(
+            f"{whose} is damaged, or was changed by another program: {error}; other studies of the "
+            "database can be read by their names"
+        ) from error
