@@ -173,6 +173,7 @@ class StudyRun:
             first=start.first,
             deadline=deadline,
             observer=Observers([self.observer, self._pages]),
+            take_cost=self.evaluation.ledger.take_trial,
             waits=self.shared.waits,
         )
         while search.run():

@@ -77,6 +77,17 @@ def test_what_a_trial_costs_is_in_its_account_and_not_in_the_process() -> None:
     }
 
 
+def test_what_a_trial_cost_until_it_failed_is_known_and_belongs_to_one_trial() -> None:
+    ledger = Ledger()
+    with pytest.raises(RuntimeError), ledger.measurement(of_trial=True):
+        ledger.add(Purpose.SCORED, 2.0, 4)
+        raise RuntimeError("out of memory")
+    cost = ledger.take_trial()
+    assert cost is not None
+    assert cost.pictures[Purpose.SCORED] == 4
+    assert ledger.take_trial() is None  # the next trial may fail before it has an account
+
+
 def test_a_block_does_not_count_what_is_entered_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 10.0, 15.0, 20.0])
     monkeypatch.setattr("tuner.measure.account.time.monotonic", lambda: next(now))

@@ -121,6 +121,7 @@ class Ledger:
         """Counts from now on."""
         self._own = Account()
         self._trials = Account()
+        self._ended: Account | None = None  # of the trial that ended last, until it is taken
         self._current = self._own
         self._start = time.monotonic()
 
@@ -149,8 +150,9 @@ class Ledger:
     ) -> Iterator["TrialAccount"]:
         """For a ``with`` block, enter everything in an account of its own.
 
-        A trial stores that account itself; that of a verification, or of fewer steps, is part of
-        the process's own. With a `purpose`, all of it was for that purpose.
+        That of a trial is to be stored with it, however the block ends (`take_trial`); that of a
+        verification, or of fewer steps, is part of the process's own. With a `purpose`, all of it
+        was for that purpose.
         """
         account = TrialAccount()
         self._current = account
@@ -159,9 +161,15 @@ class Ledger:
         finally:
             self._current = self._own
             if of_trial:
-                self._trials.include(account.so_far())
+                self._ended = account.so_far()
+                self._trials.include(self._ended)
             else:
                 self._own.include(account if purpose is None else account.all_for(purpose))
+
+    def take_trial(self) -> Account | None:
+        """What the trial that ended last has cost; None where that was taken already."""
+        ended, self._ended = self._ended, None
+        return ended
 
     @property
     def wall_s(self) -> float:

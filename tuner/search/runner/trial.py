@@ -7,7 +7,7 @@ record the reason.
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import optuna
@@ -18,6 +18,7 @@ from tuner.errors import BadPictureError, DatabaseGoneError, TrialError, UsageEr
 from tuner.formatting import percent
 from tuner.iterators import closing
 from tuner.limits import Limits
+from tuner.measure.account import Account
 from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer
 from tuner.search.runner.stopping import Answer, StoppingRule, measure_until_stopped
@@ -66,6 +67,8 @@ class TrialRunner:
     measured_before: Callable[[Setting], FrozenTrial | None]  # a trial whose figures can be used
     rule: Callable[[Setting, bool], StoppingRule]  # for a setting, and whether it is resolved
     measure: Measure
+    # What the trial that was just measured has cost; None where nobody keeps an account.
+    take_cost: Callable[[], Account | None] = lambda: None
     measures_all: bool = False  # a setting that another trial measures at this moment, too
 
     def run(self, trial: optuna.Trial) -> FrozenTrial | None:
@@ -176,20 +179,24 @@ class TrialRunner:
     def _measured(
         self, trial: optuna.Trial, measurements: Iterator[Any], rule: StoppingRule
     ) -> tuple[Any, Answer]:
-        """The last measurement, and what the rule answered; an error leaves what it has cost."""
-        last: list[Any] = []
+        """The last measurement, and what the rule answered.
+
+        What a trial has cost until an error ends it is stored here: there may be no measurement.
+        """
 
         def on_batch(measured: Any) -> None:
-            last[:] = [measured]
             self.observer.trial_went_on(trial.number, measured)
 
         try:
-            return measure_until_stopped(measurements, rule, on_batch)
+            measured, answer = measure_until_stopped(measurements, rule, on_batch)
         except BaseException:
+            cost = self.take_cost()
             with suppress(UpdateFinishedTrialError, DatabaseGoneError):
-                for measured in last:
-                    trial.set_user_attr(COST, measured.cost.stored())
+                if cost is not None:
+                    trial.set_user_attr(COST, cost.stored())
             raise
+        cost = self.take_cost()
+        return measured if cost is None else replace(measured, cost=cost), answer
 
     def _copy(self, trial: optuna.Trial, source: FrozenTrial) -> None:
         for name, value in source.user_attrs.items():
