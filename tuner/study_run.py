@@ -69,6 +69,9 @@ class StudyRun:
         """
         try:
             return self._run()
+        except KeyboardInterrupt:  # also one that was raised where nobody records it
+            self.storage.patience.cut_short()
+            raise
         finally:
             self._store_cost()
 

@@ -106,7 +106,9 @@ def _results(bench: Bench) -> list[object]:
 def test_after_ctrl_c_the_view_says_how_to_stop_at_once(bench: Bench) -> None:
     state = begun(bench)
     state.interrupted()
-    assert lines(state)[-1].startswith("stopping after this batch of prompts; press Ctrl-C again")
+    assert lines(state)[-1].startswith(
+        "stopping, at the latest after this batch; press Ctrl-C again"
+    )
 
 
 @pytest.mark.parametrize("width", [20, 40, 80])

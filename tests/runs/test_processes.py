@@ -28,7 +28,7 @@ from tuner.session import Session
 from tuner.storage import recovery as liveness
 from tuner.storage.optuna_names import POINT
 
-STOPPING = "tuner: stopping after this batch of prompts; press Ctrl-C again to stop at once"
+STOPPING = "tuner: stopping, at the latest after this batch; press Ctrl-C again to stop at once"
 INTERRUPTED = "tuner: interrupted; run the same command again to continue"
 
 

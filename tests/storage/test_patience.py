@@ -1,5 +1,6 @@
 """A database that does not answer: a run waits, stores nothing twice, and gives up in time."""
 
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from tests.helpers.postgres import PostgreSQL, missing
 from tests.helpers.simulated import Bench
 from tuner.errors import DatabaseGoneError
+from tuner.search.runner.interrupt import Interruptible
 from tuner.storage import patience
 from tuner.storage.database import Storage
 from tuner.storage.log import log_of
@@ -127,6 +129,54 @@ def test_a_run_gives_up_with_one_line_that_names_the_database_and_the_reason(
     with pytest.raises(DatabaseGoneError):  # at once: what ends the run does not wait again
         waiting.run(fail)
     assert len(lines) == before
+
+
+@pytest.fixture
+def ctrl_c_works() -> Iterator[None]:
+    """Tests that a shell started in the background would ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_works")
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_ends_the_wait_soon_and_the_run_with_the_interruption(
+    presses: int, study: optuna.Study, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_LINE_S", 0.0)
+    monkeypatch.setattr(patience, "LAST_WAIT_S", 0.2)
+    waiting = log_of(study).key[0].patience
+
+    def press(line: str) -> None:
+        lines.append(line)
+        for _ in range(presses if len(lines) == 1 else 0):
+            signal.raise_signal(signal.SIGINT)
+
+    def fail() -> None:
+        raise OperationalError("SELECT 1", {}, Broken("disk I/O error"))
+
+    waiting.begin(press)
+    with Interruptible(), pytest.raises(KeyboardInterrupt):
+        waiting.run(fail)
+    before = len(lines)
+    with pytest.raises(KeyboardInterrupt):  # what ends the run neither waits nor replaces it
+        waiting.run(fail)
+    assert len(lines) == before
+
+
+@pytest.mark.usefixtures("ctrl_c_works")
+def test_after_ctrl_c_a_database_that_is_only_busy_is_still_waited_for(study: optuna.Study) -> None:
+    errors = iter([OperationalError("SELECT 1", {}, Broken("disk I/O error"))])
+
+    def fail_once() -> bool:
+        for error in errors:
+            raise error
+        return True
+
+    with Interruptible():
+        signal.raise_signal(signal.SIGINT)
+        assert log_of(study).key[0].patience.run(fail_once)
 
 
 def test_an_error_that_waiting_does_not_mend_is_raised_at_once(study: optuna.Study) -> None:

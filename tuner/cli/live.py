@@ -23,7 +23,7 @@ REFRESHES_PER_S = 4
 BAR_WIDTH = 16  # columns
 TITLE_WIDTH = 18  # columns
 MINUTE_S = 60.0
-STOPPING = "stopping after this batch of prompts; press Ctrl-C again to stop at once"
+STOPPING = "stopping, at the latest after this batch; press Ctrl-C again to stop at once"
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 A run asks its database through `Patience.run`. While the server is down, the network is cut, the
 file is locked or the disk is full, what failed is tried again, with a line that says so; after
-`WAIT_S` seconds the run ends with a `DatabaseGoneError`. A transaction whose commit was not
-confirmed may have been stored all the same: `already` finds that out before it is tried again, so
-that nothing is stored twice.
+`WAIT_S` seconds the run ends with a `DatabaseGoneError`. After Ctrl-C the wait ends after
+`LAST_WAIT_S` seconds, with the interruption. A transaction whose commit was not confirmed may have
+been stored all the same: `already` finds that out before it is tried again, so that nothing is
+stored twice.
 """
 
 import sqlite3
@@ -22,6 +23,7 @@ from tuner.storage import worker
 from tuner.storage.address import without_password
 
 WAIT_S = 600.0  # until a run whose database does not answer gives up
+LAST_WAIT_S = 5.0  # after Ctrl-C, so that a database that is only busy gets the trial back
 FIRST_LINE_S = 2.0  # the first line is printed after it, further ones after twice as long each
 LONGEST_PAUSE_S = 2.0  # between two tries
 # What SQLite reports of a file that may be usable again in a moment.
@@ -34,10 +36,13 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 class Patience:
     """How one process waits for one database; it waits for nothing until `begin`."""
 
+    _is_ending = False  # of the class, because Ctrl-C ends whatever the process waits for
+
     def __init__(self, url: str) -> None:
         self._url = url
         self._notice: Callable[[str], None] | None = None
-        self._gone: DatabaseGoneError | None = None  # once it has given up
+        # Once it has given up: what ends the run is not to wait once more.
+        self._gone: DatabaseGoneError | KeyboardInterrupt | None = None
         # When the database last began to answer again, by `worker.now`. A process that was silent
         # before could not have written heartbeats.
         self.answering_since = -float("inf")
@@ -45,6 +50,15 @@ class Patience:
     def begin(self, notice: Callable[[str], None]) -> None:
         """From now on wait for the database; `notice` prints a line about it."""
         self._notice = notice
+        Patience._is_ending = False  # which an earlier run in this process may have left behind
+
+    @staticmethod
+    def cut_short() -> None:
+        """Ctrl-C was pressed: no database is waited for longer than `LAST_WAIT_S` seconds.
+
+        A signal handler may call it.
+        """
+        Patience._is_ending = True
 
     def run(
         self,
@@ -55,7 +69,8 @@ class Patience:
 
         Before each further try `already` is asked for the result of an earlier one whose commit was
         stored, although the database did not confirm it; None where there is none. Raises
-        `DatabaseGoneError` once the database has not answered for `WAIT_S` seconds.
+        `DatabaseGoneError` once the database has not answered for `WAIT_S` seconds, and after
+        `cut_short` KeyboardInterrupt.
         """
         outage: Outage | None = None
         while True:
@@ -82,8 +97,10 @@ class Patience:
         outage = outage or Outage()
         try:
             outage.pause(without_password(reason, self._url), self._notice)
-        except KeyboardInterrupt:  # what ends the run is not to wait once more
-            self._gone = self._gone_after(outage, reason)
+            if Patience._is_ending and outage.lasted_s >= LAST_WAIT_S:
+                raise KeyboardInterrupt from error
+        except KeyboardInterrupt as interruption:
+            self._gone = interruption
             raise
         if outage.lasted_s >= WAIT_S:
             self._gone = self._gone_after(outage, reason)

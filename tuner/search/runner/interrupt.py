@@ -2,8 +2,8 @@
 
 A KeyboardInterrupt at any moment may be raised in a callback of the garbage collector (SQLAlchemy
 has some), where Python prints and ignores it. So the first Ctrl-C is only recorded and raised by
-the next `check`. The second one is raised at once; should it get lost, the third ends the process,
-whose trial the next run queues again.
+the next `check`, or by a wait for a database that does not answer. The second one is raised at
+once; should it get lost, the third ends the process, whose trial the next run queues again.
 """
 
 import signal
@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
+
+from tuner.storage.patience import Patience
 
 
 @contextmanager
@@ -88,4 +90,5 @@ class Interruptible:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             raise KeyboardInterrupt
         self.pressed = True
+        Patience.cut_short()
         self._on_pressed()
