@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tuner.errors import (
         BadPictureError,
         DatabaseGoneError,
+        DeviceMemoryError,
         MissingExtraError,
         TrialError,
         TunerError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BadPictureError",
     "DatabaseGoneError",
+    "DeviceMemoryError",
     "MissingExtraError",
     "Outcome",
     "Setting",
@@ -49,6 +51,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "BadPictureError": "tuner.errors",
     "DatabaseGoneError": "tuner.errors",
+    "DeviceMemoryError": "tuner.errors",
     "MissingExtraError": "tuner.errors",
     "Outcome": "tuner.outcome",
     "Setting": "tuner.setting",

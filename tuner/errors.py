@@ -5,7 +5,8 @@ TunerError
 │   ├── UnfitError        an accelerator does not work with this pipeline
 │   └── MissingExtraError an extra of this package is not installed
 ├── TrialError            one trial failed; the study continues
-│   └── BadPictureError   the pictures are black, constant or NaN; not tried again
+│   ├── BadPictureError   the pictures are black, constant or NaN; not tried again
+│   └── DeviceMemoryError the device's memory is too small for a batch; not tried again
 ├── DatabaseGoneError     the database did not answer for minutes; the same command continues
 └── UnreachedError        the run ended without reaching its goal: exit code 1
 """
@@ -58,6 +59,10 @@ class TrialError(TunerError):
 
 class BadPictureError(TrialError):
     """The pictures are black, constant or NaN, so that the scores of a metric mean nothing."""
+
+
+class DeviceMemoryError(TrialError):
+    """The device's memory is too small for a batch of the setting, and will be the next time."""
 
 
 def in_words(error: Exception) -> str:

@@ -73,7 +73,7 @@ def test_broken_pictures_fail_with_their_reason_and_are_not_tried_again(
 def test_a_crashing_trial_is_tried_twice_more_and_the_study_goes_on(
     tmp_path: Path, session: Session
 ) -> None:
-    request = spec(tmp_path, trials=5, **TOME_ONLY)
+    request = spec(tmp_path, trials=3, **TOME_ONLY)
     observer = Sabotage(session.evaluation(request).pipeline.unet, "tome 0.5/1", crash=True)
     session.run(request, observer)
     ended = finished(tmp_path)

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from tuner.applying.applied import check
-from tuner.errors import TrialError
+from tuner.errors import DeviceMemoryError
 from tuner.measure import cache_keys
 from tuner.measure.account import Purpose, TrialAccount
 from tuner.measure.baseline import BaselineProcedure, OnBatch, OnPictures
@@ -71,7 +71,7 @@ class Evaluation(BatchGenerator):
     def timed_steps(self, settings: Sequence[Setting]) -> list[Seconds]:
         """The seconds of one batch and of its steps: of the baseline, then of each setting.
 
-        Raises `TrialError` where the device runs out of memory.
+        Raises `DeviceMemoryError` where the device runs out of memory.
         """
         with self._memory_errors():
             for setting in settings:
@@ -248,7 +248,7 @@ class Evaluation(BatchGenerator):
     def time(self, setting: Setting, store: Store) -> PairedTimings:
         """Time pairs of a setting until its speedup is precise; nothing is scored.
 
-        Raises `TrialError` where the device runs out of memory.
+        Raises `DeviceMemoryError` where the device runs out of memory.
         """
         _, latency = self._baseline_or_latency(self._baseline_procedure(store))
         with self._memory_errors():
@@ -285,4 +285,4 @@ class Evaluation(BatchGenerator):
         )
 
     def _memory_errors(self) -> memory_errors:
-        return memory_errors(TrialError, f"out of memory; {remedy(self.batch_size)}")
+        return memory_errors(DeviceMemoryError, f"out of memory; {remedy(self.batch_size)}")

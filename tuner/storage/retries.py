@@ -11,6 +11,7 @@ RETRIES = 2  # how often a crashed trial is tried again
 RESOLVES = "settles"  # number of the trial whose setting this one measures with more prompts
 CUT_OFF = "cut_off"  # it ended before its time, and does not count; see `is_cut_off`
 QUEUED = "queued"  # the setting that it was queued for, as accelerator → knob → value
+TRIES = "tries"  # of a retry: how often its setting was tried, with this trial
 GRID = (POINT, "search_space")  # the attributes by which Optuna's GridSampler identifies a point
 
 
@@ -21,7 +22,7 @@ def next_try(trial: FrozenTrial, *, counts: bool = True) -> FrozenTrial | None:
     counted as one.
     """
     stored = trial.user_attrs
-    tries = int(stored.get("tries", 1))
+    tries = int(stored.get(TRIES, 1))
     params, point = _params(trial), _point(trial)
     if RESOLVES in stored:  # the next run resolves what is still inconclusive
         return None
@@ -31,7 +32,7 @@ def next_try(trial: FrozenTrial, *, counts: bool = True) -> FrozenTrial | None:
     return create_trial(
         state=TrialState.WAITING,
         system_attrs={FIXED: params, **point},
-        user_attrs={"tries": tries + counts} | ({} if setting is None else {QUEUED: setting}),
+        user_attrs={TRIES: tries + counts} | ({} if setting is None else {QUEUED: setting}),
     )
 
 

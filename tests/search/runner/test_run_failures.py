@@ -9,18 +9,22 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.helpers.simulated import Bench, setting_of
-from tuner.errors import BadPictureError, TrialError, UnfitError
+from tuner.errors import BadPictureError, DeviceMemoryError, TrialError, UnfitError
 from tuner.measure.evaluation import Measurement
+from tuner.search.runner.observer import Observer
 from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.storage.log import log_of
-from tuner.storage.retries import RETRIES
+from tuner.storage.retries import RETRIES, TRIES
 
 
-def test_bad_pictures_fail_with_their_reason_and_are_not_tried_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [BadPictureError, DeviceMemoryError])
+def test_what_would_fail_again_fails_with_its_reason_and_is_not_tried_again(
+    kind: type[TrialError], tmp_path: Path
+) -> None:
     bench = Bench(tmp_path, search_targets=("tome",), trials=6)
     bad = Space.of(bench.spec).known_good()[0]
-    bench.fails = lambda setting: BadPictureError("it is black") if setting == bad else None
+    bench.fails = lambda setting: kind("it is black") if setting == bad else None
     trials = bench.search()
     assert bench.measured.count(bad) == 1
     assert [trial.number for trial in trials if trial.state == TrialState.FAIL] == [0]
@@ -32,7 +36,7 @@ def test_bad_pictures_fail_with_their_reason_and_are_not_tried_again(tmp_path: P
     "error",
     [
         RuntimeError("shapes\n do not match"),
-        TrialError("out of memory"),
+        TrialError("another one"),
         ValueError(""),
         KeyError("down_blocks.1"),
         TypeError("forward() got an unexpected keyword argument"),
@@ -51,13 +55,45 @@ def test_a_crash_is_tried_twice_more_and_the_study_goes_on(
     crashes = Space.of(bench.spec).known_good()[0]
     bench.fails = lambda setting: error if setting == crashes else None
     trials = bench.search()
-    assert len(trials) == 8
+    assert len(trials) == 8 + RETRIES  # of the tries only the last one counts
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]
     assert [setting_of(trial) for trial in failed] == [crashes] * (1 + RETRIES)
     assert bench.measured.count(crashes) == 3
     reason = failed[0].user_attrs["reason"]
     assert reason
     assert "\n" not in reason
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+@pytest.mark.parametrize("crashes", range(1, RETRIES + 2))
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+def test_a_run_leaves_no_retry_undone_and_crashes_that_are_retried_use_up_no_trials(
+    sampler: str, crashes: int, trials: int, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, sampler=sampler, search_targets=("tome",), trials=trials)
+    times = iter(range(99))
+    bench.fails = lambda setting: RuntimeError("boom") if next(times) < crashes else None
+    ended = bench.search()
+    assert len(ended) == trials + min(crashes, RETRIES)
+    states = [trial.state for trial in ended]
+    assert states.count(TrialState.FAIL) == crashes
+    assert states.count(TrialState.COMPLETE) == len(ended) - crashes
+    waiting = bench.study.get_trials(states=(TrialState.WAITING,))
+    assert [trial for trial in waiting if TRIES in trial.user_attrs] == []
+    resumed = Bench(tmp_path, sampler=sampler, search_targets=("tome",), trials=trials)
+    resumed.search()
+    assert resumed.measured == []
+
+
+def test_a_run_of_several_takes_over_the_retry_of_another_ones_crash(tmp_path: Path) -> None:
+    bench, other = (Bench(tmp_path, search_targets=("tome",), trials=1) for _ in range(2))
+    bench.fails = lambda setting: RuntimeError("boom")
+    observer = Observer()
+    observer.trial_stored = lambda trial: other.search() and None  # type: ignore[method-assign]
+    bench.search(observer=observer)
+    states = [trial.state for trial in bench.study.trials]
+    assert states.count(TrialState.FAIL) == states.count(TrialState.COMPLETE) == 1
+    assert other.measured == bench.measured
 
 
 def test_a_setting_that_crashed_once_is_measured_at_the_next_try(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.storage.log import log_of
 from tuner.storage.optuna_names import FIXED
-from tuner.storage.retries import QUEUED
+from tuner.storage.retries import QUEUED, TRIES
 
 
 def queue_first(study: optuna.Study, space: Space, settings: Sequence[Setting]) -> None:
@@ -37,10 +37,14 @@ def leave_unwanted_to_others(
     """Leave queued trials outside the space, or measured since or now, to other runs.
 
     They stay queued and do not count. The others get a value for every parameter of the space.
+    While the retry of a trial that was cut short waits, nothing else is begun: the study might have
+    all its trials before the retry's turn came.
     """
     queued = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    unwanted = [trial for trial in queued if not _is_wanted(study, trial, space, is_measured)]
-    log_of(study).pass_over(unwanted)
+    wanted = [trial for trial in queued if _is_wanted(study, trial, space, is_measured)]
+    next_ones = [trial for trial in wanted if TRIES in trial.user_attrs] or wanted
+    numbers = {trial.number for trial in next_ones}
+    log_of(study).pass_over([trial for trial in queued if trial.number not in numbers])
 
 
 def _is_wanted(

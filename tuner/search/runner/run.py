@@ -136,7 +136,7 @@ class Search:
                 continue
             ended = trials.run(trial)
             interruptible.check()
-            if ended is not None and CUT_OFF in ended.user_attrs:  # another run measures the same
+            if ended is not None and _is_measured_elsewhere(ended):
                 self._other_runs.pause()
             if self._meets_target(ended):
                 return _Ending.MET
@@ -270,3 +270,8 @@ class Search:
     @cached_property
     def _other_runs(self) -> OtherRuns:
         return OtherRuns(self.study, self.observer.notice)
+
+
+def _is_measured_elsewhere(ended: FrozenTrial) -> bool:
+    """Whether a trial ended because another run measures its setting, which it did not get."""
+    return CUT_OFF in ended.user_attrs and SETTING not in ended.user_attrs

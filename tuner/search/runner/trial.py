@@ -14,7 +14,14 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.errors import BadPictureError, DatabaseGoneError, TrialError, UsageError, in_words
+from tuner.errors import (
+    BadPictureError,
+    DatabaseGoneError,
+    DeviceMemoryError,
+    TrialError,
+    UsageError,
+    in_words,
+)
 from tuner.formatting import percent
 from tuner.iterators import closing
 from tuner.limits import Limits
@@ -24,7 +31,7 @@ from tuner.search.runner.observer import Observer
 from tuner.search.runner.stopping import Answer, StoppingRule, measure_until_stopped
 from tuner.setting import Setting
 from tuner.storage.log import log_of
-from tuner.storage.retries import CUT_OFF, QUEUED, RESOLVES, is_cut_off, next_try
+from tuner.storage.retries import CUT_OFF, QUEUED, RESOLVES, TRIES, is_cut_off, next_try
 from tuner.storage.worker import WORKER
 from tuner.study.constraints import set_constraints
 from tuner.study.recording import record_trial
@@ -32,7 +39,8 @@ from tuner.study.results import read_result
 from tuner.study.schema import BEHIND, COST, SAME_AS, SETTING
 
 LOST = "marked as failed by another run while this process was suspended; figures discarded"
-OWN = (WORKER, RESOLVES, QUEUED, "tries")  # attributes that a copy does not take over
+CERTAIN = (BadPictureError, DeviceMemoryError)  # what the same setting would meet again
+OWN = (WORKER, RESOLVES, QUEUED, TRIES)  # attributes that a copy does not take over
 
 
 class Measure(Protocol):
@@ -229,14 +237,18 @@ class TrialRunner:
             log_of(self.study).queue_at_end(trial, retry)
 
     def _record_failure(self, trial: optuna.Trial, error: Exception) -> str:
-        """Record why a trial failed, and queue it again unless it would fail again."""
+        """Record why a trial failed, and queue it again unless it would fail again.
+
+        Of a setting that fails at every try only the last trial counts, so that the study ends.
+        """
         reason = in_words(error)
         trial.set_user_attr("reason", reason)
         if not isinstance(error, TrialError):
             trial.set_user_attr("traceback", traceback.format_exc()[-4000:])
-        broken = isinstance(error, BadPictureError)
-        retry = None if broken else next_try(log_of(self.study).stored(trial))
+        certain = isinstance(error, CERTAIN)
+        retry = None if certain else next_try(log_of(self.study).stored(trial))
         if retry is not None:
+            trial.set_user_attr(CUT_OFF, True)
             log_of(self.study).queue_at_end(trial, retry)
         self.observer.trial_ended(trial.number, "FAIL", None, reason)
         return reason
