@@ -134,6 +134,7 @@ class LivingStorage(SharedStorage):
             return trial_id not in self.passed_over and self._begin_queued(trial_id)
         if trial_id not in self._begun:
             return super().set_trial_state_values(trial_id, state, values)
+        self.patience.check_file()
         retry = self._retries.pop(trial_id, None)
         self.done_with(trial_id)
         return self.patience.run(

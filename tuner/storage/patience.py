@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 from optuna.exceptions import StorageInternalError
@@ -20,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from tuner.errors import DatabaseGoneError
 from tuner.passwords import hidden
 from tuner.storage import worker
-from tuner.storage.address import without_password
+from tuner.storage.address import file_of, without_password
 
 WAIT_S = 600.0  # until a run whose database does not answer gives up
 LAST_WAIT_S = 5.0  # after Ctrl-C, so that a database that is only busy gets the trial back
@@ -41,6 +42,9 @@ class Patience:
     def __init__(self, url: str) -> None:
         self._url = url
         self._notice: Callable[[str], None] | None = None
+        file = file_of(url)
+        self._file = None if file is None else file.absolute()
+        self._identity: tuple[int, int] | None = None  # of the file that the run writes to
         # Once it has given up: what ends the run is not to wait once more.
         self._gone: DatabaseGoneError | KeyboardInterrupt | None = None
         # When the database last began to answer again, by `worker.now`. A process that was silent
@@ -50,6 +54,7 @@ class Patience:
     def begin(self, notice: Callable[[str], None]) -> None:
         """From now on wait for the database; `notice` prints a line about it."""
         self._notice = notice
+        self._identity = _identity(self._file)
         Patience._is_ending = False  # which an earlier run in this process may have left behind
 
     @staticmethod
@@ -84,12 +89,28 @@ class Patience:
                 self.ended(outage)
                 return result
 
+    def check_file(self) -> None:
+        """Raise `DatabaseGoneError` where the file was deleted or replaced since `begin`.
+
+        The system goes on writing to the old file, which nobody can open any more.
+        """
+        if self._identity is None or _identity(self._file) == self._identity:
+            return
+        self._gone = DatabaseGoneError(
+            f"the database file {self._file} was deleted or replaced while this run used it, so "
+            "that what it stores is lost; the same command begins anew, or continues the study of "
+            "the file that is there now"
+        )
+        raise self._gone
+
     def wait(self, error: Exception, outage: "Outage | None") -> "Outage":
         """Wait a moment after an error; raises it where it is no passing one.
 
         `outage` is what this returned after the error before; None at the first one.
         """
         reason = passing_reason(error)
+        if reason is None:
+            self.check_file()  # which may be why a table is missing
         if reason is None or self._notice is None:
             raise error
         if self._gone is not None:
@@ -148,6 +169,15 @@ class Outage:
             self._next_line_s = 2 * self.lasted_s
         time.sleep(self._pause_s)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    """What tells a file from another one at the same place; None where there is no file."""
+    try:
+        stored = None if file is None else file.stat()
+    except OSError:
+        return None
+    return None if stored is None else (stored.st_dev, stored.st_ino)
 
 
 def passing_reason(error: Exception) -> str | None:
