@@ -176,7 +176,6 @@ class RunState(Observer):
         self._set_results([*others, result])
 
     def _set_results(self, results: list[Result]) -> None:
-        admitted = self.goal.admitted(results)
-        self.front = self.goal.front(admitted)
-        self.best = self.goal.answer(admitted)
+        self.front = self.goal.front(results)
+        self.best = self.goal.answer(results)
         self._results = results if self.spec.sweep is None else self.front

@@ -270,12 +270,9 @@ def set_verdict(
 def _reaches_target(point: Point, goal: Mapping[str, Any]) -> bool:
     """Whether a point reaches the target of its study, also in its verification if any."""
     least, most = goal.get("req_speedup") or 0.0, goal.get("req_time") or math.inf
-    verified = point["verified"] or {}
-    timed = (
-        [point]
-        if "latency_s" not in verified or "timed_elsewhere" in verified
-        else [point, verified]
-    )
+    verified = point["verified"]
+    counts = verified is not None and "timed_elsewhere" not in verified
+    timed = [point, verified] if counts else [point]
     return all(part["speedup"] >= least and part["latency_s"] <= most for part in timed)
 
 

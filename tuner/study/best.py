@@ -48,9 +48,13 @@ def fastest_of(
     verified = max(filter(is_verified, items), key=speedup, default=None)
     if fastest is None or verified is None:
         return fastest
-    return fastest if speedup(fastest) > (1 + AS_FAST) * speedup(verified) else verified
+    return fastest if _is_above(speedup(fastest), speedup(verified)) else verified
 
 
 def is_faster(result: Result, other: Result) -> bool:
     """Whether a result is faster than another one by more than `AS_FAST`."""
-    return result.speedup.value > (1 + AS_FAST) * other.speedup.value
+    return _is_above(result.speedup.value, other.speedup.value)
+
+
+def _is_above(speedup: float, other: float) -> bool:
+    return speedup > (1 + AS_FAST) * other

@@ -49,8 +49,11 @@ def inconclusive(
     found: list[Result] = []
     for group in groups:
         unknown: list[Result] = []
-        front = pareto_front(group, limits)
-        for result in sorted(group, key=lambda result: -result.speedup.value):
+        front = pareto_front(group, limits)[::-1]
+        on_front = {result.trial for result in front}
+        # What is known of a result off the front counts too, unless the whole front is wanted.
+        ranked = sorted(group, key=lambda result: -result.speedup.value)
+        for result in front if aim == "front" else ranked:
             is_fast = aim == "combinations" or result.speedup.value > 1
             if not (result.setting.accelerators and result.feasible(limits) and is_fast):
                 continue
@@ -58,7 +61,7 @@ def inconclusive(
             rule = StoppingRule(limits=limits, rivals=rivals, trials_so_far=tried, most=max_samples)
             is_resolved = result.prompts >= least and rule.decided(result)
             if not (is_resolved or result.verified_now or rule.surely_kept(result)):
-                unknown += [result] if result in front else []
+                unknown += [result] if result.trial in on_front else []
             elif aim != "front":
                 unknown = [other for other in unknown if is_faster(other, result)]
                 break
