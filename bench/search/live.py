@@ -1,6 +1,7 @@
 """What a verified answer costs: real searches of the miniature, from an empty database.
 
     python -m bench.search.live [--tables tgate-DDIM-20] [--seeds 10] [--prompts 512]
+        [--keep FOLDER]
 
 Each search is that of `tuner run --req-speedup`, over the settings of a truth table: it ends with a
 verified setting that is as fast as the table's fastest feasible one, less one per cent. How fast
@@ -8,7 +9,8 @@ that is on this machine is timed before. All that a run costs is counted, loadin
 of B: what the baseline takes for the 32 prompts of a trial. "Right" are winners that are under the
 limit on all prompts of the table and, by its latencies, within one per cent of the fastest feasible
 setting. A table has 64 or 128 prompts, on which a loss of 2% is known to one or half a point; the
-second number counts the winners that are under the limit on `--prompts` held-out prompts.
+second number counts the winners that are under the limit on `--prompts` held-out prompts. With
+`--keep` the databases of the searches stay in a folder, for `tuner show` and the dashboard.
 """
 
 import argparse
@@ -54,6 +56,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--prompts", type=int, default=512, help="that judge the winners")
     parser.add_argument("--trials", type=int, default=60, help="at most, of each search")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="for the databases; earlier ones are replaced"
+    )
     args = parser.parse_args()
     quiet()
     print(f"{conditions()}; limit {LIMIT:.0%}\n")
@@ -64,28 +69,36 @@ def main() -> None:
     for product in PRODUCTS:
         if product.file.stem in args.tables.split(",") and product.file.exists():
             truth = TruthTable.of(product)
-            runs = list(searches(truth, args.seeds, args.trials))
+            runs = list(searches(truth, args.seeds, args.trials, args.keep))
             print(line(Judge(truth, args.prompts), runs), flush=True)
 
 
-def searches(truth: TruthTable, seeds: int, trials: int) -> Iterator[Run]:
-    """Searches with different seeds: prompts are the same, noise and sampler are not."""
+def searches(truth: TruthTable, seeds: int, trials: int, keep: Path | None) -> Iterator[Run]:
+    """Searches with different seeds: prompts are the same, noise and sampler are not.
+
+    Their databases are new files in the folder `keep`, if there is one.
+    """
     speedup = SHARE * timed_here(truth)
-    for seed in range(seeds):
-        with tempfile.TemporaryDirectory() as folder:
+    product = truth.product
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) if keep is None else keep
+        folder.mkdir(parents=True, exist_ok=True)
+        for seed in range(seeds):
+            file = folder / f"{product.file.stem}-{seed}.db"
+            file.unlink(missing_ok=True)
             outcome = Session().run(
                 StudySpec(
                     pipe="miniature",
-                    sched=truth.product.scheduler,
-                    steps=truth.product.steps,
-                    search_targets=tuple(truth.product.values),
-                    knobs=truth.product.values,
+                    sched=product.scheduler,
+                    steps=product.steps,
+                    search_targets=tuple(product.values),
+                    knobs=product.values,
                     req_score_loss=LIMIT,
                     req_speedup=speedup,
                     trials=trials,
                     seed=1000 + seed,
                     reference=False,
-                    storage=f"sqlite:///{Path(folder) / 'tuner.db'}",
+                    storage=f"sqlite:///{file}",
                 )
             )
             run = Run(costs=read_costs(outcome.study), winner=outcome.best)
