@@ -250,5 +250,6 @@ class TrialRunner:
         if retry is not None:
             trial.set_user_attr(CUT_OFF, True)
             log_of(self.study).queue_at_end(trial, retry)
-        self.observer.trial_ended(trial.number, "FAIL", None, reason)
+        again = "" if retry is None else "; its setting will be tried again"
+        self.observer.trial_ended(trial.number, "FAIL", None, f"{reason}{again}")
         return reason
