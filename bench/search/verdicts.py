@@ -5,7 +5,8 @@
 The rule is that of `tuner run`: from 32 up to 128 prompts, until the verdict is settled; where it
 never is, the mean over all of them decides. Verifications of the faster half of a truth table's
 settings are simulated, each on prompts drawn from the table with replacement, so that the loss on
-all prompts of the table is the true one. "Within the interval" is how often the interval of a
+all prompts of the table is the true one. "Likely" are those that hold and whose verdict is sure or
+likely, as `search_params.json` says it. "Within the interval" is how often the interval of a
 verification contains the true loss.
 """
 
@@ -34,8 +35,8 @@ def main() -> None:
     args = arguments()
     quiet()
     print(f"limit {LIMIT:.0%}, {args.draws} verifications for each row\n")
-    print("| table | true loss | holds | prompts: mean | within the interval |")
-    print("|---|---|---|---|---|")
+    print("| table | true loss | holds | likely | prompts: mean | within the interval |")
+    print("|---|---|---|---|---|---|")
     for product in PRODUCTS:
         if product.file.exists() and product.file.stem in args.tables.split(","):
             for line in lines(TruthTable.of(product), args.draws):
@@ -58,16 +59,18 @@ def lines(truth: TruthTable, draws: int) -> Iterator[str]:
         rows = np.flatnonzero((losses >= low) & (losses < high) & is_fast)
         if not len(rows):
             continue
-        held = prompts = covered = 0
+        held = likely = prompts = covered = 0
         for row in rng.choice(rows, draws):
             verified = verification(truth, row, rng)
             loss = verified.score_loss
-            held += loss.value < LIMIT
+            holds = loss.value < LIMIT
+            held += holds
+            likely += holds and LIMITS.certainty(loss, {}) != "unsure"
             prompts += verified.prompts
             covered += loss.low <= losses[row] <= loss.high
         yield (
             f"| {truth.product.file.stem} | {low:.1%} to {high:.1%} | {held / draws:.0%} "
-            f"| {prompts / draws:.0f} | {covered / draws:.0%} |"
+            f"| {likely / draws:.0%} | {prompts / draws:.0f} | {covered / draws:.0%} |"
         )
 
 
