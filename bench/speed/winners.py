@@ -1,0 +1,101 @@
+"""Is the speedup of a verified winner right to 2%, beside a long measurement of its own?
+
+    python -m bench.search.live --tables all-DDIM-20 --keep FOLDER
+    python -m bench.speed.winners FOLDER [--pairs 48]
+
+Reads the studies of the miniature in the databases of a folder, one study in each. The answer of
+each study is timed alone in up to `--pairs` pairs, until its interval is ±0.5%, on the machine that
+timed it for the study. Equal settings at the same number of steps are timed once.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import log
+from pathlib import Path
+from statistics import median
+
+import optuna
+
+from bench.lib.miniature import conditions, evaluation_of, quiet
+from bench.speed.intervals import REFERENCE
+from tuner.measure.baseline_store import InMemoryStore
+from tuner.measure.statistics import Estimate, half_width
+from tuner.search.goal import Goal
+from tuner.setting import Setting
+from tuner.study.results import Result, read_results
+
+PROMISED = 0.02  # to which a winner's speedup is timed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pairs", type=int, default=48, help="of a long measurement, at most")
+    args = parser.parse_args()
+    quiet()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    print(f"{conditions()}\n")
+    print("| setting | verified speedup (95%) | timed alone (95%) | off by |")
+    print("|---|---|---|---|")
+    clock, errors, inside = Clock(args.pairs), [], 0
+    for file in sorted(args.folder.glob("*.db")):
+        for winner, scheduler, steps in answers(file):
+            alone = clock.speedup(winner.setting, scheduler, steps)
+            errors.append(log(winner.speedup.value / alone.value))
+            inside += winner.speedup.low <= alone.value <= winner.speedup.high
+            print(
+                f"| {winner.setting} | {text(winner.speedup)} | {text(alone)} "
+                f"| {errors[-1]:+.1%} |",
+                flush=True,
+            )
+    if errors:
+        within = sum(abs(error) <= PROMISED for error in errors)
+        print(
+            f"\n{within} of {len(errors)} are within ±{PROMISED:.0%}; off by "
+            f"{median(map(abs, errors)):.1%} in the median, {max(map(abs, errors)):.1%} at most; "
+            f"{inside} intervals contain the long measurement"
+        )
+
+
+def answers(file: Path) -> Iterator[tuple[Result, str, int]]:
+    """The verified answer of the study in a database, with its scheduler and number of steps."""
+    storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
+    study = optuna.load_study(study_name=None, storage=storage)
+    request = study.user_attrs["request"]
+    winner = Goal.of_request(request).answer(read_results(study))
+    if winner is not None and winner.verified_now:
+        yield winner, request["sched"], request["steps"]
+
+
+@dataclass
+class Clock:
+    """Times settings alone, each one once."""
+
+    pairs: int
+    _known: dict[tuple[Setting, str, int], Estimate] = field(default_factory=dict)
+
+    def speedup(self, setting: Setting, scheduler: str, steps: int) -> Estimate:
+        """The speedup of a long measurement."""
+        key = setting, scheduler, steps
+        if key not in self._known:
+            evaluation = evaluation_of(
+                "search",
+                8,
+                scheduler=scheduler,
+                steps=steps,
+                most_pairs=self.pairs,
+                precision=REFERENCE,
+            )
+            timings = evaluation.time(setting, InMemoryStore())
+            self._known[key] = timings.speedup
+        return self._known[key]
+
+
+def text(speedup: Estimate) -> str:
+    """A speedup, and half the width of its interval."""
+    return f"{speedup.value:.3f}× (±{half_width(speedup):.1%})"
+
+
+if __name__ == "__main__":
+    main()
