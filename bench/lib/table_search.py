@@ -38,7 +38,6 @@ from tuner.spec import Aim
 from tuner.study.results import Result, read_results
 
 LIMITS = Limits(score_loss=LIMIT)
-SHARE = 0.99  # of the fastest truly feasible speedup: what is looked for
 MORE = 32  # further prompts for inconclusive settings; verification uses the others
 SCATTER = 0.02  # of the ratio of one pair of batches
 
@@ -47,8 +46,8 @@ SCATTER = 0.02  # of the ratio of one pair of batches
 class TableSearch:
     """One search on a table; counts its trials and the prompts that it generates.
 
-    It has arrived when a trial has ended, without being stopped, whose setting is truly feasible
-    and at least 0.99 times as fast as the fastest truly feasible setting.
+    It has arrived when a trial has ended, without being stopped, whose setting is looked for: truly
+    feasible and at least 0.99 times as fast as the fastest truly feasible setting.
     """
 
     truth: TruthTable
@@ -126,8 +125,7 @@ class TableSearch:
         """Count a trial that ended without being stopped; check whether the search has arrived."""
         self.trials += 1
         self.evaluated.append(row)
-        good = self.truth.feasible[row] and self.truth.speedups[row] >= SHARE * self.truth.best
-        if good and self.arrived is None:
+        if self.truth.is_looked_for[row] and self.arrived is None:
             total = self.costs.with_verification(self.truth.speedups[row])
             self.arrived = (self.trials, self.prompts, total)
 

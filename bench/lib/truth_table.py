@@ -22,19 +22,25 @@ from tuner.search.space import Space
 from tuner.setting import Setting
 
 LIMIT = 0.02  # of the score loss
+SHARE = 0.99  # of the fastest truly feasible speedup: what is looked for
 
 
 @dataclass(frozen=True, kw_only=True)
 class TruthTable:
-    """A finished table with its latencies, from which simulated searches draw measurements."""
+    """A finished table with its latencies, from which simulated searches draw measurements.
+
+    With `unsure_counts` a search arrives at a fast setting whose loss over all prompts is under the
+    limit, as a real one ends there; else only at one whose whole interval is.
+    """
 
     product: Product
     table: Table
     latencies: LatencySums
     shape: Shape
+    unsure_counts: bool = False
 
     @classmethod
-    def of(cls, wanted: Product) -> "TruthTable":
+    def of(cls, wanted: Product, *, unsure_counts: bool = False) -> "TruthTable":
         """The table of a product; loads the miniature, for its shape."""
         from bench.lib.miniature import MODEL, pipeline
 
@@ -44,6 +50,7 @@ class TruthTable:
             table=read(wanted.file),
             latencies=LatencySums(shape, wanted.steps),
             shape=shape,
+            unsure_counts=unsure_counts,
         )
 
     @cached_property
@@ -72,6 +79,13 @@ class TruthTable:
     def best(self) -> float:
         """The greatest speedup of a feasible row."""
         return float(self.speedups[self.feasible].max())
+
+    @cached_property
+    def is_looked_for(self) -> np.ndarray:
+        """Whether a search has arrived at each row."""
+        kept = self.table.losses < LIMIT if self.unsure_counts else self.feasible
+        looked_for: np.ndarray = kept & (self.speedups >= SHARE * self.best)
+        return looked_for
 
     @cached_property
     def area(self) -> float:

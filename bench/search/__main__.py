@@ -7,6 +7,7 @@
     python -m bench.search --racing        # cost of a setting, by its distance from the limit
     python -m bench.search --predicted     # errors of the speedups that the speed model predicts
     python -m bench.search --guidance 7.5  # any of these on the tables of another guidance scale
+    python -m bench.search --unsure        # arrive where a real search may end
 
 A search's prompts are those that it evaluates, and the pictures of the steps that it times at its
 start. Its device time counts all pictures, from the first baseline to the verification of one
@@ -56,7 +57,9 @@ def main() -> None:
     products = [product for product in products if product.file.exists()]
     if args.tables is not None:
         products = [product for product in products if product.file.stem in args.tables.split(",")]
-    tables = {product.file.stem: TruthTable.of(product) for product in products}
+    tables = {
+        product.file.stem: TruthTable.of(product, unsure_counts=args.unsure) for product in products
+    }
     for name, truth in tables.items():
         if truth.table.prompts < PROMPTS + MORE:
             print(f"## {name}: {truth.table.prompts} prompts so far (`bench.search.truth --run`)\n")
@@ -94,6 +97,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--racing", action="store_true")
     parser.add_argument("--predicted", action="store_true")
     parser.add_argument("--curse", type=int, default=0, metavar="SEARCHES")
+    parser.add_argument("--unsure", action="store_true", help="a loss under the limit will do")
     parser.add_argument("--guidance", type=float, default=GUIDANCE)
     return parser.parse_args()
 

@@ -23,9 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.lib.miniature import conditions, evaluation_of, quiet
-from bench.lib.table_search import SHARE
 from bench.lib.tables import PRODUCTS
-from bench.lib.truth_table import LIMIT, TruthTable
+from bench.lib.truth_table import LIMIT, SHARE, TruthTable
 from tuner.measure.baseline_store import InMemoryStore
 from tuner.session import Session
 from tuner.setting import Setting

@@ -19,8 +19,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 
 from bench.lib.table_costs import BATCH, PROMPTS
-from bench.lib.table_search import MORE, SHARE, TableSearch
-from bench.lib.truth_table import LIMIT, TruthTable, row_of
+from bench.lib.table_search import MORE, TableSearch
+from bench.lib.truth_table import LIMIT, SHARE, TruthTable, row_of
 from tuner.accelerators import Value
 from tuner.search.frontier.context import Observation
 from tuner.search.frontier.sampler import FrontierSampler

@@ -24,6 +24,22 @@ def test_the_best_is_the_fastest_whose_whole_interval_is_under_the_limit(truth: 
     assert truth.best == truth.speedups[truth.feasible].max() > 1.5
 
 
+@pytest.mark.parametrize("unsure_counts", [False, True])
+def test_a_search_arrives_at_a_fast_setting_whose_interval_or_loss_is_under_the_limit(
+    truth: TruthTable, unsure_counts: bool
+) -> None:
+    here = replace(truth, unsure_counts=unsure_counts)
+    fast = here.speedups >= 0.99 * here.best
+    kept = here.table.losses < LIMIT if unsure_counts else here.feasible
+    arrived = set()
+    for row in range(len(here.table.settings)):
+        search = TableSearch(here, 0)
+        search.evaluate(row)
+        arrived |= {row} if search.arrived else set()
+    assert arrived == set(np.flatnonzero(fast & kept))
+    assert (fast & ~kept).any() and (kept & ~fast).any()
+
+
 def test_a_search_arrives_and_measures_no_setting_twice(truth: TruthTable) -> None:
     search = frontier(truth, 0, 200, "max", whole=True, resolves=True)
     assert search.arrived is not None
