@@ -46,8 +46,8 @@ SCATTER = 0.02  # of the ratio of one pair of batches
 class TableSearch:
     """One search on a table; counts its trials and the prompts that it generates.
 
-    It has arrived when a trial has ended, without being stopped, whose setting is looked for: truly
-    feasible and at least 0.99 times as fast as the fastest truly feasible setting.
+    It has arrived when a trial has ended, without being stopped, whose setting is looked for
+    (`TruthTable.is_looked_for`).
     """
 
     truth: TruthTable

@@ -29,8 +29,8 @@ SHARE = 0.99  # of the fastest truly feasible speedup: what is looked for
 class TruthTable:
     """A finished table with its latencies, from which simulated searches draw measurements.
 
-    With `unsure_counts` a search arrives at a fast setting whose loss over all prompts is under the
-    limit, as a real one ends there; else only at one whose whole interval is.
+    With `unsure_counts` they look for a setting whose loss over all prompts is under the limit, at
+    which a real search may end; else for one whose whole interval of the loss is.
     """
 
     product: Product
@@ -82,7 +82,7 @@ class TruthTable:
 
     @cached_property
     def is_looked_for(self) -> np.ndarray:
-        """Whether a search has arrived at each row."""
+        """Whether a search arrives at each row: as fast as is asked, and within the limit."""
         kept = self.table.losses < LIMIT if self.unsure_counts else self.feasible
         looked_for: np.ndarray = kept & (self.speedups >= SHARE * self.best)
         return looked_for

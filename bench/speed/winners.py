@@ -9,8 +9,7 @@ timed it for the study. Equal settings at the same number of steps are timed onc
 """
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from functools import cache
 from math import log
 from pathlib import Path
 from statistics import median
@@ -38,17 +37,18 @@ def main() -> None:
     print(f"{conditions()}\n")
     print("| setting | verified speedup (95%) | timed alone (95%) | off by |")
     print("|---|---|---|---|")
-    clock, errors, inside = Clock(args.pairs), [], 0
+    errors, inside = [], 0
     for file in sorted(args.folder.glob("*.db")):
-        for winner, scheduler, steps in answers(file):
-            alone = clock.speedup(winner.setting, scheduler, steps)
-            errors.append(log(winner.speedup.value / alone.value))
-            inside += winner.speedup.low <= alone.value <= winner.speedup.high
-            print(
-                f"| {winner.setting} | {text(winner.speedup)} | {text(alone)} "
-                f"| {errors[-1]:+.1%} |",
-                flush=True,
-            )
+        winner, scheduler, steps = answer(file)
+        if winner is None or not winner.verified_now:
+            continue
+        alone = timed_alone(winner.setting, scheduler, steps, args.pairs)
+        errors.append(log(winner.speedup.value / alone.value))
+        inside += winner.speedup.low <= alone.value <= winner.speedup.high
+        print(
+            f"| {winner.setting} | {text(winner.speedup)} | {text(alone)} | {errors[-1]:+.1%} |",
+            flush=True,
+        )
     if errors:
         within = sum(abs(error) <= PROMISED for error in errors)
         print(
@@ -58,38 +58,22 @@ def main() -> None:
         )
 
 
-def answers(file: Path) -> Iterator[tuple[Result, str, int]]:
-    """The verified answer of the study in a database, with its scheduler and number of steps."""
+def answer(file: Path) -> tuple[Result | None, str, int]:
+    """The answer of the study in a database, if there is one; its scheduler and number of steps."""
     storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
     study = optuna.load_study(study_name=None, storage=storage)
     request = study.user_attrs["request"]
     winner = Goal.of_request(request).answer(read_results(study))
-    if winner is not None and winner.verified_now:
-        yield winner, request["sched"], request["steps"]
+    return winner, request["sched"], request["steps"]
 
 
-@dataclass
-class Clock:
-    """Times settings alone, each one once."""
-
-    pairs: int
-    _known: dict[tuple[Setting, str, int], Estimate] = field(default_factory=dict)
-
-    def speedup(self, setting: Setting, scheduler: str, steps: int) -> Estimate:
-        """The speedup of a long measurement."""
-        key = setting, scheduler, steps
-        if key not in self._known:
-            evaluation = evaluation_of(
-                "search",
-                8,
-                scheduler=scheduler,
-                steps=steps,
-                most_pairs=self.pairs,
-                precision=REFERENCE,
-            )
-            timings = evaluation.time(setting, InMemoryStore())
-            self._known[key] = timings.speedup
-        return self._known[key]
+@cache
+def timed_alone(setting: Setting, scheduler: str, steps: int, pairs: int) -> Estimate:
+    """The speedup of a setting by a long measurement."""
+    evaluation = evaluation_of(
+        "search", 8, scheduler=scheduler, steps=steps, most_pairs=pairs, precision=REFERENCE
+    )
+    return evaluation.time(setting, InMemoryStore()).speedup
 
 
 def text(speedup: Estimate) -> str:

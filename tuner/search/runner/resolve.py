@@ -51,9 +51,10 @@ def inconclusive(
         unknown: list[Result] = []
         front = pareto_front(group, limits)[::-1]
         on_front = {result.trial for result in front}
-        # What is known of a result off the front counts too, unless the whole front is wanted.
-        ranked = sorted(group, key=lambda result: -result.speedup.value)
-        for result in front if aim == "front" else ranked:
+        ranked = front
+        if aim != "front":  # what is known of a result off the front counts too
+            ranked = sorted(group, key=lambda result: -result.speedup.value)
+        for result in ranked:
             is_fast = aim == "combinations" or result.speedup.value > 1
             if not (result.setting.accelerators and result.feasible(limits) and is_fast):
                 continue
