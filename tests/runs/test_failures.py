@@ -113,6 +113,8 @@ def test_the_reason_of_a_crash_is_printed_unchanged_with_the_setting(
         lines.trial_began(0, Setting.of({"tome": {"ratio": 0.5, "max_downsample": 1}}))
         lines.trial_ended(0, "FAIL", None, reason)
         assert capsys.readouterr().out == f"trial   0  FAIL  tome 0.5/1: {reason}\n"
+    lines.trial_queued_again(0)
+    assert capsys.readouterr().out == "trial   0  its setting will be tried again\n"
 
 
 FAILS, PASSES = (

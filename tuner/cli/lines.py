@@ -68,3 +68,7 @@ class TrialLines(Observer):
             highlight=False,
             markup=False,
         )
+
+    def trial_queued_again(self, number: int) -> None:
+        """Say that the failure of a trial is not the last word on its setting."""
+        self._console.print(f"trial {number:3d}  its setting will be tried again", highlight=False)

@@ -41,6 +41,9 @@ class Observer:
         result.
         """
 
+    def trial_queued_again(self, number: int) -> None:
+        """The setting of a trial that crashed is queued for another trial."""
+
     def trial_stored(self, trial: FrozenTrial) -> None:
         """A trial that ended is stored with its state."""
 

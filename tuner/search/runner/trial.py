@@ -250,6 +250,7 @@ class TrialRunner:
         if retry is not None:
             trial.set_user_attr(CUT_OFF, True)
             log_of(self.study).queue_at_end(trial, retry)
-        again = "" if retry is None else "; its setting will be tried again"
-        self.observer.trial_ended(trial.number, "FAIL", None, f"{reason}{again}")
+        self.observer.trial_ended(trial.number, "FAIL", None, reason)
+        if retry is not None:
+            self.observer.trial_queued_again(trial.number)
         return reason
