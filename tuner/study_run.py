@@ -38,8 +38,8 @@ from tuner.study.baseline import BASELINE, attributes
 from tuner.study.costs import read_costs
 from tuner.study.identity import request
 from tuner.study.measured_baseline import measure_baseline
-from tuner.study.recording import store_cost
 from tuner.study.results import read_results
+from tuner.study_costs import RunCosts
 from tuner.study_ending import StudyEnding
 from tuner.study_first_verification import FirstVerification
 from tuner.study_notices import notices
@@ -73,10 +73,10 @@ class StudyRun:
             self.storage.patience.cut_short()
             raise
         finally:
-            self._store_cost()
+            self._costs.store()
 
     def _run(self) -> Outcome:
-        self.observer.study_began(self.study, self._spent_s())
+        self._observers.study_began(self.study, self._spent_s())
         self.study.set_user_attr("request", request(self.spec, self.evaluation.steps))
         self.study.set_user_attr("pipeline", type(self.evaluation.pipeline).__name__)
         self.study.set_user_attr("versions", versions())
@@ -92,10 +92,10 @@ class StudyRun:
             held = self._first.has_held()
             self._measure_baseline(self.verification if held else self.evaluation)
         if needs_sampler:
-            start = start.warm(self.spec, self.storage, self.study, source, self.observer)
+            start = start.warm(self.spec, self.storage, self.study, source, self._observers)
             self.study.sampler = self._sampler(start)
         self._print_notices()
-        self._store_cost()
+        self._costs.store()
         if verifies_first and not self._first.run(start):
             self._measure_baseline(self.evaluation)
         deadline = self.shared.deadline(self.study, self.spec.timeout)
@@ -117,7 +117,7 @@ class StudyRun:
             self.verification,
             without_pictures=self._has_many_points and self.pictures is not None,
         ):
-            self.observer.notice(line)
+            self._observers.notice(line)
 
     def _spent_s(self) -> Callable[[], float]:
         """Seconds that the study has cost by now; of a sweep's many trials, those of this run."""
@@ -128,30 +128,30 @@ class StudyRun:
         """Measure the baseline of the search's prompts, or of those for verifying."""
         pages = self._pages if evaluation is self.evaluation else self._pages_of_verification
         with (
-            alone(self.study, BASELINE_WORK, observer=self.observer),
-            Interruptible(self.observer.interrupted) as interruptible,
+            alone(self.study, BASELINE_WORK, observer=self._observers),
+            Interruptible(self._observers.interrupted) as interruptible,
             interruptible.taking_errors(),
         ):
 
             def on_batch(done: int, batches: int) -> None:
-                self.observer.baseline_progress(done, batches)
+                self._observers.baseline_progress(done, batches)
                 interruptible.check()
 
             measure_baseline(
                 self.study,
                 self.storage,
                 evaluation,
-                self.observer.notice,
+                self._observers.notice,
                 on_batch,
                 pages.picture_arguments.get("on_baseline"),
                 self.evaluation.baseline_parts,
             )
         pages.begin(evaluation.baseline(self.storage)[0].scores)  # as just stored
-        self.observer.baseline_measured(attributes(self.study)[BASELINE])
+        self._observers.baseline_measured(attributes(self.study)[BASELINE])
 
     def _sampler(self, start: StudyStart) -> BaseSampler:
         """The sampler. One run at a time times steps for it, and those are not timed again."""
-        with alone(self.study, STEPS, observer=self.observer):
+        with alone(self.study, STEPS, observer=self._observers):
             own = earlier_timings(self.study, self.study, self.storage, start.problem)
             timed = [*start.problem.timed_before, *own]
             problem = replace(start.problem, timed_before=timed)
@@ -175,23 +175,20 @@ class StudyRun:
             aim=aim_of(self.spec),
             first=start.first,
             deadline=deadline,
-            observer=Observers([self.observer, self._pages]),
+            observer=Observers([self._observers, self._pages]),
             take_cost=self.evaluation.ledger.take_trial,
             waits=self.shared.waits,
         )
         while search.run():
             with alone(
-                self.study, ENDING, waits=self.shared.waits, observer=self.observer
+                self.study, ENDING, waits=self.shared.waits, observer=self._observers
             ) as is_mine:
                 if not is_mine:
                     return False
                 if self._ending.end(deadline):
-                    self._store_cost()  # before the study's note is written for the last time
+                    self._costs.store()  # before the study's note is written for the last time
                     return True
         return False
-
-    def _store_cost(self) -> None:
-        store_cost(self.study, self.name, self.evaluation.ledger.own())
 
     def _measure(self, setting: Setting, trial: int) -> Iterator[Measurement]:
         chosen, predicted = self.study.sampler, None
@@ -209,6 +206,14 @@ class StudyRun:
         return self._pages.watched(trial, measurements)
 
     @cached_property
+    def _costs(self) -> RunCosts:
+        return RunCosts(study=self.study, name=self.name, ledger=self.evaluation.ledger)
+
+    @cached_property
+    def _observers(self) -> Observers:
+        return Observers([self.observer, self._costs])
+
+    @cached_property
     def _first(self) -> FirstVerification:
         return FirstVerification(
             spec=self.spec,
@@ -219,7 +224,7 @@ class StudyRun:
             evaluation=self.evaluation,
             verification=self.verification,
             pages=self._pages_of_verification,
-            observer=self.observer,
+            observer=self._observers,
             measure_baseline=self._measure_baseline,
         )
 
@@ -234,9 +239,9 @@ class StudyRun:
             storage=self.storage,
             evaluation=self.evaluation,
             verification=self.verification,
-            observer=self.observer,
+            observer=self._observers,
             pages=self._pages,
-            store_cost=self._store_cost,
+            store_cost=self._costs.store,
         )
 
     @cached_property
@@ -274,5 +279,5 @@ class StudyRun:
             evaluation,
             root=None if self._has_many_points else self.pictures,
             every_trial=not self._has_many_points,
-            warn=self.observer.notice,
+            warn=self._observers.notice,
         )

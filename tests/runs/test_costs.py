@@ -1,5 +1,7 @@
 """A run's account has every picture that it generates, and all of its time."""
 
+import signal
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -8,11 +10,13 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from tests.runs.study import TRIPLE, finished, spec
+from tests.runs.study import TRIPLE, Count, finished, run_until_signal, spec, trials
+from tuner import study_costs
 from tuner.cli.main import main
 from tuner.errors import TrialError
 from tuner.measure import setting_procedure
 from tuner.measure.account import Purpose
+from tuner.search.runner.alone import ENDING, alone
 from tuner.session import Session
 from tuner.storage.database import Storage
 from tuner.study.costs import read_costs
@@ -67,3 +71,57 @@ def test_what_a_trial_cost_that_failed_in_its_first_batch_is_shown_with_it(
     assert costs.trials[0].pictures[Purpose.SCORED] == 2
     assert costs.trials[0].seconds[Purpose.SCORING] >= 1.5
     assert sum(costs.total.pictures.values()) == sum(map(len, calls))
+
+
+def test_what_a_killed_trial_has_cost_so_far_is_in_the_account(
+    folder: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study_costs, "EVERY_S", 0.0)
+    before = len(finished(folder))
+    assert run_until_signal(signal.SIGKILL, 0, "--trials", "50", batches=1) == -signal.SIGKILL
+    (killed,) = [trial for trial in trials(folder) if trial.state == TrialState.RUNNING]
+    session.run(spec(folder, trials=before + 1))
+    storage = Storage(f"sqlite:///{folder / 'tuner.db'}", create=False)
+    costs = read_costs(storage.study(TRIPLE))
+    assert costs.trials[killed.number].pictures[Purpose.SCORED] == 2
+    assert costs.trials[killed.number].seconds[Purpose.SCORED] > 0
+
+
+def test_waiting_for_another_run_is_a_purpose_and_not_outside_the_pipeline(
+    tmp_path: Path, session: Session
+) -> None:
+    request = spec(tmp_path, trials=1, search_targets=("deepcache",))
+    session.run(request)
+    storage = Storage(request.storage)
+    before = read_costs(storage.study(TRIPLE))
+    released = threading.Event()
+
+    class Releases(Count):
+        """Lets the other run end what this one waits for, a second after it began to wait."""
+
+        def notice(self, line: str) -> None:
+            super().notice(line)
+            if line.startswith("waiting for "):
+                threading.Timer(1.0, released.set).start()
+
+    def hold() -> None:
+        with alone(Storage(request.storage).study(TRIPLE), ENDING):
+            held.set()
+            released.wait(60)
+
+    held = threading.Event()
+    other = threading.Thread(target=hold)
+    other.start()
+    assert held.wait(60)
+    observer = Releases()
+    session.run(spec(tmp_path, trials=2, search_targets=("deepcache",)), observer)
+    other.join()
+    costs = read_costs(storage.study(TRIPLE))
+    assert any("verifies the best setting" in line for line in observer.lines)
+    assert Purpose.WAITING not in before.total.seconds
+    waited_s = costs.total.seconds[Purpose.WAITING]
+    assert waited_s >= 1.0
+    total = costs.total
+    outside_s = total.seconds[Purpose.SCORING] + total.seconds[Purpose.REST]
+    rest_s = total.total_s - waited_s - total.seconds[Purpose.LOADING]
+    assert costs.outside_share == pytest.approx(outside_s / rest_s)

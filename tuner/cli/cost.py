@@ -69,7 +69,9 @@ def summary(costs: StudyCosts) -> list[str]:
         lines.append(f"of the pictures generated after the baseline, {scored} were scored")
     if costs.outside_share is not None:
         outside = percent(costs.outside_share, 0)
-        lines.append(f"of the time after loading, {outside} was spent outside the pipeline")
+        lines.append(
+            f"of the time without loading and waiting, {outside} was spent outside the pipeline"
+        )
     return lines
 
 

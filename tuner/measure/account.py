@@ -25,6 +25,7 @@ class Purpose(StrEnum):
     VERIFICATION = "verification"  # the winner's pictures and the baseline's, of other prompts
     FEWER_STEPS = "fewer steps"  # all that measuring the plain pipeline with fewer steps takes
     SCORING = "scoring"  # the score, the extra metrics and the checks of the pictures
+    WAITING = "waiting"  # for other runs of the study
     REST = "the rest"  # database, picture files, sampler
 
 
@@ -170,6 +171,10 @@ class Ledger:
         """What the trial that ended last has cost; None where that was taken already."""
         ended, self._ended = self._ended, None
         return ended
+
+    def trial_so_far(self) -> Account | None:
+        """What the running trial has cost by now; None where no trial is measured."""
+        return self._current.so_far() if isinstance(self._current, TrialAccount) else None
 
     @property
     def wall_s(self) -> float:

@@ -148,6 +148,12 @@ class TrialLog(ABC):
     def set_attributes(self, trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
         """Store several user attributes of a running trial, in one transaction."""
 
+    def set_attribute(self, number: int, name: str, value: Any) -> None:
+        """Store a user attribute of the running trial of this number."""
+        storage = storage_of(self._study)
+        trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+        storage.set_trial_user_attr(trial_id, name, value)
+
     @abstractmethod
     def reserve(self, trial: FrozenTrial | optuna.Trial, attribute: str, value: Any) -> bool:
         """Store a user attribute of a running trial, unless another running trial has the same.

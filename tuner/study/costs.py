@@ -13,7 +13,8 @@ from tuner.study.baseline import BASELINE, attributes
 from tuner.study.schema import COST, COSTS, LONG, SAME_AS
 
 SCORED = (Purpose.SCORED, Purpose.VERIFICATION)
-OUTSIDE = (Purpose.SCORING, Purpose.REST)  # of the pipeline; loading is counted by itself
+OUTSIDE = (Purpose.SCORING, Purpose.REST)  # of the pipeline
+APART = (Purpose.LOADING, Purpose.WAITING)  # neither in the pipeline nor beside it
 
 
 @dataclass(kw_only=True)
@@ -47,9 +48,9 @@ class StudyCosts:
 
     @property
     def outside_share(self) -> float | None:
-        """The share of the seconds that pass outside the pipeline, without those of loading."""
+        """The share of the seconds outside the pipeline, without those of loading and waiting."""
         total = self.total
-        seconds = total.total_s - total.seconds.get(Purpose.LOADING, 0.0)
+        seconds = total.total_s - sum(total.seconds.get(purpose, 0.0) for purpose in APART)
         outside = sum(total.seconds.get(purpose, 0.0) for purpose in OUTSIDE)
         return outside / seconds if seconds else None
 

@@ -84,6 +84,11 @@ def store_cost(study: optuna.Study, run: str, account: Account) -> None:
     study.set_user_attr(COSTS + run, account.stored())
 
 
+def store_cost_so_far(study: optuna.Study, trial: int, account: Account) -> None:
+    """Store what a running trial, by its number, has cost by now."""
+    log_of(study).set_attribute(trial, COST, account.stored())
+
+
 def store_verification(
     study: optuna.Study, trial: int, verification: Measurement | Failure, limits: Limits
 ) -> None:

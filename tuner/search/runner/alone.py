@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import sleep
+from time import monotonic, sleep
 
 import optuna
 
@@ -42,7 +42,7 @@ def alone(
         study: the study; one in memory has a single run.
         part: one of `WORK`, or `RESOLVING`.
         waits: whether to wait while another run does it.
-        observer: is notified of which run is waited for, and of Ctrl-C.
+        observer: is notified of which run is waited for, for how long, and of Ctrl-C.
     """
     claim = log_of(study).claim(part)
     if claim is None:
@@ -57,15 +57,18 @@ def alone(
 
 def _take(claim: Claim, part: str, waits: bool, observer: Observer) -> bool:
     """Take a claim, if need be by waiting for it; whether it was taken."""
-    is_told = False
+    if claim.take():
+        return True
+    if not waits:
+        return False
+    is_told, began = False, monotonic()
     with Interruptible(observer.interrupted) as interruptible:
         while not claim.take():
-            if not waits:
-                return False
             holder = claim.holder()
             if not is_told and part in WORK and holder is not None:
                 is_told = True
                 observer.notice(f"waiting for {holder.for_people}, which {WORK[part]}")
             sleep(POLL_S)
             interruptible.check()
+    observer.waited(monotonic() - began)
     return True

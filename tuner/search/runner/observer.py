@@ -62,6 +62,9 @@ class Observer:
     def verified(self, result: Result) -> None:
         """A result was verified, or its verification has failed."""
 
+    def waited(self, seconds: float) -> None:
+        """The run has waited for other runs of its study."""
+
     def notice(self, line: str) -> None:
         """A line for the user."""
 

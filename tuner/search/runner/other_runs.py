@@ -9,6 +9,7 @@ from time import monotonic, sleep
 
 import optuna
 
+from tuner.search.runner.observer import Observer
 from tuner.storage.beating import BEAT_S
 from tuner.storage.log import log_of
 from tuner.storage.recovery import Running
@@ -18,10 +19,10 @@ POLL_S = 0.5  # between two checks of the trials that are waited for
 
 
 class OtherRuns:
-    """The trials that other runs have begun; `notice` prints which of them are waited for."""
+    """The trials that other runs have begun; the observer is notified of those waited for."""
 
-    def __init__(self, study: optuna.Study, notice: Callable[[str], None]) -> None:
-        self._study, self._notice = study, notice
+    def __init__(self, study: optuna.Study, observer: Observer) -> None:
+        self._study, self._observer = study, observer
         self._next = 0.0  # when to look for dead trials again
         self._reported: set[int] = set()  # trials that were waited for, by number
 
@@ -37,19 +38,21 @@ class OtherRuns:
         new = [trial for trial in running if trial.trial.number not in self._reported]
         if new:
             self._reported |= {trial.trial.number for trial in new}
-            self._notice(f"waiting for {_names(new)}: {_what_if_silent(new)}")
-        sleep(POLL_S)
+            self._observer.notice(f"waiting for {_names(new)}: {_what_if_silent(new)}")
+        self.pause()
         self._next = 0.0
 
     def pause(self) -> None:
         """Let the other runs go on for a moment, which measure what this one has proposed."""
+        began = monotonic()
         sleep(POLL_S)
+        self._observer.waited(monotonic() - began)
 
     def report_unfinished(self) -> None:
         """Report the trials of other runs that this run does not wait for, if there are any."""
         running = log_of(self._study).running()
         if running:
-            self._notice(
+            self._observer.notice(
                 f"still running in other processes: {_names(running)}; "
                 "the same command continues the study"
             )

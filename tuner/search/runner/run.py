@@ -269,7 +269,7 @@ class Search:
 
     @cached_property
     def _other_runs(self) -> OtherRuns:
-        return OtherRuns(self.study, self.observer.notice)
+        return OtherRuns(self.study, self.observer)
 
 
 def _is_measured_elsewhere(ended: FrozenTrial) -> bool:
