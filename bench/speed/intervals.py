@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.lib.long_timing import PAIRS, REFERENCE
 from bench.lib.miniature import conditions, quiet
 from tuner.measure.baseline_store import InMemoryStore
 from tuner.measure.statistics import Estimate, half_width
@@ -26,7 +27,6 @@ from tuner.setting import Setting
 from tuner.spec import StudySpec
 from tuner.study.schema import SETTING
 
-REFERENCE = 0.005  # half of the interval of a long measurement, a share of the speedup
 KNOBS: Mapping[str, Mapping[str, tuple[int | float, ...]]] = {
     "deepcache": {"cache_interval": (2, 4), "cache_branch_id": (0, 3)},
     "tome": {"ratio": (0.5,), "max_downsample": (1,)},
@@ -66,7 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--prompts", type=int, default=8, help="of a trial")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--resolution", type=int, default=64, help="pixels of a side")
-    parser.add_argument("--pairs", type=int, default=48, help="of a long measurement, at most")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="of a long measurement, at most")
     return parser.parse_args()
 
 

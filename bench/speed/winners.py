@@ -9,19 +9,16 @@ timed it for the study. Equal settings at the same number of steps are timed onc
 """
 
 import argparse
-from functools import cache
 from math import log
 from pathlib import Path
 from statistics import median
 
 import optuna
 
-from bench.lib.miniature import conditions, evaluation_of, quiet
-from bench.speed.intervals import REFERENCE
-from tuner.measure.baseline_store import InMemoryStore
+from bench.lib.long_timing import PAIRS, timed_alone
+from bench.lib.miniature import conditions, quiet
 from tuner.measure.statistics import Estimate, half_width
 from tuner.search.goal import Goal
-from tuner.setting import Setting
 from tuner.study.results import Result, read_results
 
 PROMISED = 0.02  # to which a winner's speedup is timed
@@ -30,7 +27,7 @@ PROMISED = 0.02  # to which a winner's speedup is timed
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--pairs", type=int, default=48, help="of a long measurement, at most")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="of a long measurement, at most")
     args = parser.parse_args()
     quiet()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -65,15 +62,6 @@ def answer(file: Path) -> tuple[Result | None, str, int]:
     request = study.user_attrs["request"]
     winner = Goal.of_request(request).answer(read_results(study))
     return winner, request["sched"], request["steps"]
-
-
-@cache
-def timed_alone(setting: Setting, scheduler: str, steps: int, pairs: int) -> Estimate:
-    """The speedup of a setting by a long measurement."""
-    evaluation = evaluation_of(
-        "search", 8, scheduler=scheduler, steps=steps, most_pairs=pairs, precision=REFERENCE
-    )
-    return evaluation.time(setting, InMemoryStore()).speedup
 
 
 def text(speedup: Estimate) -> str:
