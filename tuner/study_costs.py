@@ -37,6 +37,10 @@ class RunCosts(Observer):
         """The baseline belongs to no trial."""
         self._store_seldom()
 
+    def verification_went_on(self, setting: Any, measured: Any) -> None:
+        """A verification belongs to no trial."""
+        self._store_seldom()
+
     def trial_stored(self, trial: FrozenTrial) -> None:
         """What passed between two trials belongs to neither."""
         self._store_seldom()

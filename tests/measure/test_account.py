@@ -88,6 +88,35 @@ def test_what_a_trial_cost_until_it_failed_is_known_and_belongs_to_one_trial() -
     assert ledger.take_trial() is None  # the next trial may fail before it has an account
 
 
+@pytest.mark.parametrize("purpose", [None, Purpose.FEWER_STEPS])
+def test_what_a_verification_has_cost_so_far_is_in_the_process_s_own_account(
+    purpose: Purpose | None,
+) -> None:
+    ledger = Ledger()
+    with ledger.measurement(of_trial=False, purpose=purpose):
+        ledger.add(Purpose.VERIFICATION, 0.0, 8)
+        assert ledger.own().pictures == {purpose or Purpose.VERIFICATION: 8}
+        assert ledger.trial_so_far() is None
+    assert ledger.own().pictures == {purpose or Purpose.VERIFICATION: 8}
+
+
+def test_a_running_trial_is_in_its_own_account_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("tuner.measure.account.time.monotonic", lambda: now[0])
+    ledger = Ledger()
+    now[0] = 1.0
+    with ledger.measurement(of_trial=True) as trial:
+        trial.start = now[0]
+        ledger.add(Purpose.SCORED, 2.0, 4)
+        now[0] = 5.0
+        so_far = ledger.trial_so_far()
+        assert so_far is not None
+        assert so_far.seconds == {Purpose.SCORED: 2.0, Purpose.REST: 2.0}
+        assert ledger.own().seconds == {Purpose.REST: 1.0}
+        assert not ledger.own().pictures
+    assert ledger.trial_so_far() is None
+
+
 def test_a_block_does_not_count_what_is_entered_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 10.0, 15.0, 20.0])
     monkeypatch.setattr("tuner.measure.account.time.monotonic", lambda: next(now))

@@ -68,9 +68,9 @@ class Account:
     def include(self, other: "Account") -> None:
         """Add all of another account."""
         for purpose, seconds in other.seconds.items():
-            self.add(purpose, seconds)
+            self.seconds[purpose] = self.seconds.get(purpose, 0.0) + seconds
         for purpose, pictures in other.pictures.items():
-            self.add(purpose, 0.0, pictures)
+            self.pictures[purpose] = self.pictures.get(purpose, 0) + pictures
         self.graphs += other.graphs
 
     @property
@@ -155,7 +155,7 @@ class Ledger:
         verification, or of fewer steps, is part of the process's own. With a `purpose`, all of it
         was for that purpose.
         """
-        account = TrialAccount()
+        account = TrialAccount(of_trial=of_trial, purpose=purpose)
         self._current = account
         try:
             yield account
@@ -165,7 +165,7 @@ class Ledger:
                 self._ended = account.so_far()
                 self._trials.include(self._ended)
             else:
-                self._own.include(account if purpose is None else account.all_for(purpose))
+                self._own.include(account.by_purpose())
 
     def take_trial(self) -> Account | None:
         """What the trial that ended last has cost; None where that was taken already."""
@@ -174,7 +174,12 @@ class Ledger:
 
     def trial_so_far(self) -> Account | None:
         """What the running trial has cost by now; None where no trial is measured."""
-        return self._current.so_far() if isinstance(self._current, TrialAccount) else None
+        running = self._running
+        return running.so_far() if running is not None and running.of_trial else None
+
+    @property
+    def _running(self) -> "TrialAccount | None":
+        return self._current if isinstance(self._current, TrialAccount) else None
 
     @property
     def wall_s(self) -> float:
@@ -183,14 +188,26 @@ class Ledger:
 
     def own(self) -> Account:
         """What this process has spent on no trial, its unexplained time included."""
-        return self._own.with_rest(self.wall_s - self._trials.total_s)
+        own, trials_s, running = Account(), self._trials.total_s, self._running
+        own.include(self._own)
+        if running is not None and running.of_trial:
+            trials_s += running.so_far().total_s
+        elif running is not None:
+            own.include(running.by_purpose())
+        return own.with_rest(self.wall_s - trials_s)
 
 
 @dataclass(kw_only=True)
 class TrialAccount(Account):
     """What one trial, or one verification, has cost since it began."""
 
+    of_trial: bool
+    purpose: Purpose | None = None  # what all of it is for, if that is one purpose
     start: float = field(default_factory=time.monotonic)
+
+    def by_purpose(self) -> Account:
+        """What was entered in it."""
+        return self if self.purpose is None else self.all_for(self.purpose)
 
     def so_far(self) -> Account:
         """A copy of it; the time since the start that has no purpose is the rest."""
