@@ -165,9 +165,16 @@ def fewer_steps(
     goal: Goal, results: Sequence[Result], rows: Sequence[ReferenceRow], steps: int
 ) -> str:
     """What acceleration buys over fewer steps at the same speed; '' where that is not known."""
-    best = goal.answer([result for result in results if result.current])
-    text = fewer_steps_sentence(best, rows, steps)
+    text = fewer_steps_line(goal, results, rows, steps)
     return "" if text is None else sentence(text)
+
+
+def fewer_steps_line(
+    goal: Goal, results: Sequence[Result], rows: Sequence[ReferenceRow], steps: int
+) -> str | None:
+    """The same as a line for the terminal; None where that is not known."""
+    best = goal.answer([result for result in results if result.current])
+    return fewer_steps_sentence(best, rows, steps)
 
 
 def trial_counts(complete: int, stopped: int, failed: int) -> str:

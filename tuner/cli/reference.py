@@ -8,6 +8,7 @@ from rich.table import Table
 
 from tuner import registry
 from tuner.cli.printing import print_lines
+from tuner.describe import fewer_steps_line
 from tuner.formatting import (
     percent_with_interval,
     plain_with_interval,
@@ -16,7 +17,6 @@ from tuner.formatting import (
 )
 from tuner.limits import Limits
 from tuner.search.goal import Goal
-from tuner.study.fewer_steps import fewer_steps_sentence
 from tuner.study.formatting import TIMING_TITLE, timing
 from tuner.study.reference import ReferenceRow, read_reference
 from tuner.study.results import Result
@@ -39,10 +39,9 @@ def print_reference(
     if any(row.is_predicted for row in rows):
         print_lines([PREDICTED], console, style="dim")
     steps = study.user_attrs["request"]["steps"]
-    best = goal.answer([result for result in results if result.current])
-    sentence = fewer_steps_sentence(best, rows, steps)
-    if sentence is not None:
-        print_lines([sentence], console)
+    line = fewer_steps_line(goal, results, rows, steps)
+    if line is not None:
+        print_lines([line], console)
 
 
 def reference_table(rows: Sequence[ReferenceRow], limits: Limits, title: str) -> Table:
