@@ -88,7 +88,7 @@ class FirstVerification:
                 self.spec.num_samples,
                 self.verification.most_prompts,
                 Observers([self.observer, self.pages]),
-                self.verification.ledger.take_trial,
+                self.verification.ledger,
             )
 
     def _measure(self, setting: Setting, trial: int, rule: StoppingRule) -> Iterator[Measurement]:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -68,15 +69,19 @@ class StudyRun:
         What the run costs is stored with the study, also where an error ends it.
         """
         try:
-            return self._run()
-        except KeyboardInterrupt:  # also one that was raised where nobody records it
-            self.storage.patience.cut_short()
+            self._observers.study_began(self.study, self._spent_s())
+            with self._costs.stored_regularly():
+                outcome = self._run()
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):  # maybe raised where nobody records it
+                self.storage.patience.cut_short()
+            with suppress(Exception):  # the first error says why the run has ended
+                self._costs.store()
             raise
-        finally:
-            self._costs.store()
+        self._costs.store()
+        return outcome
 
     def _run(self) -> Outcome:
-        self._observers.study_began(self.study, self._spent_s())
         self.study.set_user_attr("request", request(self.spec, self.evaluation.steps))
         self.study.set_user_attr("pipeline", type(self.evaluation.pipeline).__name__)
         self.study.set_user_attr("versions", versions())
@@ -95,7 +100,6 @@ class StudyRun:
             start = start.warm(self.spec, self.storage, self.study, source, self._observers)
             self.study.sampler = self._sampler(start)
         self._print_notices()
-        self._costs.store()
         if verifies_first and not self._first.run(start):
             self._measure_baseline(self.evaluation)
         deadline = self.shared.deadline(self.study, self.spec.timeout)
@@ -176,7 +180,7 @@ class StudyRun:
             first=start.first,
             deadline=deadline,
             observer=Observers([self._observers, self._pages]),
-            take_cost=self.evaluation.ledger.take_trial,
+            ledger=self.evaluation.ledger,
             waits=self.shared.waits,
         )
         while search.run():

@@ -13,7 +13,10 @@ PAIRS = 48  # of a long measurement, at most
 
 @cache
 def timed_alone(setting: Setting, scheduler: str, steps: int, pairs: int = PAIRS) -> Estimate:
-    """The speedup of a setting on the miniature, timed in pairs until its interval is ±0.5%."""
+    """The speedup of a setting on the miniature, timed until its interval is ±0.5%.
+
+    Timing ends after `pairs` pairs in any case.
+    """
     evaluation = evaluation_of(
         "search", 8, scheduler=scheduler, steps=steps, most_pairs=pairs, precision=REFERENCE
     )

@@ -3,16 +3,16 @@
     python -m bench.search.live [--tables tgate-DDIM-20] [--seeds 10] [--prompts 512]
         [--keep FOLDER]
 
-Each search is that of `tuner run --req-speedup`, over the settings of a truth table: it ends with
-a verified setting that is as fast as the table's fastest feasible one, less one per cent. How fast
-that is on this machine is timed before, to ±0.5%. All that a run costs is counted, loading
-included, in units of B: what the baseline takes for the 32 prompts of a trial. "Right" are winners
-that are under the limit on all prompts of the table and within one per cent of the fastest feasible
-setting, both timed alone on this machine, to ±0.5% each (`bench/lib/long_timing.py`). A table has
-64 or 128 prompts, on which a loss of 2% is known to one or half a point; the second number counts
-the winners that are under the limit on `--prompts` held-out prompts, and the third those that are
-right by the table's latencies, which were measured on another machine. With `--keep` the databases
-of the searches stay in a folder, for `tuner show` and the dashboard.
+Each search is that of `tuner run --req-speedup`, over the settings of a truth table: it ends with a
+verified setting that is as fast as the table's fastest feasible one, less one per cent. How fast
+that is on this machine is timed before, to ±0.5% or in 48 pairs. All that a run costs is counted,
+loading included, in units of B: what the baseline takes for the 32 prompts of a trial. "Right" are
+winners that are under the limit on all prompts of the table and within one per cent of the fastest
+feasible setting, both timed alone on this machine in that way (`bench/lib/long_timing.py`). A table
+has 64 or 128 prompts, on which a loss of 2% is known to one or half a point; the second number
+counts the winners that are under the limit on `--prompts` held-out prompts, and the third those
+that are right by the table's latencies, which were measured on another machine. With `--keep` the
+databases of the searches stay in a folder, for `tuner show` and the dashboard.
 """
 
 import argparse

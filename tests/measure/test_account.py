@@ -1,6 +1,7 @@
 """The account of costs: every second and every picture has one purpose."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -66,6 +67,7 @@ def test_what_a_trial_costs_is_in_its_account_and_not_in_the_process() -> None:
     ledger.add(Purpose.BASELINE, 1.0, 4)
     with ledger.measurement(of_trial=True) as trial:
         ledger.add(Purpose.SCORED, 2.0, 4)
+    ledger.settle(stored=True)
     with ledger.measurement(of_trial=False):
         ledger.add(Purpose.VERIFICATION, 3.0, 8)
     ledger.add(Purpose.TIMING, 0.5, 8)
@@ -82,39 +84,50 @@ def test_what_a_trial_cost_until_it_failed_is_known_and_belongs_to_one_trial() -
     with pytest.raises(RuntimeError), ledger.measurement(of_trial=True):
         ledger.add(Purpose.SCORED, 2.0, 4)
         raise RuntimeError("out of memory")
-    cost = ledger.take_trial()
-    assert cost is not None
-    assert cost.pictures[Purpose.SCORED] == 4
-    assert ledger.take_trial() is None  # the next trial may fail before it has an account
+    assert ledger.ended_trial is not None
+    assert ledger.ended_trial.pictures == {Purpose.SCORED: 4}
+    ledger.settle(stored=True)
+    assert ledger.ended_trial is None  # the next trial may fail before it has an account
+    assert not ledger.own().pictures
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_what_is_not_stored_with_a_trial_belongs_to_the_process(settled: bool) -> None:
+    ledger = Ledger()
+    for _ in range(2):
+        with ledger.measurement(of_trial=True):
+            ledger.add(Purpose.SCORED, 2.0, 4)
+        if settled:
+            ledger.settle(stored=False)
+    assert ledger.own().pictures == {Purpose.SCORED: 8}
 
 
 @pytest.mark.parametrize("purpose", [None, Purpose.FEWER_STEPS])
-def test_what_a_verification_has_cost_so_far_is_in_the_process_s_own_account(
-    purpose: Purpose | None,
-) -> None:
+def test_what_is_being_measured_is_in_the_process_s_own_account(purpose: Purpose | None) -> None:
     ledger = Ledger()
     with ledger.measurement(of_trial=False, purpose=purpose):
         ledger.add(Purpose.VERIFICATION, 0.0, 8)
         assert ledger.own().pictures == {purpose or Purpose.VERIFICATION: 8}
-        assert ledger.trial_so_far() is None
     assert ledger.own().pictures == {purpose or Purpose.VERIFICATION: 8}
 
 
-def test_a_running_trial_is_in_its_own_account_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr("tuner.measure.account.time.monotonic", lambda: now[0])
+def test_a_trial_is_in_the_process_s_account_until_it_is_stored() -> None:
     ledger = Ledger()
-    now[0] = 1.0
-    with ledger.measurement(of_trial=True) as trial:
-        trial.start = now[0]
-        ledger.add(Purpose.SCORED, 2.0, 4)
-        now[0] = 5.0
-        so_far = ledger.trial_so_far()
-        assert so_far is not None
-        assert so_far.seconds == {Purpose.SCORED: 2.0, Purpose.REST: 2.0}
-        assert ledger.own().seconds == {Purpose.REST: 1.0}
-        assert not ledger.own().pictures
-    assert ledger.trial_so_far() is None
+    with ledger.measurement(of_trial=True):
+        ledger.add(Purpose.SCORED, 0.5, 4)
+        time.sleep(0.6)
+        running = ledger.own()
+    ended = ledger.own()
+    trial = ledger.ended_trial
+    assert trial is not None
+    ledger.settle(stored=True)
+    for own in (running, ended):
+        assert own.pictures == {Purpose.SCORED: 4}
+        assert own.seconds[Purpose.SCORED] == 0.5
+        assert own.total_s >= 0.6
+    assert trial.seconds[Purpose.SCORED] == 0.5
+    assert 0.6 <= trial.total_s <= ended.total_s
+    assert ledger.own().total_s + trial.total_s == pytest.approx(ledger.wall_s, abs=0.1)
 
 
 def test_a_block_does_not_count_what_is_entered_within_it(monkeypatch: pytest.MonkeyPatch) -> None:

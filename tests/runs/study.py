@@ -133,20 +133,19 @@ def started(
     )
 
 
-def run_until_signal(sign: signal.Signals, after: int, *more: str, batches: int = 0) -> int:
+def run_until_signal(sign: signal.Signals, after: int, *more: str) -> int:
     """Run `tuner run` in a fork that is sent a signal in the trial after `after` others.
 
-    It is sent when `batches` batches of the trial have been measured. Returns the exit code. A fork
-    is used because it has imported everything already.
+    Returns the exit code. A fork is used because it has imported everything already.
     """
     gc.collect()  # closes databases that are no longer used: none may be open in both
     process = os.fork()
     if not process:
-        _run_and_signal(sign, after, batches, *more)
+        _run_and_signal(sign, after, *more)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
-def _run_and_signal(sign: signal.Signals, after: int, batches: int, *more: str) -> Never:
+def _run_and_signal(sign: signal.Signals, after: int, *more: str) -> Never:
     code = 99
     try:
         signal.alarm(600)  # no test may hang
@@ -156,11 +155,9 @@ def _run_and_signal(sign: signal.Signals, after: int, batches: int, *more: str) 
         measure, begun = Evaluation.measure, itertools.count()
 
         def measured(*args: Any, **options: Any) -> Iterator[Measurement]:
-            measurements = measure(*args, **options)
             if next(begun) == after:
-                yield from itertools.islice(measurements, batches)
                 signal.raise_signal(sign)
-            yield from measurements
+            yield from measure(*args, **options)
 
         Evaluation.measure = measured  # type: ignore[method-assign]
         code = main([*FLAGS, "--pictures", "none", *more])

@@ -1,24 +1,35 @@
 """A run's account has every picture that it generates, and all of its time."""
 
+import gc
+import itertools
+import json
+import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.runs.study import TRIPLE, Count, finished, run_until_signal, spec, trials
+from tests.runs.study import TRIPLE, Count, finished, spec
 from tuner import study_costs
 from tuner.cli.main import main
 from tuner.errors import TrialError
 from tuner.measure import setting_procedure
 from tuner.measure.account import Purpose
+from tuner.measure.evaluation import Evaluation
 from tuner.search.runner.alone import ENDING, alone
+from tuner.search.runner.run import Search
 from tuner.session import Session
 from tuner.storage.database import Storage
+from tuner.storage.log import log_of
+from tuner.storage.recovery import Liveness
 from tuner.study.costs import read_costs
 
 
@@ -73,18 +84,104 @@ def test_what_a_trial_cost_that_failed_in_its_first_batch_is_shown_with_it(
     assert sum(costs.total.pictures.values()) == sum(map(len, calls))
 
 
-def test_what_a_killed_trial_has_cost_so_far_is_in_the_account(
-    folder: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+def killed_at(batch: int, counted: Path, run: Callable[[], object]) -> bool:
+    """Run in a fork that is killed before its `batch`-th batch; whether it was.
+
+    The number of its pictures is added to a file.
+    """
+    gc.collect()  # closes databases that are no longer used: none may be open in both
+    process = os.fork()
+    if not process:
+        code = 99
+        try:
+            signal.alarm(600)  # no test may hang
+            generate, begun = Evaluation.generate, itertools.count(1)
+
+            def counts(self: Evaluation, call: Any, numbers: range, *options: Any) -> Any:
+                if next(begun) == batch:
+                    time.sleep(0.5)  # for what is stored regularly
+                    os.kill(os.getpid(), signal.SIGKILL)
+                pictures = generate(self, call, numbers, *options)
+                counted.write_text(str(int(counted.read_text()) + len(numbers)))
+                return pictures
+
+            Evaluation.generate = counts  # type: ignore[method-assign]
+            run()
+            code = 0
+        finally:
+            os._exit(code)  # never return into the tests
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
+
+
+def test_a_kill_loses_no_picture_of_the_account_whatever_the_run_does(
+    tmp_path: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study_costs, "EVERY_S", 0.0)
-    before = len(finished(folder))
-    assert run_until_signal(signal.SIGKILL, 0, "--trials", "50", batches=1) == -signal.SIGKILL
-    (killed,) = [trial for trial in trials(folder) if trial.state == TrialState.RUNNING]
-    session.run(spec(folder, trials=before + 1))
-    storage = Storage(f"sqlite:///{folder / 'tuner.db'}", create=False)
-    costs = read_costs(storage.study(TRIPLE))
-    assert costs.trials[killed.number].pictures[Purpose.SCORED] == 2
-    assert costs.trials[killed.number].seconds[Purpose.SCORED] > 0
+    """The same study is killed again and again, each time some batches later."""
+    monkeypatch.setattr(study_costs, "EVERY_S", 0.05)
+    options = {"sampler": "frontier", "aim": "front", "reference": True, "steps": 8}
+    request = spec(tmp_path, trials=3, search_targets=("deepcache",), **options)
+    counted = tmp_path / "pictures"
+    counted.write_text("0")
+    kills = 0
+    while killed_at(2 + 2 * kills, counted, lambda: session.run(request)):
+        kills += 1
+    assert kills >= 4
+    study = Storage(request.storage, create=False).study("miniature/DDIM/8")
+    assert sum(read_costs(study).total.pictures.values()) == int(counted.read_text())
+
+
+def test_a_run_that_is_killed_before_its_first_picture_has_costs(
+    tmp_path: Path, session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The baseline is that of a study which was deleted."""
+    request = spec(tmp_path, trials=1)
+    session.run(request)
+    optuna.delete_study(study_name=TRIPLE, storage=request.storage)
+    counted = tmp_path / "pictures"
+    counted.write_text("0")
+    assert killed_at(1, counted, lambda: session.run(request))
+    assert main(["show", "--cost", "--storage", request.storage]) == 0
+    assert "cost by purpose" in capsys.readouterr().out
+
+
+def test_what_a_trial_cost_that_another_run_marked_as_failed_is_in_the_account(
+    tmp_path: Path, session: Session, calls: list[range]
+) -> None:
+    request = spec(tmp_path, trials=2, search_targets=("deepcache",))
+
+    class FailsTheFirst(Count):
+        def trial_went_on(self, number: int, measured: Any) -> None:
+            if number == 0:
+                storage = Storage(request.storage)
+                (running,) = log_of(storage.study(TRIPLE)).running()
+                silent = replace(running, silent_s=500.0)
+                assert Liveness(storage.optuna)._fail(storage.study(TRIPLE), silent)
+
+    session.run(request, FailsTheFirst())
+    study = Storage(request.storage, create=False).study(TRIPLE)
+    assert study.trials[0].state == TrialState.FAIL
+    assert sum(read_costs(study).total.pictures.values()) == sum(map(len, calls))
+
+
+def test_a_copied_trial_has_no_cost_of_its_own(
+    tmp_path: Path,
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    request = spec(tmp_path, trials=1, search_targets=("deepcache",), sampler="random")
+    session.run(request)
+    source = finished(tmp_path)[0]
+    monkeypatch.setattr(Search, "_measured_before", lambda self, setting: source)
+    session.run(replace(request, trials=2))
+    copy = finished(tmp_path)[1]
+    assert copy.user_attrs["same_as"] == 0
+    assert "cost" not in copy.user_attrs
+    capsys.readouterr()
+    assert main(["show", "--trial", "1", "--json", "--storage", request.storage]) == 0
+    assert json.loads(capsys.readouterr().out)["cost"] is None
 
 
 def test_waiting_for_another_run_is_a_purpose_and_not_outside_the_pipeline(
@@ -125,3 +222,36 @@ def test_waiting_for_another_run_is_a_purpose_and_not_outside_the_pipeline(
     outside_s = total.seconds[Purpose.SCORING] + total.seconds[Purpose.REST]
     rest_s = total.total_s - waited_s - total.seconds[Purpose.LOADING]
     assert costs.outside_share == pytest.approx(outside_s / rest_s)
+
+
+def test_ctrl_c_ends_a_wait_that_is_in_the_account(tmp_path: Path, session: Session) -> None:
+    request = spec(tmp_path, trials=1, search_targets=("deepcache",))
+    session.run(request)
+    held, released = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with alone(Storage(request.storage).study(TRIPLE), ENDING):
+            held.set()
+            released.wait(60)
+
+    class Interrupts(Count):
+        """Presses Ctrl-C a second after the run began to wait."""
+
+        def notice(self, line: str) -> None:
+            super().notice(line)
+            if line.startswith("waiting for "):
+                threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert held.wait(60)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            session.run(spec(tmp_path, trials=2, search_targets=("deepcache",)), Interrupts())
+    finally:
+        signal.signal(signal.SIGINT, before)
+        released.set()
+        other.join()
+    costs = read_costs(Storage(request.storage).study(TRIPLE))
+    assert costs.total.seconds[Purpose.WAITING] >= 1.0

@@ -70,7 +70,7 @@ def summary(costs: StudyCosts) -> list[str]:
     if costs.outside_share is not None:
         outside = percent(costs.outside_share, 0)
         lines.append(
-            f"of the time without loading and waiting, {outside} was spent outside the pipeline"
+            f"apart from loading and waiting, {outside} of the time was spent outside the pipeline"
         )
     return lines
 

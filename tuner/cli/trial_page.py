@@ -98,7 +98,7 @@ class TrialPage:
             "resolves": trial.user_attrs.get(RESOLVES),
             "reason": trial.user_attrs.get("reason"),
             "note": trial.user_attrs.get("note"),
-            "cost": trial.user_attrs.get(COST),
+            "cost": None if SAME_AS in trial.user_attrs else trial.user_attrs.get(COST),
             "machine": None if self.machine is None else dict(self.machine),
             "has_pictures": self.has_pictures,
             "began": None if began is None else began.astimezone().isoformat(),

@@ -67,20 +67,20 @@ class Account:
 
     def include(self, other: "Account") -> None:
         """Add all of another account."""
-        for purpose, seconds in other.seconds.items():
+        for purpose, seconds in list(other.seconds.items()):  # another thread may add to them
             self.seconds[purpose] = self.seconds.get(purpose, 0.0) + seconds
-        for purpose, pictures in other.pictures.items():
+        for purpose, pictures in list(other.pictures.items()):
             self.pictures[purpose] = self.pictures.get(purpose, 0) + pictures
         self.graphs += other.graphs
 
     @property
     def total_s(self) -> float:
         """Seconds for all purposes."""
-        return sum(self.seconds.values())
+        return sum(list(self.seconds.values()))
 
     def all_for(self, purpose: Purpose) -> "Account":
         """A copy in which everything was spent for one purpose."""
-        pictures = sum(self.pictures.values())
+        pictures = sum(list(self.pictures.values()))
         seconds = {purpose: self.total_s}
         return Account(seconds=seconds, pictures={purpose: pictures}, graphs=self.graphs)
 
@@ -115,14 +115,16 @@ def _purpose(name: str) -> Purpose:
 class Ledger:
     """Where a process enters what it spends: in the account of the running trial, or in its own.
 
-    A process's own account has what belongs to no trial, such as the baseline; `own` returns it.
+    A process's own account has what is stored with no trial, such as the baseline. A trial's is
+    part of it until `settle`, so that nothing is lost of one that ends early. `own` may be called
+    by another thread.
     """
 
     def __init__(self) -> None:
         """Counts from now on."""
         self._own = Account()
-        self._trials = Account()
-        self._ended: Account | None = None  # of the trial that ended last, until it is taken
+        self._stored = Account()  # with trials
+        self._ended: Account | None = None  # of the trial that ended last, until it is settled
         self._current = self._own
         self._start = time.monotonic()
 
@@ -151,11 +153,12 @@ class Ledger:
     ) -> Iterator["TrialAccount"]:
         """For a ``with`` block, enter everything in an account of its own.
 
-        That of a trial is to be stored with it, however the block ends (`take_trial`); that of a
+        That of a trial is to be stored with it, however the block ends (`ended_trial`); that of a
         verification, or of fewer steps, is part of the process's own. With a `purpose`, all of it
         was for that purpose.
         """
-        account = TrialAccount(of_trial=of_trial, purpose=purpose)
+        self.settle(stored=False)
+        account = TrialAccount(purpose=purpose)
         self._current = account
         try:
             yield account
@@ -163,23 +166,19 @@ class Ledger:
             self._current = self._own
             if of_trial:
                 self._ended = account.so_far()
-                self._trials.include(self._ended)
             else:
                 self._own.include(account.by_purpose())
 
-    def take_trial(self) -> Account | None:
-        """What the trial that ended last has cost; None where that was taken already."""
-        ended, self._ended = self._ended, None
-        return ended
-
-    def trial_so_far(self) -> Account | None:
-        """What the running trial has cost by now; None where no trial is measured."""
-        running = self._running
-        return running.so_far() if running is not None and running.of_trial else None
-
     @property
-    def _running(self) -> "TrialAccount | None":
-        return self._current if isinstance(self._current, TrialAccount) else None
+    def ended_trial(self) -> Account | None:
+        """What the trial that ended last has cost; None where that was settled."""
+        return self._ended
+
+    def settle(self, *, stored: bool) -> None:
+        """What the trial that ended last has cost was stored with it, or belongs to the process."""
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            (self._stored if stored else self._own).include(ended)
 
     @property
     def wall_s(self) -> float:
@@ -187,21 +186,20 @@ class Ledger:
         return time.monotonic() - self._start
 
     def own(self) -> Account:
-        """What this process has spent on no trial, its unexplained time included."""
-        own, trials_s, running = Account(), self._trials.total_s, self._running
+        """What this process has spent and stored with no trial, its unexplained time included."""
+        own, ended, current = Account(), self._ended, self._current
         own.include(self._own)
-        if running is not None and running.of_trial:
-            trials_s += running.so_far().total_s
-        elif running is not None:
-            own.include(running.by_purpose())
-        return own.with_rest(self.wall_s - trials_s)
+        if ended is not None:
+            own.include(ended)
+        if isinstance(current, TrialAccount):
+            own.include(current.by_purpose())
+        return own.with_rest(self.wall_s - self._stored.total_s)
 
 
 @dataclass(kw_only=True)
 class TrialAccount(Account):
     """What one trial, or one verification, has cost since it began."""
 
-    of_trial: bool
     purpose: Purpose | None = None  # what all of it is for, if that is one purpose
     start: float = field(default_factory=time.monotonic)
 

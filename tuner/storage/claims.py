@@ -127,6 +127,10 @@ class Claim:
         """The process that holds the claim; None where none does, or where it is not known."""
         return self.claims.holders().get(self.name)
 
+    def give_back(self) -> None:
+        """Give the claim back."""
+        self.claims.release(self.name)
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Write heartbeats for the length of a ``with`` block, and give the claim back."""

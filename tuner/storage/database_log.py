@@ -180,6 +180,10 @@ class DatabaseLog(TrialLog):
             except BudgetSpentError:
                 return None
 
+    def set_study_attribute_at_once(self, name: str, value: Any) -> None:
+        """Store a user attribute of the study; a database that does not answer raises its error."""
+        self._storage.set_study_user_attr_at_once(self._study._study_id, name, value)
+
     @patient
     def replace_constraints(self, constraints: Mapping[int, list[float]]) -> None:
         """Replace the constraints of finished trials, by their ids.

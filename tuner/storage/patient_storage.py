@@ -38,6 +38,10 @@ class PatientStorage(RDBStorage):
             if value != REMOVED:
                 session.add(row(trial_id=trial_id, key=key, value_json=json.dumps(value)))
 
+    def set_study_user_attr_at_once(self, study_id: int, key: str, value: Any) -> None:
+        """Like Optuna's: a database that does not answer raises its error."""
+        RDBStorage.set_study_user_attr(self, study_id, key, value)
+
     @patient
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Like Optuna's, but of an artifact that was removed nothing is left."""

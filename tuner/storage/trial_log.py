@@ -148,11 +148,9 @@ class TrialLog(ABC):
     def set_attributes(self, trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
         """Store several user attributes of a running trial, in one transaction."""
 
-    def set_attribute(self, number: int, name: str, value: Any) -> None:
-        """Store a user attribute of the running trial of this number."""
-        storage = storage_of(self._study)
-        trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
-        storage.set_trial_user_attr(trial_id, name, value)
+    def set_study_attribute_at_once(self, name: str, value: Any) -> None:
+        """Store a user attribute of the study; a database that does not answer raises its error."""
+        self._study.set_user_attr(name, value)
 
     @abstractmethod
     def reserve(self, trial: FrozenTrial | optuna.Trial, attribute: str, value: Any) -> bool:

@@ -14,7 +14,7 @@ from tuner.study.schema import COST, COSTS, LONG, SAME_AS
 
 SCORED = (Purpose.SCORED, Purpose.VERIFICATION)
 OUTSIDE = (Purpose.SCORING, Purpose.REST)  # of the pipeline
-APART = (Purpose.LOADING, Purpose.WAITING)  # neither in the pipeline nor beside it
+APART = (Purpose.LOADING, Purpose.WAITING)  # counted by themselves
 
 
 @dataclass(kw_only=True)

@@ -79,14 +79,15 @@ def store_reference(study: optuna.Study, steps: int, measured: Measurement | Fai
     _add_entry(study, REFERENCE, steps, stored)
 
 
-def store_cost(study: optuna.Study, run: str, account: Account) -> None:
-    """Store what a run, of this name, has spent on no trial."""
-    study.set_user_attr(COSTS + run, account.stored())
+def store_cost(study: optuna.Study, run: str, account: Account, *, at_once: bool = False) -> None:
+    """Store what a run, of this name, has spent on no trial.
 
-
-def store_cost_so_far(study: optuna.Study, trial: int, account: Account) -> None:
-    """Store what a running trial, by its number, has cost by now."""
-    log_of(study).set_attribute(trial, COST, account.stored())
+    With `at_once` a database that does not answer is not waited for, but raises its error.
+    """
+    if at_once:
+        log_of(study).set_study_attribute_at_once(COSTS + run, account.stored())
+    else:
+        study.set_user_attr(COSTS + run, account.stored())
 
 
 def store_verification(

@@ -1,16 +1,18 @@
 """Several runs on one study: one does what ends it, a target stops all, no budget is overshot."""
 
+import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from tests.helpers.simulated import Bench
-from tuner.search.runner import alone as module
 from tuner.search.runner import other_runs
 from tuner.search.runner.alone import ENDING, alone
 from tuner.search.runner.observer import Observer
+from tuner.storage.claims import Claims
 from tuner.storage.log import log_of
 from tuner.study.schema import SETTING
 
@@ -29,7 +31,7 @@ def test_a_run_waits_while_another_one_ends_the_study_and_says_so(
     first, second = Bench(tmp_path), Bench(tmp_path)
     order, observer = [], Notices()
     waits = threading.Event()
-    monkeypatch.setattr(module, "sleep", lambda _: waits.set() or threading.Event().wait(0.01))
+    monkeypatch.setattr(other_runs, "sleep", lambda _: waits.set() or threading.Event().wait(0.01))
 
     def wait_for_it() -> None:
         with alone(second.study, ENDING, observer=observer) as is_mine:
@@ -51,6 +53,29 @@ def test_a_run_that_does_not_wait_is_told_that_another_one_does_it(tmp_path: Pat
     first, second = Bench(tmp_path), Bench(tmp_path)
     with alone(first.study, ENDING), alone(second.study, ENDING, waits=False) as is_mine:
         assert not is_mine
+
+
+def test_ctrl_c_while_the_work_is_claimed_leaves_it_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, other = Bench(tmp_path), Bench(tmp_path)
+    insert = Claims._insert
+
+    def interrupted(self: Claims, row: Mapping[str, object]) -> bool:
+        taken = insert(self, row)
+        signal.raise_signal(signal.SIGINT)
+        return taken
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Claims, "_insert", interrupted)
+            with alone(here.study, ENDING):
+                pytest.fail("the work was begun")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with alone(other.study, ENDING, waits=False) as is_mine:
+        assert is_mine
 
 
 class BeginsElsewhere(Observer):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.simulated import Bench, measurement
-from tuner.errors import TrialError, UsageError
+from tuner.errors import DatabaseGoneError, TrialError, UsageError
 from tuner.measure.evaluation import Measurement
 from tuner.measure.prediction import Prediction
 from tuner.measure.statistics import Estimate
@@ -119,6 +119,15 @@ def test_steps_that_cannot_be_measured_give_a_line_and_others_are_measured(
     bench.steps.clear()
     bench.measure_reference()
     assert bench.steps == []
+
+
+def test_a_database_that_is_gone_ends_the_measurement_of_fewer_steps(tmp_path: Path) -> None:
+    bench = Searched(tmp_path)
+    bench.errors = {steps: DatabaseGoneError("the file was deleted") for steps in range(99)}
+    with pytest.raises(DatabaseGoneError):
+        bench.measure_reference()
+    assert len(bench.steps) == 1
+    assert not unmeasurable_steps(bench.study)
 
 
 def test_another_machine_measures_rows_of_its_own(tmp_path: Path) -> None:

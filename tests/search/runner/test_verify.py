@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.simulated import Bench, measurement
 from tuner.cli.answer import answer
-from tuner.errors import BadPictureError, UsageError
+from tuner.errors import BadPictureError, DatabaseGoneError, UsageError
 from tuner.measure.evaluation import Measurement
 from tuner.measure.statistics import Estimate
 from tuner.search.goal import Goal
@@ -143,9 +143,14 @@ def test_a_verification_that_fails_does_not_count_and_the_next_candidate_is_veri
     assert [miss.text for miss in misses] == [str(error)]
 
 
-def test_a_usage_error_ends_the_verification(searched: Verified) -> None:
+@pytest.mark.parametrize("kind", [UsageError, DatabaseGoneError])
+def test_an_error_that_is_not_of_the_setting_ends_the_verification(
+    kind: type[Exception], searched: Verified
+) -> None:
     def fails(measured: Measurement) -> Measurement:
-        raise UsageError("no weights")
+        raise kind("no weights, or no database")
 
-    with pytest.raises(UsageError, match="no weights"):
+    with pytest.raises(kind, match="no weights"):
         searched.verify(fails)
+    assert len(searched.seen) == 1
+    assert all(result.failed_again is None for result in searched.results)

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic, sleep
 
 import optuna
 
 from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer
-from tuner.search.runner.other_runs import POLL_S
+from tuner.search.runner.other_runs import pause
 from tuner.storage.claims import Claim
 from tuner.storage.log import log_of
 
@@ -57,18 +56,18 @@ def alone(
 
 def _take(claim: Claim, part: str, waits: bool, observer: Observer) -> bool:
     """Take a claim, if need be by waiting for it; whether it was taken."""
-    if claim.take():
-        return True
-    if not waits:
-        return False
-    is_told, began = False, monotonic()
+    is_told = False
     with Interruptible(observer.interrupted) as interruptible:
         while not claim.take():
+            if not waits:
+                return False
             holder = claim.holder()
             if not is_told and part in WORK and holder is not None:
                 is_told = True
                 observer.notice(f"waiting for {holder.for_people}, which {WORK[part]}")
-            sleep(POLL_S)
+            pause(observer)
             interruptible.check()
-    observer.waited(monotonic() - began)
+        if interruptible.pressed:
+            claim.give_back()
+        interruptible.check()
     return True

@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from tuner.measure.account import Account
+from tuner.measure.account import Ledger
 from tuner.search.goal import Goal
 from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer
@@ -38,7 +38,7 @@ def verify_first(
     samples: int,
     most: int,
     observer: Observer,
-    take_cost: Callable[[], Account | None] = lambda: None,
+    ledger: Ledger | None = None,
 ) -> bool:
     """Run a trial as the verification of its setting; returns whether that meets the goal.
 
@@ -52,7 +52,7 @@ def verify_first(
         samples: prompts of a verification.
         most: prompts of a verification that is inconclusive.
         observer: is notified of the trial and of its verification.
-        take_cost: as in `TrialRunner`.
+        ledger: as in `TrialRunner`.
     """
     rule = rule_of(goal, samples, most)
     last: list[Any] = []
@@ -71,7 +71,7 @@ def verify_first(
             measured_before=lambda setting: None,
             rule=lambda setting, resolves: rule,
             measure=measurements,
-            take_cost=take_cost,
+            ledger=ledger or Ledger(),
         ).run(log_of(study).begin(fixed, {}))
     if ended is None or ended.state != TrialState.COMPLETE:
         return False

@@ -44,9 +44,7 @@ class OtherRuns:
 
     def pause(self) -> None:
         """Let the other runs go on for a moment, which measure what this one has proposed."""
-        began = monotonic()
-        sleep(POLL_S)
-        self._observer.waited(monotonic() - began)
+        pause(self._observer)
 
     def report_unfinished(self) -> None:
         """Report the trials of other runs that this run does not wait for, if there are any."""
@@ -56,6 +54,15 @@ class OtherRuns:
                 f"still running in other processes: {_names(running)}; "
                 "the same command continues the study"
             )
+
+
+def pause(observer: Observer) -> None:
+    """Wait a moment for other runs."""
+    began = monotonic()
+    try:
+        sleep(POLL_S)
+    finally:
+        observer.waited(monotonic() - began)
 
 
 class Seldom:

@@ -5,7 +5,7 @@ from functools import partial
 
 import optuna
 
-from tuner.errors import BadPictureError, UsageError, in_words
+from tuner.errors import BadPictureError, DatabaseGoneError, UsageError, in_words
 from tuner.formatting import count
 from tuner.measure.measurement import Measurement
 from tuner.measure.prediction import Prediction
@@ -106,6 +106,8 @@ def _measured(measure: Callable[[], Iterator[Measurement]], samples: int) -> Mea
             # After the last prompt it comes as it is, and then with more pairs where it takes some.
             if measured.prompts >= samples and (measured.timed or measured.unsteady is None):
                 break
+    except DatabaseGoneError:
+        raise
     except Exception as error:  # a comparison that fails does not end the study
         for_good = isinstance(error, BadPictureError | UsageError)
         return Failure(reason=in_words(error), for_good=for_good)

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from tuner.limits import Limits
 from tuner.search.goal import Goal
 from tuner.search.runner.alone import RESOLVING, alone
+from tuner.search.runner.observer import Observer
 from tuner.search.runner.stopping import StoppingRule
 from tuner.search.space import Space
 from tuner.setting import Setting
@@ -78,6 +79,7 @@ def resolve(
     max_samples: int,
     run: Callable[[optuna.Trial], object],
     aim: Aim,
+    observer: Observer,
 ) -> Generator[Result, None, None]:
     """Resolve one inconclusive result after the other; yields each before `run` gets its trial.
 
@@ -88,7 +90,9 @@ def resolve(
     log = log_of(study)
     tried = log.finished()
     while True:
-        with alone(study, RESOLVING):  # so that no two runs choose the same setting
+        with alone(
+            study, RESOLVING, observer=observer
+        ):  # so that no two runs choose the same setting
             running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             being_resolved = {trial.user_attrs.get(RESOLVES) for trial in running}
             # A setting that was fast on another machine displaces nothing from this one's front.

@@ -15,7 +15,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.measure.account import Account
+from tuner.measure.account import Ledger
 from tuner.search.deadline import Deadline
 from tuner.search.frontier.second_look import most_prompts
 from tuner.search.goal import Goal
@@ -73,7 +73,7 @@ class Search:
     first: Sequence[Setting] | None = None
     deadline: Deadline = field(default_factory=lambda: Deadline(None))  # begin no trial after it
     observer: Observer = field(default_factory=Observer)
-    take_cost: Callable[[], Account | None] = lambda: None  # see `TrialRunner`
+    ledger: Ledger = field(default_factory=Ledger)  # see `TrialRunner`
     waits: bool = True  # for trials of other runs, where nothing else is left to begin
 
     def run(self) -> bool:
@@ -178,6 +178,7 @@ class Search:
             max_samples,
             trials.run,
             self.aim,
+            self.observer,
         )
         with closing(results):  # which ends its claim, also where an error is kept by a notebook
             for number, result in enumerate(results):
@@ -203,7 +204,7 @@ class Search:
             measures_all=self._sweeps,
             rule=self._rule,
             measure=measure,
-            take_cost=self.take_cost,
+            ledger=self.ledger,
         )
 
     def _rule(self, setting: Setting, resolves: bool) -> StoppingRule:

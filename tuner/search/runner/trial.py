@@ -7,7 +7,7 @@ record the reason.
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import optuna
@@ -25,7 +25,7 @@ from tuner.errors import (
 from tuner.formatting import percent
 from tuner.iterators import closing
 from tuner.limits import Limits
-from tuner.measure.account import Account
+from tuner.measure.account import Ledger
 from tuner.search.runner.interrupt import Interruptible
 from tuner.search.runner.observer import Observer
 from tuner.search.runner.stopping import Answer, StoppingRule, measure_until_stopped
@@ -40,7 +40,7 @@ from tuner.study.schema import BEHIND, COST, SAME_AS, SETTING
 
 LOST = "marked as failed by another run while this process was suspended; figures discarded"
 CERTAIN = (BadPictureError, DeviceMemoryError)  # what the same setting would meet again
-OWN = (WORKER, RESOLVES, QUEUED, TRIES)  # attributes that a copy does not take over
+OWN = (WORKER, RESOLVES, QUEUED, TRIES, COST)  # attributes that a copy does not take over
 
 
 class Measure(Protocol):
@@ -75,8 +75,7 @@ class TrialRunner:
     measured_before: Callable[[Setting], FrozenTrial | None]  # a trial whose figures can be used
     rule: Callable[[Setting, bool], StoppingRule]  # for a setting, and whether it is resolved
     measure: Measure
-    # What the trial that was just measured has cost; None where nobody keeps an account.
-    take_cost: Callable[[], Account | None] = lambda: None
+    ledger: Ledger = field(default_factory=Ledger)  # in which the measuring half enters its costs
     measures_all: bool = False  # a setting that another trial measures at this moment, too
 
     def run(self, trial: optuna.Trial) -> FrozenTrial | None:
@@ -91,6 +90,7 @@ class TrialRunner:
             ended = None
         finally:
             log_of(self.study).done_with(trial)
+            self.ledger.settle(stored=False)
         if ended is None:
             self.observer.trial_ended(trial.number, "FAIL", None, LOST)
         else:
@@ -177,6 +177,7 @@ class TrialRunner:
             return source
         measured, answer = self._measured(trial, measurements, rule)
         record_trial(trial, measured, self.limits)
+        self.ledger.settle(stored=True)
         ahead = rule.ahead(measured) if answer is Answer.BEATEN else None
         if ahead is not None:
             trial.set_user_attr(BEHIND, ahead.trial)
@@ -198,19 +199,17 @@ class TrialRunner:
         try:
             measured, answer = measure_until_stopped(measurements, rule, on_batch)
         except BaseException:
-            cost = self.take_cost()
             with suppress(UpdateFinishedTrialError, DatabaseGoneError):
-                if cost is not None:
-                    trial.set_user_attr(COST, cost.stored())
+                if self.ledger.ended_trial is not None:
+                    trial.set_user_attr(COST, self.ledger.ended_trial.stored())
+                    self.ledger.settle(stored=True)
             raise
-        cost = self.take_cost()
+        cost = self.ledger.ended_trial
         return measured if cost is None else replace(measured, cost=cost), answer
 
     def _copy(self, trial: optuna.Trial, source: FrozenTrial) -> None:
-        for name, value in source.user_attrs.items():
-            if name not in OWN:
-                trial.set_user_attr(name, value)
-        trial.set_user_attr(SAME_AS, source.number)
+        copied = {name: value for name, value in source.user_attrs.items() if name not in OWN}
+        log_of(self.study).set_attributes(trial, {**copied, SAME_AS: source.number})
         set_constraints(trial, self.limits)
 
     def _report_stopped(self, trial: optuna.Trial) -> None:

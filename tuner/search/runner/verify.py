@@ -15,7 +15,7 @@ from typing import Any
 
 import optuna
 
-from tuner.errors import BadPictureError, UsageError, in_words
+from tuner.errors import BadPictureError, DatabaseGoneError, UsageError, in_words
 from tuner.search.deadline import Deadline
 from tuner.search.goal import Goal
 from tuner.search.runner.stopping import StoppingRule, measure_until_stopped
@@ -105,7 +105,7 @@ def measure_again(measure: Callable[[], Iterator[Any]], rule: StoppingRule) -> A
     for tries in count(1):
         try:
             return measure_until_stopped(measure(), rule)[0]
-        except UsageError:
+        except (UsageError, DatabaseGoneError):
             raise
         except Exception as error:
             broken = isinstance(error, BadPictureError)
