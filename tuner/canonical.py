@@ -39,8 +39,9 @@ def canonical(setting: Setting, shape: Shape, steps: int) -> Setting:
             continue
         # Next to another accelerator a layer may not run at every step. So two settings that
         # compute the same alone need not do so in a combination.
-        computation = computation_of(_combined(parts), shape, steps)
-        for equivalent in equivalents:
+        smaller = equivalents[: equivalents.index(part)] if part in equivalents else equivalents
+        computation = computation_of(_combined(parts), shape, steps) if smaller else ()
+        for equivalent in smaller:
             candidate = [*parts[:place], equivalent, *parts[place + 1 :]]
             if computation_of(_combined(candidate), shape, steps) == computation:
                 parts = candidate

@@ -1,7 +1,7 @@
 """T-GATE, through the package tgate."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, ClassVar
@@ -86,16 +86,31 @@ class TGate(Accelerator):
         """Follow the package's `tgate_scheduler` for each layer, at the steps at which it runs."""
         for number, step in enumerate(plan.steps):
             step.guided = number < self.gate_step
-        known: dict[tuple[bool, ...], list[tuple[int, int] | None]] = {}
-        for index in range(len(plan.shape.layers)):
-            live = tuple(step.self_source[index] is not None for step in plan.steps)
-            if live not in known:
-                known[live] = self._sources(live)
-            for step, sources in zip(plan.steps, known[live], strict=True):
-                if sources is not None:
-                    step.self_source[index], step.cross_source[index] = sources
+        own = zip(*(step.self_source for step in plan.steps), strict=True)
+        cross = zip(*(step.cross_source for step in plan.steps), strict=True)
+        layers = list(zip(own, cross, strict=True))
+        if not layers:
+            return
+        known = {layer: self._after(*layer) for layer in set(layers)}  # many are equal
+        by_step = zip(*(known[layer] for layer in layers), strict=True)
+        for step, sources in zip(plan.steps, by_step, strict=True):
+            step.self_source, step.cross_source = map(list, zip(*sources, strict=True))
 
-    def _sources(self, live: tuple[bool, ...]) -> list[tuple[int, int] | None]:
+    def _after(
+        self, own: Sequence[int | None], cross: Sequence[int | None]
+    ) -> list[tuple[int | None, int | None]]:
+        """By step: the sources of a layer's self- and cross-attention, with T-GATE.
+
+        `own` and `cross` are those without it, which stay where the layer does not run.
+        """
+        sources = self._sources([source is not None for source in own])
+        before = zip(own, cross, strict=True)
+        return [
+            earlier if source is None else source
+            for earlier, source in zip(before, sources, strict=True)
+        ]
+
+    def _sources(self, live: Sequence[bool]) -> list[tuple[int, int] | None]:
         """By step: the steps that a layer's self- and cross-attention are taken from.
 
         `live` says at which steps the layer runs; at the others the entry is None.

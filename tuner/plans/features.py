@@ -27,29 +27,37 @@ def step_rows(plan: Plan) -> np.ndarray:
     of the attentions that it computes; and one for a full pass that keeps features for a shallow
     pass after it.
     """
-    levels = sorted({layer.downsample for layer in plan.shape.layers})
-    branches, attentions = plan.shape.branches, 2 * max(1, len(plan.shape.layers))
-    rows = np.zeros((len(plan.steps), 2 + branches + 4 * len(levels) + 3))
-    shallow = [*(step.entered is not None for step in plan.steps), False]  # none after the last
-    for row, (number, step) in zip(rows, enumerate(plan.steps), strict=True):
-        pictures = 2.0 if step.guided else 1.0
-        branch = branches if step.entered is None else step.entered
-        row[0] = 1.0
-        row[1 + branch] = pictures
-        row[-3] = (1 + branch) / (1 + branches)
-        row[-1] = not shallow[number] and shallow[number + 1]
-        for index, layer in enumerate(plan.shape.layers):
-            first = 2 + branches + 4 * levels.index(layer.downsample)
-            if step.self_source[index] == number:
-                remaining = 1 - plan.merged[index] / _tokens(plan, layer.downsample)
-                row[first] += pictures * remaining
-                row[first + 1] += pictures * remaining**2
-                row[first + 2] += pictures * (plan.merged[index] > 0)
-                row[-2] += 1 / attentions
-            if step.cross_source[index] == number:
-                row[first + 3] += pictures
-                row[-2] += 1 / attentions
+    layers, branches, count = plan.shape.layers, plan.shape.branches, len(plan.steps)
+    levels = sorted({layer.downsample for layer in layers})
+    rows = np.zeros((count, 2 + branches + 4 * len(levels) + 3))
+    pictures = np.array([2.0 if step.guided else 1.0 for step in plan.steps])
+    entered = np.array([branches if s.entered is None else s.entered for s in plan.steps], int)
+    shallow = np.array([*(step.entered is not None for step in plan.steps), False])  # none at last
+    rows[:, 0] = 1.0
+    rows[np.arange(count), 1 + entered] = pictures
+    computed = _computed([step.self_source for step in plan.steps])
+    crossed = _computed([step.cross_source for step in plan.steps])
+    downsample = np.array([layer.downsample for layer in layers], int)
+    tokens = np.array([_tokens(plan, layer.downsample) for layer in layers])
+    merged = np.array(plan.merged, float)
+    remaining = 1 - merged / tokens
+    for place, level in enumerate(levels):
+        first, here = 2 + branches + 4 * place, downsample == level
+        rows[:, first] = pictures * (computed @ (here * remaining))
+        rows[:, first + 1] = pictures * (computed @ (here * remaining**2))
+        rows[:, first + 2] = pictures * (computed @ (here * (merged > 0)))
+        rows[:, first + 3] = pictures * (crossed @ (here * 1.0))
+    rows[:, -3] = (1 + entered) / (1 + branches)
+    rows[:, -2] = (computed.sum(axis=1) + crossed.sum(axis=1)) / (2 * max(1, len(layers)))
+    rows[:, -1] = ~shallow[:-1] & shallow[1:]
     return rows
+
+
+def _computed(sources: Sequence[Sequence[int | None]]) -> np.ndarray:
+    """Whether each step computes a layer's output itself, shape (steps, layers), as 0 or 1."""
+    source = np.array(sources, float)  # NaN where a layer does not run
+    computed: np.ndarray = (source == np.arange(len(source))[:, None]).astype(float)
+    return computed
 
 
 class Reuse(NamedTuple):

@@ -55,7 +55,14 @@ class Problem:
 
         The plan of those does not show what they reuse. Their knobs are zero where they are off.
         """
+        return self._reuse_of(self.plan(setting))
+
+    def work_and_reuse(self, setting: Setting) -> tuple[np.ndarray, Reuse]:
+        """Both, from one plan."""
         plan = self.plan(setting)
+        return step_rows(plan), self._reuse_of(plan)
+
+    def _reuse_of(self, plan: Plan) -> Reuse:
         from_plan = reuse(plan)
         data_dependent = []
         for kind, knobs in self.space.parts:

@@ -17,6 +17,7 @@ from tuner.search.frontier.speed_model import settings_to_time
 from tuner.search.problem import Problem
 from tuner.search.sweep.grid import grid
 from tuner.search.sweep.walk import Walk
+from tuner.setting import Setting
 from tuner.spec import Aim, StudySpec
 
 TIMED_SETTINGS = 5  # at most; their steps and the baseline's are timed when a study begins
@@ -46,13 +47,17 @@ def aim_of(spec: StudySpec) -> Aim:
 def make_frontier(seed: int, problem: Problem) -> BaseSampler:
     """This project's sampler: predicted speed, a learned model of the quality."""
     candidates = Candidates(problem.space, problem.canonical, seed)
-    work = cache(problem.work)  # tens of megabytes at most
+    features = cache(problem.work_and_reuse)  # tens of megabytes at most
+
+    def work(setting: Setting) -> np.ndarray:
+        return features(setting)[0]
+
     context = SearchContext(
         candidates=candidates.settings,
         distributions=dict(problem.space.distributions()),
         flat=lambda setting: dict(problem.space.flat(setting)),
         work=work,
-        reuse=problem.reuse,
+        reuse=lambda setting: features(setting)[1],
         neighbours=None if candidates.complete else candidates.neighbours,
         predictable=lambda setting: not problem.plan(setting).data_dependent,
         holds=problem.space.holds,
