@@ -1,7 +1,7 @@
 """Storing what a run costs while it goes on, so that a kill loses only its last seconds."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -41,5 +41,5 @@ class RunCosts(Observer):
         self.ledger.add(Purpose.WAITING, seconds)
 
     def _store_at_once(self) -> None:
-        with self._lock:
+        with self._lock, suppress(KeyError):  # of a deleted study, which the next trial reports
             store_cost(self.study, self.name, self.ledger.own(), at_once=True)

@@ -32,7 +32,8 @@ def step_rows(plan: Plan) -> np.ndarray:
     rows = np.zeros((count, 2 + branches + 4 * len(levels) + 3))
     pictures = np.array([2.0 if step.guided else 1.0 for step in plan.steps])
     entered = np.array([branches if s.entered is None else s.entered for s in plan.steps], int)
-    shallow = np.array([*(step.entered is not None for step in plan.steps), False])  # none at last
+    # The step after the last one is none.
+    shallow = np.array([*(step.entered is not None for step in plan.steps), False])
     rows[:, 0] = 1.0
     rows[np.arange(count), 1 + entered] = pictures
     computed = _computed([step.self_source for step in plan.steps])

@@ -59,6 +59,7 @@ def _take(claim: Claim, part: str, waits: bool, observer: Observer) -> bool:
     is_told = False
     with Interruptible(observer.interrupted) as interruptible:
         while not claim.take():
+            interruptible.check()
             if not waits:
                 return False
             holder = claim.holder()
@@ -66,7 +67,6 @@ def _take(claim: Claim, part: str, waits: bool, observer: Observer) -> bool:
                 is_told = True
                 observer.notice(f"waiting for {holder.for_people}, which {WORK[part]}")
             pause(observer)
-            interruptible.check()
         if interruptible.pressed:
             claim.give_back()
         interruptible.check()

@@ -90,9 +90,8 @@ def resolve(
     log = log_of(study)
     tried = log.finished()
     while True:
-        with alone(
-            study, RESOLVING, observer=observer
-        ):  # so that no two runs choose the same setting
+        # So that no two runs choose the same setting.
+        with alone(study, RESOLVING, observer=observer):
             running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             being_resolved = {trial.user_attrs.get(RESOLVES) for trial in running}
             # A setting that was fast on another machine displaces nothing from this one's front.
