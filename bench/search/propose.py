@@ -1,14 +1,17 @@
 """How long `frontier` takes to propose a setting, after few trials and after many.
 
     python -m bench.search.propose [--trials 10,100,1000] [--proposals 10] [--running 0]
+        [--steps 20]
 
-The space is a study's default one: DeepCache, ToMe and T-GATE at 20 steps. The trials' figures are
-invented, as a smooth function of what a setting reuses: only the time of a proposal is of interest.
-With `--running N` other workers measure the last N proposals at that moment.
+The space is a study's default one: DeepCache, ToMe and T-GATE. Before the first proposal the
+sampler is built once, which lists the candidates and what each of them computes. The trials'
+figures are invented, as a smooth function of what a setting reuses: only the time of a proposal is
+of interest. With `--running N` other workers measure the last N proposals at that moment.
 """
 
 import argparse
 import time
+from functools import partial
 
 import numpy as np
 import optuna
@@ -16,6 +19,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState, create_trial
 
 from bench.lib.miniature import MODEL, conditions, pipeline, quiet
+from tuner.canonical import canonical
 from tuner.plans.plan import shape_of
 from tuner.search.frontier.speed_model import TimedSteps
 from tuner.search.goal import Goal
@@ -25,26 +29,29 @@ from tuner.search.space import Space
 from tuner.setting import Setting
 from tuner.spec import StudySpec
 
-STEPS = 20
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", default="10,100,1000")
     parser.add_argument("--proposals", type=int, default=10)
     parser.add_argument("--running", type=int, default=0, help="proposals that are being measured")
+    parser.add_argument("--steps", type=int, default=20, help="of a generation")
     args = parser.parse_args()
     quiet()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    spec = StudySpec(pipe="miniature", sched="DDIM", steps=STEPS)
+    spec = StudySpec(pipe="miniature", sched="DDIM", steps=args.steps)
+    shape = shape_of(pipeline("DDIM"), MODEL.resolution)
     problem = Problem(
-        space=Space.of(spec),
-        shape=shape_of(pipeline("DDIM"), MODEL.resolution),
-        steps=STEPS,
+        space=Space.of(spec, partial(canonical, shape=shape, steps=args.steps)),
+        shape=shape,
+        steps=args.steps,
         limits=Goal.of(spec).limits,
         timed=lambda settings: [timed(problem, setting) for setting in settings],
     )
     print(f"{conditions()}\n")
+    begin = time.process_time()
+    sampler("frontier", 0, problem)
+    print(f"the sampler is built in {time.process_time() - begin:.2f} s of CPU time\n")
     print("| finished trials | a proposal: median | longest |\n|---|---|---|")
     for count in map(int, args.trials.split(",")):
         seconds = proposals(problem, count, args.proposals, args.running)
