@@ -40,7 +40,9 @@ def canonical(setting: Setting, shape: Shape, steps: int) -> Setting:
         # Next to another accelerator a layer may not run at every step. So two settings that
         # compute the same alone need not do so in a combination.
         smaller = equivalents[: equivalents.index(part)] if part in equivalents else equivalents
-        computation = computation_of(_combined(parts), shape, steps) if smaller else ()
+        if not smaller:
+            continue
+        computation = computation_of(_combined(parts), shape, steps)
         for equivalent in smaller:
             candidate = [*parts[:place], equivalent, *parts[place + 1 :]]
             if computation_of(_combined(candidate), shape, steps) == computation:

@@ -74,7 +74,7 @@ def main() -> None:
         if product.file.stem in args.tables.split(",") and product.file.exists():
             truth = TruthTable.of(product)
             judge = Judge(truth, args.prompts)
-            runs = list(searches(truth, judge.asked, args.seeds, args.trials, args.keep))
+            runs = list(searches(truth, SHARE * judge.best, args.seeds, args.trials, args.keep))
             print(line(judge, runs), flush=True)
 
 
@@ -123,10 +123,10 @@ class Judge:
     _baselines: InMemoryStore = field(default_factory=InMemoryStore)
 
     @cached_property
-    def asked(self) -> float:
-        """The speedup that is asked for: nearly that of the fastest feasible setting, here."""
+    def best(self) -> float:
+        """The speedup on this machine of the table's fastest feasible setting."""
         row = int(np.argmax(np.where(self.truth.feasible, self.truth.speedups, 0)))
-        return SHARE * self._speedup(self.truth.table.settings[row])
+        return self._speedup(self.truth.table.settings[row])
 
     def right(self, winner: Result | None) -> tuple[bool, bool, bool]:
         """Whether a winner is as fast as was asked and under the limit; prints it if not.
@@ -137,7 +137,7 @@ class Judge:
         if winner is None:
             return False, False, False
         row = self.truth.row.get(winner.setting)
-        share = SHARE * self._speedup(winner.setting) / self.asked
+        share = self._speedup(winner.setting) / self.best
         by_table = share if row is None else float(self.truth.speedups[row] / self.truth.best)
         on_table, on_many = self._of_table(winner.setting), self._loss(winner.setting, self.prompts)
         if min(share, by_table) < SHARE or max(on_table, on_many) >= LIMIT:

@@ -66,3 +66,42 @@ def test_a_full_pass_that_keeps_features_for_a_shallow_one_is_another_kind_of_wo
     assert rows[:, -1].tolist() == [1.0, 0.0, 0.0, 0.0]  # no shallow pass follows the last one
     assert (plain[:, -1] == 0).all()
     assert (rows[[0, 3], :-1] == plain[[0, 3], :-1]).all()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        CACHED,
+        {"tome": {"ratio": 0.5, "max_downsample": 2}},
+        {
+            "deepcache": {"cache_interval": 3, "cache_branch_id": 1},
+            "tome": {"ratio": 0.3, "max_downsample": 4},
+            "tgate": {"gate_step": 5, "sp_interval": 2, "fi_interval": 3, "warmup": 1},
+        },
+    ],
+)
+def test_the_work_of_attentions_is_counted_layer_by_layer(
+    params: dict[str, dict[str, float]],
+) -> None:
+    here = plan(12, **params)
+    shape = here.shape
+    levels = sorted({layer.downsample for layer in shape.layers})
+    expected = np.zeros((12, 4 * len(levels)))
+    computed = np.zeros(12)
+    for number, step in enumerate(here.steps):
+        pictures = 2 if step.guided else 1
+        for index, layer in enumerate(shape.layers):
+            tokens = -(-shape.height // layer.downsample) * -(-shape.width // layer.downsample)
+            left = 1 - here.merged[index] / tokens
+            column = 4 * levels.index(layer.downsample)
+            if step.self_source[index] == number:
+                kinds = np.array([left, left**2, here.merged[index] > 0], float)
+                expected[number, column : column + 3] += pictures * kinds
+                computed[number] += 1
+            if step.cross_source[index] == number:
+                expected[number, column + 3] += pictures
+                computed[number] += 1
+    rows = step_rows(here)
+    assert rows[:, 2 + shape.branches : -3] == pytest.approx(expected)
+    assert rows[:, -2] == pytest.approx(computed / (2 * len(shape.layers)))

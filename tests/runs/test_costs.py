@@ -7,8 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -184,6 +184,26 @@ def test_a_copied_trial_has_no_cost_of_its_own(
     assert json.loads(capsys.readouterr().out)["cost"] is None
 
 
+@contextmanager
+def ended_by_another_run(storage: str, released: threading.Event) -> Iterator[None]:
+    """In a ``with`` block another run ends the study, until the event is set or the block ends."""
+    held = threading.Event()
+
+    def hold() -> None:
+        with alone(Storage(storage).study(TRIPLE), ENDING):
+            held.set()
+            released.wait(60)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert held.wait(60)
+    try:
+        yield
+    finally:
+        released.set()
+        other.join()
+
+
 def test_waiting_for_another_run_is_a_purpose_and_not_outside_the_pipeline(
     tmp_path: Path, session: Session
 ) -> None:
@@ -201,18 +221,9 @@ def test_waiting_for_another_run_is_a_purpose_and_not_outside_the_pipeline(
             if line.startswith("waiting for "):
                 threading.Timer(1.0, released.set).start()
 
-    def hold() -> None:
-        with alone(Storage(request.storage).study(TRIPLE), ENDING):
-            held.set()
-            released.wait(60)
-
-    held = threading.Event()
-    other = threading.Thread(target=hold)
-    other.start()
-    assert held.wait(60)
     observer = Releases()
-    session.run(spec(tmp_path, trials=2, search_targets=("deepcache",)), observer)
-    other.join()
+    with ended_by_another_run(request.storage, released):
+        session.run(spec(tmp_path, trials=2, search_targets=("deepcache",)), observer)
     costs = read_costs(storage.study(TRIPLE))
     assert any("verifies the best setting" in line for line in observer.lines)
     assert Purpose.WAITING not in before.total.seconds
@@ -227,12 +238,6 @@ def test_waiting_for_another_run_is_a_purpose_and_not_outside_the_pipeline(
 def test_ctrl_c_ends_a_wait_that_is_in_the_account(tmp_path: Path, session: Session) -> None:
     request = spec(tmp_path, trials=1, search_targets=("deepcache",))
     session.run(request)
-    held, released = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with alone(Storage(request.storage).study(TRIPLE), ENDING):
-            held.set()
-            released.wait(60)
 
     class Interrupts(Count):
         """Presses Ctrl-C a second after the run began to wait."""
@@ -242,16 +247,14 @@ def test_ctrl_c_ends_a_wait_that_is_in_the_account(tmp_path: Path, session: Sess
             if line.startswith("waiting for "):
                 threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
 
-    other = threading.Thread(target=hold)
-    other.start()
-    assert held.wait(60)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with (
+            ended_by_another_run(request.storage, threading.Event()),
+            pytest.raises(KeyboardInterrupt),
+        ):
             session.run(spec(tmp_path, trials=2, search_targets=("deepcache",)), Interrupts())
     finally:
         signal.signal(signal.SIGINT, before)
-        released.set()
-        other.join()
     costs = read_costs(Storage(request.storage).study(TRIPLE))
     assert costs.total.seconds[Purpose.WAITING] >= 1.0

@@ -23,10 +23,10 @@ from tuner.storage.log import log_of
 from tuner.storage.retries import RESOLVES
 from tuner.storage.worker import WORKER, Worker
 from tuner.study.baseline import Baseline, attributes
-from tuner.study.costs import StudyCosts, cost_of_trial, read_costs
+from tuner.study.costs import StudyCosts, cost_of_trial, own_cost, read_costs
 from tuner.study.formatting import quantities_of
 from tuner.study.results import Result, read_result, read_results
-from tuner.study.schema import COST, PAIRED, SAME_AS, SETTING
+from tuner.study.schema import PAIRED, SAME_AS, SETTING
 from tuner.study.verdicts import verdict
 
 STATES = {
@@ -98,7 +98,7 @@ class TrialPage:
             "resolves": trial.user_attrs.get(RESOLVES),
             "reason": trial.user_attrs.get("reason"),
             "note": trial.user_attrs.get("note"),
-            "cost": None if SAME_AS in trial.user_attrs else trial.user_attrs.get(COST),
+            "cost": own_cost(trial.user_attrs),
             "machine": None if self.machine is None else dict(self.machine),
             "has_pictures": self.has_pictures,
             "began": None if began is None else began.astimezone().isoformat(),
@@ -125,8 +125,9 @@ class TrialPage:
             yield from self._verdict_rows(self.result)
         if stored.get("note"):
             yield "note", stored["note"]
-        if COST in stored and SAME_AS not in stored:
-            account = cost_of_trial(self.study, self.trial.number, stored[COST])
+        cost = own_cost(stored)
+        if cost is not None:
+            account = cost_of_trial(self.study, self.trial.number, cost)
             yield "cost", cost_text(account, read_costs(self.study))
         yield from self._where_and_when()
         if "traceback" in stored:

@@ -204,7 +204,7 @@ class TrialAccount(Account):
     start: float = field(default_factory=time.monotonic)
 
     def by_purpose(self) -> Account:
-        """What was entered in it."""
+        """What was entered in it; with a purpose, all of it for that."""
         return self if self.purpose is None else self.all_for(self.purpose)
 
     def so_far(self) -> Account:

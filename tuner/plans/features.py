@@ -32,7 +32,7 @@ def step_rows(plan: Plan) -> np.ndarray:
     rows = np.zeros((count, 2 + branches + 4 * len(levels) + 3))
     pictures = np.array([2.0 if step.guided else 1.0 for step in plan.steps])
     entered = np.array([branches if s.entered is None else s.entered for s in plan.steps], int)
-    # The step after the last one is none.
+    # No shallow pass comes after the last step.
     shallow = np.array([*(step.entered is not None for step in plan.steps), False])
     rows[:, 0] = 1.0
     rows[np.arange(count), 1 + entered] = pictures
@@ -47,7 +47,7 @@ def step_rows(plan: Plan) -> np.ndarray:
         rows[:, first] = pictures * (computed @ (here * remaining))
         rows[:, first + 1] = pictures * (computed @ (here * remaining**2))
         rows[:, first + 2] = pictures * (computed @ (here * (merged > 0)))
-        rows[:, first + 3] = pictures * (crossed @ (here * 1.0))
+        rows[:, first + 3] = pictures * (crossed @ here)
     rows[:, -3] = (1 + entered) / (1 + branches)
     rows[:, -2] = (computed.sum(axis=1) + crossed.sum(axis=1)) / (2 * max(1, len(layers)))
     rows[:, -1] = ~shallow[:-1] & shallow[1:]

@@ -1,5 +1,6 @@
 """What a study has cost so far: seconds and pictures, by purpose."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,9 +68,18 @@ def read_costs(study: optuna.Study) -> StudyCosts:
         if name.startswith(COSTS):
             costs.others.include(_account(account, f"{name!r} of {study.study_name}"))
     for _, number, attrs in log_of(study).attributes(*ENDED, without=LONG):
-        if COST in attrs and SAME_AS not in attrs:
-            costs.trials[number] = cost_of_trial(study, number, attrs[COST])
+        stored_cost = own_cost(attrs)
+        if stored_cost is not None:
+            costs.trials[number] = cost_of_trial(study, number, stored_cost)
     return costs
+
+
+def own_cost(attrs: Mapping[str, Any]) -> Any:
+    """What a trial stored of its cost; None without one.
+
+    A trial that copied another one's figures cost nothing; old versions copied the cost, too.
+    """
+    return None if SAME_AS in attrs else attrs.get(COST)
 
 
 def cost_of_trial(study: optuna.Study, number: int, stored: Any) -> Account:

@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,9 @@ def test_a_run_that_does_not_wait_is_told_that_another_one_does_it(tmp_path: Pat
         assert not is_mine
 
 
+@pytest.mark.parametrize("held_elsewhere", [False, True])
 def test_ctrl_c_while_the_work_is_claimed_leaves_it_to_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    held_elsewhere: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, other = Bench(tmp_path), Bench(tmp_path)
     insert = Claims._insert
@@ -68,10 +70,14 @@ def test_ctrl_c_while_the_work_is_claimed_leaves_it_to_others(
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with (
+            alone(other.study, ENDING) if held_elsewhere else nullcontext(),
+            monkeypatch.context() as patch,
+            pytest.raises(KeyboardInterrupt),
+        ):
             patch.setattr(Claims, "_insert", interrupted)
-            with alone(here.study, ENDING):
-                pytest.fail("the work was begun")
+            with alone(here.study, ENDING, waits=False):
+                pytest.fail("it went on")
     finally:
         signal.signal(signal.SIGINT, before)
     with alone(other.study, ENDING, waits=False) as is_mine:
